@@ -1,0 +1,36 @@
+"""The types that every package shares, named once.
+
+Arrays hold one example; a batch is made by `jax.vmap` at the call site.
+"""
+
+from typing import TypeAlias
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+Image: TypeAlias = Float[Array, "height width rgb"]
+"""Pixels in [-1, 1], channels last."""
+
+Latent: TypeAlias = Float[Array, "height width channels"]
+"""What the VAE makes of an image, scaled to about unit variance."""
+
+NoiseLevel: TypeAlias = Float[Array, ""]
+"""`s = sigma / alpha`, from 0 (clean) upwards."""
+
+Time: TypeAlias = Float[Array, ""]
+"""A schedule's time in units of its training steps: 0 is clean, 999 is noise."""
+
+Key: TypeAlias = PRNGKeyArray
+
+
+class TextEmbedding(eqx.Module):
+    """A caption as a sequence of vectors.
+
+    **Fields:**
+
+    - `tokens`: one vector a token. Batches add axes in front.
+    - `mask`: true where the token is real, false where it is padding. Attention leaves padding out.
+    """
+
+    tokens: Float[Array, "*batch tokens width"]
+    mask: Bool[Array, "*batch tokens"]

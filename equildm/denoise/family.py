@@ -1,0 +1,79 @@
+"""The paper's family of UNets by width or by size name (table 1), and smaller ones."""
+
+import dataclasses
+
+from .._types import Key
+from .unet import WidthScaledUNet
+
+SIZES = {
+    "39M": 64,
+    "83M": 96,
+    "145M": 128,
+    "223M": 160,
+    "318M": 192,
+    "430M": 224,
+    "558M": 256,
+    "704M": 288,
+    "866M": 320,
+    "2B": 512,
+    "5B": 768,
+}
+"""Size name to width `c`: the eleven models of the paper's table 1."""
+
+SMALL = {"tiny": 16, "mini": 32, "small": 48}
+"""The same structure below the paper's range, for small data and for tests."""
+
+
+@dataclasses.dataclass(frozen=True)
+class UNetConfig:
+    """The sizes of a `WidthScaledUNet`, as plain values that a run folder can hold."""
+
+    width: int
+    """Base number of channels, `c`."""
+    in_channels: int = 4
+    """Channels of the latent."""
+    out_channels: int = 4
+    """Channels of the prediction."""
+    context_width: int = 1024
+    """Width of the text encoder's tokens (1024 reproduces the paper's counts)."""
+    multipliers: tuple[int, ...] = (1, 2, 4, 4)
+    """Channels of each level in multiples of the width."""
+    depths: tuple[int, ...] = (2, 2, 2, 2)
+    """Residual blocks of each level on the way down."""
+    transformer_depths: tuple[int, ...] = (1, 1, 1, 0)
+    """Transformer blocks after each residual block of a level."""
+    heads: int | tuple[int, ...] = 8
+    """Attention heads, at every level or one number for each."""
+    groups: int = 32
+    """Groups of the norms."""
+
+    def build(self, *, key: Key) -> WidthScaledUNet:
+        """The network with fresh weights. Under `eqx.filter_eval_shape` nothing is allocated."""
+        sizes = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return WidthScaledUNet(**sizes, key=key)
+
+
+def preset(size: str | int, **overrides) -> UNetConfig:
+    """The family's member of a given size.
+
+    **Arguments:**
+
+    - `size`: a name (`"39M"` to `"5B"`, or `"tiny"`, `"mini"`, `"small"`), or a width: 64 to 768
+        in the paper, any multiple of 16 here. Norms have 32 groups, 16 where the width asks it.
+    - `overrides`: other fields of `UNetConfig`, for instance `context_width=384`.
+    """
+    widths = SIZES | SMALL
+    if isinstance(size, str) and size.isdigit():
+        size = int(size)
+    width = widths.get(size) if isinstance(size, str) else size
+    if width is None:
+        raise ValueError(
+            f"A preset is one of {', '.join(widths)}, or a width; received {size!r}. "
+            "Use one of these names, or a number such as 64."
+        )
+    if width <= 0 or width % 16:
+        raise ValueError(
+            f"A preset's width must be a positive multiple of 16, received {width}. Build a "
+            "UNetConfig with its own groups and heads for other widths."
+        )
+    return UNetConfig(width, **{"groups": 32 if width % 32 == 0 else 16, **overrides})

@@ -1,0 +1,263 @@
+"""The text-to-image UNet whose only free size is its width."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .._types import Key, Latent, TextEmbedding, Time
+from ..nn import Conv, Downsample, GroupNorm, ResBlock, SpatialTransformer, TimeEmbedding, Upsample
+
+Module = Callable[..., Array]
+
+
+class Stage(eqx.Module):
+    """A residual block and, where the level attends to the caption, a transformer after it."""
+
+    block: Module
+    transformer: Module | None
+
+    def __call__(
+        self,
+        x: Float[Array, "height width in_channels"],
+        time: Float[Array, "time_width"],
+        context: Float[Array, "keys context_width"],
+        mask: Bool[Array, "keys"],
+    ) -> Float[Array, "height width out_channels"]:
+        x = self.block(x, time)
+        return x if self.transformer is None else self.transformer(x, context, mask)
+
+
+class Level(eqx.Module):
+    """The stages at one resolution and the change to the next (`None` at the end)."""
+
+    stages: tuple[Stage, ...]
+    resample: Module | None
+
+
+class Middle(eqx.Module):
+    """Residual block, transformer, residual block, at the lowest resolution."""
+
+    first: Stage
+    second: Stage
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        resblock: Callable[..., Module],
+        transformer: Callable[..., Module],
+        key: Key,
+    ):
+        """**Arguments:**
+
+        - `channels`: in and out.
+        - `resblock`: makes a residual block, `resblock(in_channels, out_channels, key=)`.
+        - `transformer`: makes a transformer, `transformer(channels, key=)`.
+        - `key`: for the initial weights.
+        """
+        key1, tkey, key2 = jax.random.split(key, 3)
+        self.first = Stage(resblock(channels, channels, key=key1), transformer(channels, key=tkey))
+        self.second = Stage(resblock(channels, channels, key=key2), None)
+
+    def __call__(
+        self,
+        x: Float[Array, "height width channels"],
+        time: Float[Array, "time_width"],
+        context: Float[Array, "keys context_width"],
+        mask: Bool[Array, "keys"],
+    ) -> Float[Array, "height width channels"]:
+        return self.second(self.first(x, time, context, mask), time, context, mask)
+
+
+class WidthScaledUNet(eqx.Module):
+    """Stable Diffusion's UNet at any width (the paper, figure 2 and table 1).
+
+    With the paper's defaults the channels of the four levels are `[c, 2c, 4c, 4c]`: two residual
+    blocks a level on the way down and three on the way up, a transformer after each on the first
+    three levels and in the middle, a time embedding of `4c`, 8 heads at every width.
+
+    Every part is made by an argument, so that a network with another attention, norm, residual
+    block or middle is one call and no edit (see the guide, "Composing a UNet").
+    """
+
+    conv_in: Conv
+    time: TimeEmbedding
+    down: tuple[Level, ...]
+    middle: Module
+    up: tuple[Level, ...]
+    norm_out: Module
+    conv_out: Conv
+    context_width: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        in_channels: int = 4,
+        out_channels: int = 4,
+        context_width: int = 1024,
+        multipliers: Sequence[int] = (1, 2, 4, 4),
+        depths: Sequence[int] = (2, 2, 2, 2),
+        transformer_depths: Sequence[int] = (1, 1, 1, 0),
+        heads: int | Sequence[int] = 8,
+        groups: int = 32,
+        resblock: Callable[..., Module] = ResBlock,
+        transformer: Callable[..., Module] = SpatialTransformer,
+        norm: Callable[[int], Module] | None = None,
+        middle: Callable[..., Module] = Middle,
+        key: Key,
+    ):
+        """**Arguments:**
+
+        - `width`: the base number of channels, `c`.
+        - `in_channels`, `out_channels`: channels of the latent in and of the prediction out.
+        - `context_width`: width of a caption's token embeddings.
+        - `multipliers`: channels of each level, in multiples of `width`, highest resolution first.
+        - `depths`: residual blocks of each level on the way down; one more on the way up.
+        - `transformer_depths`: transformer blocks after each residual block of a level; 0 for a
+            level that does not attend. The middle has one transformer of at least one block.
+        - `heads`: attention heads, one number or one for each level.
+        - `groups`: groups of the norms; must divide every level's channels.
+        - `resblock`: `resblock(in_channels, out_channels, time_width=, norm=, key=)`.
+        - `transformer`: `transformer(channels, context_width, heads, depth=, norm=, key=)`.
+        - `norm`: `norm(channels)` for every norm; by default `GroupNorm(groups)`, with Stable
+            Diffusion's epsilon of 1e-5 in residual blocks and 1e-6 before transformers.
+        - `middle`: `middle(channels, resblock=, transformer=, key=)`.
+        - `key`: for the initial weights.
+        """
+        heads = (heads,) * len(multipliers) if isinstance(heads, int) else tuple(heads)
+        _check_levels(multipliers, depths, transformer_depths, heads)
+        _check_groups(width, multipliers, groups, norm)
+        keys = iter(jax.random.split(key, 4 * (sum(depths) + len(depths)) + 8))
+        time_width = 4 * width
+        make_block = partial(
+            resblock, time_width=time_width, norm=norm or partial(GroupNorm, groups)
+        )
+        transformer_norm = norm or partial(GroupNorm, groups, eps=1e-6)
+
+        def make_transformer(channels: int, level: int, key: Key) -> Module:
+            depth = max(1, transformer_depths[level])
+            return transformer(
+                channels, context_width, heads[level], depth=depth, norm=transformer_norm, key=key
+            )
+
+        def make_stage(in_channels: int, out_channels: int, level: int) -> Stage:
+            block = make_block(in_channels, out_channels, key=next(keys))
+            attends = transformer_depths[level] > 0
+            return Stage(
+                block, make_transformer(out_channels, level, next(keys)) if attends else None
+            )
+
+        channels = [width * multiplier for multiplier in multipliers]
+        last = len(channels) - 1
+        self.conv_in = Conv(in_channels, width, key=next(keys))
+        self.time = TimeEmbedding(width, time_width, key=next(keys))
+
+        skips, current, down = [width], width, []
+        for level, out in enumerate(channels):
+            stages = []
+            for _ in range(depths[level]):
+                stages.append(make_stage(current, out, level))
+                current = out
+                skips.append(out)
+            resample = Downsample(out, key=next(keys)) if level < last else None
+            if resample is not None:
+                skips.append(out)
+            down.append(Level(tuple(stages), resample))
+        self.down = tuple(down)
+
+        self.middle = middle(
+            current,
+            resblock=make_block,
+            transformer=partial(make_transformer, level=last),
+            key=next(keys),
+        )
+
+        up = []
+        for level, out in reversed(list(enumerate(channels))):
+            stages = []
+            for _ in range(depths[level] + 1):
+                stages.append(make_stage(current + skips.pop(), out, level))
+                current = out
+            resample = Upsample(out, key=next(keys)) if level > 0 else None
+            up.append(Level(tuple(stages), resample))
+        self.up = tuple(up)
+
+        self.norm_out = norm(width) if norm else GroupNorm(groups, width)
+        self.conv_out = Conv(width, out_channels, key=next(keys))
+        self.context_width = context_width
+
+    def __call__(self, x: Latent, t: Time, text: TextEmbedding) -> Latent:
+        """Predicts noise, velocity or clean latent, as it was trained to.
+
+        **Arguments:**
+
+        - `x`: the noisy latent `alpha x0 + sigma eps`, `(height, width, in_channels)`.
+        - `t`: time, 0 (clean) to 999 (noise); may be fractional.
+        - `text`: the caption's tokens, `(tokens, context_width)`, and their mask.
+
+        **Returns:** an array `(height, width, out_channels)` in `x`'s dtype.
+        """
+        self._check(x, text)
+        time = self.time(t).astype(x.dtype)
+        context = text.tokens.astype(x.dtype)
+
+        x = self.conv_in(x)
+        skips = [x]
+        for level in self.down:
+            for stage in level.stages:
+                x = stage(x, time, context, text.mask)
+                skips.append(x)
+            if level.resample is not None:
+                x = level.resample(x)
+                skips.append(x)
+        x = self.middle(x, time, context, text.mask)
+        for level in self.up:
+            for stage in level.stages:
+                x = stage(jnp.concatenate([x, skips.pop()], -1), time, context, text.mask)
+            if level.resample is not None:
+                x = level.resample(x)
+        return self.conv_out(jax.nn.silu(self.norm_out(x)))
+
+    def _check(self, x: Latent, text: TextEmbedding) -> None:
+        height, width, channels = x.shape
+        in_channels = self.conv_in.weight.shape[2]
+        if channels != in_channels:
+            raise ValueError(
+                f"The UNet takes latents of {in_channels} channels, received shape {x.shape}. "
+                "Use the VAE that it was trained with, or build it with that in_channels."
+            )
+        factor = 2 ** (len(self.down) - 1)
+        if height % factor or width % factor:
+            raise ValueError(
+                f"The UNet halves the latent {len(self.down) - 1} times, so that height and width "
+                f"must divide by {factor}; received {height}x{width}. Crop or pad the image."
+            )
+        if text.tokens.shape[-1] != self.context_width:
+            raise ValueError(
+                f"The UNet attends to token embeddings of width {self.context_width}, received "
+                f"{text.tokens.shape[-1]}. Use the text encoder that it was trained with, or build "
+                "it with that context_width."
+            )
+
+
+def _check_levels(multipliers, depths, transformer_depths, heads) -> None:
+    lengths = [len(multipliers), len(depths), len(transformer_depths), len(heads)]
+    if len(set(lengths)) != 1 or lengths[0] == 0:
+        raise ValueError(
+            "multipliers, depths, transformer_depths and heads need one entry for each level, "
+            f"received {lengths} entries. Give all four the same length."
+        )
+
+
+def _check_groups(width, multipliers, groups, norm) -> None:
+    if norm is None and any(width * multiplier % groups for multiplier in multipliers):
+        raise ValueError(
+            f"Every level's channels must divide by the norm's groups, received width={width}, "
+            f"multipliers={tuple(multipliers)} and groups={groups}. Choose a width that is a "
+            f"multiple of {groups}, or fewer groups."
+        )

@@ -1,0 +1,14 @@
+"""Blocks that networks are built from. Each acts on one example, channels last."""
+
+from .attention import attend as attend, CrossAttn as CrossAttn
+from .conv import Conv as Conv
+from .feed_forward import GEGLU as GEGLU
+from .linear import Linear as Linear, zeroed as zeroed
+from .norm import GroupNorm as GroupNorm, LayerNorm as LayerNorm
+from .resample import Downsample as Downsample, Upsample as Upsample
+from .resblock import ResBlock as ResBlock
+from .time import sinusoid as sinusoid, TimeEmbedding as TimeEmbedding
+from .transformer import (
+    SpatialTransformer as SpatialTransformer,
+    TransformerBlock as TransformerBlock,
+)

@@ -1,0 +1,94 @@
+"""Attention: the function, and the module with its projections."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from einops import rearrange
+from jaxtyping import Array, Bool, Float
+
+from .._types import Key
+from .linear import Linear
+
+
+def attend(
+    query: Float[Array, "queries heads width"],
+    key: Float[Array, "keys heads width"],
+    value: Float[Array, "keys heads width"],
+    mask: Bool[Array, "keys"] | None = None,
+) -> Float[Array, "queries heads width"]:
+    """`softmax(Q K^T / sqrt(width)) V` for each head (Vaswani et al. 2017, equation 1)."""
+    scores = jnp.einsum("qhw,khw->hqk", query, key, preferred_element_type=jnp.float32)
+    scores = scores / math.sqrt(query.shape[-1])
+    if mask is not None:
+        scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
+    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
+    return jnp.einsum("hqk,khw->qhw", weights, value)
+
+
+class CrossAttn(eqx.Module):
+    """Multi-head attention from a sequence to a context; self-attention when the two are one.
+
+    The number of heads is fixed and their width follows the channels, as in Stable Diffusion 1:
+    8 heads at every width of the family.
+    """
+
+    to_query: Linear
+    to_key: Linear
+    to_value: Linear
+    to_out: Linear
+    heads: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        channels: int,
+        context_width: int,
+        heads: int,
+        *,
+        head_width: int | None = None,
+        qkv_bias: bool = False,
+        key: Key,
+    ):
+        """**Arguments:**
+
+        - `channels`: width of the sequence, in and out.
+        - `context_width`: width of what it attends to.
+        - `heads`: how many heads.
+        - `head_width`: width of each, by default `channels / heads`.
+        - `qkv_bias`: whether query, key and value have a bias.
+        - `key`: for the initial weights.
+        """
+        if head_width is None:
+            if channels % heads:
+                raise ValueError(
+                    f"CrossAttn's heads must divide its channels, received heads={heads} and "
+                    f"channels={channels}. Choose other heads or give head_width."
+                )
+            head_width = channels // heads
+        qkey, kkey, vkey, okey = jax.random.split(key, 4)
+        inner = heads * head_width
+        self.to_query = Linear(channels, inner, bias=qkv_bias, key=qkey)
+        self.to_key = Linear(context_width, inner, bias=qkv_bias, key=kkey)
+        self.to_value = Linear(context_width, inner, bias=qkv_bias, key=vkey)
+        self.to_out = Linear(inner, channels, key=okey)
+        self.heads = heads
+
+    def __call__(
+        self,
+        x: Float[Array, "queries channels"],
+        context: Float[Array, "keys context_width"],
+        mask: Bool[Array, "keys"] | None = None,
+    ) -> Float[Array, "queries channels"]:
+        if context.shape[-1] != self.to_key.weight.shape[0]:
+            raise ValueError(
+                f"CrossAttn was built for a context of width {self.to_key.weight.shape[0]}, "
+                f"received {context.shape[-1]}. Use the text encoder that the network was made "
+                "for, or build the network with that context_width."
+            )
+        split = "tokens (heads width) -> tokens heads width"
+        query = rearrange(self.to_query(x), split, heads=self.heads)
+        key = rearrange(self.to_key(context), split, heads=self.heads)
+        value = rearrange(self.to_value(context), split, heads=self.heads)
+        out = attend(query, key, value, mask)
+        return self.to_out(rearrange(out, "tokens heads width -> tokens (heads width)"))

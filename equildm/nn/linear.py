@@ -1,0 +1,47 @@
+"""A linear map on the last axis."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._types import Key
+from ._init import fan_in_bound, uniform
+
+
+class Linear(eqx.Module):
+    """`y = x W + b` on the last axis of `x`, whatever stands before it.
+
+    The weight is stored `(in, out)`, so that its last axis is the output as in a convolution's
+    kernel. The product is taken in `x`'s dtype.
+    """
+
+    weight: Float[Array, "in_features out_features"]
+    bias: Float[Array, "out_features"] | None
+
+    def __init__(self, in_features: int, out_features: int, *, bias: bool = True, key: Key):
+        """**Arguments:**
+
+        - `in_features`, `out_features`: sizes of the last axis before and after.
+        - `bias`: whether to add one.
+        - `key`: for the initial weights, uniform in `+-1/sqrt(in_features)`.
+        """
+        wkey, bkey = jax.random.split(key)
+        bound = fan_in_bound(in_features)
+        self.weight = uniform(wkey, (in_features, out_features), bound)
+        self.bias = uniform(bkey, (out_features,), bound) if bias else None
+
+    def __call__(self, x: Float[Array, "*rest in_features"]) -> Float[Array, "*rest out_features"]:
+        if x.shape[-1] != self.weight.shape[0]:
+            raise ValueError(
+                f"Linear takes a last axis of {self.weight.shape[0]}, received shape {x.shape}. "
+                "Give it features of that width, or build it with in_features="
+                f"{x.shape[-1]}."
+            )
+        y = x @ self.weight.astype(x.dtype)
+        return y if self.bias is None else y + self.bias.astype(x.dtype)
+
+
+def zeroed(layer):
+    """The same layer with weight and bias zero: it starts as the map to 0."""
+    return jax.tree.map(jnp.zeros_like, layer)

@@ -1,0 +1,81 @@
+"""Normalisations. Statistics are float32 whatever the input."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._init import constant
+
+
+class GroupNorm(eqx.Module):
+    """Group normalisation (Wu & He 2018) of one example, channels last.
+
+    `y = (x - mean_g) / sqrt(var_g + eps) * weight + bias`, where the mean and variance of a group
+    are over its channels and every position.
+
+    Written as sums over positions for each channel, then over the channels of a group, so that
+    the large array is read in its own order and the result is one multiply-add.
+    """
+
+    weight: Float[Array, "channels"]
+    bias: Float[Array, "channels"]
+    groups: int = eqx.field(static=True)
+    eps: float = eqx.field(static=True)
+
+    def __init__(self, groups: int, channels: int, eps: float = 1e-5):
+        """**Arguments:**
+
+        - `groups`: how many groups; must divide `channels`.
+        - `channels`: size of the last axis.
+        - `eps`: added to the variance.
+        """
+        if channels % groups:
+            raise ValueError(
+                f"GroupNorm's groups must divide its channels, received groups={groups} and "
+                f"channels={channels}. Choose a width that is a multiple of {groups}, or fewer "
+                "groups."
+            )
+        self.weight = constant((channels,), 1.0)
+        self.bias = constant((channels,), 0.0)
+        self.groups = groups
+        self.eps = eps
+
+    def __call__(self, x: Float[Array, "*positions channels"]) -> Float[Array, "*positions channels"]:
+        channels = self.weight.shape[0]
+        x32 = x.astype(jnp.float32).reshape(-1, channels)
+        mean = self._over_group(jnp.mean(x32, axis=0))
+        centred = x32 - mean
+        variance = self._over_group(jnp.mean(centred * centred, axis=0))
+        scale = jax.lax.rsqrt(variance + self.eps) * self.weight
+        y = centred * scale + self.bias
+        return y.reshape(x.shape).astype(x.dtype)
+
+    def _over_group(self, per_channel: Float[Array, "channels"]) -> Float[Array, "channels"]:
+        grouped = jnp.mean(per_channel.reshape(self.groups, -1), axis=1)
+        return jnp.repeat(grouped, per_channel.shape[0] // self.groups)
+
+
+class LayerNorm(eqx.Module):
+    """Layer normalisation (Ba et al. 2016) of the last axis."""
+
+    weight: Float[Array, "channels"]
+    bias: Float[Array, "channels"]
+    eps: float = eqx.field(static=True)
+
+    def __init__(self, channels: int, eps: float = 1e-5):
+        """**Arguments:**
+
+        - `channels`: size of the last axis.
+        - `eps`: added to the variance.
+        """
+        self.weight = constant((channels,), 1.0)
+        self.bias = constant((channels,), 0.0)
+        self.eps = eps
+
+    def __call__(self, x: Float[Array, "*rest channels"]) -> Float[Array, "*rest channels"]:
+        x32 = x.astype(jnp.float32)
+        centred = x32 - jnp.mean(x32, axis=-1, keepdims=True)
+        variance = jnp.mean(centred * centred, axis=-1, keepdims=True)
+        y = centred * jax.lax.rsqrt(variance + self.eps) * self.weight + self.bias
+        return y.astype(x.dtype)

@@ -1,0 +1,46 @@
+"""Scalars as vectors: the time embedding."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._types import Key, Time
+from .linear import Linear
+
+
+def sinusoid(t: Float[Array, ""], width: int, max_period: float = 10000.0) -> Float[Array, "width"]:
+    """`[cos(t f_i), sin(t f_i)]` with `f_i = max_period^(-2i/width)`, float32.
+
+    The order (cosines first) and the frequencies are Stable Diffusion's.
+    """
+    if width % 2:
+        raise ValueError(f"sinusoid's width must be even, received {width}. Use {width + 1}.")
+    half = width // 2
+    frequencies = jnp.exp(-math.log(max_period) * jnp.arange(half, dtype=jnp.float32) / half)
+    angles = t.astype(jnp.float32) * frequencies
+    return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)])
+
+
+class TimeEmbedding(eqx.Module):
+    """`W2 silu(W1 sinusoid(t))`."""
+
+    hidden: Linear
+    out: Linear
+
+    def __init__(self, width: int, out_width: int, *, key: Key):
+        """**Arguments:**
+
+        - `width`: width of the sinusoid.
+        - `out_width`: width of the hidden layer and of the result.
+        - `key`: for the initial weights.
+        """
+        hkey, okey = jax.random.split(key)
+        self.hidden = Linear(width, out_width, key=hkey)
+        self.out = Linear(out_width, out_width, key=okey)
+
+    def __call__(self, t: Time) -> Float[Array, "out_width"]:
+        """The embedding in float32; cast it where the network computes in another dtype."""
+        return self.out(jax.nn.silu(self.hidden(sinusoid(t, self.hidden.weight.shape[0]))))
