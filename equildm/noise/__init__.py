@@ -1,0 +1,30 @@
+"""The mathematics of the noising process: schedules, grids, predictions, weights, time samplers."""
+
+from . import grids as grids
+from .corrupt import corrupt as corrupt
+from .predictions import (
+    AbstractPrediction as AbstractPrediction,
+    Clean as Clean,
+    Epsilon as Epsilon,
+    Velocity as Velocity,
+)
+from .schedules import (
+    AbstractSchedule as AbstractSchedule,
+    INFINITE_LEVEL as INFINITE_LEVEL,
+    ScaledLinear as ScaledLinear,
+    SquaredCosine as SquaredCosine,
+    ZeroTerminalSNR as ZeroTerminalSNR,
+)
+from .times import (
+    AbstractTimes as AbstractTimes,
+    LogitNormalTimes as LogitNormalTimes,
+    LogSNRUniformTimes as LogSNRUniformTimes,
+    UniformTimes as UniformTimes,
+)
+from .weights import (
+    AbstractWeight as AbstractWeight,
+    EDM as EDM,
+    MinSNR as MinSNR,
+    P2 as P2,
+    Uniform as Uniform,
+)

@@ -1,0 +1,186 @@
+"""The noise levels that a sampler steps through.
+
+A grid is a float64 numpy array of strictly decreasing levels `s_0 > s_1 > .. > s_N`: N steps. It
+ends at `final`, by default 0 (clean). Grids are values, not shapes: pass them to a compiled sampler
+as an argument. `pad` gives grids of different numbers of steps one shape, so that they share a
+compilation.
+
+`leading`, `trailing` and `linspace` are the spacings of the public schedulers (Lin et al. 2023,
+table 2). Those disagree about whether time 0 belongs to the grid, hence `endpoint`: true as in the
+public DDIM, DDPM and Euler schedulers, false as in the multistep ones (DPM-Solver++, UniPC), where
+time 0 is left to the final level.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Float
+
+from .schedules import AbstractSchedule
+
+Levels: TypeAlias = Float[np.ndarray, "levels"]
+
+ALIGN_YOUR_STEPS = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152)
+"""Levels optimised for 10 steps of Stable Diffusion 1.5 (Sabour et al. 2024), for `table`."""
+
+
+def leading(
+    schedule: AbstractSchedule,
+    steps: int,
+    *,
+    final: float = 0.0,
+    offset: int = 1,
+    endpoint: bool = True,
+) -> Levels:
+    """Times `offset + i * (T // steps)`, the habit of Stable Diffusion (with offset 1).
+
+    It starts below the schedule's highest level. The offset is cut where it would leave the table.
+    """
+    _check_steps(schedule, steps)
+    drop = 0 if endpoint else 1
+    times = np.arange(drop, steps + drop)[::-1] * max(schedule.steps // (steps + drop), 1)
+    return _close(schedule, times + min(offset, schedule.steps - 1 - times[0]), final)
+
+
+def trailing(schedule: AbstractSchedule, steps: int, *, final: float = 0.0) -> Levels:
+    """Times `T - i * T / steps - 1`: starts at the highest level, as Lin et al. 2023 recommend."""
+    _check_steps(schedule, steps)
+    times = np.round(schedule.steps - np.arange(steps) * (schedule.steps / steps)) - 1
+    return _close(schedule, times, final)
+
+
+def linspace(
+    schedule: AbstractSchedule,
+    steps: int,
+    *,
+    final: float = 0.0,
+    endpoint: bool = True,
+    rounded: bool = True,
+) -> Levels:
+    """Times evenly from T - 1 to 0, rounded to integers or not (the public Euler does not)."""
+    _check_steps(schedule, steps)
+    times = np.linspace(schedule.steps - 1, 0, steps if endpoint else steps + 1)[:steps]
+    return _close(schedule, np.round(times) if rounded else times, final)
+
+
+def karras(
+    schedule: AbstractSchedule,
+    steps: int,
+    *,
+    rho: float = 7.0,
+    high: float | None = None,
+    low: float | None = None,
+    final: float = 0.0,
+) -> Levels:
+    """`s^(1/rho)` evenly from `high` to `low`, then `final` (Karras et al. 2022, equation 5).
+
+    `high` and `low` are the schedule's ends unless given.
+    """
+    high, low = _range(schedule, high, low)
+    levels = np.linspace(high ** (1 / rho), low ** (1 / rho), _at_least_one(steps)) ** rho
+    return _append(levels, final)
+
+
+def exponential(
+    schedule: AbstractSchedule,
+    steps: int,
+    *,
+    high: float | None = None,
+    low: float | None = None,
+    final: float = 0.0,
+) -> Levels:
+    """`log s` evenly from `high` to `low`, then `final`."""
+    high, low = _range(schedule, high, low)
+    levels = np.exp(np.linspace(np.log(high), np.log(low), _at_least_one(steps)))
+    return _append(levels, final)
+
+
+def uniform_lambda(
+    schedule: AbstractSchedule,
+    steps: int,
+    *,
+    high: float | None = None,
+    low: float | None = None,
+) -> Levels:
+    """All steps of one length in `lambda = -log s`, ending at `low`, not at 0 (Lu et al. 2022)."""
+    high, low = _range(schedule, high, low)
+    return check_levels(np.exp(np.linspace(np.log(high), np.log(low), _at_least_one(steps) + 1)))
+
+
+def table(
+    levels: Sequence[float] | Levels, steps: int | None = None, *, final: float = 0.0
+) -> Levels:
+    """A table of positive levels, then `final`: for instance `table(ALIGN_YOUR_STEPS, 20)`.
+
+    With `steps`, the table is resampled to as many levels, linearly in `log s` (Sabour et al. 2024,
+    appendix).
+    """
+    levels = check_levels(np.asarray(levels, np.float64))
+    if levels[-1] <= 0:
+        raise ValueError(
+            f"A table holds positive levels, received {levels}. Leave the 0 out: `final` follows."
+        )
+    if steps is not None:
+        positions = np.linspace(0, len(levels) - 1, _at_least_one(steps))
+        levels = np.exp(np.interp(positions, np.arange(len(levels)), np.log(levels)))
+    return _append(levels, final)
+
+
+def pad(levels: Levels, length: int) -> Levels:
+    """Repeats the last level up to `length` levels. Samplers stop where it is first reached."""
+    if length < len(levels):
+        raise ValueError(
+            f"Padding does not shorten: received {len(levels)} levels and the length {length}. "
+            f"Use a length of at least {len(levels)}."
+        )
+    return np.append(levels, np.full(length - len(levels), levels[-1]))
+
+
+def check_levels(levels: Levels) -> Levels:
+    """Returns a grid as it is, and raises `ValueError` at what is none."""
+    if levels.ndim != 1 or len(levels) < 2:
+        raise ValueError(
+            f"A grid is a row of at least 2 noise levels, received the shape {levels.shape}. "
+            "One step from s to clean is [s, 0]."
+        )
+    if not np.all(np.isfinite(levels)) or levels[-1] < 0:
+        raise ValueError(
+            f"Noise levels are finite and not negative, received {levels}. "
+            "For no signal at all use INFINITE_LEVEL."
+        )
+    if not np.all(np.diff(levels) < 0):
+        raise ValueError(
+            f"Noise levels decrease strictly, received {levels}. "
+            "Use fewer steps or a lower final level."
+        )
+    return levels
+
+
+def _check_steps(schedule: AbstractSchedule, steps: int) -> None:
+    if not 1 <= steps <= schedule.steps:
+        raise ValueError(
+            f"This grid has from 1 to {schedule.steps} steps, one for each time, received {steps}. "
+            "Karras and exponential grids have no such bound."
+        )
+
+
+def _at_least_one(steps: int) -> int:
+    if steps < 1:
+        raise ValueError(f"A grid has at least 1 step, received {steps}.")
+    return steps
+
+
+def _range(
+    schedule: AbstractSchedule, high: float | None, low: float | None
+) -> tuple[float, float]:
+    return schedule.highest if high is None else high, schedule.lowest if low is None else low
+
+
+def _close(schedule: AbstractSchedule, times: np.ndarray, final: float) -> Levels:
+    return _append(schedule.levels_at(times.astype(np.float64)), final)
+
+
+def _append(levels: np.ndarray, final: float) -> Levels:
+    reached = 0 < final and len(levels) > 1 and levels[-1] <= final * (1 + 1e-9)
+    return check_levels(levels if reached else np.append(levels, final))

@@ -1,0 +1,90 @@
+"""What a network is asked to predict, and how to read the clean estimate off its output.
+
+With `x = alpha x0 + sigma eps`:
+
+| prediction | target | clean estimate | noise estimate |
+|---|---|---|---|
+| `Epsilon` | eps | (x - sigma out) / alpha | out |
+| `Velocity` | alpha eps - sigma x0 | alpha x - sigma out | sigma x + alpha out |
+| `Clean` | x0 | out | (x - alpha out) / sigma |
+
+(Ho et al. 2020; Salimans & Ho 2022, appendix D.)
+"""
+
+import abc
+from typing import TypeAlias
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Tensor: TypeAlias = Float[Array, "*shape"]
+Scalar: TypeAlias = Float[Array, ""]
+
+
+class AbstractPrediction(eqx.Module):
+    """A parameterisation of the denoiser. Tensors are of any one shape."""
+
+    @abc.abstractmethod
+    def target(self, clean: Tensor, noise: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
+        """What the network should answer."""
+
+    @abc.abstractmethod
+    def clean(self, x: Tensor, output: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
+        """The estimate of `x0` that an answer implies."""
+
+    @abc.abstractmethod
+    def noise(self, x: Tensor, output: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
+        """The estimate of `eps` that an answer implies."""
+
+    @abc.abstractmethod
+    def error_scale(self, snr: Scalar) -> Scalar:
+        """Squared error of the answer over squared error of the clean estimate."""
+
+
+class Epsilon(AbstractPrediction):
+    """The network predicts the noise; `error_scale` is `snr`."""
+
+    def target(self, clean: Tensor, noise: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
+        return noise
+
+    def clean(self, x: Tensor, output: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
+        return (x - sigma * output) / alpha
+
+    def noise(self, x: Tensor, output: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
+        return output
+
+    def error_scale(self, snr: Scalar) -> Scalar:
+        return snr
+
+
+class Velocity(AbstractPrediction):
+    """The network predicts `v = alpha eps - sigma x0`; `error_scale` is `snr + 1`."""
+
+    def target(self, clean: Tensor, noise: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
+        return alpha * noise - sigma * clean
+
+    def clean(self, x: Tensor, output: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
+        return alpha * x - sigma * output
+
+    def noise(self, x: Tensor, output: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
+        return sigma * x + alpha * output
+
+    def error_scale(self, snr: Scalar) -> Scalar:
+        return snr + 1
+
+
+class Clean(AbstractPrediction):
+    """The network predicts the data; `error_scale` is 1."""
+
+    def target(self, clean: Tensor, noise: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
+        return clean
+
+    def clean(self, x: Tensor, output: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
+        return output
+
+    def noise(self, x: Tensor, output: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
+        return (x - alpha * output) / sigma
+
+    def error_scale(self, snr: Scalar) -> Scalar:
+        return jnp.ones_like(snr)

@@ -1,0 +1,141 @@
+"""How much noise there is at each time.
+
+A schedule is a table of half log signal-to-noise ratios `lambda = log(alpha / sigma)` at the
+integer times 0 (almost clean) .. `steps - 1` (almost noise), with `alpha^2 + sigma^2 = 1` (variance
+preserving). Between two integers lambda is linear, so that every schedule is continuous, and so is
+its inverse: `time(level(t)) == t`.
+
+The noise level is `s = sigma / alpha = exp(-lambda)`.
+"""
+
+import abc
+from typing import TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+INFINITE_LEVEL = 1e6
+"""Stands for `s = inf`, no signal at all: there `alpha = 1e-6`, near float32 rounding of 1."""
+
+Table: TypeAlias = Float[np.ndarray, "steps"]
+Scalars: TypeAlias = Float[Array, "*n"]
+
+
+class AbstractSchedule(eqx.Module):
+    """A variance-preserving noise schedule.
+
+    It has no parameters. All methods on jax arrays work inside `jit`, `vmap` and `grad`.
+    """
+
+    @property
+    @abc.abstractmethod
+    def steps(self) -> int:
+        """The number of integer times."""
+
+    @abc.abstractmethod
+    def table(self) -> Table:
+        """`lambda` at the integer times 0 .. steps - 1, strictly decreasing, in float64."""
+
+    @property
+    def lowest(self) -> float:
+        """The noise level at time 0."""
+        return float(np.exp(-self.table()[0]))
+
+    @property
+    def highest(self) -> float:
+        """The noise level at the last time."""
+        return float(np.exp(-self.table()[-1]))
+
+    def half_log_snr(self, t: Scalars) -> Scalars:
+        """`lambda(t)`. Times outside of the table give its ends."""
+        times = jnp.arange(self.steps, dtype=t.dtype)
+        return jnp.interp(t, times, jnp.asarray(self.table(), t.dtype))
+
+    def level(self, t: Scalars) -> Scalars:
+        """`s(t) = sigma / alpha`."""
+        return jnp.exp(-self.half_log_snr(t))
+
+    def alpha(self, t: Scalars) -> Scalars:
+        """The factor on the data: `alpha^2 = sigmoid(2 lambda)`."""
+        return jnp.sqrt(jax.nn.sigmoid(2 * self.half_log_snr(t)))
+
+    def sigma(self, t: Scalars) -> Scalars:
+        """The factor on the noise: `sigma^2 = sigmoid(-2 lambda)`."""
+        return jnp.sqrt(jax.nn.sigmoid(-2 * self.half_log_snr(t)))
+
+    def time(self, s: Scalars) -> Scalars:
+        """The time whose noise level is `s`. Levels outside of the table (also 0) give its ends."""
+        log_levels = jnp.asarray(-self.table(), s.dtype)
+        log_s = jnp.log(jnp.clip(s, self.lowest, self.highest))
+        return jnp.interp(log_s, log_levels, jnp.arange(self.steps, dtype=s.dtype))
+
+    def levels_at(self, times: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+        """`s(t)` on the host in float64, to build grids with."""
+        return np.exp(-np.interp(times, np.arange(self.steps), self.table()))
+
+
+class ScaledLinear(AbstractSchedule):
+    """The schedule of Stable Diffusion (Rombach et al. 2022): `sqrt(beta)` linear in time.
+
+    `beta_i = linspace(sqrt(start), sqrt(end), steps)_i^2`, `alpha_i^2 = prod_{j<=i} (1 - beta_j)`.
+    With the defaults `s` runs from 0.0292 to 14.6146.
+    """
+
+    start: float = eqx.field(static=True, default=0.00085)
+    end: float = eqx.field(static=True, default=0.012)
+    steps: int = eqx.field(static=True, default=1000)
+
+    def __check_init__(self) -> None:
+        if not 0 < self.start <= self.end < 1:
+            raise ValueError(
+                f"A schedule needs 0 < start <= end < 1, received start = {self.start} and "
+                f"end = {self.end}. Stable Diffusion has 0.00085 and 0.012."
+            )
+
+    def table(self) -> Table:
+        betas = np.linspace(self.start**0.5, self.end**0.5, self.steps) ** 2
+        return _half_log_snr(np.cumprod(1 - betas))
+
+
+class SquaredCosine(AbstractSchedule):
+    """The cosine schedule (Nichol & Dhariwal 2021, equation 17).
+
+    `alpha_bar(u) = cos^2((u + 0.008) / 1.008 * pi / 2)`, each beta at most 0.999. Its last level is
+    about 20,000: nearly, but not quite, no signal.
+    """
+
+    steps: int = eqx.field(static=True, default=1000)
+
+    def table(self) -> Table:
+        u = np.arange(self.steps + 1) / self.steps
+        alpha_bar = np.cos((u + 0.008) / 1.008 * np.pi / 2) ** 2
+        betas = np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], 0.999)
+        return _half_log_snr(np.cumprod(1 - betas))
+
+
+class ZeroTerminalSNR(AbstractSchedule):
+    """A schedule shifted and stretched to hold no signal at its end (Lin et al. 2023, algorithm 1).
+
+    `alpha' = (alpha - alpha_last) alpha_0 / (alpha_0 - alpha_last)`. The last level, truly
+    infinite, is represented by `INFINITE_LEVEL`. It asks for the velocity prediction: there, a
+    noise prediction says nothing about the data.
+    """
+
+    schedule: AbstractSchedule
+
+    @property
+    def steps(self) -> int:
+        return self.schedule.steps
+
+    def table(self) -> Table:
+        alpha = 1 / np.sqrt(1 + np.exp(-2 * self.schedule.table()))
+        alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
+        alpha[-1] = 1 / np.sqrt(1 + INFINITE_LEVEL**2)
+        return _half_log_snr(alpha**2)
+
+
+def _half_log_snr(alpha_squared: np.ndarray) -> np.ndarray:
+    return 0.5 * (np.log(alpha_squared) - np.log1p(-alpha_squared))

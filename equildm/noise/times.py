@@ -1,0 +1,45 @@
+"""Which times a training step looks at."""
+
+import abc
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._types import Key, Time
+from .schedules import AbstractSchedule
+
+
+class AbstractTimes(eqx.Module):
+    """A distribution over the times of a schedule."""
+
+    @abc.abstractmethod
+    def __call__(self, key: Key, schedule: AbstractSchedule) -> Time:
+        """Draws one time in [0, steps - 1]."""
+
+
+class UniformTimes(AbstractTimes):
+    """Each of the schedule's integer times alike (Ho et al. 2020, algorithm 1)."""
+
+    def __call__(self, key: Key, schedule: AbstractSchedule) -> Time:
+        return jax.random.randint(key, (), 0, schedule.steps).astype(jnp.float32)
+
+
+class LogitNormalTimes(AbstractTimes):
+    """`t / (steps - 1) = sigmoid(mean + std z)`: more of the middle (Esser et al. 2024, 3.1)."""
+
+    mean: float = eqx.field(static=True, default=0.0)
+    std: float = eqx.field(static=True, default=1.0)
+
+    def __call__(self, key: Key, schedule: AbstractSchedule) -> Time:
+        z = jax.random.normal(key)
+        return (schedule.steps - 1) * jax.nn.sigmoid(self.mean + self.std * z)
+
+
+class LogSNRUniformTimes(AbstractTimes):
+    """lambda uniform between the schedule's ends (Kingma et al. 2021)."""
+
+    def __call__(self, key: Key, schedule: AbstractSchedule) -> Time:
+        table = schedule.table()
+        half_log_snr = jax.random.uniform(key, minval=table[-1], maxval=table[0])
+        return schedule.time(jnp.exp(-half_log_snr))

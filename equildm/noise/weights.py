@@ -1,0 +1,64 @@
+"""How much each noise level counts in the training loss.
+
+Every weight is defined once, on the squared error of the *clean estimate*, as a function of
+`snr = alpha^2 / sigma^2`. What a trainer multiplies with the squared error of the *network's
+answer* is that over `prediction.error_scale(snr)`, so that one weight means the same training
+whatever is predicted.
+"""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .predictions import AbstractPrediction
+
+
+class AbstractWeight(eqx.Module):
+    """A loss weight."""
+
+    @abc.abstractmethod
+    def __call__(self, snr: Float[Array, ""], prediction: AbstractPrediction) -> Float[Array, ""]:
+        """The factor on the squared error of the network's answer."""
+
+
+class Uniform(AbstractWeight):
+    """1: the "simple" loss of the prediction in use (Ho et al. 2020, equation 14)."""
+
+    def __call__(self, snr: Float[Array, ""], prediction: AbstractPrediction) -> Float[Array, ""]:
+        return jnp.ones_like(snr)
+
+
+class MinSNR(AbstractWeight):
+    """`min(snr, gamma)` on the clean estimate (Hang et al. 2023, equation 7).
+
+    That is `min(snr, gamma) / snr` on eps and `min(snr, gamma) / (snr + 1)` on v.
+    """
+
+    gamma: float = eqx.field(static=True, default=5.0)
+
+    def __call__(self, snr: Float[Array, ""], prediction: AbstractPrediction) -> Float[Array, ""]:
+        return jnp.minimum(snr, self.gamma) / prediction.error_scale(snr)
+
+
+class P2(AbstractWeight):
+    """`1 / (k + snr)^gamma` on eps (Choi et al. 2022, equation 8)."""
+
+    k: float = eqx.field(static=True, default=1.0)
+    gamma: float = eqx.field(static=True, default=1.0)
+
+    def __call__(self, snr: Float[Array, ""], prediction: AbstractPrediction) -> Float[Array, ""]:
+        return snr / (self.k + snr) ** self.gamma / prediction.error_scale(snr)
+
+
+class EDM(AbstractWeight):
+    """`(s^2 + d^2) / (s d)^2 = snr + 1 / d^2` on the clean estimate (Karras et al. 2022, table 1).
+
+    `d` is the standard deviation of the data.
+    """
+
+    data_std: float = eqx.field(static=True, default=0.5)
+
+    def __call__(self, snr: Float[Array, ""], prediction: AbstractPrediction) -> Float[Array, ""]:
+        return (snr + self.data_std**-2) / prediction.error_scale(snr)
