@@ -1,0 +1,53 @@
+"""The worker's side of `benchmarks/_peer.py`. Standard library only."""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from benchmarks._peer import peak_mb
+
+Command = Callable[..., dict[str, Any]]
+
+
+def serve(build: Callable[[dict[str, Any]], Mapping[str, Command]]) -> None:
+    """Reads the configuration, builds the commands, then answers one line of JSON with another until the input ends.
+
+    **Arguments:**
+
+    - `build`: from the configuration to the named commands. A command takes the message's other
+    fields by keyword
+        and returns a dictionary; what `build` prints and libraries print goes to standard error.
+
+    Every answer has `peak_mb`. An exception becomes `{"error": traceback}`, and the worker goes on.
+    """
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever prints must not break the protocol
+
+    def answer(make: Callable[[], Mapping[str, Any]]) -> bool:
+        try:
+            message = {"peak_mb": 0.0, **make()}
+            message["peak_mb"] = message["peak_mb"] or peak_mb()
+        except Exception:
+            message = {"error": traceback.format_exc()}
+        answers.write(json.dumps(message) + "\n")
+        return "error" not in message
+
+    commands: dict[str, Command] = {}
+
+    def start(config: dict[str, Any]) -> dict[str, Any]:
+        commands.update(build(config))
+        return {"commands": sorted(commands)}
+
+    def call(fields: dict[str, Any]) -> dict[str, Any]:
+        name = fields.pop("command")
+        if name not in commands:
+            raise ValueError(f"The commands are {sorted(commands)}; got {name!r}.")
+        return commands[name](**fields)
+
+    line = sys.stdin.readline()
+    if line and answer(lambda: start(json.loads(line))):
+        for line in sys.stdin:
+            answer(lambda text=line: call(json.loads(text)))

@@ -1,0 +1,64 @@
+"""What every test runs under: checked annotations, the CPU, one device, a compile cache, and the peers.
+
+Set before jax is imported. Tests that need several devices run in a process of their own:
+`helpers.run_python`.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+from jaxtyping import install_import_hook
+
+install_import_hook("equildm", "beartype.beartype")
+
+from benchmarks._peer import Peer, PEER_PYTHON, peer_python
+
+collect_ignore = ["peers"]
+
+RunPeer = Callable[..., dict[str, np.ndarray]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A second run of the tests compiles nothing: the cache lies in pytest's own, `--cache-clear` empties it."""
+    assert config.cache is not None
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+@pytest.fixture(scope="session")
+def _peer_process() -> Iterator[Peer]:
+    if peer_python() is None:
+        reason = f"no PyTorch: {PEER_PYTHON} names no interpreter and this one has none"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{reason}; .ci/run must make one")
+        pytest.skip(reason)
+    with Peer("tests/peers/_worker.py", {}) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def peer(_peer_process: Peer, tmp_path_factory: pytest.TempPathFactory) -> RunPeer:
+    """Runs a public implementation: `peer("unet", config={...}, weight=array) -> {"output": array}`.
+
+    The name is that of a script in `tests/peers/`, which defines `run(config, arrays)`. `config` is
+    JSON-able; arrays go in and out by name as numpy. Torch's seed is 0 at each call. One process
+    serves all calls. Skipped where there is no PyTorch, an error there when CI=true.
+    """
+
+    def run(
+        name: str, /, config: Mapping[str, Any] | None = None, **arrays: Any
+    ) -> dict[str, np.ndarray]:
+        folder = tmp_path_factory.mktemp(f"peer-{name}")
+        np.savez(folder / "in.npz", **{key: np.asarray(value) for key, value in arrays.items()})
+        _peer_process("run", name=name, folder=str(folder), config=dict(config or {}))
+        with np.load(folder / "out.npz") as file:
+            return dict(file)
+
+    return run

@@ -1,0 +1,40 @@
+"""What tests of several rooms share."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_python(
+    code: str | Path,
+    *args: str,
+    devices: int = 8,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 300,
+) -> str:
+    """Runs code (a string) or a script (a path) in a fresh process with `devices` simulated CPU devices.
+
+    The process starts in the repository's root, on the CPU, with the tests' compile cache. Returns
+    what it printed; raises `AssertionError` with both its outputs if it fails. No annotation is
+    checked there, unlike in the tests.
+    """
+    command = [str(code)] if isinstance(code, Path) else ["-c", code]
+    done = subprocess.run(
+        [sys.executable, *command, *args],
+        cwd=ROOT,
+        env=os.environ
+        | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT)}
+        | dict(env or {}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, (
+        f"exit code {done.returncode}\n--- stdout\n{done.stdout}\n--- stderr\n{done.stderr}"
+    )
+    return done.stdout
