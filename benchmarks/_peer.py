@@ -17,6 +17,7 @@ configuration and its answer says what was built; then `{"command": ..., ...}`, 
 `{"seconds": ..., "peak_mb": ...}` or `{"error": ...}`. See `benchmarks/peers/_serve.py`.
 """
 
+import contextlib
 import json
 import os
 import resource
@@ -34,7 +35,7 @@ PEER_PYTHON = "EQUILDM_PEER_PYTHON"
 
 
 def peer_python() -> str | None:
-    """The interpreter that has PyTorch: the environment's choice, or this one if it has; None if there is none."""
+    """The interpreter that has PyTorch: the one the environment names, else this one if it has."""
     if chosen := os.environ.get(PEER_PYTHON):
         return chosen
     return sys.executable if find_spec("torch") else None
@@ -57,8 +58,8 @@ class Peer:
         python = python or peer_python()
         if python is None:
             raise RuntimeError(
-                f"The peer needs an interpreter with PyTorch, and this one has none: set {PEER_PYTHON} to the "
-                "python of an environment made with `pip install torch==2.13.0 diffusers transformers`."
+                f"The peer needs an interpreter with PyTorch, and this one has none: set {PEER_PYTHON} "
+                "to the python of an environment with torch, diffusers and transformers."
             )
         self._process = subprocess.Popen(
             [python, "-u", str(script)],
@@ -97,10 +98,8 @@ class Peer:
     def close(self) -> None:
         """Ends the worker: it stops at the end of its input."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass
         try:
             self._process.wait(timeout=30)
         except subprocess.TimeoutExpired:
@@ -135,7 +134,7 @@ class Timing(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """`ratio` is peer's time over ours, so above 1 ours is faster. `low` and `high` are its quartiles."""
+    """`ratio` is the peer's time over ours: above 1, ours is faster; `low`, `high` its quartiles."""
 
     ours: Timing
     peer: Timing
@@ -151,7 +150,7 @@ class Comparison(NamedTuple):
 
 
 def timed(function: Callable[[], object]) -> Callable[[], float]:
-    """Makes a call report its seconds. `function` must wait for its own result (`jax.block_until_ready`)."""
+    """Makes a call tell its seconds. `function` must wait for its result (`jax.block_until_ready`)."""
 
     def call() -> float:
         start = time.perf_counter()
@@ -203,7 +202,7 @@ def peak_mb() -> float:
 
 
 def reset_peak() -> bool:
-    """Forgets the peak so far (that of a compile, say), so that `peak_mb` tells what follows. Linux only."""
+    """Forgets the peak so far (a compile's, say): `peak_mb` then tells what follows. Linux only."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
         return True

@@ -1,4 +1,4 @@
-"""What every test runs under: checked annotations, the CPU, one device, a compile cache, and the peers.
+"""What every test runs under: checked annotations, the CPU, one device, a compile cache, peers.
 
 Set before jax is imported. Tests that need several devices run in a process of their own:
 `helpers.run_python`.
@@ -17,7 +17,7 @@ from jaxtyping import install_import_hook
 
 install_import_hook("equildm", "beartype.beartype")
 
-from benchmarks._peer import Peer, PEER_PYTHON, peer_python
+from benchmarks._peer import Peer, PEER_PYTHON, peer_python  # noqa: E402
 
 collect_ignore = ["peers"]
 
@@ -25,7 +25,7 @@ RunPeer = Callable[..., dict[str, np.ndarray]]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A second run of the tests compiles nothing: the cache lies in pytest's own, `--cache-clear` empties it."""
+    """A second run compiles nothing: the compile cache lies in pytest's (`--cache-clear`)."""
     assert config.cache is not None
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
@@ -45,7 +45,7 @@ def _peer_process() -> Iterator[Peer]:
 
 @pytest.fixture(scope="session")
 def peer(_peer_process: Peer, tmp_path_factory: pytest.TempPathFactory) -> RunPeer:
-    """Runs a public implementation: `peer("unet", config={...}, weight=array) -> {"output": array}`.
+    """Runs a public implementation: `peer("unet", config={...}, x=array) -> {"output": array}`.
 
     The name is that of a script in `tests/peers/`, which defines `run(config, arrays)`. `config` is
     JSON-able; arrays go in and out by name as numpy. Torch's seed is 0 at each call. One process

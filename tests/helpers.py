@@ -16,7 +16,7 @@ def run_python(
     env: Mapping[str, str] | None = None,
     timeout: float = 300,
 ) -> str:
-    """Runs code (a string) or a script (a path) in a fresh process with `devices` simulated CPU devices.
+    """Runs code (a string) or a script (a path) in a fresh process with simulated CPU devices.
 
     The process starts in the repository's root, on the CPU, with the tests' compile cache. Returns
     what it printed; raises `AssertionError` with both its outputs if it fails. No annotation is

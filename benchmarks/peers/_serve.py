@@ -13,7 +13,7 @@ Command = Callable[..., dict[str, Any]]
 
 
 def serve(build: Callable[[dict[str, Any]], Mapping[str, Command]]) -> None:
-    """Reads the configuration, builds the commands, then answers one line of JSON with another until the input ends.
+    """Reads the configuration, builds the commands, answers line for line until the input ends.
 
     **Arguments:**
 

@@ -1,4 +1,4 @@
-"""The harness of the benchmarks and of the `peer` fixture, with a worker that has nothing to compute."""
+"""The harness of the benchmarks and of the `peer` fixture, with a worker that does nothing."""
 
 import sys
 
