@@ -1,0 +1,28 @@
+"""The machine, nothing about diffusion: precision, devices, run folders, counting."""
+
+from .checkpoint import Checkpoints as Checkpoints, Restored as Restored
+from .compile_cache import (
+    cache_folder as cache_folder,
+    enable_compile_cache as enable_compile_cache,
+)
+from .flops import (
+    count_flops as count_flops,
+    count_parameters as count_parameters,
+    Flops as Flops,
+    xla_flops as xla_flops,
+)
+from .interrupt import Interrupt as Interrupt
+from .mesh import make_mesh as make_mesh, parse_mesh as parse_mesh
+from .metrics import MetricsLog as MetricsLog, read_metrics as read_metrics
+from .precision import Computing as Computing, Policy as Policy
+from .progress import Progress as Progress
+from .run import Run as Run
+from .sharding import (
+    abstract as abstract,
+    batch_sharding as batch_sharding,
+    check_batch as check_batch,
+    partition as partition,
+    put_batch as put_batch,
+    replicated as replicated,
+    shardings as shardings,
+)

@@ -1,0 +1,274 @@
+"""Checkpoints of a training state: written in the background, whole or not at all.
+
+Orbax writes each piece (model, EMA, optimiser) as an item of its own under `folder/<step>/`, in a
+temporary folder that is renamed when all is there; what a killed process leaves behind is ignored.
+A piece is stored as its array leaves by path, so that a reader needs the shapes and no pickled
+class, and places them on any mesh of any number of processes. Beside them lies one JSON item:
+the format version, every leaf's shape and dtype, and the caller's `meta`.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ._leaves import named
+
+# Orbax takes most of a second to import: it is imported where it is first needed.
+
+FORMAT = 1
+"""Version of the layout on disk."""
+
+_JSON = "meta"
+_DATA = (jax.Array, np.ndarray)
+_SHAPES = (*_DATA, jax.ShapeDtypeStruct)
+
+
+class Restored(NamedTuple):
+    """What `Checkpoints.restore` returns.
+
+    **Fields:**
+
+    - `step`: of the checkpoint.
+    - `items`: the pieces asked for, by name, shaped and sharded as their `like`.
+    - `meta`: what was given to `save`.
+    """
+
+    step: int
+    items: dict[str, Any]
+    meta: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints in one folder. Every process takes part in every call.
+
+    Use as a context manager, or call `close`: either waits for the last save.
+    """
+
+    def __init__(self, folder: str | os.PathLike, *, keep: int | None = 3, every: int = 1000):
+        """**Arguments:**
+
+        - `folder`: created by the first save. A bucket's address (`gs://...`) works as well.
+        - `keep`: how many of the newest checkpoints stay; `None` for all.
+        - `every`: the interval, in steps, at which `due` answers yes.
+        """
+        if every < 1 or (keep is not None and keep < 1):
+            raise ValueError(
+                f"`every` and `keep` are at least 1, received every={every}, keep={keep}. "
+                "To keep all checkpoints pass keep=None."
+            )
+        self.folder = os.fspath(folder)
+        self.keep = keep
+        self.every = every
+        self._manager: Any = None
+
+    def due(self, step: int) -> bool:
+        """Whether `step` is one at which to save: a positive multiple of `every`."""
+        return step > 0 and step % self.every == 0
+
+    def steps(self) -> list[int]:
+        """The steps of all complete checkpoints on disk, increasing."""
+        if "://" not in self.folder and not os.path.isdir(self.folder):
+            return []
+        import orbax.checkpoint as ocp
+
+        return sorted(ocp.utils.checkpoint_steps(self.folder))
+
+    def latest(self) -> int | None:
+        """The newest complete checkpoint's step, `None` where there is none."""
+        return max(self.steps(), default=None)
+
+    def save(self, step: int, items: Mapping[str, Any], meta: Mapping[str, Any]) -> bool:
+        """Starts to save and returns when the arrays have been copied off the devices.
+
+        The arrays may be donated to the next step at once. A save still under way is waited for.
+
+        **Arguments:**
+
+        - `step`: how many steps are done. Must not be below the newest one on disk.
+        - `items`: pytrees of arrays by name, such as `model`, `ema`, `optimizer`. Filter modules
+            with `eqx.filter(module, eqx.is_array)`.
+        - `meta`: plain JSON: the position in the data, and whatever else a resumed run needs.
+
+        **Returns** whether anything was done: `False` if this step is on disk already.
+
+        **Raises** `ValueError` for a leaf that is no array, before anything is written, and
+        whatever the previous save failed with.
+        """
+        leaves = {name: _checked(name, named(tree), _DATA) for name, tree in items.items()}
+        record = json.loads(_encoded(leaves, meta))
+        if _JSON in leaves:
+            raise ValueError(f"Items have any name but {_JSON!r}, received one. Rename it.")
+        manager = self._opened()
+        latest = manager.latest_step()
+        if latest == step:
+            return False
+        if latest is not None and step < latest:
+            raise ValueError(
+                f"Checkpoints are written in increasing steps: received step {step} while step "
+                f"{latest} is in {self.folder}. Move the later ones away, or use a new run folder."
+            )
+        import orbax.checkpoint as ocp
+
+        # Orbax refuses an item without leaves (a stateless optimiser's); the record remembers it.
+        args: dict[str, Any] = {k: ocp.args.StandardSave(v) for k, v in leaves.items() if v}
+        args[_JSON] = ocp.args.JsonSave(record)
+        manager.save(step, args=ocp.args.Composite(**args), force=True)
+        return True
+
+    def restore(self, like: Mapping[str, Any], step: int | None = None) -> Restored:
+        """Reads some or all items of a checkpoint straight to where `like` says.
+
+        **Arguments:**
+
+        - `like`: for each item wanted, its pytree with arrays or `jax.ShapeDtypeStruct`s as
+            leaves, whose shardings the result takes (see `abstract`). A `ShapeDtypeStruct`
+            without one goes to the first local device, a numpy array stays numpy. With no item
+            only `meta` is read.
+        - `step`: which one; the newest by default.
+
+        **Raises** `ValueError` if there is no such checkpoint, if it has another format version,
+        or if an item's leaves differ in path, shape or dtype from `like`'s: the leaf is named.
+        """
+        import orbax.checkpoint as ocp
+
+        self.wait()
+        step = self._existing(step)
+        path = f"{self.folder}/{step}"
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+            record = reader.restore(path, ocp.args.Composite(meta=ocp.args.JsonRestore()))[_JSON]
+            _check_format(record, path)
+            wanted = {name: _checked(name, named(tree), _SHAPES) for name, tree in like.items()}
+            for name, leaves in wanted.items():
+                _check_match(record["leaves"], name, leaves, path)
+            args = {k: ocp.args.StandardRestore(_placed(v)) for k, v in wanted.items() if v}
+            read = reader.restore(path, ocp.args.Composite(**args)) if args else {}
+        items = {}
+        for name, tree in like.items():
+            found = read[name] if wanted[name] else {}
+            values = [found[leaf] for leaf in wanted[name]]
+            items[name] = jax.tree.unflatten(jax.tree.structure(tree), values)
+        return Restored(step, items, record["meta"])
+
+    def wait(self) -> None:
+        """Returns when the last save is on disk. **Raises** what it failed with."""
+        if self._manager is not None:
+            self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits for the last save and frees Orbax's threads."""
+        if self._manager is not None:
+            manager, self._manager = self._manager, None
+            manager.wait_until_finished()
+            manager.close()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _opened(self) -> Any:
+        # Only a writer opens Orbax's manager, for it clears away what a killed save left behind:
+        # a reader beside a running training must not.
+        if self._manager is None:
+            import orbax.checkpoint as ocp
+
+            folder = self.folder if "://" in self.folder else os.path.abspath(self.folder)
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=self.keep, cleanup_tmp_directories=True
+            )
+            self._manager = ocp.CheckpointManager(folder, options=options)
+        return self._manager
+
+    def _existing(self, step: int | None) -> int:
+        steps = self.steps()
+        if not steps:
+            raise ValueError(
+                f"Restoring needs a complete checkpoint, received {self.folder} which has none. "
+                "Check the path, or train until the first one is saved."
+            )
+        if step is not None and step not in steps:
+            raise ValueError(
+                f"Step {step} has no complete checkpoint in {self.folder}; there are {steps}. "
+                "Choose one of these."
+            )
+        return steps[-1] if step is None else step
+
+
+def _checked(item: str, leaves: dict[str, Any], kinds: tuple[Any, ...]) -> dict[str, Any]:
+    """`leaves`, if all are arrays that Orbax can hold. It hangs at exit when a save fails."""
+    for path, leaf in leaves.items():
+        if not isinstance(leaf, kinds) or jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            raise ValueError(
+                f"A checkpoint holds arrays of numbers, received {type(leaf).__name__} "
+                f"{leaf!r:.60} at {path!r} of item {item!r}. Filter modules with "
+                "eqx.filter(module, eqx.is_array); put plain values in `meta`; derive keys from "
+                "the seed and the step."
+            )
+        if leaf.dtype.hasobject or 0 in leaf.shape:
+            raise ValueError(
+                f"A checkpoint holds non-empty arrays of numbers, received dtype {leaf.dtype} and "
+                f"shape {leaf.shape} at {path!r} of item {item!r}. Leave the leaf out."
+            )
+    return leaves
+
+
+def _encoded(leaves: dict[str, dict[str, Any]], meta: Mapping[str, Any]) -> str:
+    table = {
+        name: {path: [list(x.shape), str(x.dtype)] for path, x in item.items()}
+        for name, item in leaves.items()
+    }
+    try:
+        return json.dumps({"format": FORMAT, "leaves": table, "meta": dict(meta)})
+    except TypeError as error:
+        raise ValueError(
+            f"`meta` of a checkpoint is plain JSON (numbers, text, lists, dicts): {error}. "
+            "Convert the value with int(...), float(...) or str(...)."
+        ) from error
+
+
+def _check_format(record: Any, path: str) -> None:
+    found = record.get("format") if isinstance(record, dict) else None
+    if found != FORMAT:
+        raise ValueError(
+            f"This version of equildm reads checkpoints of format {FORMAT}, received {path} of "
+            f"format {found}. Open it with the version that wrote it (see the run's "
+            "environment.json)."
+        )
+
+
+def _check_match(table: dict, item: str, leaves: dict[str, Any], path: str) -> None:
+    if item not in table:
+        raise ValueError(
+            f"Checkpoint {path} has the items {sorted(table)}, received a request for {item!r}. "
+            "Ask for one of these."
+        )
+    stored = {name: (tuple(shape), dtype) for name, (shape, dtype) in table[item].items()}
+    asked = {name: (tuple(x.shape), str(x.dtype)) for name, x in leaves.items()}
+    wrong = [name for name in (*asked, *stored) if stored.get(name) != asked.get(name)]
+    if wrong:
+        name = wrong[0]
+        raise ValueError(
+            f"Item {item!r} of checkpoint {path} does not fit: leaf {name!r} is "
+            f"{_words(stored.get(name))} on disk and {_words(asked.get(name))} in `like` "
+            f"({len(set(wrong))} leaves differ). Build `like` from the config.json of the run."
+        )
+
+
+def _words(leaf: tuple | None) -> str:
+    return "absent" if leaf is None else f"{leaf[1]}{list(leaf[0])}"
+
+
+def _placed(leaves: dict[str, Any]) -> dict[str, Any]:
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+
+    def place(leaf):
+        if isinstance(leaf, np.ndarray):
+            return leaf
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or here)
+
+    return {path: place(leaf) for path, leaf in leaves.items()}

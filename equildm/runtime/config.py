@@ -1,0 +1,121 @@
+"""Frozen dataclasses to JSON and back, guided by their annotations.
+
+Values are numbers, text, booleans, `None`, `Path`, enums, tuples, lists, dicts by text, and
+dataclasses of these, which carry their class name under `"class"` so that a field may be one of
+several (`data: Emoji | Folder`).
+"""
+
+import dataclasses
+import enum
+import types
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any, get_args, get_origin, get_type_hints, Literal, Union
+
+_CLASS = "class"
+
+
+def to_json(value: Any, where: str = "config") -> Any:
+    """`value` as what `json.dumps` takes.
+
+    **Raises** `ValueError` naming the field that holds something else, such as a function.
+    """
+    if isinstance(value, enum.Enum):
+        return value.name
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [to_json(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: to_json(item, f"{where}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {
+            field.name: to_json(getattr(value, field.name), f"{where}.{field.name}")
+            for field in dataclasses.fields(value)
+        }
+        return {_CLASS: type(value).__name__, **fields}
+    raise ValueError(
+        "A config holds numbers, text, booleans, None, paths, enums, tuples, lists, dicts by text "
+        f"and dataclasses of these; received {type(value).__name__} at {where}. "
+        "Put its name or its sizes there instead."
+    )
+
+
+def from_json(kind: Any, value: Any, where: str = "config") -> Any:
+    """The value of annotated type `kind` that `to_json` turned into `value`.
+
+    **Raises** `ValueError` naming a field that is missing, unknown or of another type.
+    """
+    origin, args = get_origin(kind) or kind, get_args(kind)
+    if kind is Any:
+        return value
+    if origin in (Union, types.UnionType):
+        return _one_of(kind, value, where)
+    if origin is Literal:
+        _expect(value in args, kind, value, where)
+        return value
+    if origin is tuple:
+        _expect(isinstance(value, list), kind, value, where)
+        if not args or args[-1] is Ellipsis:
+            args = (args[0] if args else Any,) * len(value)
+        _expect(len(args) == len(value), kind, value, where)
+        items = enumerate(zip(args, value, strict=True))
+        return tuple(from_json(item, v, f"{where}[{i}]") for i, (item, v) in items)
+    if origin is list:
+        _expect(isinstance(value, list), kind, value, where)
+        item = args[0] if args else Any
+        return [from_json(item, v, f"{where}[{i}]") for i, v in enumerate(value)]
+    if issubclass(origin, Mapping):
+        _expect(isinstance(value, dict), kind, value, where)
+        item = args[1] if args else Any
+        return {k: from_json(item, v, f"{where}.{k}") for k, v in value.items()}
+    if dataclasses.is_dataclass(origin):
+        _expect(isinstance(value, dict), kind, value, where)
+        return _dataclass(origin, value, where)
+    if issubclass(origin, enum.Enum):
+        _expect(isinstance(value, str) and value in origin.__members__, kind, value, where)
+        return origin[value]
+    if issubclass(origin, PurePath):
+        _expect(isinstance(value, str), kind, value, where)
+        return origin(value)
+    # Exactly, for True is an int to isinstance. A float that was written without a point is one.
+    _expect(type(value) is origin or (origin is float and type(value) is int), kind, value, where)
+    return origin(value) if origin is float else value
+
+
+def _dataclass(kind: Any, value: dict[str, Any], where: str) -> Any:
+    hints = get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]
+    unknown = [name for name in value if name not in (*names, _CLASS)]
+    missing = [name for name in names if name not in value]
+    for problem, wrong in (("unknown", unknown), ("missing", missing)):
+        if wrong:
+            raise ValueError(
+                f"{kind.__name__} has the fields {names}; received {problem} {wrong[0]!r} at "
+                f"{where}. The config was written by another version of the recipe: use that "
+                "one, or edit the file."
+            )
+    return kind(**{name: from_json(hints[name], value[name], f"{where}.{name}") for name in names})
+
+
+def _one_of(union: Any, value: Any, where: str) -> Any:
+    """The first member of a union that takes `value`; a dataclass by its name."""
+    kinds = get_args(union)
+    for kind in kinds:
+        # Chosen before it is read, so that an error names the field inside.
+        if isinstance(value, dict) and value.get(_CLASS) == getattr(kind, "__name__", None):
+            return from_json(kind, value, where)
+    for kind in kinds:
+        try:
+            return from_json(kind, value, where)
+        except ValueError:
+            continue
+    _expect(False, union, value, where)
+
+
+def _expect(fine: bool, kind: Any, value: Any, where: str) -> None:
+    if not fine:
+        name = kind.__name__ if isinstance(kind, type) else kind
+        raise ValueError(f"{where} is of type {name}, received {value!r}. Correct the file.")

@@ -1,0 +1,119 @@
+"""The numbers of a run: `metrics.jsonl` beside TensorBoard.
+
+A line is `{"step": 12, "loss": 0.25, ...}`. Floats are written with as many digits as bring the
+same value back, so that equal losses in two files are equal bits.
+"""
+
+import json
+import numbers
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import jax
+import numpy as np
+
+from ._files import write_atomic
+from .run import Run
+
+
+def read_metrics(file: str | os.PathLike) -> list[dict[str, Any]]:
+    """The lines of a `metrics.jsonl`, without a last one that a killed process half wrote.
+
+    **Raises** `ValueError` naming any other line that is not JSON.
+    """
+    lines = Path(file).read_text(encoding="utf-8").split("\n")
+    # What follows the last newline was cut off, even where it happens to parse.
+    return [_parsed(file, number, line) for number, line in enumerate(lines[:-1], start=1)]
+
+
+class MetricsLog:
+    """Appends to `metrics.jsonl` and to TensorBoard's event files. Only the first process writes.
+
+    It takes Python and numpy numbers, never device arrays: fetching one here would make every
+    step wait. Fetch some steps late instead, and log what is due before saving a checkpoint.
+    """
+
+    def __init__(self, run: Run, *, start: int = 0):
+        """**Arguments:**
+
+        - `run`: the run folder.
+        - `start`: the step of the checkpoint that training goes on from, 0 if from the beginning.
+            Lines of later steps, which will be made again, are removed.
+        """
+        self._file: BinaryIO | None = None
+        self._board: Any = None
+        if jax.process_index() != 0:
+            return
+        from tensorboardX import SummaryWriter  # takes long to import
+
+        if run.metrics.exists():
+            kept = [m for m in read_metrics(run.metrics) if 0 < start and m["step"] <= start]
+            write_atomic(run.metrics, "".join(map(_line, kept)))
+        self._file = open(run.metrics, "ab", buffering=0)  # noqa: SIM115 (closed by `close`)
+        # TensorBoard hides events of earlier launches from `purge_step` on.
+        purge = start + 1 if start else 0
+        self._board = SummaryWriter(str(run.tensorboard), purge_step=purge)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes one line and hands it to the system at once: `kill -9` does not lose it.
+
+        **Raises** `ValueError` for a value that is no number on the host.
+        """
+        numbers_ = {name: _number(name, value) for name, value in values.items()}
+        if self._file is None:
+            return
+        self._file.write(_line({"step": step, **numbers_}).encode())
+        for name, value in numbers_.items():
+            self._board.add_scalar(name, value, step)
+
+    def image(self, step: int, name: str, picture: np.ndarray) -> None:
+        """Adds a picture, `uint8` of shape (height, width, 3), to TensorBoard."""
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
+            raise ValueError(
+                "A picture is uint8 of shape (height, width, 3), received "
+                f"{picture.dtype} of shape {picture.shape}. Scale to 0..255 and convert."
+            )
+        if self._board is not None:
+            self._board.add_image(name, picture, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flushes and closes the files."""
+        if self._file is not None:
+            self._file.close()
+            self._board.close()
+            self._file = self._board = None
+
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _number(name: str, value: Any) -> int | float:
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, numbers.Integral | np.bool_):
+        return int(value)
+    if isinstance(value, numbers.Real | np.number):
+        return float(value)  # a float32 is exact as a float64, whose repr is exact
+    raise ValueError(
+        f"A metric is a Python or numpy number, received {type(value).__name__} for {name!r}. "
+        "Fetch device arrays first, some steps late: jax.device_get(metrics)."
+    )
+
+
+def _line(values: Mapping[str, Any]) -> str:
+    return json.dumps(values) + "\n"
+
+
+def _parsed(file: str | os.PathLike, number: int, line: str) -> dict[str, Any]:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise ValueError(
+            f"Lines of a metrics file are JSON; received {line!r:.80} in line {number} of {file}. "
+            "Remove the line."
+        ) from error

@@ -1,0 +1,190 @@
+"""A run is a folder that explains itself.
+
+config.json        the recipe's name and its configuration
+environment.json   versions, devices and command line of each launch
+metrics.jsonl      one line of numbers a step
+tensorboard/       the same for TensorBoard, with pictures
+samples/           pictures made on the way
+checkpoints/       written by `Checkpoints`
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+
+from ._files import write_atomic
+from .config import from_json, to_json
+from .environment import environment
+
+FORMAT = 1
+"""Version of the folder's layout."""
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run folder, made by `Run.create` or opened by `Run.open`."""
+
+    path: Path
+    """The folder."""
+    recipe: str
+    """Name of the recipe that made it."""
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike,
+        config: Any,
+        recipe: str,
+        *,
+        resume: bool = False,
+        may_change: Collection[str] = (),
+    ) -> "Run":
+        """Makes the folder, or with `resume` goes on in the one that is there, if there is one.
+
+        Every process calls this; the first one writes.
+
+        **Arguments:**
+
+        - `path`: the folder.
+        - `config`: a frozen dataclass of plain values (see `to_json`).
+        - `recipe`: name of the recipe.
+        - `resume`: whether an existing run is continued. Its configuration must equal `config`.
+        - `may_change`: fields that may differ on resuming, such as the number of steps; the new
+            values are written.
+
+        **Raises** `ValueError` if the folder holds a run and `resume` is false, if it holds
+        something else, or if the configurations differ.
+        """
+        path = Path(path)
+        document = {"format": FORMAT, "recipe": recipe, "config": to_json(config)}
+        existing = (path / "config.json").exists()
+        if existing and not resume:
+            raise ValueError(
+                f"A new run needs a folder of its own, received {path} which holds one. "
+                "Pass resume to go on with it, or choose another folder."
+            )
+        if existing:
+            _check_same(path, _read(path), document, may_change)
+        elif strangers := _strangers(path):
+            raise ValueError(
+                f"A new run needs an empty folder, received {path} which holds {strangers[0]!r} "
+                "and no config.json. Choose another folder."
+            )
+        _barrier("checked")  # no process looks at what the first one writes below
+        if jax.process_index() == 0:
+            for folder in (path / "samples", path / "checkpoints"):
+                folder.mkdir(parents=True, exist_ok=True)
+            _record_launch(path / "environment.json")
+            # Last: a folder with a config is a whole run folder.
+            write_atomic(path / "config.json", _text(document))
+        _barrier("written")
+        return cls(path, recipe)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike) -> "Run":
+        """Opens an existing run folder.
+
+        **Raises** `ValueError` if it is none, or of another version.
+        """
+        return cls(Path(path), _read(Path(path))["recipe"])
+
+    def load_config(self, kind: type[T]) -> T:
+        """The configuration as the dataclass `kind` it was written from.
+
+        **Raises** `ValueError` naming a field that is missing, unknown or of another type.
+        """
+        return from_json(kind, _read(self.path)["config"])
+
+    @property
+    def samples(self) -> Path:
+        """Folder of the pictures made on the way."""
+        return self.path / "samples"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder for `Checkpoints`."""
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """The file of `MetricsLog`, JSON lines."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    file = path / "config.json"
+    if not file.exists():
+        raise ValueError(
+            f"A run folder holds a config.json, received {path} which has none. "
+            "Check the path; a recipe that trains makes such a folder."
+        )
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        version = document["format"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"config.json of a run is JSON with a format version, received {file} which is not "
+            f"({error!r}). Restore the file."
+        ) from error
+    if version != FORMAT:
+        raise ValueError(
+            f"This version of equildm reads run folders of format {FORMAT}, received {path} of "
+            f"format {version}. Open it with the version named in its environment.json."
+        )
+    return document
+
+
+def _check_same(path: Path, old: dict, new: dict, may_change: Collection[str]) -> None:
+    if old["recipe"] != new["recipe"]:
+        raise ValueError(
+            f"A run goes on with the recipe that began it, received {new['recipe']!r} for {path} "
+            f"of {old['recipe']!r}. Choose another folder."
+        )
+    before, now = old["config"], new["config"]
+    for name in {**before, **now}:
+        if name not in may_change and before.get(name) != now.get(name):
+            raise ValueError(
+                f"A run goes on with the configuration that began it: {name} is "
+                f"{before.get(name)!r} in {path / 'config.json'}, received {now.get(name)!r}. "
+                "Leave the option as it was, or start a new run."
+            )
+
+
+def _strangers(path: Path) -> list[str]:
+    """What lies in the folder and is not of a launch that was killed while making it."""
+    ours = {"samples", "checkpoints", "environment.json"}
+    if not path.exists():
+        return []
+    if not path.is_dir():
+        return [path.name]
+    found = [p for p in path.iterdir() if not (p.name in ours or p.name.endswith(".tmp"))]
+    filled = [p for name in ("samples", "checkpoints") for p in (path / name).glob("*")]
+    return sorted(p.name for p in (*found, *filled))
+
+
+def _record_launch(file: Path) -> None:
+    launches = json.loads(file.read_text(encoding="utf-8"))["launches"] if file.exists() else []
+    write_atomic(file, _text({"format": FORMAT, "launches": [*launches, environment()]}))
+
+
+def _barrier(name: str) -> None:
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(f"run {name}")
+
+
+def _text(document: Any) -> str:
+    return json.dumps(document, indent=2) + "\n"
