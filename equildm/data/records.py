@@ -1,0 +1,100 @@
+"""ArrayRecord files: writing in shards, reading many records at once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+# One record a group: Grain and random access want it. Neither pictures (compressed already) nor
+# latents (noise, to a compressor) get smaller enough to pay for the decompressing.
+_WRITER = "group_size:1,uncompressed"
+_READER = "readahead_buffer_size:0"
+
+_SHARD_BYTES = 2**28
+
+SUFFIX = ".arrayrecord"
+
+
+@final
+class RecordWriter:
+    """Writes records to `stem-00000.arrayrecord`, `stem-00001.arrayrecord`, ... in `folder`."""
+
+    def __init__(self, folder: Path, stem: str):
+        self._folder = folder
+        self._stem = stem
+        self._writer: Any = None
+        self._room = 0
+        self.counts: list[int] = []
+
+    @property
+    def files(self) -> list[str]:
+        return [f"{self._stem}-{shard:05d}{SUFFIX}" for shard in range(len(self.counts))]
+
+    def write(self, record: bytes) -> None:
+        if self._writer is None or self._room < len(record):
+            self.close()
+            self.counts.append(0)
+            self._writer = open_writer(self._folder / self.files[-1])
+            self._room = _SHARD_BYTES
+        self._writer.write(record)
+        self._room -= len(record)
+        self.counts[-1] += 1
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def __enter__(self) -> "RecordWriter":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+@final
+class RecordReader:
+    """The records of several files as one sequence. Threads may share it.
+
+    Raises `ValueError` for a file that is not ArrayRecord.
+    """
+
+    def __init__(self, paths: Sequence[Path]):
+        self.paths = list(paths)
+        self._readers = [_open(path) for path in self.paths]
+        self.counts = [reader.num_records() for reader in self._readers]
+        self._starts = np.cumsum([0, *self.counts])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def read(self, indices: np.ndarray) -> list[bytes]:
+        """The records at `indices`, in their order; each file is asked once."""
+        shards = np.searchsorted(self._starts, indices, side="right") - 1
+        records: list[bytes] = [b""] * len(indices)
+        for shard in np.unique(shards):
+            places = np.flatnonzero(shards == shard)
+            positions = (indices[places] - self._starts[shard]).tolist()
+            for place, record in zip(places, self._readers[shard].read(positions), strict=True):
+                records[place] = record
+        return records
+
+
+def open_writer(path: Path) -> Any:
+    from array_record.python import array_record_module
+
+    return array_record_module.ArrayRecordWriter(str(path), _WRITER)
+
+
+def _open(path: Path) -> Any:
+    from array_record.python import array_record_module
+
+    if not path.is_file():
+        raise ValueError(f"An ArrayRecord file must exist; got {str(path)!r}. Check the path.")
+    try:
+        return array_record_module.ArrayRecordReader(str(path), options=_READER)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ValueError(
+            f"{str(path)!r} must be an ArrayRecord file and is not: {error}. Write it again."
+        ) from error

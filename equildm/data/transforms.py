@@ -1,0 +1,87 @@
+"""Any picture -> a square of the size that a network takes."""
+
+import dataclasses
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+from PIL import Image
+
+_Pixels = TypeVar("_Pixels", np.ndarray, Array)
+
+
+@dataclasses.dataclass(frozen=True)
+class Crop:
+    """Resizes the shorter side to `size`, keeping the aspect, and cuts a square of `size` x `size`.
+
+    The resize is bicubic with the kernel widened when shrinking (antialiased). It acts on the cut
+    alone, in one pass, so that what will be thrown away is not computed.
+
+    **Arguments:**
+
+    - `size`: side of the square in pixels.
+    - `random`: cut at a random place along the longer side, instead of in the middle.
+    - `flip`: mirror left and right with probability 1/2. Not for captions that speak of sides.
+
+    Random choices come from the generator in the call, in a fixed order and number: the same
+    generator state gives the same picture.
+    """
+
+    size: int
+    random: bool = False
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"A picture's size must be at least 1 pixel; got {self.size}.")
+
+    def __call__(
+        self,
+        image: UInt8[np.ndarray, "height width 3"],
+        generator: np.random.Generator | None = None,
+    ) -> UInt8[np.ndarray, "size size 3"]:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(
+                "A picture must be uint8 with shape (height, width, 3); got "
+                f"{image.dtype} with shape {image.shape}. Convert it to 8-bit RGB."
+            )
+        if generator is None and (self.random or self.flip):
+            raise ValueError(
+                "A random crop or flip must be given a numpy Generator; got None. "
+                "Pass one, or set random=False and flip=False."
+            )
+        place, mirror = 0.5, False
+        if generator is not None:
+            draws = generator.random(2)
+            place, mirror = draws[0] if self.random else 0.5, self.flip and draws[1] < 0.5
+        height, width = image.shape[:2]
+        side = min(height, width)
+        top, left = (height - side) * place, (width - side) * place
+        if height == width == self.size:
+            square = image
+        elif side == self.size:  # no resize: whole pixels
+            top, left = round(top), round(left)
+            square = image[top : top + side, left : left + side]
+        else:
+            box = (left, top, left + side, top + side)
+            resized = Image.fromarray(image).resize(
+                (self.size, self.size), Image.Resampling.BICUBIC, box=box
+            )
+            square = np.asarray(resized)
+        return square[:, ::-1] if mirror else square
+
+    @property
+    def fingerprint(self) -> str:
+        """What caches of its output are keyed by."""
+        return f"bicubic crop 1, size {self.size}, random {self.random}, flip {self.flip}"
+
+
+def to_unit(pixels: UInt8[_Pixels, "*shape"]) -> Float[_Pixels, "*shape"]:
+    """8-bit pixels to float32 in [-1, 1]: `p / 127.5 - 1`. For numpy on the host, jax on a
+    device."""
+    return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def to_pixels(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """The inverse of `to_unit`: clips to [-1, 1] and rounds."""
+    return np.rint((np.clip(np.asarray(image, np.float32), -1, 1) + 1) * 127.5).astype(np.uint8)

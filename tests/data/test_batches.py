@@ -1,0 +1,128 @@
+"""Order, resuming and sharing out of batches."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from equildm.data import (
+    batches,
+    cached_latents,
+    Crop,
+    ImageBatch,
+    LatentBatch,
+    Pictures,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("caches")
+
+
+@pytest.fixture(params=["latents", "pictures"])
+def dataset(request, make_source, pool, spell, folder):
+    if request.param == "pictures":
+        return Pictures(make_source(10, side=24, broken={4}), Crop(8, random=True, flip=True))
+    return cached_latents(
+        make_source(10),
+        size=16,
+        encode_images=pool,
+        encode_captions=spell,
+        key_parts={},
+        folder=folder,
+        batch=4,
+    )
+
+
+def _array(batch):
+    return batch.latents if isinstance(batch, LatentBatch) else batch.images
+
+
+def _take(dataset, count, **options):
+    options = {"batch_size": 4, "seed": 7} | options
+    return [_array(batch) for batch in itertools.islice(batches(dataset, **options), count)]
+
+
+def test_types(dataset):
+    batch = next(batches(dataset, batch_size=4, seed=0))
+    if isinstance(batch, LatentBatch):
+        assert batch.latents.shape == (4, 4, 4, 4) and batch.latents.dtype == np.float32
+        assert batch.text.tokens.shape == (4, 24, 2) and batch.text.mask.shape == (4, 24)
+    else:
+        assert isinstance(batch, ImageBatch)
+        assert batch.images.shape == (4, 8, 8, 3) and batch.images.dtype == np.uint8
+
+
+def test_deterministic_and_seeded(dataset):
+    first, again, other = (_take(dataset, 6, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (np.stack(first) != np.stack(other)).any()
+
+
+@pytest.mark.parametrize("start", [1, 2, 3, 17])
+def test_resumes_at_the_exact_batch(dataset, start):
+    """Also in the second and later epochs: 10 samples in batches of 4."""
+    whole = _take(dataset, start + 4)
+    iterator = batches(dataset, batch_size=4, seed=7)
+    for _ in range(start):
+        next(iterator)
+    assert iterator.position == start
+    np.testing.assert_array_equal(_take(dataset, 4, start=start), whole[start:])
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_another_number_of_processes_sees_the_same(dataset, count):
+    """Row for row: the parts one after the other are the batch; also when resumed in between."""
+    whole = _take(dataset, 9)
+    parts = [_take(dataset, 4, process_index=index, process_count=count) for index in range(count)]
+    np.testing.assert_array_equal([np.concatenate(rows) for rows in zip(*parts)], whole[:4])
+    parts = [
+        _take(dataset, 5, start=4, process_index=index, process_count=count)
+        for index in range(count)
+    ]
+    np.testing.assert_array_equal([np.concatenate(rows) for rows in zip(*parts)], whole[4:])
+
+
+def test_every_sample_once_an_epoch(make_source, pool, spell, folder):
+    source = make_source(10)
+    cache = cached_latents(
+        source,
+        size=16,
+        encode_images=pool,
+        encode_captions=spell,
+        key_parts={},
+        folder=folder,
+    )
+    number = {cache[index].latent.tobytes(): index for index in range(10)}
+    rows = np.concatenate(_take(cache, 5))
+    order = [number[row.tobytes()] for row in rows]
+    assert sorted(order[:10]) == sorted(order[10:]) == list(range(10))
+    assert order[:10] != order[10:] and order[:10] != list(range(10))
+    # Captions stay with their pictures.
+    batch = next(batches(cache, batch_size=10, seed=7))
+    for latent, tokens in zip(batch.latents, batch.text.tokens, strict=True):
+        caption = source.caption(number[latent.tobytes()])
+        np.testing.assert_array_equal(tokens, np.asarray(spell([caption]).tokens[0]))
+
+
+def test_random_crops_differ_between_epochs(make_source):
+    pictures = Pictures(make_source(1, side=24), Crop(8, random=True, flip=True))
+    rows = np.concatenate(_take(pictures, 12, batch_size=1))
+    assert len({row.tobytes() for row in rows}) == 2  # a square picture: as it is, and mirrored
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "at least 1; got 0"),
+        ({"batch_size": 11}, "at most the 10 samples .* got 11"),
+        ({"process_index": 2, "process_count": 2}, "got index 2 of 2"),
+        ({"process_count": 0}, "got index 0 of 0"),
+        ({"batch_size": 5, "process_count": 2}, "got 5 for 2. Use for instance 6"),
+        ({"start": -1}, "start=-1"),
+    ],
+)
+def test_bad_input(dataset, options, message):
+    with pytest.raises(ValueError, match=message):
+        batches(dataset, **({"batch_size": 4, "seed": 0} | options))

@@ -1,0 +1,291 @@
+"""The cache of latents: what is in it, what makes a new one, and what an interruption leaves."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equildm.data import cached_latents, CachedLatents, Crop, to_unit
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def build(tmp_path, pool, spell):
+    """`build(source, **options)`: `cached_latents` with the stand-in encoders."""
+
+    def run(source, **options):
+        defaults = {
+            "size": 16,
+            "encode_images": pool,
+            "encode_captions": spell,
+            "key_parts": {"vae": "pool", "text": "spell"},
+            "folder": tmp_path / "caches",
+            "batch": 4,
+        }
+        return cached_latents(source, **(defaults | options))
+
+    return run
+
+
+def _text(spell, caption):
+    text = spell([caption])
+    return np.asarray(text.tokens[0]), np.asarray(text.mask[0])
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_holds_what_the_encoders_gave(make_source, build, pool, spell, in_memory, dtype):
+    source = make_source(11, side=24)
+    cache = CachedLatents(build(source, dtype=dtype).folder, in_memory=in_memory)
+    assert len(cache) == 11
+    assert cache.latent_shape == (4, 4, 4)
+    tolerance = 1e-3 if dtype == "float16" else 1e-7
+    pictures = np.stack([to_unit(Crop(16)(sample.image)) for sample in source])
+    expected = pool(pictures)
+    for index, sample in enumerate(source):
+        found = cache[index]
+        assert (found.name, found.caption) == (sample.name, sample.caption)
+        np.testing.assert_allclose(found.latent, expected[index], atol=tolerance)
+        tokens, mask = _text(spell, sample.caption)
+        np.testing.assert_array_equal(found.text.tokens, tokens)
+        np.testing.assert_array_equal(found.text.mask, mask)
+    batch = cache.gather([7, 0, 7, 10])
+    assert isinstance(batch.latents, np.ndarray) and batch.latents.dtype == np.float32
+    assert batch.text.tokens.dtype == np.float32 and batch.text.mask.dtype == bool
+    np.testing.assert_allclose(batch.latents, expected[[7, 0, 7, 10]], atol=tolerance)
+    for row, index in enumerate([7, 0, 7, 10]):
+        np.testing.assert_array_equal(
+            batch.text.tokens[row], _text(spell, source[index].caption)[0]
+        )
+    # Statistics are those of the latents before rounding.
+    flat = expected.reshape(-1, 4).astype(np.float64)
+    np.testing.assert_allclose(cache.latent_mean, flat.mean(0), atol=1e-6)
+    np.testing.assert_allclose(cache.latent_std, flat.std(0), atol=1e-6)
+    np.testing.assert_array_equal(cache.null_text.tokens, _text(spell, "")[0])
+    assert not cache.null_text.mask.any()
+    moved = jax.device_put(batch)
+    assert isinstance(moved.text.tokens, jax.Array) and moved.latents.shape == (4, 4, 4, 4)
+
+
+def test_encodes_in_one_shape_and_each_caption_once(make_source, build, pool, spell):
+    compiled, images, captions = [], [], []
+
+    @jax.jit
+    def encode(batch):
+        compiled.append(batch.shape)
+        return jnp.asarray(batch[:, ::4, ::4])
+
+    def encode_images(batch):
+        images.append(batch.shape)
+        return encode(batch)
+
+    def encode_captions(batch):
+        captions.append(list(batch))
+        return spell(batch)
+
+    build(make_source(10, broken={3}), encode_images=encode_images, encode_captions=encode_captions)
+    assert compiled == [(4, 16, 16, 3)]
+    assert images == [(4, 16, 16, 3)] * 3  # 9 usable pictures
+    assert {len(batch) for batch in captions} == {4}
+    every = [caption for batch in captions for caption in batch if caption]
+    assert sorted(every) == [f"thing number {number}" for number in range(4)]
+
+
+def test_second_run_encodes_nothing(make_source, build):
+    first = build(make_source(6))
+
+    def fail(batch):
+        raise AssertionError("encoded again")
+
+    source = make_source(6)
+    second = build(source, encode_images=fail, encode_captions=fail)
+    assert source.decoded == 0
+    assert second.folder == first.folder
+    np.testing.assert_array_equal(second.gather(range(6)).latents, first.gather(range(6)).latents)
+
+
+def test_any_change_of_the_key_makes_another(make_source, build):
+    folders = [
+        build(source, **options).folder
+        for source, options in [
+            (make_source(6), {}),
+            (make_source(6, fingerprint="other"), {}),
+            (make_source(6), {"size": 8}),
+            (make_source(6), {"flip": True}),
+            (make_source(6), {"dtype": "float32"}),
+            (make_source(6), {"key_parts": {"vae": "pool 2", "text": "spell"}}),
+            (make_source(6), {"key_parts": {"vae": "spell", "text": "pool"}}),
+        ]
+    ]
+    assert len(set(folders)) == len(folders)
+    assert build(make_source(6), batch=3).folder == folders[0]  # how it is computed, not what
+
+
+def test_mirrored(make_source, build, pool):
+    source = make_source(3)
+    cache = build(source, flip=True)
+    assert len(cache) == 6 and cache.manifest["pictures"] == 3
+    for index, sample in enumerate(source):
+        whole = to_unit(sample.image)[None]
+        np.testing.assert_allclose(cache[2 * index].latent, pool(whole)[0], atol=1e-3)
+        np.testing.assert_allclose(cache[2 * index + 1].latent, pool(whole)[0][:, ::-1], atol=1e-3)
+        assert cache[2 * index + 1].name == f"{sample.name} mirrored"
+        assert cache[2 * index + 1].caption == sample.caption
+
+
+def test_skips_are_counted_and_named(make_source, build, caplog):
+    cache = build(make_source(12, broken={0, 5}, mute={6, 11}))
+    assert len(cache) == 8
+    assert cache.manifest["skipped"] == {"broken image": 2, "missing caption": 2}
+    assert cache.manifest["skipped_names"]["missing caption"] == ["picture 6", "picture 11"]
+    assert [cache[index].name for index in range(8)] == [
+        f"picture {index}" for index in (1, 2, 3, 4, 7, 8, 9, 10)
+    ]
+    assert "skipped 4 of 12 samples" in caplog.text
+    assert cache.manifest["captions"] == 1 + 4
+    assert cache.captions[0] == ""
+
+
+def test_progress(make_source, build):
+    seen = []
+    build(make_source(9, broken={8}), progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(done, 9) for done in range(1, 10)]
+
+
+def test_several_shards(make_source, build, monkeypatch):
+    from equildm.data import records
+
+    monkeypatch.setattr(records, "_SHARD_BYTES", 500)
+    source = make_source(20)
+    cache = build(source)
+    assert len(cache.manifest["latents"]) > 3
+    whole = cache.gather(range(20)).latents
+    on_disk = CachedLatents(cache.folder, in_memory=False)
+    order = np.random.default_rng(0).permutation(20)
+    np.testing.assert_array_equal(on_disk.gather(order).latents, whole[order])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 0}, "at least 1 pixel; got 0"),
+        ({"batch": 0}, "at least 1; got 0"),
+        ({"encode_images": lambda x: x[:2]}, r"must give \(4, height, width, channels\)"),
+        ({"encode_images": lambda x: x[:, 0]}, r"it gave \(4, 16, 3\)"),
+        ({"encode_images": lambda x: x * np.nan}, "finite in float16"),
+        ({"encode_images": lambda x: x * 1e6}, "finite in float16; the largest .* 1000000"),
+    ],
+)
+def test_bad_input(make_source, build, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        build(make_source(6), **options)
+    left = [path for path in tmp_path.glob("caches/*") if path.suffix != ".lock"]
+    assert left == []
+
+
+def test_bad_captions(make_source, build, spell):
+    with pytest.raises(ValueError, match="must give tokens"):
+        build(make_source(6), encode_captions=lambda captions: spell(captions[:2]))
+    with pytest.raises(ValueError, match="that of 'thing number 1' is not"):
+        build(
+            make_source(6),
+            encode_captions=lambda captions: jax.tree.map(
+                lambda leaf: jnp.where(
+                    jnp.array([c == "thing number 1" for c in captions])[:, None, None]
+                    if leaf.ndim == 3
+                    else False,
+                    jnp.nan if leaf.ndim == 3 else False,
+                    leaf,
+                ),
+                spell(captions),
+            ),
+        )
+
+
+def test_nothing_usable(make_source, build, tmp_path):
+    with pytest.raises(ValueError, match=r"none is \(3 x broken image\)"):
+        build(make_source(3, broken=range(3)))
+    assert not [path for path in (tmp_path / "caches").iterdir() if path.suffix != ".lock"]
+    with pytest.raises(ValueError, match="is empty"):
+        build(make_source(0))
+
+
+def test_damaged(make_source, build, tmp_path):
+    cache = build(make_source(6))
+    with pytest.raises(ValueError, match=r"manifest.json; .* does not"):
+        CachedLatents(tmp_path)
+    manifest = json.loads((cache.folder / "manifest.json").read_text())
+    (cache.folder / "manifest.json").write_text(json.dumps(manifest | {"format": 0}))
+    with pytest.raises(ValueError, match="of format 1"):
+        CachedLatents(cache.folder)
+    short = {name: count + 1 for name, count in manifest["latents"].items()}
+    (cache.folder / "manifest.json").write_text(json.dumps(manifest | {"latents": short}))
+    with pytest.raises(ValueError, match="must hold what its manifest lists"):
+        CachedLatents(cache.folder)
+    (cache.folder / "manifest.json").write_text(json.dumps(manifest))
+    (cache.folder / "latents-00000.arrayrecord").unlink()
+    with pytest.raises(ValueError, match="must exist"):
+        CachedLatents(cache.folder)
+    shutil.rmtree(cache.folder)
+    assert len(build(make_source(6))) == 6
+
+
+# A build in a process of its own: slow enough to be shot at, and saying when it is under way.
+BUILD = """
+import sys, time
+import numpy as np
+from equildm._types import TextEmbedding
+from equildm.data import cached_latents, ShapesSource
+
+def encode_images(images):
+    print("encoding", flush=True)
+    time.sleep(float(sys.argv[2]))
+    return images[:, ::4, ::4]
+
+def encode_captions(captions):
+    return TextEmbedding(np.ones((len(captions), 2, 3)), np.ones((len(captions), 2), bool))
+
+cache = cached_latents(
+    ShapesSource(side=32, count=32), size=16, encode_images=encode_images,
+    encode_captions=encode_captions, key_parts={}, folder=sys.argv[1], batch=4,
+)
+print(len(cache), cache.folder.name, flush=True)
+"""
+
+
+def _start(folder, seconds):
+    return subprocess.Popen(
+        [sys.executable, "-c", BUILD, str(folder), str(seconds)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_killed_and_made_again_once(tmp_path):
+    """kill -9 leaves no cache; then two processes at once make one, and only one of them works."""
+    killed = _start(tmp_path, 30)
+    assert killed.stdout.readline() == "encoding\n"
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert not list(tmp_path.glob("[!.]*"))
+    left = [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
+    assert len(left) == 1  # what the dead one had begun
+    both = [_start(tmp_path, 0.05), _start(tmp_path, 0.05)]
+    outputs = [process.communicate(timeout=60)[0].splitlines() for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert sorted(len(lines) for lines in outputs) == [1, 1 + 8]
+    assert outputs[0][-1] == outputs[1][-1] and outputs[0][-1].startswith("32 ")
+    (finished,) = tmp_path.glob("[!.]*")
+    assert not list(tmp_path.glob(".*.tmp"))
+    assert len(CachedLatents(finished)) == 32
+    assert "manifest.json" in os.listdir(finished)

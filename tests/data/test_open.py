@@ -1,0 +1,88 @@
+"""What `open_source` takes, and what it says of what it does not take."""
+
+import gzip
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from equildm.data import (
+    EmojiSource,
+    FolderSource,
+    open_source,
+    ParquetSource,
+    ShapesSource,
+    WebDatasetSource,
+)
+
+
+def test_names():
+    assert isinstance(open_source("emoji"), EmojiSource)
+    assert isinstance(open_source("shapes"), ShapesSource)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("nowhere", "emoji, shapes, a folder.*'nowhere'.*Check the spelling"),
+        ("nowhere/*.tar", "got 'nowhere/"),
+    ],
+)
+def test_what_does_not_exist(spec, message):
+    with pytest.raises(ValueError, match=message):
+        open_source(spec)
+
+
+def test_unfit_files(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "data.csv").write_text("a,b")
+    (tmp_path / "false.tar").write_bytes(b"no tar" * 500)
+    (tmp_path / "packed.tar").write_bytes(gzip.compress(b"x" * 2000))
+    (tmp_path / "false.parquet").write_bytes(b"no parquet" * 100)
+    (tmp_path / "false.arrayrecord").write_bytes(b"no records" * 100)
+    for name, message in {
+        "empty": "holds none",
+        "data.csv": "must end in .tar, .parquet, .arrayrecord",
+        "false.tar": "uncompressed",
+        "packed.tar": "uncompressed",
+        "false.parquet": "must be parquet",
+        "false.arrayrecord": "holds none, or is no such file",
+        "false.*": "of one kind",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            open_source(str(tmp_path / name))
+
+
+def test_no_files_and_no_folder(tmp_path):
+    for kind in (WebDatasetSource, ParquetSource):
+        with pytest.raises(ValueError, match="at least one"):
+            kind([])
+    with pytest.raises(ValueError, match="existing directory"):
+        FolderSource(tmp_path / "none")
+    with pytest.raises(ValueError, match="must exist"):
+        WebDatasetSource([tmp_path / "none.tar"])
+
+
+def test_unknown_columns(tmp_path):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"image": [b"x"], "text": ["a"], "width": [3]}), path)
+    with pytest.raises(ValueError, match=r"column picture; it has image, text, width"):
+        ParquetSource([path], image_column="picture")
+    with pytest.raises(ValueError, match=r"column words; it has .* Pass caption_column"):
+        ParquetSource([path], caption_column="words")
+    with pytest.raises(ValueError, match=r"must hold text; it holds int64"):
+        ParquetSource([path], caption_column="width")
+    with pytest.raises(ValueError, match=r"must hold bytes .*; it holds string"):
+        ParquetSource([path], image_column="text")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.png", "title": "x"}\n')
+    with pytest.raises(ValueError, match=r"text or caption, found file_name, title"):
+        FolderSource(tmp_path)
+    with pytest.raises(ValueError, match=r"looked for words"):
+        FolderSource(tmp_path, caption_column="words")
+
+
+def test_empty_parquet(tmp_path):
+    schema = pa.schema({"image": pa.binary(), "text": pa.string()})
+    pq.write_table(schema.empty_table(), tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match="must hold rows"):
+        ParquetSource([tmp_path / "t.parquet"])

@@ -1,0 +1,75 @@
+"""Unusable samples: counted once, named, never in the way."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from equildm.data import AbstractSource, Crop, Pictures, Skips
+
+
+def test_counts_and_log(make_source, caplog):
+    source = make_source(40, broken=range(30), mute={35})
+    skips = Skips(source)
+    with caplog.at_level(logging.INFO, "equildm.data"), ThreadPoolExecutor(4) as pool:
+        usable = list(
+            pool.map(lambda index: skips.attempt(index % 40, source.__getitem__), range(80))
+        )
+    assert sum(sample is not None for sample in usable) == 2 * 9
+    assert skips.counts == {"broken image": 30, "missing caption": 1}
+    lines = [record for record in caplog.records if record.message.startswith("skipped picture")]
+    assert len(lines) == 31
+    assert sum(record.levelno == logging.WARNING for record in lines) == 20
+    skips.summarise()
+    assert "skipped 31 of 40 samples: " in caplog.messages[-1]
+    assert "30 x broken image" in caplog.messages[-1]
+
+
+def test_replacement_does_not_depend_on_history(make_source):
+    source = make_source(10, broken={2, 3, 9})
+    fresh = [Skips(source).nearest(index, source.image) for index in range(10)]
+    used = Skips(source)
+    order = [9, 3, 2, 0, 1, 8, 4, 5, 6, 7, 3, 9]
+    for index in order:
+        np.testing.assert_array_equal(used.nearest(index, source.image), fresh[index])
+    for index, stand_in in {2: 4, 3: 4, 9: 0, 5: 5}.items():
+        np.testing.assert_array_equal(fresh[index], source.image(stand_in))
+
+
+def test_pictures_need_no_captions(make_source):
+    pictures = Pictures(make_source(3, mute=range(3)), Crop(8))
+    assert pictures.read(1).shape == (8, 8, 3)
+
+
+def test_nothing_usable(make_source):
+    with pytest.raises(ValueError, match=r"of 3 none is \(3 x broken image\)"):
+        Pictures(make_source(3, broken=range(3)), Crop(8))
+
+
+class _Foreign(AbstractSource):
+    """A source of someone else's, which raises what it likes."""
+
+    fingerprint = "foreign"
+
+    def __len__(self):
+        return 3
+
+    def name(self, index):
+        raise RuntimeError("no names")
+
+    def caption(self, index):
+        return "a caption"
+
+    def image(self, index):
+        if index == 0:
+            raise OSError("the disk is gone")
+        return np.zeros((8, 8, 3), np.uint8)
+
+
+def test_foreign_errors_are_unreadable_records():
+    source = _Foreign()
+    skips = Skips(source)
+    assert skips.attempt(0, source.image) is None
+    assert skips.names == {"unreadable record": ["sample 0"]}
+    assert skips.attempt(1, source.image) is not None
