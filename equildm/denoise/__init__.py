@@ -1,0 +1,7 @@
+"""Noisy latent to clean estimate: networks, preconditioning, guidance. Each wraps the other."""
+
+from .denoiser import AbstractDenoiser as AbstractDenoiser
+from .family import preset as preset, SIZES as SIZES, SMALL as SMALL, UNetConfig as UNetConfig
+from .guidance import Guided as Guided
+from .precondition import Preconditioned as Preconditioned
+from .unet import WidthScaledUNet as WidthScaledUNet

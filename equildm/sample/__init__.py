@@ -1,0 +1,26 @@
+"""Noise to latent: a denoiser as a differential equation, samplers as its solvers."""
+
+from .along import StepAlong as StepAlong
+from .sampling import needs_key as needs_key, sample as sample, solve as solve
+from .solvers import (
+    AbstractFlowSolver as AbstractFlowSolver,
+    AbstractNoisySolver as AbstractNoisySolver,
+    Ancestral as Ancestral,
+    ChurnedHeun as ChurnedHeun,
+    Consistency as Consistency,
+    DDIM as DDIM,
+    DPMpp2M as DPMpp2M,
+    DPMpp2S as DPMpp2S,
+    DPMpp3M as DPMpp3M,
+    Heun as Heun,
+    SDEDPMpp2M as SDEDPMpp2M,
+    SOLVERS as SOLVERS,
+    UniPC as UniPC,
+)
+from .terms import (
+    DenoisingTerm as DenoisingTerm,
+    probability_flow as probability_flow,
+    reverse_sde as reverse_sde,
+    StepNoise as StepNoise,
+)
+from .variable import AbstractTime as AbstractTime, HalfLogSNR as HalfLogSNR, Level as Level

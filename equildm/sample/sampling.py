@@ -1,0 +1,191 @@
+"""From noise to a latent."""
+
+from collections.abc import Callable
+from typing import Any
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._types import Key
+from .along import StepAlong
+from .solvers import AbstractFlowSolver, AbstractNoisySolver, DDIM
+from .terms import Denoiser, probability_flow, reverse_sde, StepNoise
+from .variable import AbstractTime, HalfLogSNR, Level
+
+Tensor = Float[Array, "*shape"]
+Levels = Float[Array, "levels"] | Float[np.ndarray, "levels"]
+
+_DDIM = DDIM()
+_AT_THE_END = diffrax.SaveAt(t1=True)
+_CHECKPOINTED = diffrax.RecursiveCheckpointAdjoint()
+_OURS = (AbstractFlowSolver, AbstractNoisySolver)
+_STOCHASTIC = (
+    AbstractNoisySolver,
+    diffrax.AbstractSRK,
+    diffrax.EulerHeun,
+    diffrax.ItoMilstein,
+    diffrax.StratonovichMilstein,
+)
+
+
+def needs_key(solver: diffrax.AbstractSolver) -> bool:
+    """Whether a solver is stochastic: `sample` gives it the reverse SDE and asks for a key."""
+    return isinstance(solver, _STOCHASTIC)
+
+
+def sample(
+    denoiser: Denoiser,
+    noise: Tensor,
+    levels: Levels,
+    solver: diffrax.AbstractSolver = _DDIM,
+    *,
+    condition: Any = None,
+    key: Key | None = None,
+    **options: Any,
+) -> Tensor:
+    """One sample.
+
+        levels = grids.trailing(schedule, 50)
+        latent = sample(denoiser, noise, levels, DPMpp2M(), condition=text)
+
+    For a batch, `jax.vmap` over `noise`, `condition` and `key`, not over `levels`: with one grid in
+    common the loop stays a plain loop. Solvers of this library reach a last level of 0 by
+    themselves. One of diffrax's stops at the last level above, from where one evaluation of the
+    denoiser leads to 0, as in the public samplers.
+
+    **Arguments:**
+
+    - `denoiser`: `(y, s, condition) -> clean estimate`, see `equildm.denoise.AbstractDenoiser`.
+    - `noise`: unit noise of the shape of the latent: the noisy latent `x` at the first level.
+    - `levels`: the noise levels to step through, see `equildm.noise.grids`. It may be traced, and
+      padded by `grids.pad`, so that one compilation serves many grids.
+    - `solver`: a solver of this library (by default `DDIM()`), or one of diffrax's.
+    - `condition`: handed to the denoiser.
+    - `key`: for stochastic solvers (see `needs_key`); others do not look at it.
+    - `options`: see `solve`.
+
+    **Returns:** the state at the last level, on the scale of the data; at level 0, the latent.
+    """
+    y = from_noise(noise, levels)
+    solution = solve(denoiser, y, levels, solver, condition=condition, key=key, **options)
+    assert solution.ys is not None
+    y = solution.ys[-1]
+    if isinstance(solver, _OURS):
+        return y
+    s = _positive(jnp.asarray(levels, y.dtype))[-1]
+    return jax.lax.cond(levels[-1] == 0, lambda: denoiser(y, s, condition), lambda: y)
+
+
+def solve(
+    denoiser: Denoiser,
+    y: Tensor,
+    levels: Levels,
+    solver: diffrax.AbstractSolver = _DDIM,
+    *,
+    condition: Any = None,
+    key: Key | None = None,
+    time: AbstractTime | None = None,
+    controller: diffrax.AbstractStepSizeController | None = None,
+    saveat: diffrax.SaveAt = _AT_THE_END,
+    adjoint: diffrax.AbstractAdjoint = _CHECKPOINTED,
+    callback: Callable[[Any], None] | None = None,
+    max_steps: int = 4096,
+    throw: bool = False,
+) -> diffrax.Solution:
+    """Carries `y` from the first noise level to the last: `diffrax.diffeqsolve`, set up.
+
+    **Arguments:** as in `sample`, and
+
+    - `y`: the state at the first level, on the scale of the data (`x / alpha`).
+    - `levels`: falling to sample, rising to encode. A solver of diffrax's goes to the last level
+      above 0 only, and must not start from `INFINITE_LEVEL`.
+    - `time`: the variable that diffrax's solvers step in. By default `HalfLogSNR()` for stochastic
+      Runge-Kutta methods, which ask for additive noise, otherwise `Level()`.
+    - `controller`: an adaptive one, for instance `diffrax.PIDController(rtol=1e-3, atol=1e-3)`, to
+      which only the two ends of `levels` matter. By default the steps are those of `levels`.
+    - `saveat`: what to save; its times are in the units of `time`.
+    - `adjoint`: how to differentiate. `RecursiveCheckpointAdjoint(checkpoints)` bounds the memory,
+      `DirectAdjoint` and `ForwardMode` do forward mode.
+    - `callback`: called on the host after each step of the grid with the number of steps done.
+    - `max_steps`: bound on the steps of an adaptive controller.
+    - `throw`: raise if an adaptive solve fails. Fixed steps cannot.
+
+    **Returns:** diffrax's solution.
+    """
+    y = y.astype(jnp.promote_types(y.dtype, jnp.float32))
+    _check(levels, solver, controller, callback)
+    levels = jnp.asarray(levels, y.dtype)
+    if time is None:
+        time = HalfLogSNR() if isinstance(solver, diffrax.AbstractSRK) else Level()
+    terms: Any = probability_flow(denoiser, time=time)
+    if needs_key(solver):
+        if key is None:
+            raise ValueError(
+                f"{type(solver).__name__} is stochastic and needs key=jax.random.key(seed). "
+                "For a deterministic sampler use DDIM(), DPMpp2M() or another flow solver."
+            )
+        terms = reverse_sde(denoiser, StepNoise(y, key, _levy_area(solver)), time=time)
+
+    times = time.time(levels if isinstance(solver, _OURS) else _positive(levels))
+    if controller is None:
+        controller, max_steps = StepAlong(times, callback), len(times) - 1
+    return diffrax.diffeqsolve(
+        terms,
+        solver,
+        times[0],
+        times[-1],
+        None,
+        y,
+        condition,
+        saveat=saveat,
+        stepsize_controller=controller,
+        adjoint=adjoint,
+        max_steps=max_steps,
+        throw=throw,
+    )
+
+
+def from_noise(noise: Tensor, levels: Levels) -> Tensor:
+    """The state to start from: `y = x / alpha = sqrt(1 + s^2) x`, with pure noise for `x`."""
+    noise = noise.astype(jnp.promote_types(noise.dtype, jnp.float32))
+    return noise * jnp.sqrt(1 + jnp.asarray(levels[0], noise.dtype) ** 2)
+
+
+def _levy_area(solver: diffrax.AbstractSolver) -> Any:
+    """The least that satisfies a stochastic solver of diffrax's; ours need increments only."""
+    areas = (
+        diffrax.BrownianIncrement,
+        diffrax.SpaceTimeLevyArea,
+        diffrax.SpaceTimeTimeLevyArea,
+    )
+    least = getattr(solver, "minimal_levy_area", diffrax.AbstractBrownianIncrement)
+    return next(area for area in areas if issubclass(area, least))
+
+
+def _positive(levels: Float[Array, "levels"]) -> Float[Array, "levels"]:
+    """The grid, its zeros replaced by its lowest level above 0."""
+    return jnp.where(levels > 0, levels, jnp.min(jnp.where(levels > 0, levels, jnp.inf)))
+
+
+def _check(levels: Levels, solver: Any, controller: Any, callback: Any) -> None:
+    if controller is not None and (callback is not None or needs_key(solver)):
+        raise ValueError(
+            "A controller of your own goes with a deterministic solver and no callback: noise and "
+            "callback belong to the steps of the grid. For an adaptive stochastic solve pass "
+            "`reverse_sde(denoiser, diffrax.VirtualBrownianTree(...))` to `diffrax.diffeqsolve`."
+        )
+    if isinstance(levels, np.ndarray):
+        steps = np.diff(np.append(levels[levels != levels[-1]], levels[-1]))
+        if levels.ndim != 1 or len(steps) < 1 or not (np.all(steps < 0) or np.all(steps > 0)):
+            raise ValueError(
+                "Noise levels fall strictly (rise, to encode), except that the last may be "
+                f"repeated; received {levels}. `equildm.noise.grids` makes such grids."
+            )
+        if not np.all(np.isfinite(levels)) or np.min(levels) < 0 or levels[0] == 0:
+            raise ValueError(
+                f"Noise levels are finite, not negative, and start above 0; received {levels}. "
+                "Use INFINITE_LEVEL for no signal, and encode from the lowest level of a schedule."
+            )

@@ -1,0 +1,111 @@
+"""Captions to pictures, with everything that lies between."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._types import Key, TextEmbedding
+from ..denoise import AbstractDenoiser, Guided
+from ..latents import VAE
+from ..text import AbstractTextEncoder, embed
+from .sampling import sample
+from .solvers import DDIM
+
+_DDIM = DDIM()
+
+
+class TextToImage(eqx.Module):
+    """A denoiser with the text encoder and the VAE that it was trained with.
+
+        pictures = pipeline(["a red heart"], seed=0, levels=grids.trailing(schedule, 50))
+
+    **Fields:**
+
+    - `denoiser`: conditioned on a caption, without guidance.
+    - `vae`: from latents to pixels.
+    - `text`: from captions to conditions.
+    - `latent_shape`: `(height, width, channels)` of what is sampled.
+    """
+
+    denoiser: AbstractDenoiser
+    vae: VAE
+    text: AbstractTextEncoder
+    latent_shape: tuple[int, int, int] = eqx.field(static=True)
+
+    def __call__(
+        self,
+        captions: Sequence[str],
+        *,
+        levels: Float[np.ndarray, "levels"],
+        seed: int = 0,
+        solver: diffrax.AbstractSolver = _DDIM,
+        weight: float | Sequence[float] = 7.5,
+        negative: str = "",
+        rescale: float = 0.0,
+        interval: tuple[float, float] | None = None,
+        batch: int | None = None,
+    ) -> Float[np.ndarray, "captions height width 3"]:
+        """Pictures in [-1, 1], one for each caption.
+
+        **Arguments:**
+
+        - `captions`: at least one.
+        - `levels`: the noise levels to step through, see `equildm.noise.grids`.
+        - `seed`: picture `i` starts from the noise of `fold_in(key(seed), i)`, whatever the batch.
+        - `solver`: any of this library's or diffrax's.
+        - `weight`: of classifier-free guidance, one number or one for each caption. Weights that
+            are all 1 or all 0 cost one evaluation of the network a step, others two.
+        - `negative`: what to be guided away from, by default the empty caption.
+        - `rescale`, `interval`: see `Guided`.
+        - `batch`: pictures at a time, by default all.
+        """
+        weights = np.broadcast_to(np.asarray(weight, np.float32), (len(captions),))
+        given = embed(self.text, list(captions))
+        null = jax.tree.map(lambda leaf: leaf[0], embed(self.text, [negative]))
+        keys = _keys(jax.random.key(seed), len(captions))
+        options = {"rescale": rescale, "interval": interval}
+        batch = min(batch or len(captions), len(captions))
+        pictures = []
+        for start in range(0, len(captions), batch):
+            # The last batch is filled up, so that every batch has the shape that was compiled.
+            index = np.minimum(np.arange(start, start + batch), len(captions) - 1)
+            conditions = jax.tree.map(lambda leaf, index=index: leaf[index], given)
+            arrays = (conditions, null, weights[index], keys[index], jnp.asarray(levels))
+            pictures.append(np.asarray(_pictures(self, solver, options, *arrays)))
+        return np.concatenate(pictures)[: len(captions)]
+
+
+@jax.jit
+def _fold(key: Key, indices: Array) -> Array:
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(indices)
+
+
+def _keys(key: Key, count: int) -> Array:
+    return _fold(key, jnp.arange(count))
+
+
+@eqx.filter_jit
+def _pictures(
+    pipeline: TextToImage,
+    solver: diffrax.AbstractSolver,
+    options: dict[str, Any],
+    conditions: TextEmbedding,
+    null: TextEmbedding,
+    weights: Float[Array, "batch"],
+    keys: Array,
+    levels: Float[Array, "levels"],
+) -> Float[Array, "batch height width 3"]:
+    def one(condition: TextEmbedding, weight: Float[Array, ""], key: Key) -> Float[Array, "h w 3"]:
+        noise_key, solver_key = jax.random.split(key)
+        noise = jax.random.normal(noise_key, pipeline.latent_shape, jnp.float32)
+        guided = Guided(pipeline.denoiser, weight, **options)
+        latent = sample(guided, noise, levels, solver, condition=(condition, null), key=solver_key)
+        return pipeline.vae.decode(pipeline.vae.unscaled(latent))
+
+    return jax.vmap(one)(conditions, weights, keys)
