@@ -58,8 +58,8 @@ class Peer:
         python = python or peer_python()
         if python is None:
             raise RuntimeError(
-                f"The peer needs an interpreter with PyTorch, and this one has none: set {PEER_PYTHON} "
-                "to the python of an environment with torch, diffusers and transformers."
+                f"The peer needs an interpreter with PyTorch, and this one has none: set "
+                f"{PEER_PYTHON} to the python of an environment with torch and diffusers."
             )
         self._process = subprocess.Popen(
             [python, "-u", str(script)],
@@ -134,7 +134,7 @@ class Timing(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """`ratio` is the peer's time over ours: above 1, ours is faster; `low`, `high` its quartiles."""
+    """`ratio` is the peer's time over ours: above 1 ours is faster; `low`, `high` are quartiles."""
 
     ours: Timing
     peer: Timing
@@ -150,7 +150,7 @@ class Comparison(NamedTuple):
 
 
 def timed(function: Callable[[], object]) -> Callable[[], float]:
-    """Makes a call tell its seconds. `function` must wait for its result (`jax.block_until_ready`)."""
+    """Makes a call tell its seconds; `function` waits for its result (`jax.block_until_ready`)."""
 
     def call() -> float:
         start = time.perf_counter()

@@ -26,10 +26,10 @@ def serve(build: Callable[[dict[str, Any]], Mapping[str, Command]]) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever prints must not break the protocol
 
-    def answer(make: Callable[[], Mapping[str, Any]]) -> bool:
+    def answer(line: str, make: Command) -> bool:
         try:
-            message = {"peak_mb": 0.0, **make()}
-            message["peak_mb"] = message["peak_mb"] or peak_mb()
+            message = make(**json.loads(line))
+            message.setdefault("peak_mb", peak_mb())
         except Exception:
             message = {"error": traceback.format_exc()}
         answers.write(json.dumps(message) + "\n")
@@ -37,17 +37,16 @@ def serve(build: Callable[[dict[str, Any]], Mapping[str, Command]]) -> None:
 
     commands: dict[str, Command] = {}
 
-    def start(config: dict[str, Any]) -> dict[str, Any]:
+    def start(**config: Any) -> dict[str, Any]:
         commands.update(build(config))
         return {"commands": sorted(commands)}
 
-    def call(fields: dict[str, Any]) -> dict[str, Any]:
-        name = fields.pop("command")
-        if name not in commands:
-            raise ValueError(f"The commands are {sorted(commands)}; got {name!r}.")
-        return commands[name](**fields)
+    def call(command: str, **fields: Any) -> dict[str, Any]:
+        if command not in commands:
+            raise ValueError(f"The commands are {sorted(commands)}; got {command!r}.")
+        return commands[command](**fields)
 
     line = sys.stdin.readline()
-    if line and answer(lambda: start(json.loads(line))):
+    if line and answer(line, start):
         for line in sys.stdin:
-            answer(lambda text=line: call(json.loads(text)))
+            answer(line, call)
