@@ -1,0 +1,169 @@
+"""Stable Diffusion's autoencoder at any width, depth and downsampling factor."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._types import Image, Key, Latent
+from ..nn import Conv, GroupNorm
+from .decoder import Decoder
+from .encoder import Encoder
+from .gaussian import DiagonalGaussian
+
+
+class VAE(eqx.Module):
+    """Stable Diffusion's `AutoencoderKL` (Rombach et al. 2022, section 3.1).
+
+    `encode` and `decode` speak of the raw latent `z`. A denoiser is trained on the scaled one,
+
+        latent = (z - shift) * scale          `vae.scaled(z)`
+        z      = latent / scale + shift       `vae.unscaled(latent)`
+
+    with `scale = 1 / std(z)` over the training set, so that it has about unit variance. Whatever
+    is typed `Latent` outside this package is the scaled one.
+    """
+
+    encoder: Encoder
+    decoder: Decoder
+    quant_conv: Conv
+    post_quant_conv: Conv
+    scale: float = eqx.field(static=True)
+    shift: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        width: int = 128,
+        *,
+        multipliers: Sequence[int] = (1, 2, 4, 4),
+        depth: int = 2,
+        latent_channels: int = 4,
+        image_channels: int = 3,
+        groups: int = 32,
+        scale: float = 0.18215,
+        shift: float = 0.0,
+        key: Key,
+    ):
+        """**Arguments:**
+
+        - `width`: channels at the image's resolution.
+        - `multipliers`: channels of each level in multiples of `width`; the latent is smaller than
+            the image by `2**(len(multipliers) - 1)`.
+        - `depth`: residual blocks of each level of the encoder; the decoder has one more.
+        - `latent_channels`, `image_channels`: last axes of latent and image.
+        - `groups`: groups of the norms; must divide every level's channels.
+        - `scale`, `shift`: from raw to scaled latents, see above.
+        - `key`: for the initial weights.
+        """
+        _check_sizes(width, multipliers, depth, groups)
+        ekey, dkey, qkey, pkey = jax.random.split(key, 4)
+        channels = [width * multiplier for multiplier in multipliers]
+        sizes = {"depth": depth, "norm": partial(GroupNorm, groups, eps=1e-6)}
+        moments = 2 * latent_channels
+        self.encoder = Encoder(image_channels, moments, channels, **sizes, key=ekey)
+        self.decoder = Decoder(latent_channels, image_channels, channels, **sizes, key=dkey)
+        self.quant_conv = Conv(moments, moments, 1, key=qkey)
+        self.post_quant_conv = Conv(latent_channels, latent_channels, 1, key=pkey)
+        self.scale = scale
+        self.shift = shift
+
+    @property
+    def factor(self) -> int:
+        """How many pixels wide and high one position of the latent is."""
+        return 2 ** (len(self.encoder.levels) - 1)
+
+    @property
+    def latent_channels(self) -> int:
+        """Size of the latent's last axis."""
+        return self.post_quant_conv.weight.shape[2]
+
+    @property
+    def image_channels(self) -> int:
+        """Size of the image's last axis."""
+        return self.encoder.conv_in.weight.shape[2]
+
+    def encode(self, image: Image) -> DiagonalGaussian:
+        """The Gaussian over raw latents `z` for an image in [-1, 1]; sizes divide by `factor`."""
+        self._check_image(image)
+        moments = self.quant_conv(self.encoder(image))
+        mean, log_variance = jnp.split(moments, 2, axis=-1)
+        return DiagonalGaussian(mean, jnp.clip(log_variance, -30.0, 20.0))
+
+    def decode(self, z: Latent) -> Image:
+        """The image of a raw latent `z`, about in [-1, 1] (not clipped)."""
+        if z.shape[-1] != self.latent_channels:
+            raise ValueError(
+                f"The VAE decodes latents of {self.latent_channels} channels, received shape "
+                f"{z.shape}. Use the VAE that the latents were made with."
+            )
+        return self.decoder(self.post_quant_conv(z))
+
+    def scaled(self, z: Latent) -> Latent:
+        """`(z - shift) * scale`: what the denoiser sees."""
+        return (z - self.shift) * self.scale
+
+    def unscaled(self, latent: Latent) -> Latent:
+        """`latent / scale + shift`: what `decode` takes."""
+        return latent / self.scale + self.shift
+
+    def _check_image(self, image: Image) -> None:
+        height, width, channels = image.shape
+        if channels != self.image_channels:
+            raise ValueError(
+                f"The VAE encodes images of {self.image_channels} channels, received shape "
+                f"{image.shape}. Images are (height, width, channels), one example at a time."
+            )
+        if height % self.factor or width % self.factor:
+            raise ValueError(
+                f"The VAE makes images smaller by {self.factor}, which must divide height and "
+                f"width; received {height}x{width}. Crop or resize the image."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class VAEConfig:
+    """The sizes of a `VAE`, as plain values that a run folder can hold."""
+
+    width: int = 128
+    """Channels at the image's resolution."""
+    multipliers: tuple[int, ...] = (1, 2, 4, 4)
+    """Channels of each level in multiples of the width; one halving between two levels."""
+    depth: int = 2
+    """Residual blocks of each level of the encoder; one more in the decoder."""
+    latent_channels: int = 4
+    """Channels of the latent."""
+    image_channels: int = 3
+    """Channels of the image."""
+    groups: int = 32
+    """Groups of the norms."""
+    scale: float = 0.18215
+    """Raw latents, less the shift, times this are what the denoiser sees."""
+    shift: float = 0.0
+    """Taken off raw latents before the scale."""
+
+    @property
+    def factor(self) -> int:
+        """How many pixels wide and high one position of the latent is."""
+        return 2 ** (len(self.multipliers) - 1)
+
+    def build(self, *, key: Key) -> VAE:
+        """The network with fresh weights. Under `eqx.filter_eval_shape` nothing is allocated."""
+        sizes = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return VAE(**sizes, key=key)
+
+
+def _check_sizes(width, multipliers, depth, groups) -> None:
+    if not multipliers or depth < 1:
+        raise ValueError(
+            "A VAE needs at least one level and one residual block a level, received "
+            f"multipliers={tuple(multipliers)} and depth={depth}."
+        )
+    if any(width * multiplier % groups for multiplier in multipliers):
+        raise ValueError(
+            f"Every level's channels must divide by the norm's groups, received width={width}, "
+            f"multipliers={tuple(multipliers)} and groups={groups}. Choose a width that is a "
+            f"multiple of {groups}, or fewer groups."
+        )
