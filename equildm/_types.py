@@ -6,6 +6,7 @@ Arrays hold one example; a batch is made by `jax.vmap` at the call site.
 from typing import TypeAlias
 
 import equinox as eqx
+import jaxtyping
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 Image: TypeAlias = Float[Array, "height width rgb"]
@@ -21,6 +22,9 @@ Time: TypeAlias = Float[Array, ""]
 """A schedule's time in units of its training steps: 0 is clean, 999 is noise."""
 
 Key: TypeAlias = PRNGKeyArray
+
+Keys: TypeAlias = jaxtyping.Key[Array, "batch"]
+"""One key for each example of a batch."""
 
 
 class TextEmbedding(eqx.Module):

@@ -1,10 +1,12 @@
 """The machine, nothing about diffusion: precision, devices, run folders, counting."""
 
+from ._files import replacing as replacing, write_atomic as write_atomic
 from .checkpoint import Checkpoints as Checkpoints, Restored as Restored
 from .compile_cache import (
     cache_folder as cache_folder,
     enable_compile_cache as enable_compile_cache,
 )
+from .config import from_json as from_json, to_json as to_json
 from .flops import (
     count_flops as count_flops,
     count_parameters as count_parameters,
@@ -14,6 +16,11 @@ from .flops import (
 from .interrupt import Interrupt as Interrupt
 from .mesh import make_mesh as make_mesh, parse_mesh as parse_mesh
 from .metrics import MetricsLog as MetricsLog, read_metrics as read_metrics
+from .pictures import (
+    picture_grid as picture_grid,
+    save_png as save_png,
+    to_uint8 as to_uint8,
+)
 from .precision import Computing as Computing, Policy as Policy
 from .progress import Progress as Progress
 from .run import Run as Run

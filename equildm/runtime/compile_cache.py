@@ -7,9 +7,6 @@ from pathlib import Path
 
 import jax
 
-MAX_BYTES = 4 * 2**30
-"""The least recently used entries go when the cache grows beyond this."""
-
 
 def enable_compile_cache(folder: str | os.PathLike | None = None) -> Path | None:
     """Turns the cache on for this process. Recipes call it first; importing does nothing.
@@ -19,7 +16,7 @@ def enable_compile_cache(folder: str | os.PathLike | None = None) -> Path | None
     **Arguments:**
 
     - `folder`: by default what `JAX_COMPILATION_CACHE_DIR` names, else `equildm/xla` in the user's
-        cache folder.
+        cache folder. It grows with every new program and may be deleted at any time.
 
     **Returns** the folder, or `None`, with a warning, where it cannot be written.
     """
@@ -41,7 +38,6 @@ def enable_compile_cache(folder: str | os.PathLike | None = None) -> Path | None
     # Small functions too: a recipe's start compiles dozens of them.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    jax.config.update("jax_compilation_cache_max_size", MAX_BYTES)
     return path
 
 

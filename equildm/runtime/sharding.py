@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 
 from ._leaves import arrays
 
@@ -57,7 +57,7 @@ def partition(
     return PartitionSpec(*spec)
 
 
-def shardings(tree: Any, mesh: Mesh, rule: Rule = partition) -> Any:
+def shardings(tree: Any, mesh: Mesh | AbstractMesh, rule: Rule = partition) -> Any:
     """A `NamedSharding` for each array of `tree` (arrays or `ShapeDtypeStruct`s).
 
     Leaves without a shape (functions, static values) become `None`, as in
@@ -72,7 +72,7 @@ def shardings(tree: Any, mesh: Mesh, rule: Rule = partition) -> Any:
     return jax.tree_util.tree_map_with_path(place, arrays(tree))
 
 
-def abstract(tree: Any, mesh: Mesh, rule: Rule = partition) -> Any:
+def abstract(tree: Any, mesh: Mesh | AbstractMesh, rule: Rule = partition) -> Any:
     """`tree`'s arrays as `ShapeDtypeStruct`s with their shardings: for restoring a checkpoint
     straight to its shards and for compiling ahead of time."""
     return jax.tree.map(
@@ -82,17 +82,17 @@ def abstract(tree: Any, mesh: Mesh, rule: Rule = partition) -> Any:
     )
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
+def replicated(mesh: Mesh | AbstractMesh) -> NamedSharding:
     """A whole copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
-def batch_sharding(mesh: Mesh) -> NamedSharding:
+def batch_sharding(mesh: Mesh | AbstractMesh) -> NamedSharding:
     """The leading axis over `data` and `fsdp`, the rest whole."""
     return NamedSharding(mesh, BATCH)
 
 
-def check_batch(size: int, mesh: Mesh) -> int:
+def check_batch(size: int, mesh: Mesh | AbstractMesh) -> int:
     """Returns `size`, the global batch, if the mesh divides it.
 
     **Raises** `ValueError` when it does not.

@@ -23,4 +23,5 @@ from .terms import (
     reverse_sde as reverse_sde,
     StepNoise as StepNoise,
 )
+from .text_to_image import TextToImage as TextToImage
 from .variable import AbstractTime as AbstractTime, HalfLogSNR as HalfLogSNR, Level as Level

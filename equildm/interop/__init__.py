@@ -1,0 +1,31 @@
+"""Weights of other libraries, in and out."""
+
+from .autoencoder import (
+    autoencoder_table as autoencoder_table,
+    load_vae as load_vae,
+    save_vae as save_vae,
+    shipped_vae as shipped_vae,
+)
+from .inert_pickle import read_pickled_arrays as read_pickled_arrays
+from .lpips import (
+    load_alexnet as load_alexnet,
+    load_lpips as load_lpips,
+    load_vgg16 as load_vgg16,
+)
+from .mapping import (
+    conv as conv,
+    linear as linear,
+    norm as norm,
+    OIHW as OIHW,
+    OUT_IN as OUT_IN,
+    OUT_IN_POINTWISE as OUT_IN_POINTWISE,
+    Pair as Pair,
+    POINTWISE_OUT_IN as POINTWISE_OUT_IN,
+    read_weights as read_weights,
+    SAME as SAME,
+    Transform as Transform,
+    write_weights as write_weights,
+)
+from .minilm import bert_table as bert_table, load_minilm as load_minilm
+from .packages import package_folder as package_folder
+from .safetensors import SafetensorsFile as SafetensorsFile, save_safetensors as save_safetensors

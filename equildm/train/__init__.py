@@ -1,0 +1,20 @@
+"""From an objective to trained weights."""
+
+from .accumulate import accumulate as accumulate
+from .ema import (
+    AbstractEMA as AbstractEMA,
+    DecayEMA as DecayEMA,
+    power_exponent as power_exponent,
+    PowerEMA as PowerEMA,
+)
+from .loop import Diverged as Diverged, fit as fit, Intervals as Intervals, resume as resume
+from .objective import AbstractObjective as AbstractObjective, LatentDiffusion as LatentDiffusion
+from .optimizer import adamw as adamw, learning_rate as learning_rate
+from .posthoc import (
+    posthoc_average as posthoc_average,
+    posthoc_weights as posthoc_weights,
+    Snapshot as Snapshot,
+)
+from .remat import rematerialise as rematerialise
+from .state import TrainState as TrainState
+from .step import make_step as make_step

@@ -1,0 +1,46 @@
+"""All that a training step changes."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int
+
+from .ema import AbstractEMA
+
+
+class TrainState(eqx.Module):
+    """The model, its optimiser's state, its averages and the number of steps taken.
+
+    It holds no random key: randomness is `fold_in(key, step)`, so that a resumed run draws what
+    the uninterrupted one would have drawn.
+    """
+
+    model: Any
+    optimizer: Any
+    ema: Any
+    step: Int[Array, ""]
+
+    @classmethod
+    def create(
+        cls, model: Any, optimizer: optax.GradientTransformation, ema: AbstractEMA
+    ) -> "TrainState":
+        """The state before the first step. The first step takes over the model's memory."""
+        trained = eqx.filter(model, eqx.is_inexact_array)
+        return cls(model, optimizer.init(trained), ema.init(model), jnp.asarray(0, jnp.int32))
+
+    def pieces(self) -> dict[str, Any]:
+        """The state by the names that a checkpoint uses, arrays only."""
+        arrays = eqx.filter(self, eqx.is_array)
+        return {
+            "model": arrays.model,
+            "optimizer": arrays.optimizer,
+            "ema": arrays.ema,
+            "step": arrays.step,
+        }
+
+    def with_pieces(self, pieces: dict[str, Any]) -> "TrainState":
+        """This state with the arrays of `pieces`, as a checkpoint returned them."""
+        static = eqx.filter(self, eqx.is_array, inverse=True)
+        return eqx.combine(TrainState(**pieces), static)

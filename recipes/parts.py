@@ -1,0 +1,132 @@
+"""What several recipes put together: choices by name, a run folder's model, pictures of it."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+
+from equildm.denoise import Preconditioned, UNetConfig
+from equildm.interop import load_minilm, load_vae, shipped_vae
+from equildm.noise import (
+    AbstractPrediction,
+    AbstractSchedule,
+    AbstractTimes,
+    AbstractWeight,
+    Clean,
+    EDM,
+    Epsilon,
+    LogitNormalTimes,
+    LogSNRUniformTimes,
+    MinSNR,
+    P2,
+    ScaledLinear,
+    SquaredCosine,
+    Uniform,
+    UniformTimes,
+    Velocity,
+    ZeroTerminalSNR,
+)
+from equildm.runtime import Checkpoints, from_json, Run, to_json, write_atomic
+from equildm.sample import TextToImage
+from equildm.train import AbstractEMA, DecayEMA, PowerEMA
+
+PREDICTIONS: dict[str, AbstractPrediction] = {"eps": Epsilon(), "v": Velocity(), "x0": Clean()}
+SCHEDULES: dict[str, AbstractSchedule] = {
+    "scaled-linear": ScaledLinear(),
+    "squared-cosine": SquaredCosine(),
+    "scaled-linear-zero-snr": ZeroTerminalSNR(ScaledLinear()),
+}
+WEIGHTS: dict[str, AbstractWeight] = {
+    "uniform": Uniform(),
+    "min-snr": MinSNR(),
+    "p2": P2(),
+    "edm": EDM(),
+}
+TIMES: dict[str, AbstractTimes] = {
+    "uniform": UniformTimes(),
+    "logit-normal": LogitNormalTimes(),
+    "log-snr": LogSNRUniformTimes(),
+}
+EMAS: dict[str, AbstractEMA] = {"power": PowerEMA(), "decay": DecayEMA()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """What a trained model is, beside its weights: all that sampling needs to know."""
+
+    unet: UNetConfig
+    """Sizes of the network."""
+    size: int
+    """Side of the pictures in pixels."""
+    factor: int
+    """Pixels a latent position is wide."""
+    prediction: Literal["eps", "v", "x0"]
+    """What the network predicts."""
+    schedule: Literal["scaled-linear", "squared-cosine", "scaled-linear-zero-snr"]
+    """The noise schedule."""
+    caption_length: int
+    """Tokens of a caption."""
+    ema: Literal["power", "decay"]
+    """The averages that are kept."""
+
+    def denoiser(self, network: Any) -> Preconditioned:
+        """The network as a denoiser."""
+        return Preconditioned(network, SCHEDULES[self.schedule], PREDICTIONS[self.prediction])
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Of what is denoised."""
+        side = self.size // self.factor
+        return side, side, self.unet.in_channels
+
+    def abstract(self) -> Any:
+        """The network's shapes."""
+        return eqx.filter_eval_shape(self.unet.build, key=jax.random.key(0))
+
+
+def save_model(run: Run, model: Model) -> None:
+    """Writes `model.json` into the run folder."""
+    write_atomic(run.path / "model.json", json.dumps(to_json(model), indent=2) + "\n")
+
+
+def load_model(run: Run) -> Model:
+    """Reads what `save_model` wrote."""
+    return from_json(Model, json.loads((run.path / "model.json").read_text(encoding="utf-8")))
+
+
+def pipeline(run: Run, model: Model, network: Any) -> TextToImage:
+    """Captions to pictures with this network and the run's own VAE."""
+    vae, _ = load_vae(run.path / "vae")
+    text = load_minilm(length=model.caption_length)
+    return TextToImage(model.denoiser(network), vae, text, model.latent_shape)
+
+
+def load_network(run: Run, model: Model, *, average: str | None = None, step: int | None = None):
+    """A run's network and the step it is from.
+
+    `average` is one of the run's averages by name (the first by default), or `"none"` for the
+    weights as they were trained.
+    """
+    names = EMAS[model.ema].names()
+    if average not in (None, "none", *names):
+        raise ValueError(
+            f"This run keeps the averages {', '.join(names)}; received {average!r}. Use one of "
+            "these, or 'none' for the trained weights."
+        )
+    shapes = eqx.filter(model.abstract(), lambda x: isinstance(x, jax.ShapeDtypeStruct))
+    item = "model" if average == "none" else "ema"
+    like = shapes if average == "none" else (shapes,) * len(names)
+    restored = Checkpoints(run.checkpoints).restore({item: like}, step)
+    found = restored.items[item]
+    network = found if average == "none" else found[names.index(average or names[0])]
+    return network, restored.step
+
+
+def run_vae(folder: Path | None, run: Run) -> None:
+    """Puts the VAE's files into the run folder, so that the run needs nothing else."""
+    if jax.process_index() == 0 and not (run.path / "vae").exists():
+        shutil.copytree(folder or shipped_vae(), run.path / "vae")

@@ -1,0 +1,287 @@
+"""Trains a text-to-image latent diffusion model on captioned pictures.
+
+By default: the smallest network of the family, on 3,953 emoji at 64 x 64 pixels, with a frozen
+MiniLM text encoder and the VAE that ships with the package. Ends in a run folder whose `samples/`
+hold pictures of 16 fixed prompts; the last 8 are captions that were not trained on.
+
+    python recipes/pretrain.py
+    python recipes/pretrain.py --data my_pictures/ --run runs/mine --vae runs/vae/vae --size 256
+    python recipes/pretrain.py --resume          # goes on exactly where the run was stopped
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import numpy as np
+import optax
+import parts
+import tyro
+
+from equildm.data import batches, cached_latents, CachedLatents, open_source, prefetch, split
+from equildm.denoise import preset
+from equildm.interop import load_minilm, load_vae
+from equildm.latents import VAE
+from equildm.noise import grids
+from equildm.runtime import (
+    batch_sharding,
+    check_batch,
+    Checkpoints,
+    count_parameters,
+    enable_compile_cache,
+    make_mesh,
+    picture_grid,
+    Policy,
+    Progress,
+    Run,
+    shardings,
+    to_uint8,
+)
+from equildm.sample import DPMpp2M
+from equildm.text import embed
+from equildm.text.fingerprint import fingerprint
+from equildm.train import (
+    adamw,
+    fit,
+    Intervals,
+    LatentDiffusion,
+    learning_rate,
+    make_step,
+    resume,
+    TrainState,
+)
+
+PROMPTS = (
+    "red heart",
+    "green apple",
+    "grinning face",
+    "cat face",
+    "flag of japan",
+    "automobile",
+    "purple square",
+    "woman firefighter medium skin tone",
+    # Not in the training set: held out, or no emoji at all.
+    "woman firefighter medium-dark skin tone",
+    "man astronaut light skin tone",
+    "thumbs up",
+    "pink square",
+    "purple apple",
+    "red book",
+    "dog with tears of joy",
+    "blue strawberry",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Trains a text-to-image latent diffusion model on captioned pictures."""
+
+    run: Path = Path("runs/emoji")
+    """Folder for everything that this run leaves."""
+    resume: bool = False
+    """Go on with the run in that folder."""
+    data: str = "emoji"
+    """emoji, shapes, a folder of pictures with metadata.jsonl or .txt captions, tars (a glob), a
+    .parquet or an .arrayrecord file."""
+    size: int = 64
+    """Side of the pictures in pixels; they are resized and cropped in the middle."""
+    flip: bool = False
+    """Train on mirror images as well."""
+    held_out: float = 0.05
+    """Share of captions kept from training, chosen by a hash of the caption."""
+    cache: Path = Path("runs/cache")
+    """Where latents and text embeddings are kept. Any number of runs share it."""
+    preset: str = "tiny"
+    """Size of the UNet: tiny, mini, small, 39M .. 5B, or a width."""
+    vae: Path | None = None
+    """Folder of a VAE as diffusers saves one; by default the small one that ships here."""
+    caption_length: int = 16
+    """Tokens that a caption is padded or cut to."""
+    prediction: Literal["eps", "v", "x0"] = "v"
+    """What the network predicts."""
+    schedule: Literal["scaled-linear", "squared-cosine", "scaled-linear-zero-snr"] = "scaled-linear"
+    """The noise schedule; scaled-linear is Stable Diffusion's."""
+    weight: Literal["uniform", "min-snr", "p2", "edm"] = "min-snr"
+    """How much each noise level counts in the loss."""
+    times: Literal["uniform", "logit-normal", "log-snr"] = "uniform"
+    """How training times are drawn."""
+    dropout: float = 0.1
+    """Share of captions replaced by the empty one, for classifier-free guidance."""
+    steps: int = 2500
+    """Updates in all."""
+    batch_size: int = 32
+    """Examples an update, over all devices."""
+    accumulate: int = 1
+    """Slices of the batch taken one after the other, to save memory."""
+    rate: float | None = None
+    """Peak learning rate; by default the paper's 1e-4 from width 64 on, 1e-3 below."""
+    warmup: int = 200
+    """Steps until the peak."""
+    decay: Literal["constant", "cosine"] = "cosine"
+    """What the learning rate does after the peak."""
+    weight_decay: float = 0.01
+    """AdamW's, on matrices and kernels."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    ema: Literal["power", "decay"] = "power"
+    """Averages of the weights: two power-function profiles, or one of constant decay."""
+    compute: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the network; auto is bfloat16 on accelerators."""
+    remat: Literal["none", "blocks", "dots"] = "none"
+    """Activations to compute again in the backward pass, to save memory."""
+    mesh: str = ""
+    """Devices by axis, such as data=4,fsdp=2; by default all on data."""
+    seed: int = 0
+    """Of weights, noise and the order of the data."""
+    every: Intervals = Intervals(log=10, save=500, sample=500)
+    """Intervals in steps."""
+    keep: int = 3
+    """Checkpoints that stay."""
+    prompts: tuple[str, ...] = PROMPTS
+    """Captions of the pictures made on the way."""
+    guidance: float = 3.0
+    """Guidance weight of these pictures."""
+
+
+def main(config: Config) -> None:
+    enable_compile_cache()
+    optimizer = optimizer_of(config)
+    mesh = make_mesh(config.mesh)
+    check_batch(config.batch_size, mesh)
+    run = Run.create(
+        config.run,
+        config,
+        "pretrain",
+        resume=config.resume,
+        may_change=("resume", "steps", "every", "keep", "prompts", "mesh", "run"),
+    )
+    parts.run_vae(config.vae, run)
+
+    # Data: latents and text embeddings, made once.
+    vae, vae_config = load_vae(run.path / "vae")
+    cache = cache_of(config, vae)
+    null_text = cache.null_text
+
+    # The network.
+    model = parts.Model(
+        unet=preset(
+            config.preset,
+            in_channels=vae_config.latent_channels,
+            out_channels=vae_config.latent_channels,
+            context_width=null_text.tokens.shape[-1],
+        ),
+        size=config.size,
+        factor=vae_config.factor,
+        prediction=config.prediction,
+        schedule=config.schedule,
+        caption_length=config.caption_length,
+        ema=config.ema,
+    )
+    parts.save_model(run, model)
+    network = model.unet.build(key=jax.random.key(config.seed))
+    print(f"{count_parameters(network) / 1e6:.1f}M parameters, {len(cache)} pictures.", flush=True)
+
+    # How it is trained.
+    objective = LatentDiffusion(
+        schedule=parts.SCHEDULES[config.schedule],
+        prediction=parts.PREDICTIONS[config.prediction],
+        weight=parts.WEIGHTS[config.weight],
+        times=parts.TIMES[config.times],
+        null_text=jax.tree.map(jax.numpy.asarray, null_text),
+        dropout=config.dropout,
+        policy=Policy.default() if config.compute == "auto" else Policy(config.compute),
+        remat=config.remat,
+    )
+    ema = parts.EMAS[config.ema]
+
+    # Where it is trained.
+    state = TrainState.create(network, optimizer, ema)
+    places = shardings(state, mesh)
+    state = eqx.filter_shard(state, places)
+    step = make_step(
+        objective,
+        optimizer,
+        ema,
+        key=jax.random.key(config.seed + 1),
+        parts=config.accumulate,
+        shardings=places,
+    )
+
+    with Checkpoints(run.checkpoints, keep=config.keep, every=config.every.save) as checkpoints:
+        state, position = resume(state, checkpoints)
+        source = batches(
+            cache,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            start=position,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+        with prefetch(source, batch_sharding(mesh)) as data:
+            fit(
+                state,
+                step,
+                data,
+                run=run,
+                checkpoints=checkpoints,
+                steps=config.steps,
+                batch_size=config.batch_size,
+                every=config.every,
+                pictures=pictures_of(config, model, run),
+            )
+    print(f"Pictures are in {run.samples}. More: python recipes/sample.py {run.path} --prompt ...")
+
+
+def optimizer_of(config: Config) -> optax.GradientTransformation:
+    """AdamW with the learning rate of the preset's size."""
+    peak = config.rate or (1e-4 if preset(config.preset).width >= 64 else 1e-3)
+    rate = learning_rate(peak, warmup=config.warmup, steps=config.steps, decay=config.decay)
+    return adamw(rate, weight_decay=config.weight_decay, clip=config.clip)
+
+
+def cache_of(config: Config, vae: VAE) -> CachedLatents:
+    """Every picture and caption of the training split, encoded; read from disk if done before."""
+    training, _ = split(open_source(config.data), config.held_out)
+    text = load_minilm(length=config.caption_length)
+
+    @jax.jit
+    def encode(images: Any) -> Any:
+        return jax.vmap(lambda image: vae.scaled(vae.encode(image).mode()))(images)
+
+    with Progress(len(training), label="encoding", unit="pictures") as progress:
+        return cached_latents(
+            training,
+            size=config.size,
+            encode_images=encode,
+            encode_captions=partial(embed, text),
+            key_parts={"vae": fingerprint(vae), "text": text.fingerprint},
+            folder=config.cache,
+            flip=config.flip,
+            progress=lambda done, total: progress.update(done),
+        )
+
+
+def pictures_of(
+    config: Config, model: parts.Model, run: Run
+) -> Callable[[TrainState], np.ndarray]:
+    """Makes the grid of the fixed prompts from the first average."""
+    levels = grids.trailing(parts.SCHEDULES[config.schedule], 16)
+
+    def pictures(state: TrainState) -> np.ndarray:
+        pipeline = parts.pipeline(run, model, state.ema[0])
+        images = pipeline(
+            config.prompts, levels=levels, solver=DPMpp2M(), weight=config.guidance, seed=0
+        )
+        return picture_grid(to_uint8(images), config.prompts)
+
+    return pictures
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    main(tyro.cli(Config, description=__doc__))
