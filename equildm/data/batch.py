@@ -9,7 +9,11 @@ from .._types import TextEmbedding
 
 
 class LatentBatch(NamedTuple):
-    """Latents and the embeddings of their captions, float32 (the cache may hold float16)."""
+    """Latents as the VAE gave them, unscaled, and the embeddings of their captions.
+
+    All float32, though the cache may hold float16: a network that computes in the type of its input
+    must not be drawn into float16 by it.
+    """
 
     latents: Float[Array, "batch height width channels"]
     text: TextEmbedding
@@ -18,8 +22,8 @@ class LatentBatch(NamedTuple):
 class ImageBatch(NamedTuple):
     """Pictures of 8 bits a channel. `to_unit` makes [-1, 1] of them, on the device.
 
-    Measured: four times fewer bytes to move, and the conversion costs the host more than the
-    device.
+    Measured on a CPU, 64 pictures of 256x256: moved and then converted 22 ms, converted and then
+    moved 42 ms. An accelerator converts faster and has a quarter of the bytes to wait for.
     """
 
     images: UInt8[Array, "batch height width 3"]

