@@ -1,0 +1,119 @@
+"""What a feature network is: an image to maps at several depths, and their means."""
+
+import abc
+from collections.abc import Iterable, Iterator, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._types import Image
+
+
+class AbstractFeatureExtractor(eqx.Module):
+    """A network that gives feature maps at several depths ("taps"), shallow to deep.
+
+    **Fields:**
+
+    - `name`: what scores computed with it are called by: "VGG16-FID", never "FID".
+    - `smallest`: least height and width of an image.
+    - `channels`: of each tap.
+    """
+
+    name: eqx.AbstractClassVar[str]
+    smallest: eqx.AbstractClassVar[int]
+    channels: eqx.AbstractClassVar[tuple[int, ...]]
+
+    @abc.abstractmethod
+    def __call__(self, image: Image) -> tuple[Float[Array, "..."], ...]:
+        """The taps of one image in [-1, 1], each `(height, width, channels)`."""
+
+
+def imagenet_input(image: Image, extractor: AbstractFeatureExtractor) -> Image:
+    """An image in [-1, 1] shifted and scaled as ImageNet networks want it.
+
+    `(x - m) / d` with the means and deviations of ImageNet's colours, here for [-1, 1] (those for
+    [0, 1] are `(m + 1) / 2` and `d / 2`). The rounded numbers are LPIPS's.
+    """
+    height, width, channels = image.shape
+    if channels != 3 or min(height, width) < extractor.smallest:
+        raise ValueError(
+            f"{extractor.name} takes an RGB image of at least {extractor.smallest} pixels a side, "
+            f"shape (height, width, 3), received {image.shape}. Resize it, or vmap over a batch."
+        )
+    mean = jnp.asarray(np.array([-0.030, -0.088, -0.188], np.float32), image.dtype)
+    deviation = jnp.asarray(np.array([0.458, 0.448, 0.450], np.float32), image.dtype)
+    return (image - mean) / deviation
+
+
+def pooled(
+    extractor: AbstractFeatureExtractor, image: Image, taps: Sequence[int] = (-1,)
+) -> Float[Array, "features"]:
+    """The mean over positions of the chosen taps, joined, in float32."""
+    maps = extractor(image)
+    return jnp.concatenate([jnp.mean(maps[i].astype(jnp.float32), axis=(0, 1)) for i in taps])
+
+
+def pool_features(
+    extractor: AbstractFeatureExtractor,
+    images: Iterable[np.ndarray],
+    *,
+    taps: Sequence[int] = (-1,),
+    batch: int = 32,
+) -> Float[np.ndarray, "images features"]:
+    """Pooled features of many images of one size, in batches of one shape.
+
+    **Arguments:**
+
+    - `extractor`: the network.
+    - `images`: each `(height, width, 3)`, uint8 or floating in [-1, 1] and clipped to it; read one
+        batch at a time.
+    - `taps`: which maps are pooled; the deepest alone by default.
+    - `batch`: images a call. The last batch is filled with copies that are dropped again.
+    """
+    chosen = tuple(taps)
+    parts = [
+        np.asarray(_pool_batch(extractor, jnp.asarray(chunk), chosen))[:count]
+        for chunk, count in _batches(images, batch)
+    ]
+    if not parts:
+        raise ValueError("pool_features takes at least one image, received none.")
+    return np.concatenate(parts)
+
+
+@eqx.filter_jit
+def _pool_batch(
+    extractor: AbstractFeatureExtractor,
+    images: Float[Array, "batch height width rgb"],
+    taps: tuple[int, ...],
+) -> Float[Array, "batch features"]:
+    return jax.vmap(lambda image: pooled(extractor, image, taps))(images)
+
+
+def _batches(images: Iterable[np.ndarray], batch: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Stacks of exactly `batch` images, each with the number of them that are real."""
+    chunk: list[np.ndarray] = []
+    for image in images:
+        chunk.append(_unit_range(image))
+        if len(chunk) == batch:
+            yield np.stack(chunk), batch
+            chunk = []
+    if chunk:
+        yield np.stack(chunk + [chunk[-1]] * (batch - len(chunk))), len(chunk)
+
+
+def _unit_range(image: np.ndarray) -> Float[np.ndarray, "height width rgb"]:
+    """Float32 in [-1, 1], whether bytes came or such numbers already."""
+    array = np.asarray(image)
+    if array.dtype == np.uint8:
+        return array.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+    array = array.astype(np.float32)
+    # A decoder may overshoot a little; beyond 8 these are not such numbers. NaN fails here too.
+    if not np.abs(array).max(initial=0.0) <= 8.0:
+        raise ValueError(
+            "Images are uint8, or floating in [-1, 1]; received floating values up to "
+            f"{np.abs(array).max()}. Divide bytes by 127.5 and subtract 1."
+        )
+    return np.clip(array, -1.0, 1.0)

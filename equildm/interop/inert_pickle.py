@@ -1,0 +1,91 @@
+"""Numpy arrays out of a pickle, without running anything the pickle asks for.
+
+Some packages publish weights as a pickled dictionary of arrays. A pickle is a program: loading one
+runs whatever it names. Here each of the three names that a pickled array needs stands for an
+inert record, every other name is an error, and the arrays are made afterwards from the records.
+"""
+
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class _Dtype:
+    """Stands for `numpy.dtype`: remembers its code, `"f4"`."""
+
+    def __init__(self, code: str, align: bool = False, copy: bool = False):
+        del align, copy
+        self.code = code
+        self.order = "<"
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = state[1]
+
+
+class _Array:
+    """Stands for `numpy.ndarray`: remembers shape, type and bytes."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, self.shape, self.dtype, self.fortran, self.raw = state
+
+
+def _reconstruct(*_: Any) -> _Array:
+    """Stands for `numpy.core.multiarray._reconstruct`."""
+    return _Array()
+
+
+_STAND_INS = {
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
+}
+
+
+class _InertUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _STAND_INS:
+            raise ValueError(f"it asks for {module}.{name}, which no array needs")
+        return _STAND_INS[module, name]
+
+
+def read_pickled_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Reads nested dictionaries of float arrays, as Flax parameters were once saved.
+
+    **Arguments:**
+
+    - `path`: the file.
+
+    **Returns:**
+
+    Each array by its path, `"VGG16_0/Conv_0/kernel"`.
+
+    **Raises:**
+
+    `ValueError` naming the file, if it is no pickle, is cut off or holds anything else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"There is no weights file at {path}. Give another path.")
+    try:
+        with path.open("rb") as file:
+            return dict(_arrays("", _InertUnpickler(file).load()))
+    except Exception as error:  # A bad pickle can raise nearly anything.
+        raise ValueError(f"{path} is not a plain pickle of float arrays: {error}.") from error
+
+
+def _arrays(name: str, node: Any) -> Iterator[tuple[str, np.ndarray]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _arrays(f"{name}/{key}" if name else str(key), value)
+        return
+    if not isinstance(node, _Array):
+        raise ValueError(f"'{name}' is a {type(node).__name__}")
+    if (node.dtype.order, node.dtype.code) not in {("<", "f2"), ("<", "f4"), ("<", "f8")}:
+        raise ValueError(f"'{name}' has type {node.dtype.order}{node.dtype.code}")
+    flat = np.frombuffer(node.raw, node.dtype.order + node.dtype.code)
+    yield name, flat.reshape(node.shape, order="F" if node.fortran else "C")

@@ -1,0 +1,177 @@
+"""Weights in and out of foreign layouts: one table of names serves both directions.
+
+A layout is data: a list of `Pair`s, each saying which of our arrays is which of their tensors and
+how it is turned. `read_weights` walks the list to fill a module, `write_weights` walks it to
+export one, so that a name is never written twice. `linear`, `conv` and `norm` make the pairs of
+a layer:
+
+    table = [*conv("conv_in", "conv_in"), *norm("norm_out", "conv_norm_out")]
+    unet = read_weights(abstract_unet, table, open_safetensors(path), source=path)
+
+Tensors arrive by name from any mapping, one at a time: a checkpoint that fills the memory once can
+be read. Several files are one mapping by `collections.ChainMap`.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+M = TypeVar("M")
+
+
+class Transform(NamedTuple):
+    """How a tensor is turned: `read` from their layout to ours, `write` back."""
+
+    read: Callable[[np.ndarray], np.ndarray]
+    write: Callable[[np.ndarray], np.ndarray]
+
+
+def _permuted(*read_axes: int) -> Transform:
+    write_axes = tuple(int(axis) for axis in np.argsort(read_axes))
+    return Transform(lambda a: a.transpose(read_axes), lambda a: a.transpose(write_axes))
+
+
+SAME = Transform(lambda a: a, lambda a: a)
+"""Vectors, embedding tables, and whatever is already stored as ours."""
+
+OUT_IN = _permuted(1, 0)
+"""A linear map stored (out, in), as PyTorch does; ours is (in, out)."""
+
+OIHW = _permuted(2, 3, 1, 0)
+"""A convolution's kernel stored (out, in, height, width); ours is (height, width, in, out)."""
+
+OUT_IN_POINTWISE = Transform(lambda a: a.T[None, None], lambda a: a[0, 0].T)
+"""A linear map (out, in) of theirs that is a 1x1 convolution of ours."""
+
+POINTWISE_OUT_IN = Transform(lambda a: a[:, :, 0, 0].T, lambda a: a.T[:, :, None, None])
+"""A 1x1 convolution (out, in, 1, 1) of theirs that is a linear map of ours."""
+
+
+class Pair(NamedTuple):
+    """One of our arrays (the attributes that lead to it, with dots) and one of their tensors."""
+
+    ours: str
+    theirs: str
+    transform: Transform = SAME
+
+
+def linear(
+    ours: str, theirs: str, *, bias: bool = True, weight: Transform = OUT_IN
+) -> Iterable[Pair]:
+    """The pairs of a layer with `weight` and `bias`."""
+    yield Pair(f"{ours}.weight", f"{theirs}.weight", weight)
+    if bias:
+        yield Pair(f"{ours}.bias", f"{theirs}.bias")
+
+
+def conv(ours: str, theirs: str, *, bias: bool = True) -> Iterable[Pair]:
+    """The pairs of a convolution."""
+    return linear(ours, theirs, bias=bias, weight=OIHW)
+
+
+def norm(ours: str, theirs: str) -> Iterable[Pair]:
+    """The pairs of a normalisation with scale and shift."""
+    return linear(ours, theirs, weight=SAME)
+
+
+def read_weights(
+    template: M,
+    table: Sequence[Pair],
+    tensors: Mapping[str, np.ndarray],
+    *,
+    ignored: Collection[str] = (),
+    source: object = "the weights",
+) -> M:
+    """Fills a module from their tensors.
+
+    **Arguments:**
+
+    - `template`: the module, or its shapes from `eqx.filter_eval_shape`, which allocate nothing.
+    - `table`: a pair for every array of the template.
+    - `tensors`: theirs, by name. Each is asked for once.
+    - `ignored`: patterns (`"pooler.*"`) of their tensors that have no place in ours.
+    - `source`: what to call the tensors in an error, for instance the file.
+
+    **Returns:**
+
+    The module with every array replaced; floating tensors take the template's dtype.
+
+    **Raises:**
+
+    `ValueError` naming the tensors that are missing, not expected, or of a wrong shape or kind.
+    """
+    _check_covers(template, table)
+    wanted = {pair.theirs for pair in table}
+    missing = sorted(wanted - set(tensors))
+    extra = sorted(
+        name
+        for name in set(tensors) - wanted
+        if not any(fnmatchcase(name, pattern) for pattern in ignored)
+    )
+    if missing or extra:
+        raise ValueError(
+            f"{source} does not fit {type(template).__name__}: missing {_listed(missing)}; "
+            f"not expected {_listed(extra)}. Check that it is the right model, with as many layers."
+        )
+    arrays = [_read(pair, _get(template, pair.ours), tensors, source) for pair in table]
+    return eqx.tree_at(lambda tree: [_get(tree, pair.ours) for pair in table], template, arrays)
+
+
+def write_weights(module: Any, table: Sequence[Pair]) -> dict[str, np.ndarray]:
+    """A module's arrays in their layout, by their names: the inverse of `read_weights`."""
+    _check_covers(module, table)
+    return {
+        pair.theirs: np.ascontiguousarray(pair.transform.write(np.asarray(_get(module, pair.ours))))
+        for pair in table
+    }
+
+
+def _read(pair: Pair, ours: Any, tensors: Mapping[str, np.ndarray], source: object) -> jax.Array:
+    theirs = tensors[pair.theirs]
+    # A broadcast scalar has the shape of our array and the memory of one number.
+    shape = pair.transform.write(np.broadcast_to(np.float32(0), ours.shape)).shape
+    if theirs.shape != shape:
+        raise ValueError(
+            f"{source}: tensor '{pair.theirs}' must have shape {shape} to be '{pair.ours}', "
+            f"received {theirs.shape}."
+        )
+    floating = jnp.issubdtype(theirs.dtype, jnp.floating)
+    if floating != jnp.issubdtype(ours.dtype, jnp.floating):
+        raise ValueError(
+            f"{source}: tensor '{pair.theirs}' holds {theirs.dtype}, '{pair.ours}' {ours.dtype}."
+        )
+    turned = np.ascontiguousarray(pair.transform.read(theirs))
+    return jnp.asarray(turned, ours.dtype)
+
+
+def _get(module: Any, path: str) -> Any:
+    for name in path.split("."):
+        module = module[int(name)] if name.isdigit() else getattr(module, name)
+    return module
+
+
+def _check_covers(module: Any, table: Sequence[Pair]) -> None:
+    """A mistake in a table, not in a file: every array of ours must stand in it exactly once."""
+    leaves = jax.tree_util.tree_flatten_with_path(eqx.filter(module, _is_array))[0]
+    ours = {jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves}
+    listed = [pair.ours for pair in table]
+    if sorted(ours) != sorted(listed):
+        raise ValueError(
+            f"The table does not cover {type(module).__name__} once: arrays without a pair "
+            f"{_listed(sorted(ours - set(listed)))}; pairs without an array "
+            f"{_listed(sorted(set(listed) - ours))}; pairs {len(listed)}, arrays {len(ours)}."
+        )
+
+
+def _is_array(leaf: Any) -> bool:
+    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:4]) or "none"
+    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"

@@ -1,0 +1,135 @@
+"""Whether images match their captions, without a pretrained image-text network.
+
+A linear map from an image network's features to a sentence encoder's space is fitted on captioned
+training images. An image then ranks captions by the cosine to its mapped features, and the score is
+how often its own caption comes first among 99 others: R-precision (Xu et al. 2018, AttnGAN).
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from .._types import Key
+from ..features import AbstractFeatureExtractor, pool_features
+from ..text import AbstractTextEncoder, embed, sentence_embedding
+from .retrieval import CaptionMatch, retrieval
+
+TAPS = (2, 3, 4)
+RIDGE = 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionMatcher:
+    """Images and captions in one space. `fit_caption_matcher` makes one.
+
+    **Fields:**
+
+    - `vgg`, `text`: the frozen networks.
+    - `mean`, `deviation`: of the training images' features.
+    - `weight`: from standardised features to centred sentence embeddings.
+    - `caption_mean`: of the training captions' sentence embeddings.
+    """
+
+    vgg: AbstractFeatureExtractor
+    text: AbstractTextEncoder
+    mean: Float[np.ndarray, "features"]
+    deviation: Float[np.ndarray, "features"]
+    weight: Float[np.ndarray, "features width"]
+    caption_mean: Float[np.ndarray, "width"]
+
+    def image_vectors(self, images: Iterable[np.ndarray]) -> Float[np.ndarray, "images width"]:
+        """Unit vectors of images, uint8 or in [-1, 1]."""
+        standard = (_features(self.vgg, images) - self.mean) / self.deviation
+        return _unit(standard @ self.weight)
+
+    def caption_vectors(self, captions: Sequence[str]) -> Float[np.ndarray, "captions width"]:
+        """Unit vectors of captions."""
+        return _unit(_sentences(self.text, captions) - self.caption_mean)
+
+
+def fit_caption_matcher(
+    images: Iterable[np.ndarray],
+    captions: Sequence[str],
+    vgg: AbstractFeatureExtractor,
+    text: AbstractTextEncoder,
+) -> CaptionMatcher:
+    """Fits the map in closed form: `W = (X^T X / n + 0.3 I)^-1 X^T Y / n`.
+
+    `X` holds the square roots of the pooled features of the last three taps, standardised; `Y` the
+    sentence embeddings, centred. The square root, the taps and the ridge were chosen on emoji whose
+    subjects were held out, for the best score of blurred and noisy pictures beside clean
+    ones: shallow taps and a smaller ridge do better on clean pictures only.
+
+    Deterministic. Use the training split alone, so that held-out pictures show what the score
+    is worth.
+
+    **Arguments:**
+
+    - `images`: of one size, uint8 or in [-1, 1]; read once, one batch at a time.
+    - `captions`: one for each.
+    - `vgg`: a feature network with at least five taps.
+    - `text`: a sentence encoder.
+    """
+    features = _features(vgg, images)
+    if len(features) != len(captions) or len(captions) < 2:
+        raise ValueError(
+            "fit_caption_matcher takes one caption for each image and at least two of them, "
+            f"received {len(features)} images and {len(captions)} captions."
+        )
+    sentences = _sentences(text, captions)
+    mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-3
+    caption_mean = sentences.mean(axis=0)
+    x, y = (features - mean) / deviation, sentences - caption_mean
+    gram = x.T @ x / len(x) + RIDGE * np.eye(x.shape[1])
+    weight = np.linalg.solve(gram, x.T @ y / len(x))
+    return CaptionMatcher(vgg, text, mean, deviation, weight, caption_mean)
+
+
+def caption_match(
+    matcher: CaptionMatcher,
+    images: Iterable[np.ndarray],
+    captions: Sequence[str],
+    pool: Sequence[str],
+    key: Key,
+) -> CaptionMatch:
+    """R-precision: how often an image's own caption ranks first among itself and 99 others.
+
+    **Arguments:**
+
+    - `matcher`: fitted on other images.
+    - `images`: of the size that the matcher was fitted on, uint8 or in [-1, 1].
+    - `captions`: the caption of each.
+    - `pool`: captions to draw the others from, together with `captions`; may be empty.
+    - `key`: draws them; the same key gives the same score.
+    """
+    distinct = list(dict.fromkeys([*captions, *pool]))
+    position = {caption: i for i, caption in enumerate(distinct)}
+    truth = [position[caption] for caption in captions]
+    vectors = matcher.image_vectors(images)
+    if len(vectors) != len(captions):
+        raise ValueError(
+            "caption_match takes one caption for each image, received "
+            f"{len(vectors)} images and {len(captions)} captions."
+        )
+    name = f"{matcher.vgg.name}-{type(matcher.text).__name__} R-precision"
+    random = np.random.default_rng(np.asarray(jax.random.key_data(key)).tolist())
+    return retrieval(name, vectors, truth, matcher.caption_vectors(distinct), random)
+
+
+def _features(
+    vgg: AbstractFeatureExtractor, images: Iterable[np.ndarray]
+) -> Float[np.ndarray, "images features"]:
+    return np.sqrt(pool_features(vgg, images, taps=TAPS).astype(np.float64))
+
+
+def _sentences(
+    text: AbstractTextEncoder, captions: Sequence[str]
+) -> Float[np.ndarray, "captions width"]:
+    return np.asarray(sentence_embedding(embed(text, captions)), np.float64)
+
+
+def _unit(rows: Float[np.ndarray, "rows width"]) -> Float[np.ndarray, "rows width"]:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

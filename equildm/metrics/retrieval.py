@@ -1,0 +1,106 @@
+"""How well a score finds the true caption of an image among others: R-precision."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+DISTRACTORS = 99
+RESAMPLES = 2000
+
+
+class CaptionMatch(NamedTuple):
+    """R-precision of images and captions.
+
+    **Fields:**
+
+    - `name`: what it was computed with, for instance "VGG16-MiniLM R-precision".
+    - `rank1`: share of images whose own caption ranks first. `chance` for unrelated captions.
+    - `rank1_interval`: 95 % bootstrap interval of it.
+    - `mrr`: mean of `1 / rank`.
+    - `mrr_interval`: 95 % bootstrap interval of it.
+    - `chance`: `1 / candidates`.
+    - `candidates`: captions ranked for each image, its own included.
+    - `images`: how many images.
+    """
+
+    name: str
+    rank1: float
+    rank1_interval: tuple[float, float]
+    mrr: float
+    mrr_interval: tuple[float, float]
+    chance: float
+    candidates: int
+    images: int
+
+    def __str__(self) -> str:
+        low, high = self.rank1_interval
+        return (
+            f"{self.name} {self.rank1:.1%} ({low:.1%} to {high:.1%}), chance {self.chance:.1%}; "
+            f"mean reciprocal rank {self.mrr:.3f}; {self.images} images, "
+            f"{self.candidates} candidates"
+        )
+
+
+def retrieval(
+    name: str,
+    images: Float[np.ndarray, "images width"],
+    truth: Sequence[int],
+    captions: Float[np.ndarray, "captions width"],
+    random: np.random.Generator,
+) -> CaptionMatch:
+    """Ranks each image's own caption among itself and 99 others, by inner product.
+
+    The others are drawn for each image without replacement from all captions but its own (all of
+    them where there are fewer). Equal scores count half: an embedding that tells nothing apart
+    scores chance, not 1.
+
+    The intervals resample captions, each with all its images, because several pictures of one
+    caption are not independent.
+
+    **Arguments:**
+
+    - `name`: kept in the result.
+    - `images`, `captions`: vectors of unit length; the captions distinct.
+    - `truth`: for each image the index of its caption.
+    - `random`: draws the others and the bootstrap.
+    """
+    total = len(captions)
+    if total < 2 or len(images) == 0:
+        raise ValueError(
+            "R-precision takes at least one image and two distinct captions to choose from, "
+            f"received {len(images)} and {total}. Give a pool of other captions."
+        )
+    own = np.asarray(truth)
+    others = min(DISTRACTORS, total - 1)
+    ranks = np.empty(len(images))
+    for i, (image, true) in enumerate(zip(images, own, strict=True)):
+        # Indices from `true` on move up by one: every caption but the true one.
+        drawn = random.choice(total - 1, others, replace=False)
+        drawn = drawn + (drawn >= true)
+        scores, score = captions[drawn] @ image, captions[true] @ image
+        ranks[i] = 1 + np.sum(scores > score) + 0.5 * np.sum(scores == score)
+    first, inverse = (ranks == 1).astype(float), 1 / ranks
+    return CaptionMatch(
+        name=name,
+        rank1=float(first.mean()),
+        rank1_interval=_interval(first, own, random),
+        mrr=float(inverse.mean()),
+        mrr_interval=_interval(inverse, own, random),
+        chance=1 / (others + 1),
+        candidates=others + 1,
+        images=len(images),
+    )
+
+
+def _interval(
+    values: Float[np.ndarray, "images"], groups: np.ndarray, random: np.random.Generator
+) -> tuple[float, float]:
+    """95 % percentile interval of the mean, whole groups drawn with replacement."""
+    _, group = np.unique(groups, return_inverse=True)
+    sums, sizes = np.bincount(group, values), np.bincount(group)
+    drawn = random.integers(len(sums), size=(RESAMPLES, len(sums)))
+    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,104 @@
+"""BERT, the encoder behind MiniLM."""
+
+import math
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Bool, Float, Int
+
+from .._types import Key
+from ..nn import CrossAttn, LayerNorm, Linear
+from ..nn._init import uniform
+
+
+class BertLayer(eqx.Module):
+    """`x = norm1(x + attention(x))`, then `norm2(x + W2 gelu(W1 x))`.
+
+    The norms come after the sums, as in the original transformer (Vaswani et al. 2017).
+    """
+
+    attention: CrossAttn
+    norm1: LayerNorm
+    to_hidden: Linear
+    to_out: Linear
+    norm2: LayerNorm
+
+    def __init__(self, width: int, hidden: int, heads: int, *, eps: float = 1e-12, key: Key):
+        """**Arguments:**
+
+        - `width`, `hidden`, `heads`: of the tokens, of the feed-forward layer, of the attention.
+        - `eps`: of the norms.
+        - `key`: for the initial weights.
+        """
+        akey, hkey, okey = jax.random.split(key, 3)
+        self.attention = CrossAttn(width, width, heads, qkv_bias=True, key=akey)
+        self.norm1 = LayerNorm(width, eps)
+        self.to_hidden = Linear(width, hidden, key=hkey)
+        self.to_out = Linear(hidden, width, key=okey)
+        self.norm2 = LayerNorm(width, eps)
+
+    def __call__(
+        self, x: Float[Array, "tokens width"], mask: Bool[Array, "tokens"]
+    ) -> Float[Array, "tokens width"]:
+        x = self.norm1(x + self.attention(x, x, mask))
+        return self.norm2(x + self.to_out(jax.nn.gelu(self.to_hidden(x), approximate=False)))
+
+
+class Bert(eqx.Module):
+    """A bidirectional transformer over token ids (Devlin et al. 2019).
+
+    Word, position and segment embeddings are added and normalised, then pass the layers. A single
+    caption is segment 0; the table keeps both rows so that pretrained weights fit it.
+    """
+
+    words: Float[Array, "vocabulary width"]
+    positions: Float[Array, "longest width"]
+    segments: Float[Array, "2 width"]
+    norm: LayerNorm
+    layers: tuple[BertLayer, ...]
+
+    def __init__(
+        self,
+        vocabulary: int,
+        width: int,
+        depth: int,
+        heads: int,
+        *,
+        hidden: int | None = None,
+        longest: int = 512,
+        eps: float = 1e-12,
+        key: Key,
+    ):
+        """**Arguments:**
+
+        - `vocabulary`: how many token ids there are.
+        - `width`, `depth`, `heads`: of the tokens, in layers, of each attention.
+        - `hidden`: width of the feed-forward layers, by default `4 * width`.
+        - `longest`: the most tokens a caption may have.
+        - `eps`: of the norms.
+        - `key`: for the initial weights.
+        """
+        wkey, pkey, skey, *keys = jax.random.split(key, 3 + depth)
+        bound = 0.02 * math.sqrt(3.0)  # BERT's standard deviation of 0.02, drawn uniformly.
+        self.words = uniform(wkey, (vocabulary, width), bound)
+        self.positions = uniform(pkey, (longest, width), bound)
+        self.segments = uniform(skey, (2, width), bound)
+        self.norm = LayerNorm(width, eps)
+        hidden = 4 * width if hidden is None else hidden
+        self.layers = tuple(BertLayer(width, hidden, heads, eps=eps, key=k) for k in keys)
+
+    def __call__(
+        self, ids: Int[Array, "tokens"], mask: Bool[Array, "tokens"]
+    ) -> Float[Array, "tokens width"]:
+        """The last layer's tokens. Where `mask` is false they mean nothing: nobody may attend to
+        them."""
+        (tokens,) = ids.shape
+        if tokens > self.positions.shape[0]:
+            raise ValueError(
+                f"Bert has positions for {self.positions.shape[0]} tokens, received {tokens}. "
+                "Cut the captions to a shorter length."
+            )
+        x = self.norm(self.words[ids] + self.positions[:tokens] + self.segments[0])
+        for layer in self.layers:
+            x = layer(x, mask)
+        return x

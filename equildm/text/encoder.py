@@ -1,0 +1,103 @@
+"""The text-encoder adapter: what the library asks of an encoder, whichever is behind it."""
+
+import abc
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from .._types import TextEmbedding
+from .fingerprint import fingerprint
+from .tokenizer import TokenBatch
+
+
+class AbstractTextEncoder(eqx.Module):
+    """Captions to token embeddings.
+
+    Two halves, because one is strings and the other is arrays: `tokenize` runs on the host for many
+    captions, calling the encoder acts on one caption's ids and can be jitted, vmapped, sharded
+    and differentiated. `embed` joins them.
+
+    The empty caption `""` is the unconditional one of classifier-free guidance.
+
+    **Fields:**
+
+    - `width`: size of each token's vector, the `context_width` of a network that attends to them.
+    - `length`: tokens a caption is padded or cut to.
+    """
+
+    width: eqx.AbstractVar[int]
+    length: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def tokenize(self, captions: Sequence[str]) -> TokenBatch:
+        """Ids and masks of `(captions, length)`, in numpy."""
+
+    @abc.abstractmethod
+    def __call__(self, ids: Int[Array, "tokens"], mask: Bool[Array, "tokens"]) -> TextEmbedding:
+        """The embedding of one tokenized caption."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever any embedding would: caches of embeddings are kept by it."""
+        return fingerprint(self)
+
+
+def embed(encoder: AbstractTextEncoder, captions: Sequence[str], batch: int = 64) -> TextEmbedding:
+    """Embeds captions in batches of one shape, so that one program is compiled however many.
+
+    **Arguments:**
+
+    - `encoder`: any encoder.
+    - `captions`: at least one. `""` is the unconditional caption.
+    - `batch`: captions a call; the last batch is filled with copies that are dropped again.
+
+    **Returns:**
+
+    A `TextEmbedding` of numpy arrays with a leading axis of `len(captions)`.
+    """
+    if isinstance(captions, str):
+        raise ValueError(f"embed takes a list of captions, received a string. Use [{captions!r}].")
+    if len(captions) == 0:
+        raise ValueError(
+            "embed takes at least one caption, received an empty list. The unconditional caption "
+            'is the empty string: [""].'
+        )
+    for i, caption in enumerate(captions):
+        if not isinstance(caption, str):
+            raise ValueError(
+                f"embed takes captions that are strings, received {caption!r} at index {i}."
+            )
+    if batch < 1:
+        raise ValueError(f"embed's batch must be at least 1, received {batch}.")
+    parts = []
+    for start in range(0, len(captions), batch):
+        ids, mask = encoder.tokenize(captions[start : start + batch])
+        fill = ((0, batch - len(ids)), (0, 0))
+        ids, mask = np.pad(ids, fill, mode="edge"), np.pad(mask, fill, mode="edge")
+        parts.append(jax.device_get(_embed_batch(encoder, jnp.asarray(ids), jnp.asarray(mask))))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(captions)], *parts)
+
+
+@eqx.filter_jit
+def _embed_batch(
+    encoder: AbstractTextEncoder, ids: Int[Array, "batch tokens"], mask: Bool[Array, "batch tokens"]
+) -> TextEmbedding:
+    return jax.vmap(encoder)(ids, mask)
+
+
+def sentence_embedding(
+    embedding: TextEmbedding,
+) -> Float[Array, "*batch width"]:
+    """One unit vector for a caption: the mean of its real tokens, normalised.
+
+    The pooling with which Sentence-BERT models such as MiniLM are trained (Reimers & Gurevych
+    2019, section 3); the inner product of two is their similarity.
+    """
+    tokens = jnp.asarray(embedding.tokens, jnp.float32)
+    weights = jnp.asarray(embedding.mask, jnp.float32)[..., None]
+    mean = jnp.sum(tokens * weights, axis=-2) / jnp.maximum(jnp.sum(weights, axis=-2), 1.0)
+    return mean / jnp.maximum(jnp.linalg.norm(mean, axis=-1, keepdims=True), 1e-12)

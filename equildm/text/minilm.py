@@ -1,0 +1,47 @@
+"""MiniLM: a small pretrained sentence encoder, the default frozen encoder."""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Int
+
+from .._types import TextEmbedding
+from .bert import Bert
+from .encoder import AbstractTextEncoder
+from .tokenizer import AbstractTokenizer, TokenBatch
+
+
+class MiniLM(AbstractTextEncoder):
+    """A BERT with its tokenizer (Wang et al. 2020). `interop.load_minilm` reads a pretrained one.
+
+    At the usual size: 6 layers, 384 wide, 12 heads, 22.7M parameters.
+    """
+
+    bert: Bert
+    tokenizer: AbstractTokenizer = eqx.field(static=True)
+    width: int = eqx.field(static=True)
+    length: int = eqx.field(static=True)
+
+    def __init__(self, bert: Bert, tokenizer: AbstractTokenizer, length: int = 16):
+        """**Arguments:**
+
+        - `bert`: the network.
+        - `tokenizer`: the one it was trained with.
+        - `length`: tokens a caption is padded or cut to, its opening and closing one included.
+        """
+        longest = bert.positions.shape[0]
+        if not 2 <= length <= longest:
+            raise ValueError(
+                f"MiniLM's length must be from 2 (an opening and a closing token) to {longest} "
+                f"(its positions), received {length}."
+            )
+        self.bert = bert
+        self.tokenizer = tokenizer
+        self.width = bert.words.shape[1]
+        self.length = length
+
+    def tokenize(self, captions: Sequence[str]) -> TokenBatch:
+        return self.tokenizer(captions, self.length)
+
+    def __call__(self, ids: Int[Array, "tokens"], mask: Bool[Array, "tokens"]) -> TextEmbedding:
+        return TextEmbedding(self.bert(ids, mask), mask)

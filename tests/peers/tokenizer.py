@@ -1,0 +1,19 @@
+"""`transformers`' own fast tokenizer for a folder."""
+
+from typing import Any
+
+import numpy as np
+from transformers import AutoTokenizer
+
+
+def run(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Ids and mask of `config["captions"]` at `config["length"]` tokens."""
+    tokenizer = AutoTokenizer.from_pretrained(config["folder"])
+    out = tokenizer(
+        config["captions"],
+        padding="max_length",
+        truncation=True,
+        max_length=config["length"],
+        return_tensors="np",
+    )
+    return {"ids": out["input_ids"], "mask": out["attention_mask"]}
