@@ -1,6 +1,6 @@
 """Latent -> image."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
@@ -35,7 +35,7 @@ class Decoder(eqx.Module):
     conv_in: Conv
     middle: Middle
     levels: tuple[DecoderLevel, ...]
-    norm_out: eqx.Module
+    norm_out: Callable[..., Array]
     conv_out: Conv
 
     def __init__(

@@ -1,6 +1,6 @@
 """Image -> features at the latent's resolution."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
@@ -35,7 +35,7 @@ class Encoder(eqx.Module):
     conv_in: Conv
     levels: tuple[EncoderLevel, ...]
     middle: Middle
-    norm_out: eqx.Module
+    norm_out: Callable[..., Array]
     conv_out: Conv
 
     def __init__(

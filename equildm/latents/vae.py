@@ -7,6 +7,7 @@ from functools import partial
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from .._types import Image, Key, Latent
 from ..nn import Conv, GroupNorm
@@ -61,10 +62,12 @@ class VAE(eqx.Module):
         _check_sizes(width, multipliers, depth, groups)
         ekey, dkey, qkey, pkey = jax.random.split(key, 4)
         channels = [width * multiplier for multiplier in multipliers]
-        sizes = {"depth": depth, "norm": partial(GroupNorm, groups, eps=1e-6)}
+        norm = partial(GroupNorm, groups, eps=1e-6)
         moments = 2 * latent_channels
-        self.encoder = Encoder(image_channels, moments, channels, **sizes, key=ekey)
-        self.decoder = Decoder(latent_channels, image_channels, channels, **sizes, key=dkey)
+        self.encoder = Encoder(image_channels, moments, channels, depth=depth, norm=norm, key=ekey)
+        self.decoder = Decoder(
+            latent_channels, image_channels, channels, depth=depth, norm=norm, key=dkey
+        )
         self.quant_conv = Conv(moments, moments, 1, key=qkey)
         self.post_quant_conv = Conv(latent_channels, latent_channels, 1, key=pkey)
         self.scale = scale
@@ -87,12 +90,12 @@ class VAE(eqx.Module):
 
     def encode(self, image: Image) -> DiagonalGaussian:
         """The Gaussian over raw latents `z` for an image in [-1, 1]; sizes divide by `factor`."""
-        self._check_image(image)
+        self.check_image(image)
         moments = self.quant_conv(self.encoder(image))
         mean, log_variance = jnp.split(moments, 2, axis=-1)
         return DiagonalGaussian(mean, jnp.clip(log_variance, -30.0, 20.0))
 
-    def decode(self, z: Latent) -> Image:
+    def decode(self, z: Latent) -> Float[Array, "image_height image_width rgb"]:
         """The image of a raw latent `z`, about in [-1, 1] (not clipped)."""
         if z.shape[-1] != self.latent_channels:
             raise ValueError(
@@ -109,7 +112,8 @@ class VAE(eqx.Module):
         """`latent / scale + shift`: what `decode` takes."""
         return latent / self.scale + self.shift
 
-    def _check_image(self, image: Image) -> None:
+    def check_image(self, image: Image) -> None:
+        """Raises `ValueError` for an image that cannot be encoded."""
         height, width, channels = image.shape
         if channels != self.image_channels:
             raise ValueError(
