@@ -96,7 +96,7 @@ def ensure(extra):
             say("to use the NVIDIA GPU here, start once with EQUILDM_EXTRAS=gpu")
     STAMP.write_text(json.dumps(begun))
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-input"]
-    name = f"{ROOT}[{','.join(begun['extras'])}]"
+    name = str(ROOT) + ("[" + ",".join(begun["extras"]) + "]") * bool(begun["extras"])
     try:
         run("installing equildm (a minute or two)", [*pip, "-c", "constraints.txt", "-e", name])
         run("installing the frozen networks", [*pip, "--no-deps", *NO_DEPENDENCIES])
