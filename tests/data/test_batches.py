@@ -68,6 +68,7 @@ def test_resumes_at_the_exact_batch(dataset, start):
     for _ in range(start):
         next(iterator)
     assert iterator.position == start
+    assert batches(dataset, batch_size=4, seed=7, start=start).position == start
     np.testing.assert_array_equal(_take(dataset, 4, start=start), whole[start:])
 
 
