@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -75,7 +76,7 @@ def load_minilm(path: str | os.PathLike[str] | None = None, length: int = 16) ->
     return MiniLM(bert, tokenizer, length)
 
 
-def _config(folder: Path) -> dict[str, int]:
+def _config(folder: Path) -> dict[str, Any]:
     """`config.json`, once it is sure that it describes a network like `Bert`."""
     file = folder / "config.json"
     if not file.is_file():

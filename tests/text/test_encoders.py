@@ -1,0 +1,163 @@
+"""Encoders: padding, batches, fingerprints, gradients."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from equildm._types import TextEmbedding
+from equildm.text import (
+    Bert,
+    ByteTokenizer,
+    embed,
+    fingerprint,
+    MiniLM,
+    sentence_embedding,
+    SmallTextEncoder,
+)
+
+KEY = jax.random.key(0)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return SmallTextEncoder(width=16, depth=2, heads=2, length=12, key=KEY)
+
+
+def test_padding_changes_nothing(encoder):
+    """Real tokens must not see padding: another length, or other ids there, gives the same."""
+    long = SmallTextEncoder(width=16, depth=2, heads=2, length=24, key=KEY)
+    long = eqx.tree_at(
+        lambda e: e.bert,
+        long,
+        eqx.tree_at(
+            lambda b: b.positions,
+            encoder.bert,
+            jnp.concatenate([encoder.bert.positions, long.bert.positions[12:]]),
+        ),
+    )
+    short_out, long_out = embed(encoder, ["a cat"]), embed(long, ["a cat"])
+    real = short_out.mask[0].sum()
+    assert real == 6
+    np.testing.assert_allclose(
+        short_out.tokens[0, :real], long_out.tokens[0, :real], rtol=0, atol=1e-5
+    )
+    ids, mask = encoder.tokenize(["a cat"])
+    other = jnp.where(mask[0], ids[0], 77)
+    np.testing.assert_allclose(
+        encoder(other, jnp.asarray(mask[0])).tokens[:real], short_out.tokens[0, :real], atol=1e-5
+    )
+    np.testing.assert_allclose(
+        sentence_embedding(short_out), sentence_embedding(long_out), atol=1e-5
+    )
+
+
+def test_embed_does_not_depend_on_the_batch(encoder):
+    captions = [f"caption {i}" for i in range(7)] + [""]
+    whole = embed(encoder, captions, batch=8)
+    parts = embed(encoder, captions, batch=3)
+    assert whole.tokens.shape == (8, 12, 16) and whole.mask.shape == (8, 12)
+    assert isinstance(whole.tokens, np.ndarray)
+    np.testing.assert_allclose(whole.tokens, parts.tokens, atol=1e-5)
+    np.testing.assert_array_equal(whole.mask, parts.mask)
+
+
+def test_embed_compiles_once_for_any_number_of_captions():
+    traces = []
+
+    class Traced(Bert):
+        def __call__(self, ids, mask):
+            traces.append(1)
+            return super().__call__(ids, mask)
+
+    encoder = MiniLM(Traced(258, 8, 1, 2, longest=8, key=KEY), ByteTokenizer(), length=8)
+    for count in (1, 4, 5, 9):
+        embed(encoder, ["x"] * count, batch=4)
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize(
+    ("captions", "match"),
+    [([], "at least one caption, received an empty list"), ("a cat", r"Use \['a cat'\]")],
+)
+def test_embed_refuses(encoder, captions, match):
+    with pytest.raises(ValueError, match=match):
+        embed(encoder, captions)
+
+
+def test_lengths_are_checked():
+    bert = Bert(258, 8, 1, 2, longest=8, key=KEY)
+    for length in (1, 9):
+        with pytest.raises(ValueError, match=f"from 2 .* to 8 .*received {length}"):
+            MiniLM(bert, ByteTokenizer(), length=length)
+    with pytest.raises(ValueError, match="positions for 8 tokens, received 9"):
+        bert(jnp.zeros(9, int), jnp.ones(9, bool))
+    with pytest.raises(ValueError, match="at least 1, received 0"):
+        SmallTextEncoder(length=0, key=KEY)
+
+
+def test_fingerprint_tells_every_change(encoder):
+    same = SmallTextEncoder(width=16, depth=2, heads=2, length=12, key=KEY)
+    assert same.fingerprint == encoder.fingerprint
+    one_bit = eqx.tree_at(
+        lambda e: e.bert.words, encoder, encoder.bert.words.at[5, 3].multiply(1.0000002)
+    )
+    swapped = eqx.tree_at(lambda e: e.bert.layers, encoder, encoder.bert.layers[::-1])
+    others = [
+        one_bit,
+        swapped,
+        SmallTextEncoder(width=16, depth=2, heads=4, length=12, key=KEY),
+        MiniLM(encoder.bert, ByteTokenizer(), length=12),
+        MiniLM(encoder.bert, ByteTokenizer(), length=11),
+    ]
+    prints = {fingerprint(e) for e in [encoder, *others]}
+    assert len(prints) == 1 + len(others)
+
+
+def test_fingerprint_is_that_of_another_process(encoder):
+    """Nothing of this process (addresses, hash seeds) may enter a cache's name."""
+    from helpers import run_python
+
+    code = (
+        "import jax; from equildm.text import SmallTextEncoder;"
+        "print(SmallTextEncoder(16, 2, 2, 12, key=jax.random.key(0)).fingerprint)"
+    )
+    assert run_python(code, devices=1).strip() == encoder.fingerprint
+
+
+def test_fingerprint_refuses_what_it_cannot_name():
+    with pytest.raises(ValueError, match="cannot name the object"):
+        fingerprint(((object(),),))
+
+
+def test_sentence_embedding_is_the_mean_of_real_tokens():
+    tokens = np.array([[3.0, 0.0], [0.0, 8.0], [100.0, 100.0]], np.float32)
+    out = sentence_embedding(TextEmbedding(jnp.asarray(tokens), jnp.array([True, True, False])))
+    np.testing.assert_allclose(out, np.array([1.5, 4.0]) / np.hypot(1.5, 4.0), rtol=1e-6)
+
+
+def test_the_small_encoder_learns(encoder):
+    """Gradients reach it: a few steps tell two captions apart."""
+    ids, mask = (jnp.asarray(a) for a in encoder.tokenize(["red circle", "blue circle"]))
+
+    @eqx.filter_value_and_grad
+    def loss(model):
+        a, b = jax.vmap(lambda i, m: sentence_embedding(model(i, m)))(ids, mask)
+        return jnp.sum(a * b)
+
+    optimiser = optax.adam(1e-2)
+    state = optimiser.init(eqx.filter(encoder, eqx.is_array))
+
+    @eqx.filter_jit
+    def step(model, state):
+        value, grads = loss(model)
+        updates, state = optimiser.update(grads, state)
+        return eqx.apply_updates(model, updates), state, value
+
+    similarities = []
+    for _ in range(40):
+        encoder, state, value = step(encoder, state)
+        similarities.append(float(value))
+    assert similarities[0] > 0.9 and similarities[-1] < 0.0
