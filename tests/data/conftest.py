@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from equildm._types import TextEmbedding
-from equildm.data import AbstractSource, UnusableSample
+from equildm.data import AbstractSource, cached_latents, UnusableSample
 
 
 class ListSource(AbstractSource):
@@ -93,5 +93,23 @@ def spell() -> Callable[[Sequence[str]], TextEmbedding]:
             row[: len(codes)] = codes
         tokens = jnp.asarray(np.stack([letters, -letters], -1))
         return TextEmbedding(tokens=tokens, mask=jnp.asarray(letters > 0))
+
+    return run
+
+
+@pytest.fixture
+def build(tmp_path, pool, spell):
+    """`build(source, **options)`: `cached_latents` with the stand-in encoders."""
+
+    def run(source, **options):
+        defaults = {
+            "size": 16,
+            "encode_images": pool,
+            "encode_captions": spell,
+            "key_parts": {"vae": "pool", "text": "spell"},
+            "folder": tmp_path / "caches",
+            "batch": 4,
+        }
+        return cached_latents(source, **(defaults | options))
 
     return run

