@@ -103,10 +103,11 @@ def _dataclass(kind: Any, value: dict[str, Any], where: str) -> Any:
 def _one_of(union: Any, value: Any, where: str) -> Any:
     """The first member of a union that takes `value`; a dataclass by its name."""
     kinds = get_args(union)
-    for kind in kinds:
+    if isinstance(value, dict) and _CLASS in value:
         # Chosen before it is read, so that an error names the field inside.
-        if isinstance(value, dict) and value.get(_CLASS) == getattr(kind, "__name__", None):
-            return from_json(kind, value, where)
+        kinds = tuple(k for k in kinds if getattr(k, "__name__", None) == value[_CLASS])
+        _expect(bool(kinds), union, value, where)
+        return from_json(kinds[0], value, where)
     for kind in kinds:
         try:
             return from_json(kind, value, where)

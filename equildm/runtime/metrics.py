@@ -56,7 +56,7 @@ class MetricsLog:
         purge = start + 1 if start else 0
         self._board = SummaryWriter(str(run.tensorboard), purge_step=purge)
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+    def scalars(self, step: int, values: Mapping[str, Any]) -> None:
         """Writes one line and hands it to the system at once: `kill -9` does not lose it.
 
         **Raises** `ValueError` for a value that is no number on the host.
@@ -97,7 +97,7 @@ def _number(name: str, value: Any) -> int | float:
         value = value[()]
     if isinstance(value, numbers.Integral | np.bool_):
         return int(value)
-    if isinstance(value, numbers.Real | np.number):
+    if isinstance(value, numbers.Real | np.generic):
         return float(value)  # a float32 is exact as a float64, whose repr is exact
     raise ValueError(
         f"A metric is a Python or numpy number, received {type(value).__name__} for {name!r}. "

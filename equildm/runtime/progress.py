@@ -5,9 +5,10 @@ import datetime
 import math
 import sys
 import time
-from typing import Any, TextIO
+from typing import Any
 
 import jax
+import numpy as np
 
 WINDOW = 30.0
 """Seconds over which the rate is averaged."""
@@ -34,7 +35,7 @@ class Progress:
         unit: str = "steps",
         batch: int = 0,
         interval: float = 10.0,
-        stream: TextIO | None = None,
+        stream: Any = None,
     ):
         """**Arguments:**
 
@@ -44,12 +45,12 @@ class Progress:
         - `unit`: what is counted.
         - `batch`: examples in each unit, to show their rate too; 0 for none.
         - `interval`: seconds between two lines where there is no terminal.
-        - `stream`: standard error by default.
+        - `stream`: a text file, standard error by default.
         """
         self.total, self.done = total, start
         self.label, self.unit, self.batch, self.interval = label, unit, batch, interval
         self._stream = sys.stderr if stream is None else stream
-        self._values: dict[str, float] = {}
+        self._values: dict[str, float | np.number] = {}
         self._marks: collections.deque[tuple[float, int]] = collections.deque()
         self._last_line = -math.inf
         self._silent = jax.process_index() != 0
@@ -81,7 +82,7 @@ class Progress:
         elif self._marks and not self._silent:
             self._write(self._described())
 
-    def update(self, done: int, **values: float) -> None:
+    def update(self, done: int, **values: float | np.number) -> None:
         """Tells how much is done, and values to show, which must be on the host already."""
         now = time.monotonic()
         self.done = done

@@ -1,0 +1,161 @@
+import dataclasses
+import enum
+import json
+from pathlib import Path
+from typing import Literal
+
+import helpers
+import pytest
+
+from equildm.runtime import Run
+from equildm.runtime.config import from_json, to_json
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Emoji:
+    size: int = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    path: Path = Path("pictures")
+    size: int = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    steps: int = 100
+    rate: float = 1e-4
+    third: float = 1 / 3
+    prompts: tuple[str, ...] = ("a cat", "ein Häs'chen")
+    pair: tuple[int, float] = (3, 0.5)
+    data: Emoji | Folder = Folder()
+    also: Emoji = Emoji()
+    mesh: str | None = None
+    kind: Literal["eps", "v"] = "eps"
+    colour: Colour = Colour.RED
+    weights: dict[str, float] = dataclasses.field(default_factory=lambda: {"l1": 1.0})
+    layers: list[int] = dataclasses.field(default_factory=lambda: [1, 2])
+    on: bool = True
+
+
+def test_config_round_trip(tmp_path):
+    config = Config(mesh="data=2", rate=1)
+    run = Run.create(tmp_path / "a" / "run", config, "pretrain")
+    assert Run.open(tmp_path / "a" / "run") == run and run.recipe == "pretrain"
+    back = run.load_config(Config)
+    assert back == config and type(back.data) is Folder and back.third.hex() == (1 / 3).hex()
+    assert isinstance(back.prompts, tuple) and isinstance(back.data.path, Path)
+    assert run.samples.is_dir() and run.checkpoints.is_dir()
+    document = json.loads((tmp_path / "a" / "run" / "config.json").read_text())
+    assert document["format"] == 1 and document["config"]["data"]["class"] == "Folder"
+    launch = json.loads((run.path / "environment.json").read_text())["launches"][0]
+    assert launch["packages"]["jax"] and launch["devices"]["count"] == 1 and launch["command"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.pop("steps"), "missing 'steps' at config"),
+        (lambda c: c.update(stepz=3), "unknown 'stepz' at config"),
+        (lambda c: c["data"].pop("path"), "missing 'path' at config.data"),
+        (lambda c: c.update(steps="many"), "config.steps is of type int, received 'many'"),
+        (lambda c: c.update(steps=True), "config.steps"),
+        (lambda c: c.update(on=1), "config.on"),
+        (lambda c: c.update(kind="x0"), "config.kind"),
+        (lambda c: c.update(colour="BLUE"), "config.colour"),
+        (lambda c: c.update(pair=[1]), "config.pair"),
+        (lambda c: c.update(prompts=["a", 3]), r"config.prompts\[1\]"),
+        (lambda c: c.update(mesh=3), "config.mesh"),
+        (lambda c: c["data"].update({"class": "Parquet"}), "Parquet"),
+    ],
+)
+def test_config_errors_name_the_field(tmp_path, change, message):
+    run = Run.create(tmp_path / "run", Config(), "pretrain")
+    file = run.path / "config.json"
+    document = json.loads(file.read_text())
+    change(document["config"])
+    file.write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=message):
+        run.load_config(Config)
+
+
+def test_only_plain_values():
+    with pytest.raises(ValueError, match=r"function at config.norm"):
+        to_json({"norm": lambda x: x})
+    assert from_json(float, 3) == 3.0 and isinstance(from_json(float, 3), float)
+
+
+def test_versions_and_strangers(tmp_path):
+    with pytest.raises(ValueError, match="has none"):
+        Run.open(tmp_path)
+    run = Run.create(tmp_path / "run", Config(), "pretrain")
+    file = run.path / "config.json"
+    file.write_text(file.read_text().replace('"format": 1', '"format": 7'))
+    with pytest.raises(ValueError, match=r"format 1, received .* of format 7"):
+        Run.open(run.path)
+    file.write_text('{"form')
+    with pytest.raises(ValueError, match="JSON with a format version"):
+        Run.open(run.path)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "letter.txt").touch()
+    with pytest.raises(ValueError, match=r"letter\.txt"):
+        Run.create(tmp_path / "home", Config(), "pretrain")
+    with pytest.raises(ValueError, match=r"letter\.txt"):
+        Run.create(tmp_path / "home" / "letter.txt", Config(), "pretrain")
+
+
+def test_resume(tmp_path):
+    path = tmp_path / "run"
+    Run.create(path, Config(), "pretrain", resume=True)  # nothing there yet: begins
+    with pytest.raises(ValueError, match="Pass resume"):
+        Run.create(path, Config(), "pretrain")
+    Run.create(path, Config(), "pretrain", resume=True)
+    assert len(json.loads((path / "environment.json").read_text())["launches"]) == 2
+    longer = Config(steps=200)
+    with pytest.raises(ValueError, match=r"steps is 100 in .*, received 200"):
+        Run.create(path, longer, "pretrain", resume=True)
+    run = Run.create(path, longer, "pretrain", resume=True, may_change=["steps"])
+    assert run.load_config(Config) == longer
+    with pytest.raises(ValueError, match=r"'distill' for .* of 'pretrain'"):
+        Run.create(path, longer, "distill", resume=True)
+
+
+def test_a_launch_killed_while_making_the_folder_can_be_repeated(tmp_path):
+    run = Run.create(tmp_path / "run", Config(), "pretrain")
+    (run.path / "config.json").unlink()
+    (run.path / ".config.json.77.tmp").write_text("{")
+    Run.create(run.path, Config(), "pretrain")
+    # But checkpoints without a config are somebody's.
+    (run.path / "config.json").unlink()
+    (run.checkpoints / "100").mkdir()
+    with pytest.raises(ValueError, match="'100'"):
+        Run.create(run.path, Config(), "pretrain")
+
+
+CACHE = """
+import sys, os, time, jax, jax.numpy as jnp
+jax.jit(lambda x: x + 1)(1.0)  # something compiled before the cache was turned on
+from equildm.runtime import enable_compile_cache
+print(enable_compile_cache(sys.argv[1] if len(sys.argv) > 1 else None))
+hits = []
+jax.monitoring.register_event_listener(lambda name, **kw: hits.append(name))
+jax.jit(lambda x: jnp.sin(x @ x))(jnp.ones((8, 8)))
+print(sum("cache_hits" in name for name in hits))
+"""
+
+
+def test_compile_cache(tmp_path):
+    env = {"JAX_COMPILATION_CACHE_DIR": "", "XDG_CACHE_HOME": str(tmp_path)}
+    first = helpers.run_python(CACHE, devices=1, env=env).split()
+    assert first == [str(tmp_path / "equildm" / "xla"), "0"]
+    again = helpers.run_python(CACHE, first[0], devices=1, env=env).split()
+    assert again[0] == first[0] and int(again[1]) > 0
+    # A folder that cannot be made is no reason to stop.
+    (tmp_path / "file").touch()
+    words = helpers.run_python(CACHE, str(tmp_path / "file" / "x"), devices=1, env=env).split()
+    assert words[0] == "None"
