@@ -10,51 +10,36 @@ hold pictures of 16 fixed prompts; the last 8 are captions that were not trained
 """
 
 import dataclasses
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
-import optax
 import parts
 import tyro
+from training import MAY_CHANGE, train, Training
 
-from equildm.data import batches, cached_latents, CachedLatents, open_source, prefetch, split
+from equildm.data import cached_latents, CachedLatents, open_source, split
 from equildm.denoise import preset
 from equildm.interop import load_minilm, load_vae
 from equildm.latents import VAE
 from equildm.noise import grids
 from equildm.runtime import (
-    batch_sharding,
-    check_batch,
-    Checkpoints,
     count_parameters,
     enable_compile_cache,
-    make_mesh,
     picture_grid,
     Policy,
     Progress,
     Run,
-    shardings,
     to_uint8,
 )
 from equildm.sample import DPMpp2M
 from equildm.text import embed
 from equildm.text.fingerprint import fingerprint
-from equildm.train import (
-    adamw,
-    fit,
-    Intervals,
-    LatentDiffusion,
-    learning_rate,
-    make_step,
-    resume,
-    TrainState,
-)
+from equildm.train import Intervals, LatentDiffusion, TrainState
 
 PROMPTS = (
     "red heart",
@@ -77,18 +62,18 @@ PROMPTS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Training):
     """Trains a text-to-image latent diffusion model on captioned pictures."""
 
     run: Path = Path("runs/emoji")
     """Folder for everything that this run leaves."""
-    resume: bool = False
-    """Go on with the run in that folder."""
+    steps: int = 2500
+    """Updates in all."""
     data: str = "emoji"
     """emoji, shapes, a folder of pictures with metadata.jsonl or .txt captions, tars (a glob), a
     .parquet or an .arrayrecord file."""
-    size: int = 64
+    size: int = 32
     """Side of the pictures in pixels; they are resized and cropped in the middle."""
     flip: bool = False
     """Train on mirror images as well."""
@@ -112,36 +97,14 @@ class Config:
     """How training times are drawn."""
     dropout: float = 0.1
     """Share of captions replaced by the empty one, for classifier-free guidance."""
-    steps: int = 2500
-    """Updates in all."""
-    batch_size: int = 32
-    """Examples an update, over all devices."""
-    accumulate: int = 1
-    """Slices of the batch taken one after the other, to save memory."""
-    rate: float | None = None
-    """Peak learning rate; by default the paper's 1e-4 from width 64 on, 1e-3 below."""
-    warmup: int = 200
-    """Steps until the peak."""
-    decay: Literal["constant", "cosine"] = "cosine"
-    """What the learning rate does after the peak."""
-    weight_decay: float = 0.01
-    """AdamW's, on matrices and kernels."""
-    clip: float = 1.0
-    """Largest norm of the gradient."""
     ema: Literal["power", "decay"] = "power"
     """Averages of the weights: two power-function profiles, or one of constant decay."""
     compute: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the network; auto is bfloat16 on accelerators."""
     remat: Literal["none", "blocks", "dots"] = "none"
     """Activations to compute again in the backward pass, to save memory."""
-    mesh: str = ""
-    """Devices by axis, such as data=4,fsdp=2; by default all on data."""
-    seed: int = 0
-    """Of weights, noise and the order of the data."""
     every: Intervals = Intervals(log=10, save=500, sample=500)
     """Intervals in steps."""
-    keep: int = 3
-    """Checkpoints that stay."""
     prompts: tuple[str, ...] = PROMPTS
     """Captions of the pictures made on the way."""
     guidance: float = 3.0
@@ -149,31 +112,26 @@ class Config:
 
 
 def main(config: Config) -> None:
+    width = preset(config.preset).width
+    config.check()
     enable_compile_cache()
-    optimizer = optimizer_of(config)
-    mesh = make_mesh(config.mesh)
-    check_batch(config.batch_size, mesh)
+    may_change = (*MAY_CHANGE, "cache", "prompts", "guidance")
     run = Run.create(
-        config.run,
-        config,
-        "pretrain",
-        resume=config.resume,
-        may_change=("resume", "steps", "every", "keep", "prompts", "mesh", "run"),
+        config.run, config, "pretrain", resume=config.resume, may_change=may_change
     )
     parts.run_vae(config.vae, run)
 
     # Data: latents and text embeddings, made once.
     vae, vae_config = load_vae(run.path / "vae")
     cache = cache_of(config, vae)
-    null_text = cache.null_text
 
     # The network.
     model = parts.Model(
         unet=preset(
-            config.preset,
+            width,
             in_channels=vae_config.latent_channels,
             out_channels=vae_config.latent_channels,
-            context_width=null_text.tokens.shape[-1],
+            context_width=cache.null_text.tokens.shape[-1],
         ),
         size=config.size,
         factor=vae_config.factor,
@@ -186,62 +144,28 @@ def main(config: Config) -> None:
     network = model.unet.build(key=jax.random.key(config.seed))
     print(f"{count_parameters(network) / 1e6:.1f}M parameters, {len(cache)} pictures.", flush=True)
 
-    # How it is trained.
+    # What it learns.
     objective = LatentDiffusion(
         schedule=parts.SCHEDULES[config.schedule],
         prediction=parts.PREDICTIONS[config.prediction],
         weight=parts.WEIGHTS[config.weight],
         times=parts.TIMES[config.times],
-        null_text=jax.tree.map(jax.numpy.asarray, null_text),
+        null_text=jax.tree.map(jnp.asarray, cache.null_text),
         dropout=config.dropout,
         policy=Policy.default() if config.compute == "auto" else Policy(config.compute),
         remat=config.remat,
     )
-    ema = parts.EMAS[config.ema]
-
-    # Where it is trained.
-    state = TrainState.create(network, optimizer, ema)
-    places = shardings(state, mesh)
-    state = eqx.filter_shard(state, places)
-    step = make_step(
+    train(
+        config,
+        run,
+        network,
+        cache,
         objective,
-        optimizer,
-        ema,
-        key=jax.random.key(config.seed + 1),
-        parts=config.accumulate,
-        shardings=places,
+        config.optimizer(1e-4 if width >= 64 else 1e-3),  # the paper's rate for its own sizes
+        parts.EMAS[config.ema],
+        pictures_of(config, model, run),
     )
-
-    with Checkpoints(run.checkpoints, keep=config.keep, every=config.every.save) as checkpoints:
-        state, position = resume(state, checkpoints)
-        source = batches(
-            cache,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            start=position,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-        with prefetch(source, batch_sharding(mesh)) as data:
-            fit(
-                state,
-                step,
-                data,
-                run=run,
-                checkpoints=checkpoints,
-                steps=config.steps,
-                batch_size=config.batch_size,
-                every=config.every,
-                pictures=pictures_of(config, model, run),
-            )
     print(f"Pictures are in {run.samples}. More: python recipes/sample.py {run.path} --prompt ...")
-
-
-def optimizer_of(config: Config) -> optax.GradientTransformation:
-    """AdamW with the learning rate of the preset's size."""
-    peak = config.rate or (1e-4 if preset(config.preset).width >= 64 else 1e-3)
-    rate = learning_rate(peak, warmup=config.warmup, steps=config.steps, decay=config.decay)
-    return adamw(rate, weight_decay=config.weight_decay, clip=config.clip)
 
 
 def cache_of(config: Config, vae: VAE) -> CachedLatents:
@@ -283,5 +207,4 @@ def pictures_of(
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     main(tyro.cli(Config, description=__doc__))

@@ -44,6 +44,7 @@ class TextToImage(eqx.Module):
         *,
         levels: Float[np.ndarray, "levels"],
         seed: int = 0,
+        seeds: Sequence[int] | None = None,
         solver: diffrax.AbstractSolver = _DDIM,
         weight: float | Sequence[float] = 7.5,
         negative: str = "",
@@ -57,7 +58,8 @@ class TextToImage(eqx.Module):
 
         - `captions`: at least one.
         - `levels`: the noise levels to step through, see `equildm.noise.grids`.
-        - `seed`: picture `i` starts from the noise of `fold_in(key(seed), i)`, whatever the batch.
+        - `seed`, `seeds`: picture `i` starts from the noise of `fold_in(key(seed), seeds[i])`,
+            whatever the batch; `seeds` are 0, 1, 2, ... by default.
         - `solver`: any of this library's or diffrax's.
         - `weight`: of classifier-free guidance, one number or one for each caption. Weights that
             are all 1 or all 0 cost one evaluation of the network a step, others two.
@@ -68,7 +70,13 @@ class TextToImage(eqx.Module):
         weights = np.broadcast_to(np.asarray(weight, np.float32), (len(captions),))
         given = embed(self.text, list(captions))
         null = jax.tree.map(lambda leaf: leaf[0], embed(self.text, [negative]))
-        keys = _keys(jax.random.key(seed), len(captions))
+        numbers = np.arange(len(captions)) if seeds is None else np.asarray(seeds)
+        if numbers.shape != (len(captions),):
+            raise ValueError(
+                f"TextToImage takes one of `seeds` for each caption, received {numbers.shape[0]} "
+                f"for {len(captions)} captions."
+            )
+        keys = _fold(jax.random.key(seed), numbers)
         options = {"rescale": rescale, "interval": interval}
         batch = min(batch or len(captions), len(captions))
         pictures = []
@@ -76,18 +84,22 @@ class TextToImage(eqx.Module):
             # The last batch is filled up, so that every batch has the shape that was compiled.
             index = np.minimum(np.arange(start, start + batch), len(captions) - 1)
             conditions = jax.tree.map(lambda leaf, index=index: leaf[index], given)
-            arrays = (conditions, null, weights[index], keys[index], jnp.asarray(levels))
+            arrays = (conditions, null, _weight(weights, index), keys[index], jnp.asarray(levels))
             pictures.append(np.asarray(_pictures(self, solver, options, *arrays)))
         return np.concatenate(pictures)[: len(captions)]
+
+
+def _weight(weights: np.ndarray, index: np.ndarray) -> Any:
+    """Of one batch. A Python number 1 or 0, known to the compiler, makes it one evaluation."""
+    for single in (1.0, 0.0):
+        if np.all(weights == single):
+            return single
+    return weights[index]
 
 
 @jax.jit
 def _fold(key: Key, indices: Array) -> Array:
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(indices)
-
-
-def _keys(key: Key, count: int) -> Array:
-    return _fold(key, jnp.arange(count))
 
 
 @eqx.filter_jit
@@ -97,15 +109,16 @@ def _pictures(
     options: dict[str, Any],
     conditions: TextEmbedding,
     null: TextEmbedding,
-    weights: Float[Array, "batch"],
+    weights: Float[Array, "batch"] | float,
     keys: Array,
     levels: Float[Array, "levels"],
 ) -> Float[Array, "batch height width 3"]:
-    def one(condition: TextEmbedding, weight: Float[Array, ""], key: Key) -> Float[Array, "h w 3"]:
+    def one(condition: TextEmbedding, weight: Any, key: Key) -> Float[Array, "h w 3"]:
         noise_key, solver_key = jax.random.split(key)
         noise = jax.random.normal(noise_key, pipeline.latent_shape, jnp.float32)
         guided = Guided(pipeline.denoiser, weight, **options)
         latent = sample(guided, noise, levels, solver, condition=(condition, null), key=solver_key)
         return pipeline.vae.decode(pipeline.vae.unscaled(latent))
 
-    return jax.vmap(one)(conditions, weights, keys)
+    shared = None if isinstance(weights, float) else 0
+    return jax.vmap(one, in_axes=(0, shared, 0))(conditions, weights, keys)

@@ -7,7 +7,13 @@ from .ema import (
     power_exponent as power_exponent,
     PowerEMA as PowerEMA,
 )
-from .loop import Diverged as Diverged, fit as fit, Intervals as Intervals, resume as resume
+from .loop import (
+    Diverged as Diverged,
+    fit as fit,
+    Intervals as Intervals,
+    Pictures as Pictures,
+    resume as resume,
+)
 from .objective import AbstractObjective as AbstractObjective, LatentDiffusion as LatentDiffusion
 from .optimizer import adamw as adamw, learning_rate as learning_rate
 from .posthoc import (

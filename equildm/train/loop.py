@@ -85,7 +85,7 @@ def fit(
     touched by such a step, and the last checkpoint is good.
     """
     done = int(state.step)
-    waiting = Waiting(data)
+    waiting = _Waiting(data)
     with (
         Interrupt() as interrupt,
         MetricsLog(run, start=done) as log,
@@ -109,7 +109,7 @@ def fit(
         while done < steps and not interrupt.requested:
             state, metrics = step(state, next(waiting))
             done += 1
-            pending.append((done, {k: v for k, v in metrics.items()}))
+            pending.append((done, metrics))
             if done % every.log == 0:
                 write(done - _LAG)
             if checkpoints.due(done):
@@ -140,7 +140,7 @@ def _check_finite(number: int, metrics: dict[str, Any], checkpoints: Checkpoints
     )
 
 
-class Waiting(Iterator[Any]):
+class _Waiting(Iterator[Any]):
     """Batches, and how much of the time since the second was spent on getting them."""
 
     def __init__(self, data: Iterator[Any]):

@@ -1,0 +1,193 @@
+"""Trains the autoencoder between pixels and latents: L1 + LPIPS + KL, and a discriminator if asked.
+
+By default the small VAE that ships with the package: 32 x 32 emoji to 8 x 8 latents of 8 channels.
+Leaves a folder `vae/` that diffusers opens and that `pretrain.py --vae` takes.
+
+    python recipes/train_vae.py
+    python recipes/train_vae.py --data my_pictures/ --size 256 --width 64 --multipliers 1 2 4 4
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+from training import MAY_CHANGE, train, Training
+
+from equildm.data import AbstractSource, Crop, open_source, Pictures, split, to_unit
+from equildm.interop import load_lpips, save_vae
+from equildm.latents import (
+    AdversarialObjective,
+    AdversarialVAE,
+    PatchDiscriminator,
+    VAE,
+    VAEConfig,
+    VAEObjective,
+)
+from equildm.metrics import psnr
+from equildm.runtime import (
+    count_parameters,
+    enable_compile_cache,
+    picture_grid,
+    Policy,
+    Run,
+    to_uint8,
+    write_atomic,
+)
+from equildm.train import DecayEMA, Intervals, TrainState
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(Training):
+    """Trains the autoencoder between pixels and latents."""
+
+    run: Path = Path("runs/vae")
+    """Folder for everything that this run leaves."""
+    steps: int = 2400
+    """Updates in all."""
+    batch_size: int = 16
+    """Examples an update, over all devices."""
+    data: str = "emoji"
+    """emoji, shapes, a folder of pictures, tars (a glob), a .parquet or an .arrayrecord file."""
+    size: int = 32
+    """Side of the training pictures in pixels."""
+    flip: bool = True
+    """Train on mirror images as well."""
+    held_out: float = 0.05
+    """Share of captions kept from training, as in pretrain.py."""
+    width: int = 32
+    """Channels at full resolution."""
+    multipliers: tuple[int, ...] = (1, 2, 2)
+    """Channels of each level in multiples of the width; each further level halves the picture."""
+    depth: int = 1
+    """Residual blocks a level; one more in the decoder."""
+    latent_channels: int = 8
+    """Channels of the latent."""
+    groups: int = 8
+    """Groups of the norms."""
+    lpips: float = 1.0
+    """Weight of the perceptual term; 0 leaves VGG16 out."""
+    lpips_share: float = 0.0625
+    """Share of the batch that it is taken on; VGG16 costs far more than a small VAE."""
+    kl: float = 1e-4
+    """Weight of the KL divergence, nats for each element of the latent."""
+    adversarial: float = 0.0
+    """Weight of the discriminator's term; 0 leaves the discriminator out."""
+    ema: float = 0.995
+    """Decay of the averaged weights, which are what is kept."""
+    dtype: str = "float32"
+    """Of the weights in the file; float16 halves it."""
+    every: Intervals = Intervals(log=10, save=400, sample=400)
+    """Intervals in steps."""
+
+
+def main(config: Config) -> None:
+    config.check()
+    enable_compile_cache()
+    run = Run.create(
+        config.run, config, "train_vae", resume=config.resume, may_change=(*MAY_CHANGE, "dtype")
+    )
+    sizes = VAEConfig(
+        width=config.width,
+        multipliers=config.multipliers,
+        depth=config.depth,
+        latent_channels=config.latent_channels,
+        groups=config.groups,
+        scale=1.0,
+    )
+    model: Any = sizes.build(key=jax.random.key(config.seed))
+    print(f"{count_parameters(model) / 1e6:.2f}M parameters.", flush=True)
+    training, held_out = split(open_source(config.data), config.held_out)
+
+    objective: Any = VAEObjective(
+        load_lpips("vgg") if config.lpips else None,
+        perceptual_weight=config.lpips,
+        kl_weight=config.kl,
+        perceptual_share=config.lpips_share,
+        policy=Policy.default(),
+    )
+    if config.adversarial:
+        judge = PatchDiscriminator(key=jax.random.key(config.seed + 2))
+        model = AdversarialVAE(model, judge)
+        objective = AdversarialObjective(objective, config.adversarial)
+
+    state = train(
+        config,
+        run,
+        model,
+        Pictures(training, Crop(config.size, random=True, flip=config.flip)),
+        objective,
+        config.optimizer(2e-3),
+        DecayEMA(config.ema),
+        pictures_of(held_out, config.size),
+    )
+    vae = averaged(state)
+    mean, deviation = statistics(vae, training, config.size)
+    sizes = dataclasses.replace(sizes, scale=1.0 / deviation, shift=mean)
+    save_vae(run.path / "vae", vae, sizes, dtype=config.dtype)
+    report = quality(vae, held_out, config.size)
+    write_atomic(run.path / "quality.json", report + "\n")
+    print(f"Held-out pictures: {report}\nThe VAE is in {run.path / 'vae'}.")
+
+
+def averaged(state: TrainState) -> VAE:
+    """The VAE of averaged weights, without the discriminator."""
+    model = state.ema[0]
+    return model.vae if isinstance(model, AdversarialVAE) else model
+
+
+def crops(source: AbstractSource, size: int, count: int) -> np.ndarray:
+    """The first `count` pictures, cropped in the middle, in [-1, 1]."""
+    crop = Crop(size)
+    return to_unit(np.stack([crop(source.image(i)) for i in range(min(count, len(source)))]))
+
+
+@jax.jit
+def through(vae: VAE, images: Any) -> Any:
+    """Pictures to latents and back."""
+    return jax.vmap(lambda image: vae.decode(vae.encode(image).mode()))(images)
+
+
+def pictures_of(
+    source: AbstractSource, size: int
+) -> Callable[[TrainState], np.ndarray]:
+    """Held-out pictures, each above its reconstruction."""
+    images = crops(source, size, 32)
+
+    def pictures(state: TrainState) -> np.ndarray:
+        pairs = np.stack([images, np.asarray(through(averaged(state), images))])
+        rows = pairs.reshape(2, -1, 8, *images.shape[1:]).swapaxes(0, 1)
+        return picture_grid(to_uint8(rows.reshape(-1, *images.shape[1:])), columns=8)
+
+    return pictures
+
+
+def statistics(vae: VAE, source: AbstractSource, size: int) -> tuple[float, float]:
+    """Mean and standard deviation of the latents of 512 training pictures."""
+    encode = jax.jit(jax.vmap(lambda image: vae.encode(image).mode()))
+    images = crops(source, size, 512)
+    latents = np.concatenate([encode(part) for part in np.split(images, range(64, len(images), 64))])
+    return float(np.mean(latents)), float(np.std(latents))
+
+
+def quality(vae: VAE, source: AbstractSource, size: int) -> str:
+    """PSNR and LPIPS of the reconstructions of held-out pictures, as JSON."""
+    import json
+
+    images = crops(source, size, 192)
+    made = np.clip(np.asarray(through(vae, images)), -1.0, 1.0)
+    distance = jax.jit(jax.vmap(load_lpips("alex")))
+    return json.dumps(
+        {
+            "pictures": len(images),
+            "psnr_db": round(float(np.mean(jax.vmap(psnr)(made, images))), 2),
+            "lpips_alex": round(float(np.mean(distance(made, images))), 4),
+        }
+    )
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

@@ -1,0 +1,121 @@
+"""What every recipe that trains has in common: its options, and the way from parts to a state."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import optax
+
+from equildm.data import AbstractDataset, batches, prefetch
+from equildm.runtime import batch_sharding, check_batch, Checkpoints, make_mesh, Run, shardings
+from equildm.train import (
+    AbstractEMA,
+    adamw,
+    fit,
+    Intervals,
+    learning_rate,
+    make_step,
+    Pictures,
+    resume,
+    TrainState,
+)
+
+MAY_CHANGE = ("resume", "run", "steps", "every", "keep", "mesh")
+"""Options that may differ when a run is resumed."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+    """Options of a run that trains."""
+
+    run: Path
+    """Folder for everything that this run leaves."""
+    resume: bool = False
+    """Go on with the run in that folder."""
+    steps: int
+    """Updates in all."""
+    batch_size: int = 32
+    """Examples an update, over all devices."""
+    accumulate: int = 1
+    """Slices of the batch taken one after the other, to save memory."""
+    rate: float | None = None
+    """Peak learning rate; by default what suits the model's size."""
+    warmup: int = 100
+    """Steps until the peak."""
+    decay: Literal["constant", "cosine"] = "cosine"
+    """What the learning rate does after the peak."""
+    weight_decay: float = 0.01
+    """AdamW's, on matrices and kernels."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    mesh: str = ""
+    """Devices by axis, such as data=4,fsdp=2; by default all on data."""
+    seed: int = 0
+    """Of weights, noise and the order of the data."""
+    every: Intervals = Intervals(log=10, save=500, sample=500)
+    """Intervals in steps."""
+    keep: int = 3
+    """Checkpoints that stay."""
+
+    def optimizer(self, default_rate: float) -> optax.GradientTransformation:
+        """AdamW as these options say."""
+        rate = learning_rate(
+            self.rate or default_rate, warmup=self.warmup, steps=self.steps, decay=self.decay
+        )
+        return adamw(rate, weight_decay=self.weight_decay, clip=self.clip)
+
+    def check(self) -> None:
+        """Refuses what cannot work, before anything is loaded."""
+        if self.steps < 1:
+            raise ValueError(f"A run takes at least 1 step, received {self.steps}.")
+        self.optimizer(1.0)
+        check_batch(self.batch_size, make_mesh(self.mesh))
+
+
+def train(
+    config: Training,
+    run: Run,
+    model: Any,
+    dataset: AbstractDataset,
+    objective: Any,
+    optimizer: optax.GradientTransformation,
+    ema: AbstractEMA,
+    pictures: Pictures,
+) -> TrainState:
+    """Places the model on the mesh, goes on from the newest checkpoint, and trains."""
+    mesh = make_mesh(config.mesh)
+    state = TrainState.create(model, optimizer, ema)
+    places = shardings(state, mesh)
+    state = eqx.filter_shard(state, places)
+    step = make_step(
+        objective,
+        optimizer,
+        ema,
+        key=jax.random.key(config.seed + 1),
+        parts=config.accumulate,
+        shardings=places,
+    )
+    with Checkpoints(run.checkpoints, keep=config.keep, every=config.every.save) as checkpoints:
+        state, position = resume(state, checkpoints)
+        source = batches(
+            dataset,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            start=position,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+        with prefetch(source, batch_sharding(mesh)) as data:
+            return fit(
+                state,
+                step,
+                data,
+                run=run,
+                checkpoints=checkpoints,
+                steps=config.steps,
+                batch_size=config.batch_size,
+                every=config.every,
+                pictures=pictures,
+            )
