@@ -95,7 +95,7 @@ def ensure(extra):
         if shutil.which("nvidia-smi") and "gpu" not in asked:
             say("to use the NVIDIA GPU here, start once with EQUILDM_EXTRAS=gpu")
     STAMP.write_text(json.dumps(begun))
-    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-input"]
+    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-compile"]
     name = str(ROOT) + ("[" + ",".join(begun["extras"]) + "]") * bool(begun["extras"])
     try:
         run("installing equildm (a minute or two)", [*pip, "-c", "constraints.txt", "-e", name])
