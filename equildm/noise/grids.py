@@ -109,7 +109,10 @@ def uniform_lambda(
 
 
 def table(
-    levels: Sequence[float] | Levels, steps: int | None = None, *, final: float = 0.0
+    levels: Sequence[float] | Float[np.ndarray, "given"],
+    steps: int | None = None,
+    *,
+    final: float = 0.0,
 ) -> Levels:
     """A table of positive levels, then `final`: for instance `table(ALIGN_YOUR_STEPS, 20)`.
 
@@ -127,7 +130,7 @@ def table(
     return _append(levels, final)
 
 
-def pad(levels: Levels, length: int) -> Levels:
+def pad(levels: Levels, length: int) -> Float[np.ndarray, "length"]:
     """Repeats the last level up to `length` levels. Samplers stop where it is first reached."""
     if length < len(levels):
         raise ValueError(
@@ -182,5 +185,5 @@ def _close(schedule: AbstractSchedule, times: np.ndarray, final: float) -> Level
 
 
 def _append(levels: np.ndarray, final: float) -> Levels:
-    reached = 0 < final and len(levels) > 1 and levels[-1] <= final * (1 + 1e-9)
+    reached = len(levels) > 1 and np.isclose(levels[-1], final, rtol=1e-9, atol=0)
     return check_levels(levels if reached else np.append(levels, final))

@@ -37,9 +37,14 @@ class DenoisingTerm(diffrax.AbstractTerm):
     time: AbstractTime
     rate: float = eqx.field(static=True)
 
+    @eqx.filter_jit
+    def clean(self, y: Array, s: Scalar, args: Any) -> Array:
+        """The clean estimate. Jitted only so that diffrax's repeated tracing finds it traced."""
+        return self.denoiser(y, s, args)
+
     def vf(self, t: Any, y: Array, args: Any) -> Array:
         s = self.time.level(t)
-        return self.rate * self.time.flow(y, self.denoiser(y, s, args), s)
+        return self.rate * self.time.flow(y, self.clean(y, s, args), s)
 
     def contr(self, t0: Any, t1: Any, **kwargs: Any) -> Any:
         return t1 - t0

@@ -40,6 +40,6 @@ class Ancestral(AbstractNoisySolver[None]):
     ) -> tuple[Tensor, None]:
         clean = denoise(y, s0)
         ratio = s1 / s0
-        renewed = self.eta**2 * (1 - ratio) * (1 + ratio)  # share of the variance that is fresh
-        down, up = ratio * jnp.sqrt(1 - renewed), s1 * jnp.sqrt(renewed)
-        return clean + down * (y - clean) + up * z, None
+        fresh = self.eta * jnp.sqrt((1 - ratio) * (1 + ratio))
+        kept = jnp.sqrt((1 - self.eta**2) + (self.eta * ratio) ** 2)  # fresh^2 + kept^2 = 1
+        return clean + ratio * kept * (y - clean) + s1 * fresh * z, None

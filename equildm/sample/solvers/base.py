@@ -123,4 +123,4 @@ def _denoise(solver: Any, term: Any, args: Any) -> Denoise:
             f"{type(solver).__name__} steps in noise levels, received a term in "
             f"{type(term.time).__name__}. Leave `time` out: it is for solvers of diffrax's own."
         )
-    return lambda y, s: term.denoiser(y, s, args)
+    return lambda y, s: term.clean(y, s, args)

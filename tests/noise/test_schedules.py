@@ -1,0 +1,98 @@
+"""Schedules against the formulas of their papers in float64, and their promises."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equildm.noise import (
+    AbstractSchedule,
+    INFINITE_LEVEL,
+    ScaledLinear,
+    SquaredCosine,
+    ZeroTerminalSNR,
+)
+
+ALL = [ScaledLinear(), SquaredCosine(), ZeroTerminalSNR(ScaledLinear())]
+TIMES = jnp.linspace(0, 999, 4001)
+
+
+def test_scaled_linear_is_stable_diffusions() -> None:
+    betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+    alpha_bar = np.ones(1)
+    for beta in betas:
+        alpha_bar = np.append(alpha_bar, alpha_bar[-1] * (1 - beta))
+    levels = np.sqrt((1 - alpha_bar) / alpha_bar)[1:]
+    schedule = ScaledLinear()
+    np.testing.assert_allclose(np.exp(-schedule.table()), levels, rtol=1e-12)
+    np.testing.assert_allclose(schedule.level(jnp.arange(1000.0)), levels, rtol=1e-5)
+    assert schedule.highest == pytest.approx(14.6146, abs=5e-5)
+    assert schedule.lowest == pytest.approx(0.0292, abs=5e-5)
+
+
+def test_squared_cosine() -> None:
+    f = lambda u: np.cos((u + 0.008) / 1.008 * np.pi / 2) ** 2
+    betas = [min(1 - f((i + 1) / 1000) / f(i / 1000), 0.999) for i in range(1000)]
+    alpha_bar = np.cumprod(1 - np.array(betas))
+    snr = np.exp(2 * SquaredCosine().table())
+    np.testing.assert_allclose(snr, alpha_bar / (1 - alpha_bar), rtol=1e-9)
+
+
+def test_zero_terminal_snr_is_algorithm_1() -> None:
+    root = 1 / np.sqrt(1 + np.exp(-2 * ScaledLinear().table()))
+    first, last = root[0], root[-1]
+    expected = (root - last) * (first / (first - last))
+    schedule = ZeroTerminalSNR(ScaledLinear())
+    alpha = np.asarray(schedule.alpha(jnp.arange(1000.0)))
+    np.testing.assert_allclose(alpha[:-1], expected[:-1], rtol=2e-5)
+    assert alpha[-1] < 2e-6
+    assert schedule.highest == pytest.approx(INFINITE_LEVEL)
+    assert schedule.steps == 1000
+
+
+@pytest.mark.parametrize("schedule", ALL)
+def test_alpha_and_sigma_preserve_the_variance(schedule: AbstractSchedule) -> None:
+    alpha, sigma = schedule.alpha(TIMES), schedule.sigma(TIMES)
+    np.testing.assert_allclose(alpha**2 + sigma**2, 1, atol=5e-7)
+    np.testing.assert_allclose(sigma / alpha, schedule.level(TIMES), rtol=1e-5)
+
+
+@pytest.mark.parametrize("schedule", ALL)
+def test_time_inverts_level(schedule: AbstractSchedule) -> None:
+    back = jax.jit(jax.vmap(lambda t: schedule.time(schedule.level(t))))(TIMES)
+    np.testing.assert_allclose(back, TIMES, atol=1e-3)
+    with jax.enable_x64(True):
+        times = jnp.linspace(0.0, 999.0, 501)
+        np.testing.assert_allclose(schedule.time(schedule.level(times)), times, atol=1e-9)
+
+
+@pytest.mark.parametrize("schedule", ALL)
+def test_lambda_is_linear_between_times(schedule: AbstractSchedule) -> None:
+    low, middle, high = (schedule.half_log_snr(jnp.array(t)) for t in (500.0, 500.25, 501.0))
+    np.testing.assert_allclose(middle, 0.75 * low + 0.25 * high, rtol=1e-5)
+
+
+@pytest.mark.parametrize("schedule", ALL)
+def test_levels_outside_of_the_table_give_its_ends(schedule: AbstractSchedule) -> None:
+    assert schedule.time(jnp.array(0.0)) == 0
+    assert schedule.time(jnp.array(1e-5)) == 0
+    assert schedule.time(jnp.array(1e30)) == 999
+    for s in (0.0, 1e-5, 1.0, 1e30):
+        assert jnp.isfinite(jax.grad(schedule.time)(jnp.array(s)))
+
+
+def test_levels_at_agrees_with_level() -> None:
+    schedule = ScaledLinear()
+    times = np.array([0.0, 3.7, 998.5, 999.0])
+    levels = schedule.levels_at(times)
+    assert levels.dtype == np.float64
+    np.testing.assert_allclose(schedule.level(jnp.asarray(times)), levels, rtol=1e-5)
+
+
+def test_a_schedule_holds_no_parameters() -> None:
+    assert not jax.tree.leaves(ALL)
+
+
+def test_bad_betas() -> None:
+    with pytest.raises(ValueError, match="0 < start <= end < 1"):
+        ScaledLinear(start=0.5, end=0.1)
