@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .._types import Image, Key
@@ -50,5 +50,6 @@ class AlexNet(AbstractFeatureExtractor):
 
 
 def _pool(x: Float[Array, "height width channels"]) -> Float[Array, "half_h half_w channels"]:
-    low = jnp.array(-jnp.inf, x.dtype)
-    return jax.lax.reduce_window(x, low, jax.lax.max, (3, 3, 1), (2, 2, 1), "VALID")
+    # A numpy constant: only with one does XLA's gradient know this for a maximum.
+    lowest = np.array(-np.inf, x.dtype)
+    return jax.lax.reduce_window(x, lowest, jax.lax.max, (3, 3, 1), (2, 2, 1), "VALID")

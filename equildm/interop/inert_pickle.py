@@ -2,11 +2,14 @@
 
 Some packages publish weights as a pickled dictionary of arrays. A pickle is a program: loading one
 runs whatever it names. Here each of the three names that a pickled array needs stands for an
-inert record, every other name is an error, and the arrays are made afterwards from the records.
+inert record, every other name and every unneeded instruction is an error, and the arrays are made
+afterwards from the records.
 """
 
+import io
 import os
 import pickle
+import pickletools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,14 @@ def _reconstruct(*_: Any) -> _Array:
     return _Array()
 
 
+_INSTRUCTIONS = (
+    "PROTO FRAME STOP GLOBAL STACK_GLOBAL REDUCE BUILD MARK MEMOIZE BINPUT LONG_BINPUT BINGET "
+    "LONG_BINGET NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 "
+    "TUPLE3 EMPTY_DICT SETITEM SETITEMS SHORT_BINUNICODE BINUNICODE SHORT_BINBYTES BINBYTES "
+    "BINBYTES8"
+)
+"""All that a dictionary of arrays is written with, by their names in `pickletools`."""
+
 _STAND_INS = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
@@ -56,6 +67,8 @@ class _InertUnpickler(pickle.Unpickler):
 def read_pickled_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Reads nested dictionaries of float arrays, as Flax parameters were once saved.
 
+    Pickle protocols 3 and 4; others store arrays by way of further functions.
+
     **Arguments:**
 
     - `path`: the file.
@@ -72,8 +85,14 @@ def read_pickled_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise ValueError(f"There is no weights file at {path}. Give another path.")
     try:
-        with path.open("rb") as file:
-            return dict(_arrays("", _InertUnpickler(file).load()))
+        content = path.read_bytes()
+        allowed = set(_INSTRUCTIONS.split())
+        for opcode, argument, _ in pickletools.genops(content):
+            # An index into the memo makes the unpickler reserve that much memory.
+            absurd = opcode.name == "LONG_BINPUT" and not 0 <= (argument or 0) < len(content)
+            if opcode.name not in allowed or absurd:
+                raise ValueError(f"it uses {opcode.name}, which no array needs")
+        return dict(_arrays("", _InertUnpickler(io.BytesIO(content)).load()))
     except Exception as error:  # A bad pickle can raise nearly anything.
         raise ValueError(f"{path} is not a plain pickle of float arrays: {error}.") from error
 

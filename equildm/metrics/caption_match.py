@@ -107,7 +107,7 @@ def caption_match(
     """
     distinct = list(dict.fromkeys([*captions, *pool]))
     position = {caption: i for i, caption in enumerate(distinct)}
-    truth = [position[caption] for caption in captions]
+    truth = np.array([position[caption] for caption in captions], int)
     vectors = matcher.image_vectors(images)
     if len(vectors) != len(captions):
         raise ValueError(

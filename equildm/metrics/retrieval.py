@@ -1,10 +1,9 @@
 """How well a score finds the true caption of an image among others: R-precision."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 DISTRACTORS = 99
 RESAMPLES = 2000
@@ -46,7 +45,7 @@ class CaptionMatch(NamedTuple):
 def retrieval(
     name: str,
     images: Float[np.ndarray, "images width"],
-    truth: Sequence[int],
+    truth: Int[np.ndarray, "images"],
     captions: Float[np.ndarray, "captions width"],
     random: np.random.Generator,
 ) -> CaptionMatch:
@@ -72,10 +71,9 @@ def retrieval(
             "R-precision takes at least one image and two distinct captions to choose from, "
             f"received {len(images)} and {total}. Give a pool of other captions."
         )
-    own = np.asarray(truth)
     others = min(DISTRACTORS, total - 1)
     ranks = np.empty(len(images))
-    for i, (image, true) in enumerate(zip(images, own, strict=True)):
+    for i, (image, true) in enumerate(zip(images, truth, strict=True)):
         # Indices from `true` on move up by one: every caption but the true one.
         drawn = random.choice(total - 1, others, replace=False)
         drawn = drawn + (drawn >= true)
@@ -85,9 +83,9 @@ def retrieval(
     return CaptionMatch(
         name=name,
         rank1=float(first.mean()),
-        rank1_interval=_interval(first, own, random),
+        rank1_interval=_interval(first, truth, random),
         mrr=float(inverse.mean()),
-        mrr_interval=_interval(inverse, own, random),
+        mrr_interval=_interval(inverse, truth, random),
         chance=1 / (others + 1),
         candidates=others + 1,
         images=len(images),
@@ -95,7 +93,9 @@ def retrieval(
 
 
 def _interval(
-    values: Float[np.ndarray, "images"], groups: np.ndarray, random: np.random.Generator
+    values: Float[np.ndarray, "images"],
+    groups: Int[np.ndarray, "images"],
+    random: np.random.Generator,
 ) -> tuple[float, float]:
     """95 % percentile interval of the mean, whole groups drawn with replacement."""
     _, group = np.unique(groups, return_inverse=True)

