@@ -1,6 +1,6 @@
 """Classifier-free guidance, as a denoiser around a denoiser."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import equinox.internal as eqxi
@@ -11,6 +11,8 @@ from jaxtyping import Array, Float
 
 from .._types import Latent, NoiseLevel
 from .denoiser import AbstractDenoiser
+
+Scalar: TypeAlias = Float[Array, ""] | float | int
 
 
 class Guided(AbstractDenoiser):
@@ -44,17 +46,17 @@ class Guided(AbstractDenoiser):
     """
 
     denoiser: AbstractDenoiser
-    weight: Float[Array, ""] | float
-    rescale: Float[Array, ""] | float
-    interval: tuple[Float[Array, ""] | float, Float[Array, ""] | float] | None
+    weight: Scalar
+    rescale: Scalar
+    interval: tuple[Scalar, Scalar] | None
 
     def __init__(
         self,
         denoiser: AbstractDenoiser,
-        weight: Float[Array, ""] | float,
+        weight: Scalar,
         *,
-        rescale: Float[Array, ""] | float = 0.0,
-        interval: tuple[Float[Array, ""] | float, Float[Array, ""] | float] | None = None,
+        rescale: Scalar = 0.0,
+        interval: tuple[Scalar, Scalar] | None = None,
     ):
         """**Arguments:** see the class."""
         self.denoiser = denoiser
@@ -103,7 +105,7 @@ class Guided(AbstractDenoiser):
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number)
+    return isinstance(value, int | float)
 
 
 def _check_alike(given: Any, null: Any) -> None:

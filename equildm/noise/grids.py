@@ -177,7 +177,10 @@ def _at_least_one(steps: int) -> int:
 def _range(
     schedule: AbstractSchedule, high: float | None, low: float | None
 ) -> tuple[float, float]:
-    return schedule.highest if high is None else high, schedule.lowest if low is None else low
+    high, low = schedule.highest if high is None else high, schedule.lowest if low is None else low
+    if not 0 < low < high < np.inf:
+        raise ValueError(f"Levels need 0 < low < high < inf, received low = {low}, high = {high}.")
+    return high, low
 
 
 def _close(schedule: AbstractSchedule, times: np.ndarray, final: float) -> Levels:

@@ -121,7 +121,8 @@ def test_padding_repeats_the_end() -> None:
         (lambda: grids.table([1.0, 2.0]), "decrease strictly"),
         (lambda: grids.table([2.0, 1.0, 0.0]), "Leave the 0 out"),
         (lambda: grids.table([2.0]), "at least 2"),
-        (lambda: grids.exponential(SD, 1, high=np.inf), "finite"),
+        (lambda: grids.exponential(SD, 5, high=np.inf), "0 < low < high < inf"),
+        (lambda: grids.karras(SD, 5, low=0.0), "0 < low < high < inf"),
     ],
 )
 def test_bad_grids(make: Callable[[], Any], rule: str) -> None:
