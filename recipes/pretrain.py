@@ -106,7 +106,7 @@ class Config(Training):
     every: Intervals = Intervals(log=10, save=500, sample=500)
     """Intervals in steps."""
     prompts: tuple[str, ...] = PROMPTS
-    """Captions of the pictures made on the way."""
+    """Captions of the pictures made on the way; none for no pictures."""
     guidance: float = 3.0
     """Guidance weight of these pictures."""
 
@@ -116,9 +116,7 @@ def main(config: Config) -> None:
     config.check()
     enable_compile_cache()
     may_change = (*MAY_CHANGE, "cache", "prompts", "guidance")
-    run = Run.create(
-        config.run, config, "pretrain", resume=config.resume, may_change=may_change
-    )
+    run = Run.create(config.run, config, "pretrain", resume=config.resume, may_change=may_change)
     parts.run_vae(config.vae, run)
 
     # Data: latents and text embeddings, made once.
@@ -163,7 +161,7 @@ def main(config: Config) -> None:
         objective,
         config.optimizer(1e-4 if width >= 64 else 1e-3),  # the paper's rate for its own sizes
         parts.EMAS[config.ema],
-        pictures_of(config, model, run),
+        pictures_of(config, model, run) if config.prompts else None,
     )
     print(f"Pictures are in {run.samples}. More: python recipes/sample.py {run.path} --prompt ...")
 
@@ -190,9 +188,7 @@ def cache_of(config: Config, vae: VAE) -> CachedLatents:
         )
 
 
-def pictures_of(
-    config: Config, model: parts.Model, run: Run
-) -> Callable[[TrainState], np.ndarray]:
+def pictures_of(config: Config, model: parts.Model, run: Run) -> Callable[[TrainState], np.ndarray]:
     """Makes the grid of the fixed prompts from the first average."""
     levels = grids.trailing(parts.SCHEDULES[config.schedule], 16)
 

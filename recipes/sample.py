@@ -1,12 +1,13 @@
 """Makes pictures from a run folder.
 
-    python recipes/sample.py runs/emoji --prompt "red heart" "green apple"
-    python recipes/sample.py runs/emoji --prompt "cat face" --count 8 --solver dpm++2m --steps 12
-    python recipes/sample.py runs/emoji --prompt "cat face" --cfg 1 2 4 8 --seed 3
+python recipes/sample.py runs/emoji --prompt "red heart" "green apple"
+python recipes/sample.py runs/emoji --prompt "cat face" --count 8 --solver dpm++2m --steps 12
+python recipes/sample.py runs/emoji --prompt "cat face" --cfg 1 2 4 8 --seed 3
 """
 
 import dataclasses
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,7 +19,7 @@ from equildm.noise import AbstractSchedule, grids
 from equildm.runtime import enable_compile_cache, picture_grid, Run, save_png, to_uint8
 from equildm.sample import SOLVERS
 
-GRIDS = {
+GRIDS: dict[str, Callable[[AbstractSchedule, int], np.ndarray]] = {
     "trailing": grids.trailing,
     "leading": grids.leading,
     "linspace": grids.linspace,
@@ -66,7 +67,7 @@ def main(config: Config) -> None:
         raise ValueError("sample.py needs a caption. Pass --prompt 'red heart'.")
     if config.solver not in SOLVERS:
         raise ValueError(
-            f"A solver is one of {', '.join(SOLVERS)}; received {config.solver!r}. Use one of these."
+            f"A solver is one of {', '.join(SOLVERS)}; received {config.solver!r}."
         )
     enable_compile_cache()
     run = Run.open(config.run)
@@ -96,9 +97,7 @@ def main(config: Config) -> None:
     picture = picture_grid(to_uint8(images), labels, columns=len(weights))
     out = config.out or unused(run.samples / f"{config.solver}_{config.steps}.png")
     save_png(out, picture)
-    print(
-        f"{len(images)} pictures at step {step} in {seconds:.1f} s, compiling included: {out}"
-    )
+    print(f"{len(images)} pictures at step {step} in {seconds:.1f} s, compiling included: {out}")
 
 
 def levels_of(config: Config, schedule: AbstractSchedule) -> np.ndarray:

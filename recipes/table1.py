@@ -70,10 +70,19 @@ def forward(config: Config, size: str) -> tuple[Any, tuple[Any, ...]]:
 def main(config: Config) -> None:
     if config.xla:
         enable_compile_cache()
-    call = lambda network, *inputs: network(*inputs)  # noqa: E731
+    call = lambda network, *inputs: network(*inputs)
     baseline = count_flops(call, *_flat(forward(config, "866M"))).total
     table = Table(title=f"{config.side}x{config.side}x4 latents, {config.tokens} tokens")
-    columns = ["size", "c", "params (M)", "GFLOPs", "unpadded", "cost", "paper GFLOPS", "paper cost"]
+    columns = [
+        "size",
+        "c",
+        "params (M)",
+        "GFLOPs",
+        "unpadded",
+        "cost",
+        "paper GFLOPS",
+        "paper cost",
+    ]
     for column in [*columns, *(["XLA GFLOPs", "XLA / unpadded"] if config.xla else [])]:
         table.add_column(column, justify="right")
     for size in config.sizes:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import tyro
 from training import MAY_CHANGE, train, Training
 
 from equildm.data import AbstractSource, Crop, open_source, Pictures, split, to_unit
-from equildm.interop import load_lpips, save_vae
+from equildm.interop import load_lpips, load_vae, save_vae
 from equildm.latents import (
     AdversarialObjective,
     AdversarialVAE,
@@ -68,7 +69,9 @@ class Config(Training):
     """Channels of the latent."""
     groups: int = 8
     """Groups of the norms."""
-    lpips: float = 1.0
+    init: Path | None = None
+    """Folder of a VAE of the same sizes to start from."""
+    lpips: float = 0.5
     """Weight of the perceptual term; 0 leaves VGG16 out."""
     lpips_share: float = 0.0625
     """Share of the batch that it is taken on; VGG16 costs far more than a small VAE."""
@@ -99,6 +102,8 @@ def main(config: Config) -> None:
         scale=1.0,
     )
     model: Any = sizes.build(key=jax.random.key(config.seed))
+    if config.init is not None:
+        model = started_from(config.init, sizes)
     print(f"{count_parameters(model) / 1e6:.2f}M parameters.", flush=True)
     training, held_out = split(open_source(config.data), config.held_out)
 
@@ -133,6 +138,17 @@ def main(config: Config) -> None:
     print(f"Held-out pictures: {report}\nThe VAE is in {run.path / 'vae'}.")
 
 
+def started_from(folder: Path, sizes: VAEConfig) -> VAE:
+    """The VAE in `folder`, without its scale, if it has these sizes."""
+    vae, found = load_vae(folder)
+    if dataclasses.replace(found, scale=1.0, shift=0.0) != sizes:
+        raise ValueError(
+            f"--init takes a VAE of the sizes that are trained: {sizes}; received {found}. "
+            "Give the options that it was made with."
+        )
+    return dataclasses.replace(vae, scale=1.0, shift=0.0)
+
+
 def averaged(state: TrainState) -> VAE:
     """The VAE of averaged weights, without the discriminator."""
     model = state.ema[0]
@@ -151,9 +167,7 @@ def through(vae: VAE, images: Any) -> Any:
     return jax.vmap(lambda image: vae.decode(vae.encode(image).mode()))(images)
 
 
-def pictures_of(
-    source: AbstractSource, size: int
-) -> Callable[[TrainState], np.ndarray]:
+def pictures_of(source: AbstractSource, size: int) -> Callable[[TrainState], np.ndarray]:
     """Held-out pictures, each above its reconstruction."""
     images = crops(source, size, 32)
 
@@ -169,7 +183,9 @@ def statistics(vae: VAE, source: AbstractSource, size: int) -> tuple[float, floa
     """Mean and standard deviation of the latents of 512 training pictures."""
     encode = jax.jit(jax.vmap(lambda image: vae.encode(image).mode()))
     images = crops(source, size, 512)
-    latents = np.concatenate([encode(part) for part in np.split(images, range(64, len(images), 64))])
+    latents = np.concatenate(
+        [encode(part) for part in np.split(images, range(64, len(images), 64))]
+    )
     return float(np.mean(latents)), float(np.std(latents))
 
 
@@ -183,7 +199,7 @@ def quality(vae: VAE, source: AbstractSource, size: int) -> str:
     return json.dumps(
         {
             "pictures": len(images),
-            "psnr_db": round(float(np.mean(jax.vmap(psnr)(made, images))), 2),
+            "psnr_db": round(float(np.mean(jax.vmap(psnr)(jnp.asarray(made), jnp.asarray(images)))), 2),
             "lpips_alex": round(float(np.mean(distance(made, images))), 4),
         }
     )

@@ -82,7 +82,7 @@ def train(
     objective: Any,
     optimizer: optax.GradientTransformation,
     ema: AbstractEMA,
-    pictures: Pictures,
+    pictures: Pictures | None,
 ) -> TrainState:
     """Places the model on the mesh, goes on from the newest checkpoint, and trains."""
     mesh = make_mesh(config.mesh)

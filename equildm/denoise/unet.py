@@ -183,8 +183,8 @@ class WidthScaledUNet(eqx.Module):
             for _ in range(depths[level] + 1):
                 stages.append(make_stage(current + skips.pop(), out, level))
                 current = out
-            resample = Upsample(out, key=next(keys)) if level > 0 else None
-            up.append(Level(tuple(stages), resample))
+            upsample = Upsample(out, key=next(keys)) if level > 0 else None
+            up.append(Level(tuple(stages), upsample))
         self.up = tuple(up)
 
         self.norm_out = norm(width) if norm else GroupNorm(groups, width)

@@ -41,7 +41,9 @@ class GroupNorm(eqx.Module):
         self.groups = groups
         self.eps = eps
 
-    def __call__(self, x: Float[Array, "*positions channels"]) -> Float[Array, "*positions channels"]:
+    def __call__(
+        self, x: Float[Array, "*positions channels"]
+    ) -> Float[Array, "*positions channels"]:
         channels = self.weight.shape[0]
         x32 = x.astype(jnp.float32).reshape(-1, channels)
         mean = self._over_group(jnp.mean(x32, axis=0))

@@ -57,8 +57,13 @@ class ResBlock(eqx.Module):
         x: Float[Array, "height width in_channels"],
         time_embedding: Float[Array, "time_width"] | None = None,
     ) -> Float[Array, "height width out_channels"]:
+        if (self.time is None) != (time_embedding is None):
+            raise ValueError(
+                "A ResBlock takes a time embedding if and only if it was built with time_width; "
+                f"received {'none' if time_embedding is None else 'one'}."
+            )
         y = self.conv1(jax.nn.silu(self.norm1(x)))
-        if self.time is not None:
+        if self.time is not None and time_embedding is not None:
             y = y + self.time(jax.nn.silu(time_embedding))
         y = self.conv2(jax.nn.silu(self.norm2(y)))
         return y + (x if self.skip is None else self.skip(x))

@@ -70,7 +70,7 @@ def make_step(
         new = (model, optimizer_state, ema.update(state.ema, model, state.step + 1))
         old = (state.model, state.optimizer, state.ema)
         new = jax.tree.map(lambda a, b: jnp.where(finite, a, b) if eqx.is_array(a) else a, new, old)
-        result = TrainState(*new, state.step + 1)
+        result = TrainState(new[0], new[1], new[2], state.step + 1)
         if shardings is not None:
             result = eqx.filter_shard(result, shardings)
         return result, {"loss": value, "grad_norm": norm, "finite": finite, **metrics}
