@@ -32,6 +32,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`-m peer` selects what uses the fixture; the mark need not be written."""
+    for item in items:
+        if "peer" in getattr(item, "fixturenames", ()):
+            item.add_marker("peer")
+
+
 @pytest.fixture(scope="session")
 def _peer_process() -> Iterator[Peer]:
     if peer_python() is None:

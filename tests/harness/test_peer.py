@@ -108,7 +108,6 @@ def test_timed_waits_for_the_call():
     assert timed(lambda: sum(range(1000)))() > 0
 
 
-@pytest.mark.peer
 def test_peer_fixture_carries_arrays(peer):
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
     out = peer("softmax", config={"axis": 1}, x=x)
