@@ -1,7 +1,17 @@
 """Noise to latent: a denoiser as a differential equation, samplers as its solvers."""
 
 from .along import StepAlong as StepAlong
-from .sampling import needs_key as needs_key, sample as sample, solve as solve
+from .encoding import encode as encode
+from .inpaint import Inpainted as Inpainted
+from .likelihood import bits_per_dimension as bits_per_dimension, log_likelihood as log_likelihood
+from .randomness import example_noise as example_noise, slerp as slerp
+from .sampling import (
+    needs_key as needs_key,
+    sample as sample,
+    sample_from as sample_from,
+    solve as solve,
+    tail as tail,
+)
 from .solvers import (
     AbstractFlowSolver as AbstractFlowSolver,
     AbstractNoisySolver as AbstractNoisySolver,
@@ -24,4 +34,5 @@ from .terms import (
     StepNoise as StepNoise,
 )
 from .text_to_image import TextToImage as TextToImage
+from .trajectories import Trajectory as Trajectory, trajectory as trajectory
 from .variable import AbstractTime as AbstractTime, HalfLogSNR as HalfLogSNR, Level as Level

@@ -70,6 +70,26 @@ def sample(
     **Returns:** the state at the last level, on the scale of the data; at level 0, the latent.
     """
     y = from_noise(noise, levels)
+    return sample_from(denoiser, y, levels, solver, condition=condition, key=key, **options)
+
+
+def sample_from(
+    denoiser: Denoiser,
+    y: Tensor,
+    levels: Levels,
+    solver: diffrax.AbstractSolver = _DDIM,
+    *,
+    condition: Any = None,
+    key: Key | None = None,
+    **options: Any,
+) -> Tensor:
+    """As `sample`, from a state `y` at the first level instead of from pure noise.
+
+    `latent + levels[0] * noise` is a latent noised to that level, the start of image to image:
+
+        rest = tail(levels, strength=0.6)
+        sample_from(denoiser, latent + rest[0] * noise, rest, condition=text)
+    """
     solution = solve(denoiser, y, levels, solver, condition=condition, key=key, **options)
     assert solution.ys is not None
     y = solution.ys[-1]
@@ -102,8 +122,7 @@ def solve(
     - `y`: the state at the first level, on the scale of the data (`x / alpha`).
     - `levels`: falling to sample, rising to encode. A solver of diffrax's goes to the last level
       above 0 only, and must not start from `INFINITE_LEVEL`.
-    - `time`: the variable that diffrax's solvers step in. By default `HalfLogSNR()` for stochastic
-      Runge-Kutta methods, which ask for additive noise, otherwise `Level()`.
+    - `time`: the variable that diffrax's solvers step in, by default `default_time(solver)`.
     - `controller`: an adaptive one, for instance `diffrax.PIDController(rtol=1e-3, atol=1e-3)`, to
       which only the two ends of `levels` matter. By default the steps are those of `levels`.
     - `saveat`: what to save; its times are in the units of `time`.
@@ -119,7 +138,7 @@ def solve(
     _check(levels, solver, controller, callback)
     levels = jnp.asarray(levels, y.dtype)
     if time is None:
-        time = HalfLogSNR() if isinstance(solver, diffrax.AbstractSRK) else Level()
+        time = default_time(solver)
     terms: Any = probability_flow(denoiser, time=time)
     if needs_key(solver):
         if key is None:
@@ -146,6 +165,23 @@ def solve(
         max_steps=max_steps,
         throw=throw,
     )
+
+
+def default_time(solver: diffrax.AbstractSolver) -> AbstractTime:
+    """`HalfLogSNR()` for stochastic Runge-Kutta methods, as they ask for additive noise of a size
+    that does not vanish; otherwise `Level()`."""
+    return HalfLogSNR() if isinstance(solver, diffrax.AbstractSRK) else Level()
+
+
+def tail(levels: Float[np.ndarray, "levels"], strength: float) -> Float[np.ndarray, "rest"]:
+    """The last share `strength` of a grid's steps, at least one: 1 is all of them.
+
+    Of a grid of 50 steps and 0.6 it is the last 30, as in the public image-to-image pipelines.
+    """
+    if not 0 < strength <= 1:
+        raise ValueError(f"Strength is a share of the steps, in (0, 1], received {strength}.")
+    steps = max(1, int((len(levels) - 1) * strength))
+    return levels[-steps - 1 :]
 
 
 def from_noise(noise: Tensor, levels: Levels) -> Tensor:

@@ -1,0 +1,39 @@
+"""Where samples come from: noise by seed and number, and between two noises."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from .._types import Key
+
+Tensor = Float[Array, "*shape"]
+
+
+def example_noise(
+    key: Key, index: Int[Array, ""] | int, shape: tuple[int, ...]
+) -> tuple[Tensor, Key]:
+    """Unit noise for the example of a number, and a key for its solver.
+
+    A pure function of the seed and the number: example 17 is the same picture in whatever batch, on
+    however many devices. `jax.vmap(lambda i: example_noise(key, i, shape))(jnp.arange(n))` makes a
+    batch.
+    """
+    noise_key, solver_key = jax.random.split(jax.random.fold_in(key, index))
+    return jax.random.normal(noise_key, shape, jnp.float32), solver_key
+
+
+def slerp(a: Tensor, b: Tensor, t: Float[Array, ""] | float) -> Tensor:
+    """From `a` (t = 0) to `b` (t = 1) along the sphere (Shoemake 1985):
+
+        (sin((1 - t) w) a + sin(t w) b) / sin w,    w the angle between them
+
+    Noise keeps its norm on the way, as it would not on a straight line. Where the angle is near 0
+    or pi, where the formula is 0 / 0, the straight line it is.
+    """
+    cosine = jnp.sum(a * b) / (jnp.linalg.norm(a.ravel()) * jnp.linalg.norm(b.ravel()))
+    angle = jnp.arccos(jnp.clip(cosine, -1, 1))
+    curved = jnp.sin(angle) > 1e-4
+    angle = jnp.where(curved, angle, 1)
+    from_a = jnp.where(curved, jnp.sin((1 - t) * angle) / jnp.sin(angle), 1 - t)
+    from_b = jnp.where(curved, jnp.sin(t * angle) / jnp.sin(angle), t)
+    return from_a * a + from_b * b
