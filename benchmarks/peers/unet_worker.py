@@ -1,10 +1,10 @@
 """PyTorch's side of `benchmarks/train_step.py`: diffusers' UNet of Stable Diffusion's structure.
 
 Configuration, as JSON: the fields of `Config`. Commands: `forward` and `step` (loss of the noise,
-backward, clipping to the global norm, AdamW, EMA), each answered with `seconds` for its
-`repeats` calls; `reset_peak`; `parameters`. The defaults are the fastest of PyTorch's own choices on two CPU cores:
-the fused AdamW (420 against 450 ms a step at c = 32) and plain memory (channels-last: 165 against
-141 ms forward at c = 32, no difference at c = 64). On a GPU set `channels_last` and `compile`.
+backward, clipping to the global norm, AdamW, EMA), each answered with `seconds` for its `repeats`
+calls; `reset_peak`; `parameters`. The defaults are the fastest of PyTorch's own choices on two CPU
+cores: the fused AdamW (420 against 450 ms a step at c = 32) and plain memory (channels-last: 165
+against 141 ms forward at c = 32, no difference at c = 64). On a GPU set `channels_last`, `compile`.
 """
 
 import dataclasses
