@@ -7,7 +7,6 @@ class, and places them on any mesh of any number of processes. Beside them lies 
 the format version, every leaf's shape and dtype, and the caller's `meta`.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,11 +15,10 @@ import jax
 import numpy as np
 
 from ._leaves import named
+from ._packing import described, pack, unpacked
+from ._record import check_format, check_match, checked, make_record
 
 # Orbax takes most of a second to import: it is imported where it is first needed.
-
-FORMAT = 1
-"""Version of the layout on disk."""
 
 _JSON = "meta"
 _DATA = (jax.Array, np.ndarray)
@@ -60,7 +58,8 @@ class Checkpoints:
                 f"`every` and `keep` are at least 1, received every={every}, keep={keep}. "
                 "To keep all checkpoints pass keep=None."
             )
-        self.folder = os.fspath(folder)
+        folder = os.fspath(folder)
+        self.folder = folder if "://" in folder else os.path.abspath(folder)
         self.keep = keep
         self.every = every
         self._manager: Any = None
@@ -75,7 +74,9 @@ class Checkpoints:
             return []
         import orbax.checkpoint as ocp
 
-        return sorted(ocp.utils.checkpoint_steps(self.folder))
+        # A process killed while it removed an old checkpoint may leave a part of it.
+        folders = ocp.utils.checkpoint_steps_paths(self.folder)
+        return sorted(int(f.name) for f in folders if (f / "_CHECKPOINT_METADATA").exists())
 
     def latest(self) -> int | None:
         """The newest complete checkpoint's step, `None` where there is none."""
@@ -98,8 +99,7 @@ class Checkpoints:
         **Raises** `ValueError` for a leaf that is no array, before anything is written, and
         whatever the previous save failed with.
         """
-        leaves = {name: _checked(name, named(tree), _DATA) for name, tree in items.items()}
-        record = json.loads(_encoded(leaves, meta))
+        leaves = {name: checked(name, named(tree), _DATA) for name, tree in items.items()}
         if _JSON in leaves:
             raise ValueError(f"Items have any name but {_JSON!r}, received one. Rename it.")
         manager = self._opened()
@@ -113,8 +113,12 @@ class Checkpoints:
             )
         import orbax.checkpoint as ocp
 
+        packed = {name: pack(item) for name, item in leaves.items()}
+        record = make_record({name: table for name, (_, table) in packed.items()}, meta)
         # Orbax refuses an item without leaves (a stateless optimiser's); the record remembers it.
-        args: dict[str, Any] = {k: ocp.args.StandardSave(v) for k, v in leaves.items() if v}
+        args: dict[str, Any] = {
+            name: ocp.args.StandardSave(stored) for name, (stored, _) in packed.items() if stored
+        }
         args[_JSON] = ocp.args.JsonSave(record)
         manager.save(step, args=ocp.args.Composite(**args), force=True)
         return True
@@ -140,16 +144,20 @@ class Checkpoints:
         path = f"{self.folder}/{step}"
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
             record = reader.restore(path, ocp.args.Composite(meta=ocp.args.JsonRestore()))[_JSON]
-            _check_format(record, path)
-            wanted = {name: _checked(name, named(tree), _SHAPES) for name, tree in like.items()}
+            check_format(record, path)
+            wanted = {name: checked(name, named(tree), _SHAPES) for name, tree in like.items()}
+            tables = {name: record["leaves"][name] for name in wanted if name in record["leaves"]}
             for name, leaves in wanted.items():
-                _check_match(record["leaves"], name, leaves, path)
-            args = {k: ocp.args.StandardRestore(_placed(v)) for k, v in wanted.items() if v}
+                check_match(record["leaves"], name, leaves, path)
+            args = {
+                name: ocp.args.StandardRestore(described(leaves, tables[name]))
+                for name, leaves in wanted.items()
+                if leaves
+            }
             read = reader.restore(path, ocp.args.Composite(**args)) if args else {}
         items = {}
         for name, tree in like.items():
-            found = read[name] if wanted[name] else {}
-            values = [found[leaf] for leaf in wanted[name]]
+            values = unpacked(wanted[name], tables[name], read[name]) if wanted[name] else []
             items[name] = jax.tree.unflatten(jax.tree.structure(tree), values)
         return Restored(step, items, record["meta"])
 
@@ -177,11 +185,10 @@ class Checkpoints:
         if self._manager is None:
             import orbax.checkpoint as ocp
 
-            folder = self.folder if "://" in self.folder else os.path.abspath(self.folder)
             options = ocp.CheckpointManagerOptions(
                 max_to_keep=self.keep, cleanup_tmp_directories=True
             )
-            self._manager = ocp.CheckpointManager(folder, options=options)
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
         return self._manager
 
     def _existing(self, step: int | None) -> int:
@@ -197,78 +204,3 @@ class Checkpoints:
                 "Choose one of these."
             )
         return steps[-1] if step is None else step
-
-
-def _checked(item: str, leaves: dict[str, Any], kinds: tuple[Any, ...]) -> dict[str, Any]:
-    """`leaves`, if all are arrays that Orbax can hold. It hangs at exit when a save fails."""
-    for path, leaf in leaves.items():
-        if not isinstance(leaf, kinds) or jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            raise ValueError(
-                f"A checkpoint holds arrays of numbers, received {type(leaf).__name__} "
-                f"{leaf!r:.60} at {path!r} of item {item!r}. Filter modules with "
-                "eqx.filter(module, eqx.is_array); put plain values in `meta`; derive keys from "
-                "the seed and the step."
-            )
-        if leaf.dtype.hasobject or 0 in leaf.shape:
-            raise ValueError(
-                f"A checkpoint holds non-empty arrays of numbers, received dtype {leaf.dtype} and "
-                f"shape {leaf.shape} at {path!r} of item {item!r}. Leave the leaf out."
-            )
-    return leaves
-
-
-def _encoded(leaves: dict[str, dict[str, Any]], meta: Mapping[str, Any]) -> str:
-    table = {
-        name: {path: [list(x.shape), str(x.dtype)] for path, x in item.items()}
-        for name, item in leaves.items()
-    }
-    try:
-        return json.dumps({"format": FORMAT, "leaves": table, "meta": dict(meta)})
-    except TypeError as error:
-        raise ValueError(
-            f"`meta` of a checkpoint is plain JSON (numbers, text, lists, dicts): {error}. "
-            "Convert the value with int(...), float(...) or str(...)."
-        ) from error
-
-
-def _check_format(record: Any, path: str) -> None:
-    found = record.get("format") if isinstance(record, dict) else None
-    if found != FORMAT:
-        raise ValueError(
-            f"This version of equildm reads checkpoints of format {FORMAT}, received {path} of "
-            f"format {found}. Open it with the version that wrote it (see the run's "
-            "environment.json)."
-        )
-
-
-def _check_match(table: dict, item: str, leaves: dict[str, Any], path: str) -> None:
-    if item not in table:
-        raise ValueError(
-            f"Checkpoint {path} has the items {sorted(table)}, received a request for {item!r}. "
-            "Ask for one of these."
-        )
-    stored = {name: (tuple(shape), dtype) for name, (shape, dtype) in table[item].items()}
-    asked = {name: (tuple(x.shape), str(x.dtype)) for name, x in leaves.items()}
-    wrong = [name for name in (*asked, *stored) if stored.get(name) != asked.get(name)]
-    if wrong:
-        name = wrong[0]
-        raise ValueError(
-            f"Item {item!r} of checkpoint {path} does not fit: leaf {name!r} is "
-            f"{_words(stored.get(name))} on disk and {_words(asked.get(name))} in `like` "
-            f"({len(set(wrong))} leaves differ). Build `like` from the config.json of the run."
-        )
-
-
-def _words(leaf: tuple | None) -> str:
-    return "absent" if leaf is None else f"{leaf[1]}{list(leaf[0])}"
-
-
-def _placed(leaves: dict[str, Any]) -> dict[str, Any]:
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-
-    def place(leaf):
-        if isinstance(leaf, np.ndarray):
-            return leaf
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or here)
-
-    return {path: place(leaf) for path, leaf in leaves.items()}

@@ -35,13 +35,17 @@ class MetricsLog:
     step wait. Fetch some steps late instead, and log what is due before saving a checkpoint.
     """
 
-    def __init__(self, run: Run, *, start: int = 0):
+    def __init__(self, run: Run, *, start: int = 0, board_every: int = 10):
         """**Arguments:**
 
         - `run`: the run folder.
         - `start`: the step of the checkpoint that training goes on from, 0 if from the beginning.
             Lines of later steps, which will be made again, are removed.
+        - `board_every`: steps that pass at least between two points of a TensorBoard curve. A
+            point takes 0.1 ms, a line of the file 0.01 ms.
         """
+        self._board_every = board_every
+        self._on_board: dict[str, int] = {}
         self._file: BinaryIO | None = None
         self._board: Any = None
         if jax.process_index() != 0:
@@ -59,6 +63,8 @@ class MetricsLog:
     def scalars(self, step: int, values: Mapping[str, Any]) -> None:
         """Writes one line and hands it to the system at once: `kill -9` does not lose it.
 
+        TensorBoard shows a name again only after `board_every` steps.
+
         **Raises** `ValueError` for a value that is no number on the host.
         """
         numbers_ = {name: _number(name, value) for name, value in values.items()}
@@ -66,7 +72,9 @@ class MetricsLog:
             return
         self._file.write(_line({"step": step, **numbers_}).encode())
         for name, value in numbers_.items():
-            self._board.add_scalar(name, value, step)
+            if step - self._on_board.get(name, -self._board_every) >= self._board_every:
+                self._board.add_scalar(name, value, step)
+                self._on_board[name] = step
 
     def image(self, step: int, name: str, picture: np.ndarray) -> None:
         """Adds a picture, `uint8` of shape (height, width, 3), to TensorBoard."""

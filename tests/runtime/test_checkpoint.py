@@ -32,6 +32,7 @@ def test_everything_comes_back(tmp_path):
             "deep": [(jnp.uint8(7),), None],
         },
         "bare": jnp.float32(2.5),
+        "large": {"w": jnp.arange(300.0 * 300).reshape(300, 300), "host": np.ones((300, 300))},
         "empty": optax.sgd(1.0).init(jnp.ones(2)),
     }
     meta = {"data": {"next": 123, "epoch": 0.1 + 0.2}, "name": "é"}
@@ -73,6 +74,9 @@ def test_the_newest_are_kept(tmp_path):
         assert checkpoints.restore({"x": jnp.float32(0)}, 15).items["x"] == 15
         with pytest.raises(ValueError, match=r"Step 5 has no complete .* \[15, 20\]"):
             checkpoints.restore({}, 5)
+        # Killed while an old one was being removed: what is left of it does not count.
+        (tmp_path / "15" / "_CHECKPOINT_METADATA").unlink()
+        assert checkpoints.steps() == [20]
         with pytest.raises(ValueError, match="step 17 while step 20"):
             checkpoints.save(17, {"x": jnp.float32(0)}, {})
 
@@ -135,7 +139,7 @@ def test_no_checkpoint_and_another_format(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match="has none"):
             Checkpoints(folder).restore({})
     with monkeypatch.context() as patch, Checkpoints(tmp_path) as checkpoints:
-        patch.setattr("equildm.runtime.checkpoint.FORMAT", 99)
+        patch.setattr("equildm.runtime._record.FORMAT", 99)
         checkpoints.save(1, {"x": jnp.ones(2)}, {})
     with pytest.raises(ValueError, match=r"format 1, received .* of format 99"):
         Checkpoints(tmp_path).restore({"x": jnp.ones(2)})
@@ -194,22 +198,36 @@ import sys, jax, jax.numpy as jnp, numpy as np
 from equildm.runtime import abstract, Checkpoints, make_mesh, partition, shardings
 from functools import partial
 rule = partial(partition, small=0)
-x = {"w": np.arange(64.0, dtype=np.float32).reshape(8, 8), "b": np.arange(3.0, dtype=np.float32)}
+def count(*shape):
+    return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+
+x = {"big": count(512, 512), "small": count(8, 8), "vector": count(3)}
 full = make_mesh("fsdp=8")
 with Checkpoints(sys.argv[1]) as checkpoints:
     checkpoints.save(1, {"x": jax.device_put(x, shardings(x, full, rule))}, {})
-    for count in (8, 4, 1):
-        mesh = make_mesh({"fsdp": count}, devices=jax.devices()[:count])
+    for devices in (8, 4, 1):
+        mesh = make_mesh({"fsdp": devices}, devices=jax.devices()[:devices])
         like = abstract(x, mesh, rule)
         found = checkpoints.restore({"x": like}).items["x"]
         for name in x:
-            assert found[name].sharding == like[name].sharding, (count, name)
+            assert found[name].sharding == like[name].sharding, (devices, name)
             np.testing.assert_array_equal(found[name], x[name])
-        assert len(found["w"].addressable_shards) == count
-        assert found["w"].addressable_shards[0].data.shape == (8, 8 // count)
+        for name, rows in (("big", 512), ("small", 8)):
+            assert len(found[name].addressable_shards) == devices
+            assert found[name].addressable_shards[0].data.shape == (rows, rows // devices)
 print("restored")
 """
 
 
 def test_restores_onto_other_meshes(tmp_path):
     assert helpers.run_python(ELASTIC, str(tmp_path)) == "restored\n"
+
+
+def test_a_relative_folder_is_found_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Checkpoints("run/checkpoints") as checkpoints:
+        checkpoints.save(1, {"model": {"w": jnp.arange(3.0)}}, {})
+        checkpoints.wait()
+        restored = checkpoints.restore({"model": {"w": jnp.zeros(3)}})
+    assert restored.step == 1
+    assert (restored.items["model"]["w"] == jnp.arange(3.0)).all()

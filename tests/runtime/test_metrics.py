@@ -69,6 +69,15 @@ def test_tensorboard_scalars_and_pictures(run):
     assert values[1][2].image.height == 8 and values[1][2].image.colorspace == 3
 
 
+def test_tensorboard_is_given_fewer_points(run):
+    with MetricsLog(run, start=3, board_every=5) as log:
+        for step in range(4, 16):
+            log.scalars(step, {"loss": 0.5} | ({"rare": 1.0} if step in (7, 15) else {}))
+    points = [(v.tag, e.step) for e in events(run) for v in e.summary.value]
+    assert sorted(points) == [("loss", 4), ("loss", 9), ("loss", 14), ("rare", 7), ("rare", 15)]
+    assert len(read_metrics(run.metrics)) == 12
+
+
 def test_resume_cuts_what_will_be_made_again(run):
     with MetricsLog(run) as log:
         for step in range(1, 11):
