@@ -8,8 +8,6 @@ from jaxtyping import Array, Float
 
 from .._types import NoiseLevel
 
-Time = Float[Array, ""]
-
 
 class AbstractTime(eqx.Module):
     """A monotone function of the noise level, and the dynamics in it.
@@ -24,7 +22,7 @@ class AbstractTime(eqx.Module):
         """The time of a noise level."""
 
     @abc.abstractmethod
-    def level(self, t: Time) -> NoiseLevel:
+    def level(self, t: Float[Array, "*n"]) -> Float[Array, "*n"]:
         """The noise level at a time."""
 
     @abc.abstractmethod
@@ -47,7 +45,7 @@ class Level(AbstractTime):
     def time(self, s: Float[Array, "*n"]) -> Float[Array, "*n"]:
         return s
 
-    def level(self, t: Time) -> NoiseLevel:
+    def level(self, t: Float[Array, "*n"]) -> Float[Array, "*n"]:
         return t
 
     def flow(
@@ -69,7 +67,7 @@ class HalfLogSNR(AbstractTime):
     def time(self, s: Float[Array, "*n"]) -> Float[Array, "*n"]:
         return -jnp.log(s)
 
-    def level(self, t: Time) -> NoiseLevel:
+    def level(self, t: Float[Array, "*n"]) -> Float[Array, "*n"]:
         return jnp.exp(-t)
 
     def flow(
