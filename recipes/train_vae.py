@@ -47,7 +47,7 @@ class Config(Training):
 
     run: Path = Path("runs/vae")
     """Folder for everything that this run leaves."""
-    steps: int = 2400
+    steps: int = 1200
     """Updates in all."""
     batch_size: int = 16
     """Examples an update, over all devices."""
@@ -71,7 +71,7 @@ class Config(Training):
     """Groups of the norms."""
     init: Path | None = None
     """Folder of a VAE of the same sizes to start from."""
-    lpips: float = 0.5
+    lpips: float = 0.1
     """Weight of the perceptual term; 0 leaves VGG16 out."""
     lpips_share: float = 0.0625
     """Share of the batch that it is taken on; VGG16 costs far more than a small VAE."""

@@ -24,6 +24,8 @@ _HELD_BYTES = 2**30
 
 
 class CachedSample(NamedTuple):
+    """One latent with its caption's embedding, the caption itself and the picture's name."""
+
     latent: Float[np.ndarray, "height width channels"]
     text: TextEmbedding
     caption: str

@@ -82,6 +82,7 @@ class RecordReader:
 
 
 def open_writer(path: Path) -> Any:
+    """ArrayRecord's writer, imported where it is needed."""
     from array_record.python import array_record_module
 
     return array_record_module.ArrayRecordWriter(str(path), _WRITER)

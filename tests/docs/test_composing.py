@@ -5,6 +5,7 @@ import re
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import pytest
 from helpers import ROOT
 
 
@@ -24,3 +25,13 @@ def test_the_guide_runs():
     assert len(names["custom"].middle.blocks) == 4
     x = jnp.ones((2, 2, 128))
     assert jnp.array_equal(names["custom"].middle(x, jnp.ones(128), None, None), x)
+
+
+@pytest.mark.slow
+def test_the_readme_runs():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["latent"].shape == (16, 16, 4)
+    assert bool(jnp.isfinite(names["latent"]).all())
