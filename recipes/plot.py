@@ -1,6 +1,6 @@
 """Draws the loss of one or several runs.
 
-    python recipes/plot.py runs/emoji --out loss.png
+python recipes/plot.py runs/emoji --out loss.png
 """
 
 import dataclasses

@@ -66,9 +66,7 @@ def main(config: Config) -> None:
     if not config.prompt:
         raise ValueError("sample.py needs a caption. Pass --prompt 'red heart'.")
     if config.solver not in SOLVERS:
-        raise ValueError(
-            f"A solver is one of {', '.join(SOLVERS)}; received {config.solver!r}."
-        )
+        raise ValueError(f"A solver is one of {', '.join(SOLVERS)}; received {config.solver!r}.")
     enable_compile_cache()
     run = Run.open(config.run)
     model = parts.load_model(run)

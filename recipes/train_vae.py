@@ -199,7 +199,9 @@ def quality(vae: VAE, source: AbstractSource, size: int) -> str:
     return json.dumps(
         {
             "pictures": len(images),
-            "psnr_db": round(float(np.mean(jax.vmap(psnr)(jnp.asarray(made), jnp.asarray(images)))), 2),
+            "psnr_db": round(
+                float(np.mean(jax.vmap(psnr)(jnp.asarray(made), jnp.asarray(images)))), 2
+            ),
             "lpips_alex": round(float(np.mean(distance(made, images))), 4),
         }
     )
