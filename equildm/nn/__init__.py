@@ -1,8 +1,9 @@
 """Blocks that networks are built from. Each acts on one example, channels last."""
 
-from .attention import attend as attend, CrossAttn as CrossAttn
+from .attention import CrossAttn as CrossAttn
 from .conv import Conv as Conv
 from .feed_forward import GEGLU as GEGLU
+from .flash import attend as attend
 from .linear import Linear as Linear, zeroed as zeroed
 from .norm import GroupNorm as GroupNorm, LayerNorm as LayerNorm
 from .resample import Downsample as Downsample, Upsample as Upsample

@@ -1,30 +1,13 @@
-"""Attention: the function, and the module with its projections."""
-
-import math
+"""Attention with its projections."""
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
 from .._types import Key
+from .flash import attend
 from .linear import Linear
-
-
-def attend(
-    query: Float[Array, "queries heads width"],
-    key: Float[Array, "keys heads width"],
-    value: Float[Array, "keys heads width"],
-    mask: Bool[Array, "keys"] | None = None,
-) -> Float[Array, "queries heads width"]:
-    """`softmax(Q K^T / sqrt(width)) V` for each head (Vaswani et al. 2017, equation 1)."""
-    scores = jnp.einsum("qhw,khw->hqk", query, key, preferred_element_type=jnp.float32)
-    scores = scores / math.sqrt(query.shape[-1])
-    if mask is not None:
-        scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
-    weights = jax.nn.softmax(scores, axis=-1).astype(value.dtype)
-    return jnp.einsum("hqk,khw->qhw", weights, value)
 
 
 class CrossAttn(eqx.Module):
