@@ -26,7 +26,9 @@ class StepAlong(diffrax.AbstractStepSizeController):
     callback: Callable[[int], None] | None = eqx.field(static=True, default=None)
 
     def wrap(self, direction: Any) -> "StepAlong":
-        return StepAlong(self.times * direction, self.callback)
+        times = self.times * direction
+        # The adjoint of a solve by `BacksolveAdjoint` runs along the grid the other way.
+        return StepAlong(jnp.where(times[0] < times[-1], times, times[::-1]), self.callback)
 
     def init(
         self,

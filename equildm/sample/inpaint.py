@@ -17,7 +17,8 @@ class Inpainted(AbstractDenoiser):
     The probability flow then carries the known part along `known + s eps` with the noise that it
     started with, and the reverse SDE along a bridge to it: at each level the network sees the known
     part noised to that level, as in the public replacement method (Lugmayr et al. 2022, equation
-    8, without resampling). At level 0 the known part is exact. Any solver will do.
+    8, without resampling). At level 0 the known part is exact. Any solver will do;
+    a stochastic one fits the painted part to the known one better.
 
     **Fields:** `known` and `mask` belong to one example: construct this inside the `vmap`.
     """

@@ -31,9 +31,8 @@ def slerp(a: Tensor, b: Tensor, t: Float[Array, ""] | float) -> Tensor:
     or pi, where the formula is 0 / 0, the straight line it is.
     """
     cosine = jnp.sum(a * b) / (jnp.linalg.norm(a.ravel()) * jnp.linalg.norm(b.ravel()))
-    angle = jnp.arccos(jnp.clip(cosine, -1, 1))
-    curved = jnp.sin(angle) > 1e-4
-    angle = jnp.where(curved, angle, 1)
+    curved = jnp.abs(cosine) < 1 - 1e-6
+    angle = jnp.arccos(jnp.where(curved, cosine, 0))
     from_a = jnp.where(curved, jnp.sin((1 - t) * angle) / jnp.sin(angle), 1 - t)
     from_b = jnp.where(curved, jnp.sin(t * angle) / jnp.sin(angle), t)
     return from_a * a + from_b * b
