@@ -2,6 +2,8 @@
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .._types import Key
@@ -60,11 +62,36 @@ class Conv(eqx.Module):
                 f"Conv takes {self.weight.shape[2]} channels on the last axis, received shape "
                 f"{x.shape}. Arrays are (height, width, channels), one example at a time."
             )
-        y = jax.lax.conv_general_dilated(
+        weight = self.weight.astype(x.dtype)
+        y = _convolve(x, weight, self.stride, self.padding)
+        return y if self.bias is None else y + self.bias.astype(x.dtype)
+
+
+def _convolve(x, weight, stride: int, padding: Padding):
+    sides = (x.shape[0] + sum(padding[0]), x.shape[1] + sum(padding[1]))
+    taps = weight.shape[:2]
+    height, width = ((side - tap) // stride + 1 for side, tap in zip(sides, taps, strict=True))
+    if height * width > 16:
+        return jax.lax.conv_general_dilated(
             x[None],
-            self.weight.astype(x.dtype),
-            window_strides=(self.stride, self.stride),
-            padding=self.padding,
+            weight,
+            window_strides=(stride, stride),
+            padding=padding,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )[0]
-        return y if self.bias is None else y + self.bias.astype(x.dtype)
+    # With few positions, two products: one copies every position's window, one weighs it. On a CPU
+    # the convolution of a 2x2 image takes 13 times as long, its gradient 7 times.
+    windows = _windows(x.shape[:2], taps, (height, width), stride, padding)
+    windows = jnp.asarray(windows, x.dtype) @ x.reshape(-1, x.shape[-1])
+    y = windows.reshape(height * width, -1) @ weight.reshape(-1, weight.shape[-1])
+    return y.reshape(height, width, -1)
+
+
+def _windows(sides, taps, outputs, stride: int, padding: Padding) -> np.ndarray:
+    """Zeros and ones, `(output * tap, input)`: which input each tap of each output reads."""
+    rows, columns = (
+        np.arange(output)[:, None, None] * stride + np.arange(tap)[:, None] - before
+        == np.arange(side)
+        for output, tap, (before, _), side in zip(outputs, taps, padding, sides, strict=True)
+    )
+    return np.einsum("hax,wby->hwabxy", rows, columns).reshape(-1, sides[0] * sides[1])

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-Block = Float[Array, "heads width queries"]
+Queries = Float[Array, "heads width queries"]
+Keys = Float[Array, "heads width keys"]
 
 BLOCK = 2**18
 """Scores held at a time for one example, over all heads: 1 MiB, so that they stay in cache."""
@@ -44,22 +45,19 @@ def attend(
 
 
 @jax.custom_jvp
-def _attend(query: Block, key: Block, value: Block, bias: Float[Array, "keys"] | None) -> Block:
+def _attend(query: Queries, key: Keys, value: Keys, bias: Float[Array, "keys"] | None) -> Queries:
     return _forward(query, key, value, bias)[0]
 
 
 def _forward(query, key, value, bias):
-    # A row of ones below the values sums the probabilities in the same product.
-    extended = jnp.concatenate([value, jnp.ones_like(value[:, :1])], axis=1)
-
     def block(query):
         scores = _scores(query, key, bias)
         most = jnp.max(scores, axis=-1, keepdims=True, initial=jnp.finfo(jnp.float32).min)
         weights = jnp.exp(scores - most)
-        out = _product(extended, weights.astype(value.dtype), 2, 2)
+        out = _product(value, weights.astype(value.dtype), 2, 2)
         # The largest weight is 1, so that the sum is less only where every key is masked.
-        total = jnp.maximum(out[:, -1], 1.0)
-        out = (out[:, :-1] / total[:, None]).astype(value.dtype)
+        total = jnp.maximum(jnp.sum(weights, axis=-1), 1.0)
+        out = (out / total[:, None]).astype(value.dtype)
         return out, most[..., 0] + jnp.log(total)
 
     return _over_blocks(block, key, query)

@@ -1,0 +1,82 @@
+"""Attention against its formula in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equildm.nn import attend, CrossAttn
+
+
+def formula(query, key, value, mask):
+    query, key, value = (np.asarray(x, np.float64) for x in (query, key, value))
+    scores = np.einsum("qhw,khw->hqk", query, key) / np.sqrt(query.shape[-1])
+    scores = np.where(mask, scores, -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    return np.einsum("hqk,khw->qhw", weights / weights.sum(-1, keepdims=True), value)
+
+
+def inputs(queries, keys, heads=8, width=8):
+    k1, k2, k3 = jax.random.split(jax.random.key(0), 3)
+    return (
+        jax.random.normal(k1, (queries, heads, width)),
+        jax.random.normal(k2, (keys, heads, width)),
+        jax.random.normal(k3, (keys, heads, width)),
+    )
+
+
+# The last takes several blocks of queries, the last of them not full.
+@pytest.mark.parametrize("queries, keys", [(5, 7), (64, 64), (300, 301)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_is_its_formula(queries, keys, masked):
+    query, key, value = inputs(queries, keys)
+    mask = jnp.arange(keys) < keys - 3 if masked else None
+    expected = formula(query, key, value, True if mask is None else np.asarray(mask))
+    got = attend(query, key, value, mask)
+    np.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-6)
+
+
+def test_gradient_is_that_of_the_plain_formula():
+    query, key, value = inputs(300, 301)
+    mask = jnp.arange(301) % 3 > 0
+    weight = jax.random.normal(jax.random.key(7), query.shape)
+
+    def plain(q, k, v):
+        scores = jnp.einsum("qhw,khw->hqk", q, k) / np.sqrt(q.shape[-1])
+        weights = jax.nn.softmax(jnp.where(mask, scores, -jnp.inf), axis=-1)
+        return jnp.sum(weight * jnp.einsum("hqk,khw->qhw", weights, v))
+
+    ours = jax.grad(lambda *a: jnp.sum(weight * attend(*a, mask)), (0, 1, 2))(query, key, value)
+    theirs = jax.grad(plain, (0, 1, 2))(query, key, value)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6)
+
+
+def test_both_modes_of_differentiation_agree():
+    primals = inputs(6, 7)
+    tangents = jax.tree.map(jnp.ones_like, primals)
+    out, moved = jax.jvp(attend, primals, tangents)
+    _, pull = jax.vjp(attend, *primals)
+    back = pull(jnp.ones_like(out))
+    np.testing.assert_allclose(jnp.sum(moved), sum(jnp.sum(b) for b in back), rtol=1e-4)
+
+
+def test_no_key_to_attend_to_gives_zero():
+    out = attend(*inputs(4, 5), jnp.zeros(5, bool))
+    assert not jnp.any(out)
+
+
+def test_bfloat16_stays_bfloat16():
+    query, key, value = (x.astype(jnp.bfloat16) for x in inputs(16, 16))
+    got = attend(query, key, value)
+    assert got.dtype == jnp.bfloat16
+    expected = formula(query, key, value, True)
+    assert np.linalg.norm(got - expected) < 2e-2 * np.linalg.norm(expected)
+
+
+def test_a_context_of_another_width_is_refused():
+    attention = CrossAttn(16, 12, 4, key=jax.random.key(0))
+    with pytest.raises(ValueError, match="context of width 12"):
+        attention(jnp.zeros((3, 16)), jnp.zeros((5, 11)))
+    with pytest.raises(ValueError, match="heads=5"):
+        CrossAttn(16, 12, 5, key=jax.random.key(0))
