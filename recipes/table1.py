@@ -83,7 +83,7 @@ def main(config: Config) -> None:
         "paper GFLOPS",
         "paper cost",
     ]
-    for column in [*columns, *(["XLA GFLOPs", "XLA / unpadded"] if config.xla else [])]:
+    for column in [*columns, *(["XLA GFLOPs", "ours its way", "ratio"] if config.xla else [])]:
         table.add_column(column, justify="right")
     for size in config.sizes:
         width = preset(size).width
@@ -103,13 +103,15 @@ def main(config: Config) -> None:
         ]
         if config.xla:
             xla = xla_flops(call, network, *inputs)
-            row += [f"{xla / 1e9:.1f}", f"{xla / unpadded:.3f}"]
+            same = count_flops(call, network, *inputs, padded_taps=False, loops_once=True).total
+            row += [f"{xla / 1e9:.1f}", f"{same / 1e9:.1f}", f"{xla / same:.3f}"]
         table.add_row(*row)
     console = Console(width=110)
     console.print(table)
     console.print(
         "GFLOPs: 2 x multiply-accumulates of one evaluation. Unpadded: without the taps of\n"
-        "convolutions that fall on padding, as XLA counts. Cost: GFLOPs over the 866M model's.\n"
+        "convolutions that fall on padding. XLA counts so, and the loop over attention's blocks\n"
+        "of queries once: ours its way. Cost: GFLOPs over the 866M model's.\n"
         "The paper's 25.3 for 39M does not fit its own cost of 0.07 (0.07 x 789.3 = 55)."
     )
 

@@ -42,7 +42,9 @@ class Flops:
         return Flops(self.matmul * times, self.conv * times)
 
 
-def count_flops(fn: Callable, *args: Any, padded_taps: bool = True) -> Flops:
+def count_flops(
+    fn: Callable, *args: Any, padded_taps: bool = True, loops_once: bool = False
+) -> Flops:
     """Counts the operations of `fn(*args)` from its jaxpr. Nothing is computed or allocated.
 
     **Arguments:**
@@ -52,12 +54,13 @@ def count_flops(fn: Callable, *args: Any, padded_taps: bool = True) -> Flops:
     - `padded_taps`: whether the taps of a convolution that fall on the border's zeros count, as in
         the usual `output size x kernel size`. XLA leaves them out: false gives its count.
         Zeros that stand between the pixels of a dilated input are never counted.
+    - `loops_once`: whether a scan counts as one turn of its body, as XLA counts it.
 
     **Raises** `ValueError` for a `while_loop` around matrix products: its length is not known.
     (`fori_loop` with static bounds is a scan, and is counted.)
     """
     traced, dynamic = _on_arrays(fn, args)
-    return _Counter(padded_taps).jaxpr(jax.make_jaxpr(traced)(dynamic))
+    return _Counter(padded_taps, loops_once).jaxpr(jax.make_jaxpr(traced)(dynamic))
 
 
 def xla_flops(fn: Callable, *args: Any) -> float:
@@ -95,8 +98,9 @@ def _on_arrays(fn: Callable, args: tuple) -> tuple[Callable, Any]:
 class _Counter:
     """Walks a jaxpr. A jaxpr that is called many times is walked once."""
 
-    def __init__(self, padded_taps: bool):
+    def __init__(self, padded_taps: bool, loops_once: bool):
         self.padded_taps = padded_taps
+        self.loops_once = loops_once
         self.seen: dict[int, tuple[Any, Flops]] = {}
 
     def jaxpr(self, jaxpr: Any) -> Flops:
@@ -142,7 +146,7 @@ class _Counter:
         return Flops(conv=2 * batch_and_features * depth * math.prod(taps))
 
     def _scan(self, eqn: Any) -> Flops:
-        return self.jaxpr(eqn.params["jaxpr"]) * eqn.params["length"]
+        return self.jaxpr(eqn.params["jaxpr"]) * (1 if self.loops_once else eqn.params["length"])
 
     def _cond(self, eqn: Any) -> Flops:
         return max(map(self.jaxpr, eqn.params["branches"]), key=lambda flops: flops.total)

@@ -14,7 +14,7 @@ from equildm.latents import VAEConfig
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
-    source = ShapesSource(32, count=40)
+    source = ShapesSource(side=32, count=40)
     with (folder / "metadata.jsonl").open("w") as lines:
         for i in range(len(source)):
             Image.fromarray(source.image(i)).save(folder / f"{i}.png")

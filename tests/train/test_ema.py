@@ -1,5 +1,6 @@
 """Averages against the sums that define them."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,11 +15,19 @@ from equildm.train import (
 )
 
 
+def course(ema, values):
+    """The averages after every step, one array for each."""
+
+    def update(state, step_and_value):
+        state = ema.update(state, step_and_value[1], step_and_value[0])
+        return state, state
+
+    steps = jnp.arange(1, len(values) + 1)
+    return jax.lax.scan(update, ema.init(jnp.zeros(())), (steps, jnp.asarray(values, "float32")))[1]
+
+
 def averaged(ema, values):
-    state = ema.init(jnp.asarray(0.0))
-    for n, value in enumerate(values, start=1):
-        state = ema.update(state, jnp.asarray(value), jnp.asarray(n))
-    return [float(x) for x in state]
+    return [float(x[-1]) for x in course(ema, values)]
 
 
 @pytest.mark.parametrize("sigma_rel, gamma", [(0.05, 16.97), (0.10, 6.94), (0.25, 0.72)])
@@ -54,14 +63,12 @@ def test_a_snapshot_reconstructs_itself():
 def test_an_average_that_was_not_kept_is_reconstructed():
     """A width of 0.07 from snapshots of 0.05 and 0.10, on a random walk."""
     values = np.cumsum(np.random.default_rng(1).normal(size=4096))
-    kept = PowerEMA((0.05, 0.10))
-    state, snapshots = kept.init(jnp.asarray(0.0)), []
-    for n, value in enumerate(values, start=1):
-        state = kept.update(state, jnp.asarray(value), jnp.asarray(n))
-        if n % 256 == 0:
-            snapshots += [
-                Snapshot(n, s, np.asarray(m)) for s, m in zip((0.05, 0.10), state, strict=True)
-            ]
+    short, long = (np.asarray(x) for x in course(PowerEMA((0.05, 0.10)), values))
+    snapshots = [
+        Snapshot(n, s, average[n - 1])
+        for n in range(256, 4097, 256)
+        for s, average in ((0.05, short), (0.10, long))
+    ]
     (expected,) = averaged(PowerEMA((0.07,)), values)
     got = posthoc_average(snapshots, 4096, 0.07)
     neighbours = [float(s.model) for s in snapshots[-2:]]

@@ -1,0 +1,99 @@
+"""The family: the paper's counts, the same structure at every width, and what is refused."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equildm import TextEmbedding
+from equildm.denoise import preset, SIZES, UNetConfig, WidthScaledUNet
+from equildm.runtime import count_parameters
+
+PARAMETERS = {
+    "39M": 38.80,
+    "83M": 83.40,
+    "145M": 144.79,
+    "223M": 222.98,
+    "318M": 317.97,
+    "430M": 429.76,
+    "558M": 558.35,
+    "704M": 703.73,
+    "866M": 865.91,
+    "2B": 2191.75,
+    "5B": 4900.20,
+}
+
+
+def shapes(config):
+    return eqx.filter_eval_shape(config.build, key=jax.random.key(0))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_counts_of_the_paper(size):
+    assert round(count_parameters(shapes(preset(size))) / 1e6, 2) == PARAMETERS[size]
+
+
+def test_a_preset_by_width_is_the_one_by_name():
+    assert preset(64) == preset("39M") == preset("64")
+    assert preset(320, context_width=768).context_width == 768
+    # Stable Diffusion 1's own 859.5M, by its context width.
+    assert round(count_parameters(shapes(preset(320, context_width=768))) / 1e6, 1) == 859.5
+
+
+def test_widths_differ_in_sizes_only():
+    small, large = shapes(preset("39M")), shapes(preset("5B"))
+    names = [
+        [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+        for tree in (small, large)
+    ]
+    assert names[0] == names[1]
+
+
+def test_fresh_weights_follow_from_the_key():
+    config = preset("tiny", context_width=8)
+    a, b = config.build(key=jax.random.key(1)), config.build(key=jax.random.key(1))
+    c = config.build(key=jax.random.key(2))
+    assert eqx.tree_equal(a, b)
+    assert not eqx.tree_equal(a, c)
+    weight = np.asarray(a.conv_in.weight)
+    assert np.abs(weight).max() <= 1 / 6 and np.std(weight) == pytest.approx(
+        1 / 6 / 3**0.5, rel=0.1
+    )
+
+
+@pytest.mark.parametrize("wrong", ["40M", 0, 17, -32])
+def test_unknown_presets_are_refused(wrong):
+    with pytest.raises(ValueError, match="preset"):
+        preset(wrong)
+
+
+def test_sizes_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="groups=32"):
+        WidthScaledUNet(48, key=jax.random.key(0))
+    with pytest.raises(ValueError, match="one entry for each level"):
+        WidthScaledUNet(32, depths=(1, 2), key=jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    "latent, width, message",
+    [
+        ((16, 16, 3), 8, "4 channels"),
+        ((12, 16, 4), 8, "divide by 8"),
+        ((16, 16, 4), 9, "width 8"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(latent, width, message):
+    network = shapes(UNetConfig(16, context_width=8, groups=16))
+    text = TextEmbedding(jnp.zeros((3, width)), jnp.ones(3, bool))
+    with pytest.raises(ValueError, match=message):
+        eqx.filter_eval_shape(network, jnp.zeros(latent), jnp.zeros(()), text)
+
+
+def test_the_dtype_of_the_input_is_that_of_the_output():
+    network = shapes(UNetConfig(16, context_width=8, groups=16))
+    text = TextEmbedding(jnp.zeros((3, 8)), jnp.ones(3, bool))
+    for dtype in (jnp.float32, jnp.bfloat16):
+        x = jnp.zeros((16, 24, 4), dtype)
+        out = eqx.filter_eval_shape(network, x, jnp.zeros(()), text)
+        assert out.dtype == dtype and out.shape == x.shape
