@@ -71,7 +71,7 @@ def _convolve(x, weight, stride: int, padding: Padding):
     sides = (x.shape[0] + sum(padding[0]), x.shape[1] + sum(padding[1]))
     taps = weight.shape[:2]
     height, width = ((side - tap) // stride + 1 for side, tap in zip(sides, taps, strict=True))
-    if height * width > 16:
+    if not 0 < height * width <= 16:
         return jax.lax.conv_general_dilated(
             x[None],
             weight,
