@@ -1,0 +1,53 @@
+"""PyTorch's side of `benchmarks/sampler_overhead.py`: the sampling loop of diffusers' pipeline.
+
+Configuration, as JSON: `steps`, `weight` and the fields of `unet_worker.Config`. The command
+`sample` makes one batch of latents as `StableDiffusionPipeline` does: DDIM, the unconditional and
+the conditional half in one batch of twice the size.
+"""
+
+import os
+import time
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler
+
+from benchmarks.peers._serve import Command, serve
+from benchmarks.peers.unet_worker import Config, unet
+
+
+def build(config: dict[str, Any]) -> dict[str, Command]:
+    """The commands, on a model with random weights and random inputs."""
+    steps, weight = config.pop("steps"), config.pop("weight")
+    c = Config(**config)
+    torch.set_num_threads(c.threads)
+    torch.manual_seed(0)
+    network = unet(c).eval()
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        timestep_spacing="trailing",
+    )
+    noise = torch.randn((c.batch, c.channels, c.size, c.size))
+    text = torch.randn((2 * c.batch, c.tokens, c.context_width))
+
+    @torch.no_grad()
+    def sample() -> dict[str, Any]:
+        start = time.perf_counter()
+        scheduler.set_timesteps(steps)
+        latents = noise
+        for t in scheduler.timesteps:
+            both = scheduler.scale_model_input(torch.cat([latents] * 2), t)
+            eps = network(both, t, encoder_hidden_states=text, return_dict=False)[0]
+            null, given = eps.chunk(2)
+            latents = scheduler.step(null + weight * (given - null), t, latents).prev_sample
+        return {"seconds": time.perf_counter() - start, "size": float(latents.abs().max())}
+
+    return {"sample": sample}
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    serve(build)
