@@ -61,10 +61,10 @@ def network():
     )
 
 
-@pytest.mark.parametrize("shape", [(16, 16), (8, 24)])
-def test_is_the_unet_of_diffusers(network, peer, shape):
+def test_is_the_unet_of_diffusers(network, peer):
+    """On a latent that is not square, at two times, with one caption shorter than the other."""
     random = np.random.default_rng(1)
-    x = random.standard_normal((2, *shape, 4), np.float32)
+    x = random.standard_normal((2, 8, 24, 4), np.float32)
     t = np.asarray([7.0, 812.0], np.float32)
     text = random.standard_normal((2, TOKENS, CONTEXT), np.float32)
     mask = np.arange(TOKENS) < np.asarray([[TOKENS], [4]])
@@ -74,20 +74,19 @@ def test_is_the_unet_of_diffusers(network, peer, shape):
     config = {"width": WIDTH, "context_width": CONTEXT}
     theirs = peer("unet", config, x=x, t=t, text=text, mask=mask, **weights)
 
-    @jax.jit
-    def ours(x):
-        return jax.vmap(network)(x, t, TextEmbedding(jnp.asarray(text), jnp.asarray(mask)))
+    def loss(x):
+        out = jax.vmap(network)(x, t, TextEmbedding(jnp.asarray(text), jnp.asarray(mask)))
+        return jnp.sum(out**2), out
 
-    gradient = jax.jit(jax.grad(lambda x: jnp.sum(ours(x) ** 2)))(jnp.asarray(x))
-    for name, value in (("output", ours(jnp.asarray(x))), ("gradient", gradient)):
-        error = np.linalg.norm(value - theirs[name]) / np.linalg.norm(theirs[name])
-        print(f"{shape} {name}: relative error {error:.1e}")
+    gradient, output = jax.jit(jax.grad(loss, has_aux=True))(jnp.asarray(x))
+    for name, ours in (("output", output), ("gradient", gradient)):
+        error = np.linalg.norm(ours - theirs[name]) / np.linalg.norm(theirs[name])
+        print(f"{name}: relative error {error:.1e}")
         assert error < 1e-4
 
 
 def test_bfloat16_in_bfloat16_out(network):
-    shape = jax.ShapeDtypeStruct
-    text = TextEmbedding(shape((TOKENS, CONTEXT), jnp.float32), shape((TOKENS,), bool))
-    latent = shape((8, 8, 4), jnp.bfloat16)
-    out = eqx.filter_eval_shape(network, latent, shape((), jnp.float32), text)
+    text = TextEmbedding(jnp.zeros((TOKENS, CONTEXT)), jnp.ones(TOKENS, bool))
+    latent = jnp.zeros((8, 8, 4), jnp.bfloat16)
+    out = eqx.filter_eval_shape(network, latent, jnp.zeros(()), text)
     assert out.dtype == jnp.bfloat16 and out.shape == (8, 8, 4)

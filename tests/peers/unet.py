@@ -26,8 +26,8 @@ def run(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]
     network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()}, strict=True)
     x, t, text, mask = (torch.from_numpy(arrays[k]) for k in ("x", "t", "text", "mask"))
     x.requires_grad_()
-    out = network(
-        x.permute(0, 3, 1, 2), t, text, encoder_attention_mask=mask, return_dict=False
-    )[0].permute(0, 2, 3, 1)
+    out = network(x.permute(0, 3, 1, 2), t, text, encoder_attention_mask=mask, return_dict=False)[
+        0
+    ].permute(0, 2, 3, 1)
     out.square().sum().backward()
     return {"output": out, "gradient": x.grad}
