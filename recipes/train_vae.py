@@ -170,11 +170,13 @@ def through(vae: VAE, images: Any) -> Any:
 def pictures_of(source: AbstractSource, size: int) -> Callable[[TrainState], np.ndarray]:
     """Held-out pictures, each above its reconstruction."""
     images = crops(source, size, 32)
+    columns = min(8, len(images))
+    images = images[: len(images) // columns * columns]
 
     def pictures(state: TrainState) -> np.ndarray:
         pairs = np.stack([images, np.asarray(through(averaged(state), images))])
-        rows = pairs.reshape(2, -1, 8, *images.shape[1:]).swapaxes(0, 1)
-        return picture_grid(to_uint8(rows.reshape(-1, *images.shape[1:])), columns=8)
+        rows = pairs.reshape(2, -1, columns, *images.shape[1:]).swapaxes(0, 1)
+        return picture_grid(to_uint8(rows.reshape(-1, *images.shape[1:])), columns=columns)
 
     return pictures
 

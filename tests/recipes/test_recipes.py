@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from helpers import ROOT, run_python
 from PIL import Image
 
@@ -11,6 +12,7 @@ from equildm.runtime import read_metrics, Run
 RECIPES = ROOT / "recipes"
 
 
+@pytest.mark.slow  # compiles the step for eight devices
 def test_pretrain_then_sample_on_one_and_eight_devices(options, tmp_path):
     """Data parallel and fully sharded training agree with one device; the run makes pictures."""
     losses = {}

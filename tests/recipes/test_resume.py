@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from helpers import ROOT, run_python
 
 from equildm.runtime import read_metrics, Run
@@ -42,6 +43,7 @@ def killed(options, ready):
         process.communicate()
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_is_uninterrupted(options, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     steps = ["--steps", str(STEPS)]
@@ -63,6 +65,7 @@ def test_killed_and_resumed_is_uninterrupted(options, tmp_path):
     assert losses(broken) == losses(whole)
 
 
+@pytest.mark.slow
 def test_a_run_is_not_overwritten_and_not_changed(options, tmp_path):
     run = tmp_path / "run"
     run_python(RECIPE, *options, "--steps", "5", "--run", str(run), devices=1)
