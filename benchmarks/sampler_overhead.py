@@ -167,7 +167,7 @@ def main(c: Config) -> None:
     if not {"unet", "guidance", "peer"} & set(c.parts):
         return
 
-    network = eqx.filter_jit(UNetConfig(c.width).build)(key=key)
+    network = UNetConfig(c.width).build(key=key)
     denoiser = Preconditioned(network, SCHEDULE, Epsilon())
     tokens = jax.random.normal(key, (c.batch, 77, 1024))
     text = TextEmbedding(tokens, jnp.ones((c.batch, 77), bool))
