@@ -32,7 +32,7 @@ from equildm.noise import (
 )
 from equildm.runtime import Checkpoints, from_json, Run, to_json, write_atomic
 from equildm.sample import TextToImage
-from equildm.train import AbstractEMA, DecayEMA, PowerEMA
+from equildm.train import AbstractEMA, DecayEMA, pack, PowerEMA, unpack
 
 PREDICTIONS: dict[str, AbstractPrediction] = {"eps": Epsilon(), "v": Velocity(), "x0": Clean()}
 SCHEDULES: dict[str, AbstractSchedule] = {
@@ -119,10 +119,12 @@ def load_network(run: Run, model: Model, *, average: str | None = None, step: in
         )
     shapes = eqx.filter(model.abstract(), lambda x: isinstance(x, jax.ShapeDtypeStruct))
     item = "model" if average == "none" else "ema"
-    like = shapes if average == "none" else (shapes,) * len(names)
+    like = shapes if average == "none" else (jax.eval_shape(pack, shapes),) * len(names)
     restored = Checkpoints(run.checkpoints).restore({item: like}, step)
     found = restored.items[item]
-    network = found if average == "none" else found[names.index(average or names[0])]
+    network = found
+    if average != "none":
+        network = unpack(found[names.index(average or names[0])], shapes)
     return network, restored.step
 
 

@@ -193,7 +193,7 @@ def pictures_of(config: Config, model: parts.Model, run: Run) -> Callable[[Train
     levels = grids.trailing(parts.SCHEDULES[config.schedule], 16)
 
     def pictures(state: TrainState) -> np.ndarray:
-        pipeline = parts.pipeline(run, model, state.ema[0])
+        pipeline = parts.pipeline(run, model, state.average())
         images = pipeline(
             config.prompts, levels=levels, solver=DPMpp2M(), weight=config.guidance, seed=0
         )

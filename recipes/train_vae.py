@@ -151,7 +151,7 @@ def started_from(folder: Path, sizes: VAEConfig) -> VAE:
 
 def averaged(state: TrainState) -> VAE:
     """The VAE of averaged weights, without the discriminator."""
-    model = state.ema[0]
+    model = state.average()
     return model.vae if isinstance(model, AdversarialVAE) else model
 
 

@@ -88,7 +88,8 @@ def train(
     mesh = make_mesh(config.mesh)
     state = TrainState.create(model, optimizer, ema)
     places = shardings(state, mesh)
-    state = eqx.filter_shard(state, places)
+    arrays, static = eqx.partition(state, eqx.is_array)
+    state = eqx.combine(jax.device_put(arrays, places), static)
     step = make_step(
         objective,
         optimizer,

@@ -146,7 +146,7 @@ def _read(pair: Pair, ours: Any, tensors: Mapping[str, np.ndarray], source: obje
             f"{source}: tensor '{pair.theirs}' holds {theirs.dtype}, '{pair.ours}' {ours.dtype}."
         )
     turned = np.ascontiguousarray(pair.transform.read(theirs))
-    return jnp.asarray(turned, ours.dtype)
+    return jax.device_put(turned.astype(ours.dtype))
 
 
 def _get(module: Any, path: str) -> Any:

@@ -22,7 +22,7 @@ def uniform(key: Key, shape: tuple[int, ...], bound: float) -> Float[Array, "...
         return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
     seed = np.asarray(jax.random.key_data(key)).tolist()
     draw = np.random.Generator(np.random.Philox(seed)).random(shape, np.float32)
-    return jnp.asarray((2.0 * draw - 1.0) * np.float32(bound))
+    return jax.device_put((2.0 * draw - 1.0) * np.float32(bound))
 
 
 def fan_in_bound(fan_in: int) -> float:
@@ -32,4 +32,4 @@ def fan_in_bound(fan_in: int) -> float:
 
 def constant(shape: tuple[int, ...], value: float) -> Float[Array, "..."]:
     """A float32 array of one value, made by numpy so that no shape compiles."""
-    return jnp.asarray(np.full(shape, value, np.float32))
+    return jax.device_put(np.full(shape, value, np.float32))

@@ -16,6 +16,7 @@ from .loop import (
 )
 from .objective import AbstractObjective as AbstractObjective, LatentDiffusion as LatentDiffusion
 from .optimizer import adamw as adamw, learning_rate as learning_rate
+from .packing import pack as pack, Packed as Packed, packed as packed, unpack as unpack
 from .posthoc import (
     posthoc_average as posthoc_average,
     posthoc_weights as posthoc_weights,

@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .packing import pack, Packed
+
 PyTree = Any
 
 
 class AbstractEMA(eqx.Module):
-    """Keeps averages of a model's arrays. The state is a tuple of models, one for each average."""
+    """Keeps averages of a model's arrays, each packed: `TrainState.average` is the model again."""
 
     @abc.abstractmethod
     def decays(self, step: Int[Array, ""]) -> tuple[Float[Array, ""], ...]:
@@ -23,14 +25,16 @@ class AbstractEMA(eqx.Module):
     def names(self) -> tuple[str, ...]:
         """A name for each average."""
 
-    def init(self, model: PyTree) -> tuple[PyTree, ...]:
+    def init(self, model: PyTree) -> tuple[Packed, ...]:
         """Averages equal to the model."""
+        model = pack(model)
         return tuple(jax.tree.map(_copy, model) for _ in self.names())
 
     def update(
-        self, averages: tuple[PyTree, ...], model: PyTree, step: Int[Array, ""]
-    ) -> tuple[PyTree, ...]:
+        self, averages: tuple[Packed, ...], model: PyTree, step: Int[Array, ""]
+    ) -> tuple[Packed, ...]:
         """`average <- decay average + (1 - decay) model` for each."""
+        model = pack(model)
 
         def mix(decay):
             def leaf(old, new):

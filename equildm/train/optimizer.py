@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-import jax
 import optax
+
+from .packing import Packed, packed
 
 
 def learning_rate(
@@ -40,11 +41,13 @@ def adamw(
 
     Decay acts on matrices and kernels only, not on biases and norms.
     """
-    return optax.chain(
-        optax.clip_by_global_norm(clip),
-        optax.adamw(rate, b1=b1, b2=b2, weight_decay=weight_decay, mask=_decays),
+    return packed(
+        optax.chain(
+            optax.clip_by_global_norm(clip),
+            optax.adamw(rate, b1=b1, b2=b2, weight_decay=weight_decay, mask=_decays),
+        )
     )
 
 
-def _decays(params):
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+def _decays(params: Packed) -> Packed:
+    return Packed(True, False, tuple(leaf.ndim > 1 for leaf in params.others))

@@ -8,6 +8,7 @@ import optax
 from jaxtyping import Array, Int
 
 from .ema import AbstractEMA
+from .packing import unpack
 
 
 class TrainState(eqx.Module):
@@ -29,6 +30,10 @@ class TrainState(eqx.Module):
         """The state before the first step. The first step takes over the model's memory."""
         trained = eqx.filter(model, eqx.is_inexact_array)
         return cls(model, optimizer.init(trained), ema.init(model), jnp.asarray(0, jnp.int32))
+
+    def average(self, index: int = 0) -> Any:
+        """The model with averaged arrays, of the average of that number."""
+        return unpack(self.ema[index], self.model)
 
     def pieces(self) -> dict[str, Any]:
         """The state by the names that a checkpoint uses, arrays only."""

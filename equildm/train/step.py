@@ -12,6 +12,7 @@ from .._types import Key
 from .accumulate import accumulate
 from .ema import AbstractEMA
 from .objective import AbstractObjective, Metrics
+from .packing import pack
 from .state import TrainState
 
 Step = Callable[[TrainState, Any], tuple[TrainState, Metrics]]
@@ -63,14 +64,23 @@ def make_step(
         keys = jax.random.split(jax.random.fold_in(key, state.step), size)
         (value, metrics), grads = accumulate(gradient, parts)(trained, batch, keys)
 
-        norm = optax.tree.norm(grads)
+        norm = optax.tree.norm(pack(grads))
         finite = jnp.isfinite(value) & jnp.isfinite(norm)
+
+        def kept_unless_finite(new, old):
+            return jax.tree.map(
+                lambda a, b: jnp.where(finite, a, b) if eqx.is_array(a) else a, new, old
+            )
+
         updates, optimizer_state = optimizer.update(grads, state.optimizer, trained)
-        model = eqx.combine(optax.apply_updates(trained, updates), frozen)
-        new = (model, optimizer_state, ema.update(state.ema, model, state.step + 1))
-        old = (state.model, state.optimizer, state.ema)
-        new = jax.tree.map(lambda a, b: jnp.where(finite, a, b) if eqx.is_array(a) else a, new, old)
-        result = TrainState(new[0], new[1], new[2], state.step + 1)
+        model = eqx.combine(
+            kept_unless_finite(optax.apply_updates(trained, updates), trained), frozen
+        )
+        averages = ema.update(state.ema, model, state.step + 1)
+        averages, optimizer_state = kept_unless_finite(
+            (averages, optimizer_state), (state.ema, state.optimizer)
+        )
+        result = TrainState(model, optimizer_state, averages, state.step + 1)
         if shardings is not None:
             result = eqx.filter_shard(result, shardings)
         return result, {"loss": value, "grad_norm": norm, "finite": finite, **metrics}

@@ -23,7 +23,10 @@ def course(ema, values):
         return state, state
 
     steps = jnp.arange(1, len(values) + 1)
-    return jax.lax.scan(update, ema.init(jnp.zeros(())), (steps, jnp.asarray(values, "float32")))[1]
+    course = jax.lax.scan(update, ema.init(jnp.zeros(())), (steps, jnp.asarray(values, "float32")))[
+        1
+    ]
+    return [packed.vectors[:, 0] for packed in course]
 
 
 def averaged(ema, values):
