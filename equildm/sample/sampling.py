@@ -107,6 +107,7 @@ def solve(
     *,
     condition: Any = None,
     key: Key | None = None,
+    path: diffrax.AbstractPath | None = None,
     time: AbstractTime | None = None,
     controller: diffrax.AbstractStepSizeController | None = None,
     saveat: diffrax.SaveAt = _AT_THE_END,
@@ -122,6 +123,8 @@ def solve(
     - `y`: the state at the first level, on the scale of the data (`x / alpha`).
     - `levels`: falling to sample, rising to encode. A solver of diffrax's goes to the last level
       above 0 only, and must not start from `INFINITE_LEVEL`.
+    - `path`: the Brownian motion of a stochastic solver, over `time`, for instance
+      `diffrax.VirtualBrownianTree`: one path on many grids. By default `StepNoise` of the key.
     - `time`: the variable that diffrax's solvers step in, by default `default_time(solver)`.
     - `controller`: an adaptive one, for instance `diffrax.PIDController(rtol=1e-3, atol=1e-3)`, to
       which only the two ends of `levels` matter. By default the steps are those of `levels`.
@@ -135,18 +138,20 @@ def solve(
     **Returns:** diffrax's solution.
     """
     y = y.astype(jnp.promote_types(y.dtype, jnp.float32))
-    _check(levels, solver, controller, callback)
+    _check(levels, solver, controller, callback, path)
     levels = jnp.asarray(levels, y.dtype)
     if time is None:
         time = default_time(solver)
     terms: Any = probability_flow(denoiser, time=time)
     if needs_key(solver):
-        if key is None:
-            raise ValueError(
-                f"{type(solver).__name__} is stochastic and needs key=jax.random.key(seed). "
-                "For a deterministic sampler use DDIM(), DPMpp2M() or another flow solver."
-            )
-        terms = reverse_sde(denoiser, StepNoise(y, key, _levy_area(solver)), time=time)
+        if path is None:
+            if key is None:
+                raise ValueError(
+                    f"{type(solver).__name__} is stochastic and needs key=jax.random.key(seed). "
+                    "For a deterministic sampler use DDIM(), DPMpp2M() or another flow solver."
+                )
+            path = StepNoise(y, key, levy_area(solver))
+        terms = reverse_sde(denoiser, path, time=time)
 
     times = time.time(levels if isinstance(solver, _OURS) else _positive(levels))
     if controller is None:
@@ -190,7 +195,7 @@ def from_noise(noise: Tensor, levels: Levels) -> Tensor:
     return noise * jnp.sqrt(1 + jnp.asarray(levels[0], noise.dtype) ** 2)
 
 
-def _levy_area(solver: diffrax.AbstractSolver) -> Any:
+def levy_area(solver: diffrax.AbstractSolver) -> Any:
     """The least that satisfies a stochastic solver of diffrax's; ours need increments only."""
     areas = (
         diffrax.BrownianIncrement,
@@ -206,12 +211,13 @@ def _positive(levels: Float[Array, "levels"]) -> Float[Array, "levels"]:
     return jnp.where(levels > 0, levels, jnp.min(jnp.where(levels > 0, levels, jnp.inf)))
 
 
-def _check(levels: Levels, solver: Any, controller: Any, callback: Any) -> None:
-    if controller is not None and (callback is not None or needs_key(solver)):
+def _check(levels: Levels, solver: Any, controller: Any, callback: Any, path: Any) -> None:
+    split = needs_key(solver) and path is None
+    if controller is not None and (callback is not None or split):
         raise ValueError(
-            "A controller of your own goes with a deterministic solver and no callback: noise and "
-            "callback belong to the steps of the grid. For an adaptive stochastic solve pass "
-            "`reverse_sde(denoiser, diffrax.VirtualBrownianTree(...))` to `diffrax.diffeqsolve`."
+            "A controller of your own goes with no callback, and in a stochastic solve with a path "
+            "that can be split: callback and noise belong to the steps of the grid. Pass "
+            "path=diffrax.VirtualBrownianTree(...)."
         )
     if isinstance(levels, np.ndarray):
         steps = np.diff(np.append(levels[levels != levels[-1]], levels[-1]))
