@@ -130,9 +130,9 @@ def main(config: Config) -> None:
             noise = jax.random.normal(noise_key, model.latent_shape)
             path = None
             if needs_key(solver):
-                ends = (-25.0, 25.0)  # of any noise level, and of the logarithm of any
-                path = diffrax.VirtualBrownianTree(
-                    *ends, 1e-4, noise, path_key, levy_area=levy_area(solver)
+                shape = jax.ShapeDtypeStruct(model.latent_shape, jnp.float32)
+                path = diffrax.VirtualBrownianTree(  # covers any level and the logarithm of any
+                    -25.0, 25.0, 1e-4, shape, path_key, levy_area(solver)
                 )
             pair = (condition, null)
             return sample(guided, noise, levels, solver, condition=pair, path=path)

@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool
 
 from .._types import Latent, NoiseLevel
 from ..denoise import AbstractDenoiser
+from .terms import Denoiser
 
 
 class Inpainted(AbstractDenoiser):
@@ -23,7 +24,7 @@ class Inpainted(AbstractDenoiser):
     **Fields:** `known` and `mask` belong to one example: construct this inside the `vmap`.
     """
 
-    denoiser: AbstractDenoiser
+    denoiser: Denoiser
     known: Latent
     mask: Bool[Array, "height width 1"] | Bool[Array, "height width channels"]
 

@@ -1,4 +1,4 @@
-"""The guide's code runs as it stands, and what it makes can be trained."""
+"""The code of the pages runs as it stands, and what it makes can be trained."""
 
 import re
 
@@ -9,11 +9,16 @@ import pytest
 from helpers import ROOT
 
 
-def test_the_guide_runs():
-    text = (ROOT / "docs" / "composing.md").read_text(encoding="utf-8")
+def run(page: str) -> dict:
+    text = (ROOT / page).read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     names: dict = {}
-    exec(compile(code, "docs/composing.md", "exec"), names)
+    exec(compile(code, page, "exec"), names)
+    return names
+
+
+def test_the_guide_to_composing_runs():
+    names = run("docs/composing.md")
     inputs = (names["latents"][0], names["times"][0], jax.tree.map(lambda x: x[0], names["text"]))
 
     for network in (names["with_rms"], names["with_normed_attention"], names["custom"]):
@@ -27,11 +32,13 @@ def test_the_guide_runs():
     assert jnp.array_equal(names["custom"].middle(x, jnp.ones(128), None, None), x)
 
 
+def test_the_guide_to_sampling_runs():
+    names = run("docs/sampling.md")  # its assertions are the test
+    assert names["previews"].shape == (20, 4, 4, 1)
+
+
 @pytest.mark.slow
 def test_the_readme_runs():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    names: dict = {}
-    exec(compile(code, "README.md", "exec"), names)
+    names = run("README.md")
     assert names["latent"].shape == (16, 16, 4)
     assert bool(jnp.isfinite(names["latent"]).all())
