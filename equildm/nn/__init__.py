@@ -4,6 +4,7 @@ from .attention import CrossAttn as CrossAttn
 from .conv import Conv as Conv
 from .feed_forward import GEGLU as GEGLU
 from .flash import attend as attend
+from .kernels import fused_attend as fused_attend
 from .linear import Linear as Linear, zeroed as zeroed
 from .norm import GroupNorm as GroupNorm, LayerNorm as LayerNorm
 from .resample import Downsample as Downsample, Upsample as Upsample

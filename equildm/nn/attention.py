@@ -1,12 +1,14 @@
 """Attention with its projections."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
 from .._types import Key
-from .flash import attend
+from .kernels import fused_attend
 from .linear import Linear
 
 
@@ -22,6 +24,7 @@ class CrossAttn(eqx.Module):
     to_value: Linear
     to_out: Linear
     heads: int = eqx.field(static=True)
+    attend: Callable[..., Array] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -31,6 +34,7 @@ class CrossAttn(eqx.Module):
         *,
         head_width: int | None = None,
         qkv_bias: bool = False,
+        attend: Callable[..., Array] = fused_attend,
         key: Key,
     ):
         """**Arguments:**
@@ -40,6 +44,7 @@ class CrossAttn(eqx.Module):
         - `heads`: how many heads.
         - `head_width`: width of each, by default `channels / heads`.
         - `qkv_bias`: whether query, key and value have a bias.
+        - `attend`: the attention itself, `(query, key, value, mask)`.
         - `key`: for the initial weights.
         """
         if head_width is None:
@@ -56,6 +61,7 @@ class CrossAttn(eqx.Module):
         self.to_value = Linear(context_width, inner, bias=qkv_bias, key=vkey)
         self.to_out = Linear(inner, channels, key=okey)
         self.heads = heads
+        self.attend = attend
 
     def __call__(
         self,
@@ -73,5 +79,5 @@ class CrossAttn(eqx.Module):
         query = rearrange(self.to_query(x), split, heads=self.heads)
         key = rearrange(self.to_key(context), split, heads=self.heads)
         value = rearrange(self.to_value(context), split, heads=self.heads)
-        out = attend(query, key, value, mask)
+        out = self.attend(query, key, value, mask)
         return self.to_out(rearrange(out, "tokens heads width -> tokens (heads width)"))

@@ -1,0 +1,76 @@
+"""The kernels of accelerators, as far as a CPU can tell: chosen where they fit, lowered for their
+platform, and (Pallas, interpreted) equal to `attend`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equildm.nn import attend, CrossAttn, fused_attend, kernels
+
+
+def inputs(length, width, dtype=jnp.float32):
+    keys = jax.random.split(jax.random.key(0), 3)
+    return tuple(jax.random.normal(key, (length, 2, width), dtype) for key in keys)
+
+
+def lowered(platform, *arrays):
+    """The program of a batch and its gradient for a platform that is not here."""
+
+    def loss(*arrays):
+        return jnp.sum(jax.vmap(fused_attend)(*arrays).astype(jnp.float32))
+
+    batch = [jax.ShapeDtypeStruct((2, *x.shape), x.dtype) for x in arrays]
+    program = jax.jit(jax.grad(loss, (0, 1, 2))).trace(*batch)
+    return program.lower(lowering_platforms=(platform,)).as_text()
+
+
+@pytest.fixture
+def tpu(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    from jax._src.cudnn import fused_attention_stablehlo as cudnn
+
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(kernels, "_nvidia", lambda: True)
+    monkeypatch.setattr(cudnn, "check_cudnn_version", lambda: 91200)
+    monkeypatch.setattr(cudnn, "check_compute_capability", lambda capability: True)
+    monkeypatch.setattr(cudnn, "is_cuda_compute_capability_equal", lambda capability: False)
+
+
+@pytest.mark.parametrize("width", [8, 40])
+def test_tpus_take_pallas(tpu, width):
+    assert lowered("tpu", *inputs(256, width, jnp.bfloat16)).count("tpu_custom_call") == 3
+    assert "tpu_custom_call" not in lowered("tpu", *inputs(64, width))
+
+
+@pytest.mark.parametrize("width", [8, 40])
+def test_gpus_take_cudnn(gpu, width):
+    program = lowered("cuda", *inputs(64, width, jnp.bfloat16))
+    assert "__cudnn$fmhaSoftmax" in program and "__cudnn$fmhaSoftmaxBackward" in program
+    for other in (inputs(64, width), inputs(64, 12, jnp.bfloat16), inputs(63, 8, jnp.bfloat16)):
+        assert "cudnn" not in lowered("cuda", *other)
+
+
+def test_pallas_agrees_with_attend(tpu):
+    from jax.experimental.pallas import tpu as pltpu
+
+    arrays = inputs(256, 40)
+
+    def value_and_grad(function):
+        return jax.value_and_grad(lambda *a: jnp.sum(jnp.sin(function(*a))), (0, 1, 2))(*arrays)
+
+    with pltpu.force_tpu_interpret_mode():
+        got = value_and_grad(fused_attend)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(value_and_grad(attend)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=5e-6)
+
+
+def test_masks_and_choices_are_kept(tpu):
+    arrays, mask = inputs(128, 8), jnp.arange(128) < 77
+    np.testing.assert_array_equal(fused_attend(*arrays, mask), attend(*arrays, mask))
+    chosen = CrossAttn(16, 16, 2, attend=attend, key=jax.random.key(0))
+    assert jnp.all(jnp.isfinite(chosen(jnp.ones((128, 16)), jnp.ones((128, 16)))))
