@@ -32,7 +32,15 @@ from equildm.noise import (
 )
 from equildm.runtime import Checkpoints, from_json, Run, to_json, write_atomic
 from equildm.sample import TextToImage
-from equildm.train import AbstractEMA, DecayEMA, pack, PowerEMA, unpack
+from equildm.train import (
+    AbstractEMA,
+    DecayEMA,
+    pack,
+    posthoc_average,
+    PowerEMA,
+    Snapshot,
+    unpack,
+)
 
 PREDICTIONS: dict[str, AbstractPrediction] = {"eps": Epsilon(), "v": Velocity(), "x0": Clean()}
 SCHEDULES: dict[str, AbstractSchedule] = {
@@ -108,24 +116,46 @@ def pipeline(run: Run, model: Model, network: Any) -> TextToImage:
 def load_network(run: Run, model: Model, *, average: str | None = None, step: int | None = None):
     """A run's network and the step it is from.
 
-    `average` is one of the run's averages by name (the first by default), or `"none"` for the
-    weights as they were trained.
+    `average` is one of the run's averages by name (the first by default), `"none"` for the weights
+    as they were trained, or a relative width such as `"0.07"`: made of the run's snapshots.
     """
     names = EMAS[model.ema].names()
-    if average not in (None, "none", *names):
-        raise ValueError(
-            f"This run keeps the averages {', '.join(names)}; received {average!r}. Use one of "
-            "these, or 'none' for the trained weights."
-        )
     shapes = eqx.filter(model.abstract(), lambda x: isinstance(x, jax.ShapeDtypeStruct))
+    averages = (jax.eval_shape(pack, shapes),) * len(names)
+    if average not in (None, "none", *names):
+        return _posthoc(run, model, average, averages, shapes, step)
     item = "model" if average == "none" else "ema"
-    like = shapes if average == "none" else (jax.eval_shape(pack, shapes),) * len(names)
-    restored = Checkpoints(run.checkpoints).restore({item: like}, step)
+    restored = Checkpoints(run.checkpoints).restore(
+        {item: {"model": shapes, "ema": averages}[item]}, step
+    )
     found = restored.items[item]
-    network = found
     if average != "none":
-        network = unpack(found[names.index(average or names[0])], shapes)
-    return network, restored.step
+        found = unpack(found[names.index(average or names[0])], shapes)
+    return found, restored.step
+
+
+def _posthoc(run: Run, model: Model, average: Any, averages: Any, shapes: Any, step: int | None):
+    """An average of a width that was not kept (Karras et al. 2024, section 3.2)."""
+    ema, kept = EMAS[model.ema], Checkpoints(run.path / "averages")
+    try:
+        width = float(average)
+    except ValueError:
+        width = -1.0
+    if width <= 0 or not isinstance(ema, PowerEMA) or not kept.steps():
+        raise ValueError(
+            f"This run keeps the averages {', '.join(ema.names())}; received {average!r}. Use one "
+            "of these, or 'none' for the trained weights. With pretrain.py --ema power --snapshots "
+            "N it may be any relative width, such as 0.07."
+        )
+    step = step or kept.steps()[-1]
+    snapshots = [
+        Snapshot(number, sigma_rel, found)
+        for number in kept.steps()
+        for sigma_rel, found in zip(
+            ema.sigma_rels, kept.restore({"ema": averages}, number).items["ema"], strict=True
+        )
+    ]
+    return unpack(posthoc_average(snapshots, step, width), shapes), step
 
 
 def run_vae(folder: Path | None, run: Run) -> None:

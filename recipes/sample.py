@@ -53,7 +53,8 @@ class Config:
     seed: int = 0
     """Picture i starts from the same noise whatever else is asked for."""
     average: str | None = None
-    """Which average of the weights; `none` for the weights as trained."""
+    """Which average of the weights: by name, `none` for the weights as trained, or a relative width
+    such as 0.07 where the run has snapshots."""
     checkpoint: int | None = None
     """Step of the checkpoint; the newest by default."""
     batch: int = 16

@@ -22,7 +22,7 @@ from equildm.train import (
     TrainState,
 )
 
-MAY_CHANGE = ("resume", "run", "steps", "every", "keep", "mesh")
+MAY_CHANGE = ("resume", "run", "steps", "every", "keep", "mesh", "snapshots")
 """Options that may differ when a run is resumed."""
 
 
@@ -58,6 +58,9 @@ class Training:
     """Intervals in steps."""
     keep: int = 3
     """Checkpoints that stay."""
+    snapshots: int = 0
+    """Interval, in steps, at which the averages are kept for good, so that their length can be
+    chosen after training (sample.py --average 0.07); 0 keeps none."""
 
     def optimizer(self, default_rate: float) -> optax.GradientTransformation:
         """AdamW as these options say."""
@@ -70,6 +73,8 @@ class Training:
         """Refuses what cannot work, before anything is loaded."""
         if self.steps < 1:
             raise ValueError(f"A run takes at least 1 step, received {self.steps}.")
+        if self.snapshots < 0:
+            raise ValueError(f"Snapshots have an interval, or 0 for none; got {self.snapshots}.")
         self.optimizer(1.0)
         check_batch(self.batch_size, make_mesh(self.mesh))
 
@@ -98,7 +103,11 @@ def train(
         parts=config.accumulate,
         shardings=places,
     )
-    with Checkpoints(run.checkpoints, keep=config.keep, every=config.every.save) as checkpoints:
+    with (
+        Checkpoints(run.checkpoints, keep=config.keep, every=config.every.save) as checkpoints,
+        Checkpoints(run.path / "averages", keep=None, every=config.snapshots or 1) as averages,
+    ):
+        kept = averages if config.snapshots else None
         state, position = resume(state, checkpoints)
         source = batches(
             dataset,
@@ -119,4 +128,5 @@ def train(
                 batch_size=config.batch_size,
                 every=config.every,
                 pictures=pictures,
+                snapshots=kept,
             )

@@ -114,7 +114,8 @@ def fit(
                 write(done - _LAG)
             if checkpoints.due(done):
                 save(checkpoints)
-            if snapshots is not None and snapshots.due(done):
+            # A resumed run comes by the snapshots of the run that was killed, and makes the same.
+            if snapshots is not None and snapshots.due(done) and done > (snapshots.latest() or 0):
                 snapshots.save(done, {"ema": state.pieces()["ema"]}, {})
             if pictures is not None and (done % every.sample == 0 or done == steps):
                 write(done)
@@ -126,6 +127,8 @@ def fit(
             progress.print(f"Stopped at step {done} of {steps}, saved. Go on with --resume.")
         progress.print(f"{waiting.share():.1%} of the time was spent waiting for data.")
     checkpoints.wait()
+    if snapshots is not None:
+        snapshots.wait()
     return state
 
 

@@ -13,7 +13,7 @@ RECIPES = ROOT / "recipes"
 
 
 @pytest.mark.slow  # compiles the step for eight devices
-def test_pretrain_then_sample_on_one_and_eight_devices(options, tmp_path):
+def test_pretrain_then_sample_and_compare_on_one_and_eight_devices(options, tmp_path):
     """Data parallel and fully sharded training agree with one device; the run makes pictures."""
     losses = {}
     for name, devices, mesh in (("one", 1, ""), ("data", 8, "data=8"), ("fsdp", 8, "fsdp=8")):
@@ -38,6 +38,18 @@ def test_pretrain_then_sample_on_one_and_eight_devices(options, tmp_path):
     )
     assert "4 pictures at step 5" in printed
     assert Image.open(out).size[0] > 2 * 32
+
+    printed = run_python(
+        RECIPES / "compare_samplers.py",
+        *(str(tmp_path / "one"), "--solvers", "ddim", "heun", "ddpm", "--evaluations", "2", "4"),
+        *("--reference", "8", "--count", "1", "--out", str(tmp_path / "samplers")),
+        devices=1,
+    )
+    assert "Error by number" in printed
+    errors = json.loads((tmp_path / "samplers" / "errors.json").read_text())["errors"]
+    assert set(errors) == {"ddim", "heun", "ddpm"} and set(errors["ddim"]) == {"2", "4"}
+    assert all(0 < error < 100 for row in errors.values() for error in row.values())
+    assert {p.name for p in (tmp_path / "samplers").glob("*.png")} == {"errors.png", "pictures.png"}
 
 
 def test_table1_counts_without_weights():
