@@ -68,7 +68,7 @@ class Config(Training):
 
     run: Path = Path("runs/emoji")
     """Folder for everything that this run leaves."""
-    steps: int = 1500
+    steps: int = 2000
     """Updates in all."""
     data: str = "emoji"
     """emoji, shapes, a folder of pictures with metadata.jsonl or .txt captions, tars (a glob), a

@@ -37,7 +37,8 @@ def test_pretrain_then_sample_and_compare_on_one_and_eight_devices(options, tmp_
         devices=1,
     )
     assert "4 pictures at step 5" in printed
-    assert Image.open(out).size[0] > 2 * 32
+    with Image.open(out) as picture:
+        assert picture.size[0] > 2 * 32
 
     printed = run_python(
         RECIPES / "compare_samplers.py",
