@@ -27,7 +27,6 @@ import tyro
 from jaxtyping import Array, Float
 from rich.console import Console
 from rich.table import Table
-from sample import GRIDS
 
 from equildm.denoise import Guided
 from equildm.interop import load_minilm, load_vae
@@ -41,7 +40,7 @@ from equildm.runtime import (
     to_uint8,
     write_atomic,
 )
-from equildm.sample import default_time, levy_area, needs_key, sample, SOLVERS
+from equildm.sample import default_time, Level, levy_area, needs_key, sample
 from equildm.text import embed
 
 REFERENCES = {"flow": "heun", "noise level": "sde-dpm++2m", "half log SNR": "shark"}
@@ -67,7 +66,7 @@ class Config:
     """Samples of each caption."""
     cfg: float = 3.0
     """Guidance weight."""
-    grid: str = "trailing"
+    grid: parts.Grid = "trailing"
     """How the noise levels are spaced, as in sample.py."""
     reference: int = 250
     """Steps of the fine solution."""
@@ -79,10 +78,10 @@ class Config:
 
 def problem(name: str) -> str:
     """Which of the problems a solver solves."""
-    solver = SOLVERS[name]()
+    solver = parts.solver(name)
     if not needs_key(solver):
         return "flow"
-    return "noise level" if type(default_time(solver)).__name__ == "Level" else "half log SNR"
+    return "noise level" if isinstance(default_time(solver), Level) else "half log SNR"
 
 
 def evaluations(name: str, levels: Float[np.ndarray, "levels"]) -> int:
@@ -94,7 +93,7 @@ def evaluations(name: str, levels: Float[np.ndarray, "levels"]) -> int:
         return 0.5 * y
 
     one = jnp.ones(1)
-    jax.block_until_ready(sample(denoiser, one, levels, SOLVERS[name](), key=jax.random.key(0)))
+    jax.block_until_ready(sample(denoiser, one, levels, parts.solver(name), key=jax.random.key(0)))
     jax.effects_barrier()
     return len(calls)
 
@@ -107,15 +106,13 @@ def steps_for(name: str, grid: Callable[[int], np.ndarray], budgets: tuple[int, 
 
 
 def main(config: Config) -> None:
-    for name in config.solvers:
-        if name not in SOLVERS:
-            raise ValueError(f"A solver is one of {', '.join(SOLVERS)}; received {name!r}.")
+    problems = {name: problem(name) for name in config.solvers}
     enable_compile_cache()
     run = Run.open(config.run)
     model = parts.load_model(run)
     network, step = parts.load_network(run, model)
     guided = Guided(model.denoiser(network), jnp.asarray(config.cfg))
-    grid = partial(GRIDS[config.grid], parts.SCHEDULES[model.schedule])
+    grid = partial(parts.GRIDS[config.grid], parts.SCHEDULES[model.schedule])
 
     text = embed(load_minilm(length=model.caption_length), [*config.prompts, ""])
     conditions = jax.tree.map(lambda leaf: np.repeat(leaf[:-1], config.count, axis=0), text)
@@ -141,9 +138,8 @@ def main(config: Config) -> None:
 
     def latents(name: str, steps: int) -> Array:
         levels = jnp.asarray(grids.pad(grid(steps), longest), jnp.float32)
-        return run_solver(SOLVERS[name](), levels, guided)
+        return run_solver(parts.solver(name), levels, guided)
 
-    problems = {name: problem(name) for name in config.solvers}
     errors: dict[str, dict[int, float]] = {}
     first: dict[tuple[str, int], Array] = {}
     total = len(set(problems.values())) + len(config.solvers)

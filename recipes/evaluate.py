@@ -34,7 +34,6 @@ from equildm.metrics import (
 )
 from equildm.noise import grids
 from equildm.runtime import enable_compile_cache, Run, to_uint8, write_atomic
-from equildm.sample import SOLVERS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,6 +61,7 @@ class Config:
 
 
 def main(config: Config) -> None:
+    solver = parts.solver(config.solver)
     enable_compile_cache()
     run = Run.open(config.run)
     trained = run.load_config(Pretrain)
@@ -80,7 +80,7 @@ def main(config: Config) -> None:
         make(
             captions,
             levels=grids.trailing(parts.SCHEDULES[model.schedule], config.steps),
-            solver=SOLVERS[config.solver](),
+            solver=solver,
             weight=config.cfg,
             seed=config.seed,
             batch=config.batch,

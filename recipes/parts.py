@@ -3,11 +3,14 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import diffrax
 import equinox as eqx
 import jax
+import numpy as np
 
 from equildm.denoise import Preconditioned, UNetConfig
 from equildm.interop import load_minilm, load_vae, shipped_vae
@@ -19,6 +22,7 @@ from equildm.noise import (
     Clean,
     EDM,
     Epsilon,
+    grids,
     LogitNormalTimes,
     LogSNRUniformTimes,
     MinSNR,
@@ -31,7 +35,7 @@ from equildm.noise import (
     ZeroTerminalSNR,
 )
 from equildm.runtime import Checkpoints, from_json, Run, to_json, write_atomic
-from equildm.sample import TextToImage
+from equildm.sample import SOLVERS, TextToImage
 from equildm.train import (
     AbstractEMA,
     DecayEMA,
@@ -59,7 +63,22 @@ TIMES: dict[str, AbstractTimes] = {
     "logit-normal": LogitNormalTimes(),
     "log-snr": LogSNRUniformTimes(),
 }
+Grid = Literal["trailing", "leading", "linspace", "karras", "uniform-lambda"]
+GRIDS: dict[Grid, Callable[[AbstractSchedule, int], np.ndarray]] = {
+    "trailing": grids.trailing,
+    "leading": grids.leading,
+    "linspace": grids.linspace,
+    "karras": grids.karras,
+    "uniform-lambda": grids.uniform_lambda,
+}
 EMAS: dict[str, AbstractEMA] = {"power": PowerEMA(), "decay": DecayEMA()}
+
+
+def solver(name: str) -> diffrax.AbstractSolver:
+    """The sampler of that name."""
+    if name not in SOLVERS:
+        raise ValueError(f"A solver is one of {', '.join(SOLVERS)}; received {name!r}.")
+    return SOLVERS[name]()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,19 +143,17 @@ def load_network(run: Run, model: Model, *, average: str | None = None, step: in
     averages = (jax.eval_shape(pack, shapes),) * len(names)
     if average not in (None, "none", *names):
         return _posthoc(run, model, average, averages, shapes, step)
-    item = "model" if average == "none" else "ema"
-    restored = Checkpoints(run.checkpoints).restore(
-        {item: {"model": shapes, "ema": averages}[item]}, step
-    )
-    found = restored.items[item]
-    if average != "none":
-        found = unpack(found[names.index(average or names[0])], shapes)
-    return found, restored.step
+    checkpoints = Checkpoints(run.checkpoints)
+    if average == "none":
+        restored = checkpoints.restore({"model": shapes}, step)
+        return restored.items["model"], restored.step
+    restored = checkpoints.restore({"ema": averages}, step)
+    return unpack(restored.items["ema"][names.index(average or names[0])], shapes), restored.step
 
 
 def _posthoc(run: Run, model: Model, average: Any, averages: Any, shapes: Any, step: int | None):
     """An average of a width that was not kept (Karras et al. 2024, section 3.2)."""
-    ema, kept = EMAS[model.ema], Checkpoints(run.path / "averages")
+    ema, kept = EMAS[model.ema], Checkpoints(run.averages)
     try:
         width = float(average)
     except ValueError:

@@ -7,25 +7,13 @@ python recipes/sample.py runs/emoji --prompt "cat face" --cfg 1 2 4 8 --seed 3
 
 import dataclasses
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-import numpy as np
 import parts
 import tyro
 
-from equildm.noise import AbstractSchedule, grids
 from equildm.runtime import enable_compile_cache, picture_grid, Run, save_png, to_uint8
-from equildm.sample import SOLVERS
-
-GRIDS: dict[str, Callable[[AbstractSchedule, int], np.ndarray]] = {
-    "trailing": grids.trailing,
-    "leading": grids.leading,
-    "linspace": grids.linspace,
-    "karras": grids.karras,
-    "uniform-lambda": grids.uniform_lambda,
-}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +34,7 @@ class Config:
     """Sampler by name."""
     steps: int = 50
     """Steps of the sampler."""
-    grid: Literal["trailing", "leading", "linspace", "karras", "uniform-lambda"] = "trailing"
+    grid: parts.Grid = "trailing"
     """How the noise levels are spaced."""
     rescale: float = 0.0
     """Guidance rescale (Lin et al. 2023); 0.7 where colours are too strong."""
@@ -66,8 +54,7 @@ class Config:
 def main(config: Config) -> None:
     if not config.prompt:
         raise ValueError("sample.py needs a caption. Pass --prompt 'red heart'.")
-    if config.solver not in SOLVERS:
-        raise ValueError(f"A solver is one of {', '.join(SOLVERS)}; received {config.solver!r}.")
+    solver = parts.solver(config.solver)
     enable_compile_cache()
     run = Run.open(config.run)
     model = parts.load_model(run)
@@ -79,10 +66,10 @@ def main(config: Config) -> None:
     began = time.perf_counter()
     images = make(
         captions,
-        levels=levels_of(config, parts.SCHEDULES[model.schedule]),
+        levels=parts.GRIDS[config.grid](parts.SCHEDULES[model.schedule], config.steps),
         seeds=[i % config.count for i in range(len(captions))],
         seed=config.seed,
-        solver=SOLVERS[config.solver](),
+        solver=solver,
         weight=weights * len(config.prompt),
         negative=config.negative,
         rescale=config.rescale,
@@ -97,11 +84,6 @@ def main(config: Config) -> None:
     out = config.out or unused(run.samples / f"{config.solver}_{config.steps}.png")
     save_png(out, picture)
     print(f"{len(images)} pictures at step {step} in {seconds:.1f} s, compiling included: {out}")
-
-
-def levels_of(config: Config, schedule: AbstractSchedule) -> np.ndarray:
-    """The grid that the options name."""
-    return GRIDS[config.grid](schedule, config.steps)
 
 
 def unused(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """What every recipe that trains has in common: its options, and the way from parts to a state."""
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -105,9 +106,10 @@ def train(
     )
     with (
         Checkpoints(run.checkpoints, keep=config.keep, every=config.every.save) as checkpoints,
-        Checkpoints(run.path / "averages", keep=None, every=config.snapshots or 1) as averages,
+        Checkpoints(run.averages, keep=None, every=config.snapshots)
+        if config.snapshots
+        else nullcontext() as snapshots,
     ):
-        kept = averages if config.snapshots else None
         state, position = resume(state, checkpoints)
         source = batches(
             dataset,
@@ -128,5 +130,5 @@ def train(
                 batch_size=config.batch_size,
                 every=config.every,
                 pictures=pictures,
-                snapshots=kept,
+                snapshots=snapshots,
             )

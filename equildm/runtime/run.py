@@ -6,6 +6,7 @@ metrics.jsonl      one line of numbers a step
 tensorboard/       the same for TensorBoard, with pictures
 samples/           pictures made on the way
 checkpoints/       written by `Checkpoints`
+averages/          averages kept for good, where the recipe was asked to
 """
 
 import dataclasses
@@ -111,6 +112,11 @@ class Run:
     def checkpoints(self) -> Path:
         """Folder for `Checkpoints`."""
         return self.path / "checkpoints"
+
+    @property
+    def averages(self) -> Path:
+        """Folder for the `Checkpoints` of averages that are kept for good."""
+        return self.path / "averages"
 
     @property
     def metrics(self) -> Path:

@@ -23,10 +23,9 @@ def course(ema, values):
         return state, state
 
     steps = jnp.arange(1, len(values) + 1)
-    course = jax.lax.scan(update, ema.init(jnp.zeros(())), (steps, jnp.asarray(values, "float32")))[
-        1
-    ]
-    return [packed.vectors[:, 0] for packed in course]
+    inputs = (steps, jnp.asarray(values, "float32"))
+    _, averages = jax.lax.scan(update, ema.init(jnp.zeros(())), inputs)
+    return [packed.vectors[:, 0] for packed in averages]
 
 
 def averaged(ema, values):
