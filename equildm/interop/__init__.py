@@ -28,4 +28,9 @@ from .mapping import (
 )
 from .minilm import bert_table as bert_table, load_minilm as load_minilm
 from .packages import package_folder as package_folder
-from .safetensors import SafetensorsFile as SafetensorsFile, save_safetensors as save_safetensors
+from .safetensors import (
+    LazyTensors as LazyTensors,
+    SafetensorsFile as SafetensorsFile,
+    save_safetensors as save_safetensors,
+)
+from .shards import open_weights as open_weights, save_weights as save_weights

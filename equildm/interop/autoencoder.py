@@ -8,8 +8,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from ..latents import VAE, VAEConfig
 from .mapping import conv, linear, norm, Pair, read_weights, write_weights
@@ -103,10 +101,7 @@ def save_vae(
 ) -> None:
     """Writes a folder that `diffusers.AutoencoderKL.from_pretrained` opens."""
     folder = Path(folder)
-    tensors = write_weights(vae, autoencoder_table(config))
-    save_safetensors(
-        folder / WEIGHTS, {name: np.asarray(a, jnp.dtype(dtype)) for name, a in tensors.items()}
-    )
+    save_safetensors(folder / WEIGHTS, write_weights(vae, autoencoder_table(config), dtype=dtype))
     (folder / CONFIG).write_text(json.dumps(_written(config), indent=2) + "\n", encoding="utf-8")
 
 

@@ -8,20 +8,25 @@ a layer:
     table = [*conv("conv_in", "conv_in"), *norm("norm_out", "conv_norm_out")]
     unet = read_weights(abstract_unet, table, open_safetensors(path), source=path)
 
-Tensors arrive by name from any mapping, one at a time: a checkpoint that fills the memory once can
-be read. Several files are one mapping by `collections.ChainMap`.
+Tensors arrive by name from any mapping and leave as one, a tensor at a time: a model that fills the
+memory once can be read and written. The template says where each array goes: with the shapes of
+`runtime.abstract(template, mesh)` it is read straight to its shards.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .safetensors import LazyTensors
+
 M = TypeVar("M")
+Advance = Callable[[int], object]
+"""Told the bytes of each tensor once it is read or written."""
 
 
 class Transform(NamedTuple):
@@ -53,11 +58,17 @@ POINTWISE_OUT_IN = Transform(lambda a: a[:, :, 0, 0].T, lambda a: a.T[:, :, None
 
 
 class Pair(NamedTuple):
-    """One of our arrays (the attributes that lead to it, with dots) and one of their tensors."""
+    """One of our arrays (the attributes that lead to it, with dots) and one of their tensors.
+
+    Where theirs holds several of ours one below the other, as a fused projection to query, key and
+    value does, each has a pair: ours is `part` (0, 1, ..) of `parts`.
+    """
 
     ours: str
     theirs: str
     transform: Transform = SAME
+    part: int = 0
+    parts: int = 1
 
 
 def linear(
@@ -84,22 +95,27 @@ def read_weights(
     table: Sequence[Pair],
     tensors: Mapping[str, np.ndarray],
     *,
+    dtype: Any | Literal["stored"] = None,
     ignored: Collection[str] = (),
     source: object = "the weights",
+    advance: Advance = lambda size: None,
 ) -> M:
     """Fills a module from their tensors.
 
     **Arguments:**
 
     - `template`: the module, or its shapes from `eqx.filter_eval_shape`, which allocate nothing.
+        Shapes with shardings (`runtime.abstract`) give arrays that lie so.
     - `table`: a pair for every array of the template.
-    - `tensors`: theirs, by name. Each is asked for once.
+    - `tensors`: theirs, by name. One at a time is in memory.
+    - `dtype`: of the floating arrays, by default the template's; `"stored"` keeps each one's own.
     - `ignored`: patterns (`"pooler.*"`) of their tensors that have no place in ours.
     - `source`: what to call the tensors in an error, for instance the file.
+    - `advance`: called with the bytes of each tensor.
 
     **Returns:**
 
-    The module with every array replaced; floating tensors take the template's dtype.
+    The module with every array replaced.
 
     **Raises:**
 
@@ -118,23 +134,48 @@ def read_weights(
             f"{source} does not fit {type(template).__name__}: missing {_listed(missing)}; "
             f"not expected {_listed(extra)}. Check that it is the right model, with as many layers."
         )
-    arrays = [_read(pair, _get(template, pair.ours), tensors, source) for pair in table]
+    arrays = []
+    for pair in table:
+        array = _read(pair, _get(template, pair.ours), tensors[pair.theirs], dtype, source)
+        arrays.append(array)
+        advance(array.nbytes)
     return eqx.tree_at(lambda tree: [_get(tree, pair.ours) for pair in table], template, arrays)
 
 
-def write_weights(module: Any, table: Sequence[Pair]) -> dict[str, np.ndarray]:
-    """A module's arrays in their layout, by their names: the inverse of `read_weights`."""
+def write_weights(module: Any, table: Sequence[Pair], *, dtype: Any = None) -> LazyTensors:
+    """A module's arrays in their layout, by their names: the inverse of `read_weights`.
+
+    Each is turned when it is asked for. Floating ones become `dtype`, by default they keep theirs.
+    """
     _check_covers(module, table)
-    return {
-        pair.theirs: np.ascontiguousarray(pair.transform.write(np.asarray(_get(module, pair.ours))))
-        for pair in table
-    }
+    groups: dict[str, list[Pair]] = {}
+    for pair in table:
+        groups.setdefault(pair.theirs, []).append(pair)
+
+    def make(name: str) -> np.ndarray:
+        parts = sorted(groups[name], key=lambda pair: pair.part)
+        rows = [pair.transform.write(np.asarray(_get(module, pair.ours))) for pair in parts]
+        whole = rows[0] if len(rows) == 1 else np.concatenate(rows)
+        return np.ascontiguousarray(whole, specs[name].dtype)
+
+    specs = {}
+    for name, pairs in groups.items():
+        ours = _get(module, pairs[0].ours)
+        floating = jnp.issubdtype(ours.dtype, jnp.floating)
+        specs[name] = jax.ShapeDtypeStruct(
+            _their_shape(pairs[0], ours), dtype if dtype is not None and floating else ours.dtype
+        )
+    return LazyTensors(specs, make)
 
 
-def _read(pair: Pair, ours: Any, tensors: Mapping[str, np.ndarray], source: object) -> jax.Array:
-    theirs = tensors[pair.theirs]
+def _their_shape(pair: Pair, ours: Any) -> tuple[int, ...]:
     # A broadcast scalar has the shape of our array and the memory of one number.
     shape = pair.transform.write(np.broadcast_to(np.float32(0), ours.shape)).shape
+    return shape if pair.parts == 1 else (shape[0] * pair.parts, *shape[1:])
+
+
+def _read(pair: Pair, ours: Any, theirs: np.ndarray, dtype: Any, source: object) -> jax.Array:
+    shape = _their_shape(pair, ours)
     if theirs.shape != shape:
         raise ValueError(
             f"{source}: tensor '{pair.theirs}' must have shape {shape} to be '{pair.ours}', "
@@ -145,8 +186,13 @@ def _read(pair: Pair, ours: Any, tensors: Mapping[str, np.ndarray], source: obje
         raise ValueError(
             f"{source}: tensor '{pair.theirs}' holds {theirs.dtype}, '{pair.ours}' {ours.dtype}."
         )
-    turned = np.ascontiguousarray(pair.transform.read(theirs))
-    return jax.device_put(turned.astype(ours.dtype))
+    part = theirs if pair.parts == 1 else np.split(theirs, pair.parts)[pair.part]
+    kept = theirs.dtype if dtype == "stored" else dtype or ours.dtype
+    turned = np.ascontiguousarray(pair.transform.read(part), kept if floating else ours.dtype)
+    sharding = getattr(ours, "sharding", None) if isinstance(ours, jax.ShapeDtypeStruct) else None
+    if sharding is None:
+        return jax.device_put(turned)
+    return jax.make_array_from_callback(turned.shape, sharding, lambda index: turned[index])
 
 
 def _get(module: Any, path: str) -> Any:

@@ -1,14 +1,37 @@
-"""Safetensors files: read lazily, written whole or not at all."""
+"""Safetensors files: read lazily, written tensor by tensor, whole or not at all."""
 
+import json
 import os
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import jax
+import ml_dtypes
 import numpy as np
 from safetensors import safe_open, SafetensorError
-from safetensors.numpy import save_file
 
 from ..runtime import replacing
+
+_CODES = {
+    np.dtype(dtype): code
+    for dtype, code in {
+        "float64": "F64",
+        "int64": "I64",
+        "uint64": "U64",
+        "float32": "F32",
+        "int32": "I32",
+        "uint32": "U32",
+        "float16": "F16",
+        ml_dtypes.bfloat16: "BF16",
+        "int16": "I16",
+        "uint16": "U16",
+        "int8": "I8",
+        "uint8": "U8",
+        "bool": "BOOL",
+    }.items()
+}
+"""numpy's types as the format's header names them."""
 
 
 class SafetensorsFile(Mapping[str, np.ndarray]):
@@ -51,9 +74,70 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
         return len(self._names)
 
 
-def save_safetensors(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes tensors to `path`, which holds the old file or the whole new one at any moment."""
+class LazyTensors(Mapping[str, np.ndarray]):
+    """Tensors by name, each made when it is asked for; their shapes and types are known before."""
+
+    def __init__(
+        self, specs: Mapping[str, jax.ShapeDtypeStruct], make: Callable[[str], np.ndarray]
+    ):
+        """**Arguments:**
+
+        - `specs`: shape and dtype of each.
+        - `make`: makes one by name.
+        """
+        self.specs = specs
+        self._make = make
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.specs:
+            raise KeyError(name)
+        return self._make(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.specs)
+
+    def __len__(self) -> int:
+        return len(self.specs)
+
+
+def save_safetensors(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, np.ndarray],
+    *,
+    advance: Callable[[int], object] = lambda size: None,
+) -> None:
+    """Writes tensors to `path`, which holds the old file or the whole new one at any moment.
+
+    One tensor of a `LazyTensors` is in memory at a time, which the library's own writer cannot do.
+
+    **Arguments:**
+
+    - `path`: the file; missing folders are made.
+    - `tensors`: arrays of numbers, by name.
+    - `advance`: called with the bytes of each tensor.
+    """
+    specs = tensors.specs if isinstance(tensors, LazyTensors) else tensors
+    for name, spec in specs.items():
+        if np.dtype(spec.dtype) not in _CODES:
+            raise ValueError(f"Safetensors hold numbers, received {spec.dtype} for '{name}'.")
+    # As the library orders them: wide types first, so that every tensor is aligned.
+    names = sorted(specs, key=lambda name: (-np.dtype(specs[name].dtype).itemsize, name))
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name in names:
+        dtype, start = np.dtype(specs[name].dtype), end
+        end += dtype.itemsize * int(np.prod(specs[name].shape, dtype=np.int64))
+        header[name] = {
+            "dtype": _CODES[dtype],
+            "shape": list(specs[name].shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part:
-        # `save_file` writes a strided view's memory in the wrong order.
-        save_file({name: np.ascontiguousarray(a) for name, a in tensors.items()}, part)
+    with replacing(path) as part, part.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in names:
+            array = np.ascontiguousarray(tensors[name])
+            file.write(array.reshape(-1).view(np.uint8).data)
+            advance(array.nbytes)

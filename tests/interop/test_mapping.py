@@ -22,6 +22,7 @@ from equildm.interop import (
     write_weights,
 )
 from equildm.nn import Conv, LayerNorm, Linear
+from equildm.runtime import abstract, make_mesh
 
 
 class Net(eqx.Module):
@@ -116,7 +117,7 @@ def test_floats_take_the_templates_dtype(theirs, dtype):
 
 def test_errors_name_the_tensor(theirs):
     def read(changes, drop=(), **options):
-        tensors = {k: v for k, v in (theirs | changes).items() if k not in drop}
+        tensors = {k: v for k, v in (dict(theirs) | changes).items() if k not in drop}
         return read_weights(SHAPES, TABLE, tensors, source="file.safetensors", **options)
 
     with pytest.raises(ValueError, match=r"file\.safetensors .*missing 'ln\.bias'; not exp.* none"):
@@ -141,3 +142,41 @@ def test_a_table_must_cover_the_module(theirs):
         write_weights(NET, [*TABLE[:-1], Pair("norm.gain", "ln.bias")])
     with pytest.raises(ValueError, match="pairs 8, arrays 7"):
         write_weights(NET, [*TABLE, TABLE[0]])
+
+
+def test_one_of_their_tensors_may_hold_several_of_ours():
+    table = [
+        *(Pair(f"{i}.weight", "qkv.weight", OUT_IN, part=i, parts=3) for i in range(3)),
+        *(Pair(f"{i}.bias", "qkv.bias", part=i, parts=3) for i in (2, 0, 1)),
+    ]
+    layers = tuple(Linear(2, 4, key=jax.random.key(i)) for i in range(3))
+    theirs = dict(write_weights(layers, table))
+    np.testing.assert_array_equal(
+        theirs["qkv.weight"], np.concatenate([layer.weight.T for layer in layers])
+    )
+    np.testing.assert_array_equal(
+        theirs["qkv.bias"], np.concatenate([layer.bias for layer in layers])
+    )
+    assert eqx.tree_equal(read_weights(layers, table, theirs), layers)
+    with pytest.raises(ValueError, match=r"'qkv.bias' must have shape \(12,\)"):
+        read_weights(layers, table, theirs | {"qkv.bias": np.zeros(4, np.float32)})
+
+
+def test_dtypes_are_kept_or_chosen(theirs):
+    mixed = dict(theirs) | {"ln.weight": np.ones(5, np.float16)}
+    kept = read_weights(SHAPES, TABLE, mixed, dtype="stored")
+    assert kept.norm.weight.dtype == jnp.float16 and kept.norm.bias.dtype == jnp.float32
+    assert {k: v.dtype for k, v in write_weights(kept, TABLE).items()} == {
+        k: v.dtype for k, v in mixed.items()
+    }
+    chosen = read_weights(SHAPES, TABLE, theirs, dtype=jnp.bfloat16)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(chosen)} == {"bfloat16"}
+    halves = write_weights(NET, TABLE, dtype="float16")
+    assert all(halves[name].dtype == halves.specs[name].dtype == np.float16 for name in halves)
+
+
+def test_arrays_arrive_where_the_template_says(theirs):
+    mesh = make_mesh(devices=jax.devices()[:1])
+    net = read_weights(abstract(SHAPES, mesh), TABLE, theirs)
+    assert all(leaf.sharding.mesh == mesh for leaf in jax.tree.leaves(net))
+    assert eqx.tree_equal(net, eqx.filter(NET, eqx.is_array))

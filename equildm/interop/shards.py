@@ -1,0 +1,115 @@
+"""A model's weights in a folder: one safetensors file, or several with an index, as hubs keep them.
+
+vae/diffusion_pytorch_model.safetensors
+unet/diffusion_pytorch_model-00001-of-00002.safetensors
+unet/diffusion_pytorch_model-00002-of-00002.safetensors
+unet/diffusion_pytorch_model.safetensors.index.json
+"""
+
+import json
+import os
+from collections import ChainMap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..runtime import write_atomic
+from .safetensors import LazyTensors, SafetensorsFile, save_safetensors
+
+DIFFUSERS, TRANSFORMERS = "diffusion_pytorch_model", "model"
+"""What the two libraries call a model's weights."""
+
+MAX_BYTES = 10 * 10**9
+"""The largest file that is written, as in diffusers."""
+
+
+def open_weights(folder: str | os.PathLike[str], stem: str) -> Mapping[str, np.ndarray]:
+    """The tensors of `stem.safetensors`, or of the files that its index names, read one by one.
+
+    Where there is no such file, the half-precision variant `stem.fp16.safetensors` is taken. A
+    pickle (`.bin`) is never opened.
+
+    **Raises** `ValueError` naming the file that is missing, broken or not what the index says.
+    """
+    folder = Path(folder)
+    names = [f"{stem}{variant}.safetensors" for variant in ("", ".fp16")]
+    for file in (folder / name for name in names):
+        if file.is_file():
+            return SafetensorsFile(file)
+    indices = [f"{stem}.safetensors.index{variant}.json" for variant in ("", ".fp16")]
+    for file in (folder / name for name in indices):
+        if file.is_file():
+            return _open_index(file)
+    pickles = sorted(path.name for path in folder.glob("*") if path.suffix in _PICKLES)
+    why = (
+        f" It holds {pickles[0]}, a pickle, which may run any program and is not opened: save the "
+        "model as safetensors where you trust it (`save_pretrained(..., safe_serialization=True)`)."
+        if pickles
+        else " Give the folder of one model, such as the `unet` of a pipeline."
+    )
+    raise ValueError(f"There is no {names[0]} in {folder}.{why}")
+
+
+_PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
+
+
+def save_weights(
+    folder: str | os.PathLike[str],
+    stem: str,
+    tensors: LazyTensors,
+    *,
+    max_bytes: int = MAX_BYTES,
+    advance: Callable[[int], object] = lambda size: None,
+) -> None:
+    """Writes tensors so that `open_weights` and the public libraries find them.
+
+    **Arguments:**
+
+    - `folder`, `stem`: where, and the file's name without `.safetensors`.
+    - `tensors`: by name.
+    - `max_bytes`: more than this is split into several files with an index.
+    - `advance`: called with the bytes of each tensor.
+    """
+    folder = Path(folder)
+    sizes = {name: _size(spec) for name, spec in tensors.specs.items()}
+    shards: list[list[str]] = [[]]
+    for name, size in sizes.items():
+        if shards[-1] and sum(sizes[other] for other in shards[-1]) + size > max_bytes:
+            shards.append([])
+        shards[-1].append(name)
+    single, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
+    if len(shards) == 1:
+        save_safetensors(single, tensors, advance=advance)
+        index.unlink(missing_ok=True)
+        return
+    files = [f"{stem}-{i + 1:05}-of-{len(shards):05}.safetensors" for i in range(len(shards))]
+    for file, names in zip(files, shards, strict=True):
+        part = LazyTensors({name: tensors.specs[name] for name in names}, tensors.__getitem__)
+        save_safetensors(folder / file, part, advance=advance)
+    where = {name: file for file, names in zip(files, shards, strict=True) for name in names}
+    content = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": where}
+    write_atomic(index, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    single.unlink(missing_ok=True)
+
+
+def _size(spec) -> int:
+    return int(np.prod(spec.shape, dtype=np.int64)) * np.dtype(spec.dtype).itemsize
+
+
+def _open_index(index: Path) -> Mapping[str, np.ndarray]:
+    try:
+        where = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        files = sorted(set(where.values()))
+        if not files or any(Path(file).name != file for file in files):
+            raise ValueError("it names no files beside it")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{index} must map each tensor to a file beside it, and does not: {error!r}. Fetch it "
+            "again."
+        ) from error
+    opened = {file: SafetensorsFile(index.parent / file) for file in files}
+    for name, file in where.items():
+        if name not in opened[file]:
+            raise ValueError(f"{index} says that {file} holds '{name}', which it does not.")
+    return ChainMap(*opened.values())  # type: ignore[arg-type]  # none of them is written to
