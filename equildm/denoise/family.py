@@ -3,6 +3,7 @@
 import dataclasses
 
 from .._types import Key
+from .embedded import GuidanceConditioned
 from .unet import WidthScaledUNet
 
 SIZES = {
@@ -46,11 +47,15 @@ class UNetConfig:
     """Attention heads, at every level or one number for each."""
     groups: int = 32
     """Groups of the norms."""
+    guidance_width: int | None = None
+    """Width of an embedded guidance weight, for a network that is told one (256 in LCM)."""
 
-    def build(self, *, key: Key) -> WidthScaledUNet:
+    def build(self, *, key: Key) -> WidthScaledUNet | GuidanceConditioned:
         """The network with fresh weights. Under `eqx.filter_eval_shape` nothing is allocated."""
         sizes = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return WidthScaledUNet(**sizes, key=key)
+        guidance_width = sizes.pop("guidance_width")
+        network = WidthScaledUNet(**sizes, key=key)
+        return network if guidance_width is None else GuidanceConditioned(network, guidance_width)
 
 
 def preset(size: str | int, **overrides) -> UNetConfig:

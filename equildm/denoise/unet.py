@@ -212,8 +212,14 @@ class WidthScaledUNet(eqx.Module):
 
         **Returns:** an array `(height, width, out_channels)` in `x`'s dtype.
         """
+        return self.at(x, self.time(t), text)
+
+    def at(
+        self, x: Latent, time: Float[Array, "time_width"], text: TextEmbedding
+    ) -> Float[Array, "height width out_channels"]:
+        """As the call, with the time already embedded."""
         self._check(x, text)
-        time = self.time(t).astype(x.dtype)
+        time = time.astype(x.dtype)
         context = text.tokens.astype(x.dtype)
 
         x = self.conv_in(x)

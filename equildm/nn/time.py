@@ -41,6 +41,12 @@ class TimeEmbedding(eqx.Module):
         self.hidden = Linear(width, out_width, key=hkey)
         self.out = Linear(out_width, out_width, key=okey)
 
-    def __call__(self, t: Time) -> Float[Array, "out_width"]:
-        """The embedding in float32; cast it where the network computes in another dtype."""
-        return self.out(jax.nn.silu(self.hidden(sinusoid(t, self.hidden.weight.shape[0]))))
+    def __call__(
+        self, t: Time, shift: Float[Array, "width"] | None = None
+    ) -> Float[Array, "out_width"]:
+        """The embedding in float32; cast it where the network computes in another dtype.
+
+        `shift`, where given, is added to the sinusoid: what else the network is to know.
+        """
+        x = sinusoid(t, self.hidden.weight.shape[0])
+        return self.out(jax.nn.silu(self.hidden(x if shift is None else x + shift)))
