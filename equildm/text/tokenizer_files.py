@@ -1,0 +1,166 @@
+"""Tokenizers from the files in which `transformers` keeps them."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TYPE_CHECKING
+
+from .tokenizer import PretrainedTokenizer
+from .tokenizer_rules import build_bert, build_clip, SPECIAL
+
+if TYPE_CHECKING:
+    from tokenizers import AddedToken, Tokenizer
+
+TokenizerKind = Literal["clip", "bert", "t5"]
+
+FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "spiece.model",
+)
+"""What a tokenizer's folder may hold."""
+
+SOURCES: Mapping[TokenizerKind, tuple[str, ...]] = {
+    "clip": ("vocab.json", "merges.txt"),
+    "bert": ("vocab.txt",),
+}
+"""The files that do instead of a `tokenizer.json`."""
+
+ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+"""Special tokens, in the order in which `transformers` adds them."""
+
+
+def read_tokenizer(folder: str | os.PathLike[str], kind: TokenizerKind) -> PretrainedTokenizer:
+    """Reads a tokenizer's folder, as `transformers` would.
+
+    A `tokenizer.json` says everything. Without one, CLIP's is built from `vocab.json` and
+    `merges.txt` (as in Stable Diffusion's folders), BERT's from `vocab.txt`.
+
+    The special tokens, and with them the one that pads, are those that `special_tokens_map.json`
+    and `tokenizer_config.json` name. Each is one token wherever it stands in a caption; in Stable
+    Diffusion 2 that is true of `!`, which pads.
+
+    **Arguments:**
+
+    - `folder`: as `save_pretrained` writes one.
+    - `kind`: whose tokenizer: the rules by which text is cut and the special tokens' usual names.
+
+    **Raises** `ValueError` naming the folder and what is missing or broken.
+    """
+    from tokenizers import Tokenizer
+
+    folder = Path(folder)
+    files = {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
+    _check_complete(folder, files, kind)
+    try:
+        settings = _settings(files)
+        special = {role: _content(token) for role, token in _roles(settings, kind)}
+        if "tokenizer.json" in files:
+            text = files["tokenizer.json"].decode()
+            tokenizer = Tokenizer.from_str(text)
+        else:
+            tokenizer = _built(files, special, settings, kind)
+            text = tokenizer.to_str()
+        if _add_special(tokenizer, settings, kind):
+            text = tokenizer.to_str()
+        pad_id = tokenizer.token_to_id(special["pad"])
+        assert pad_id is not None  # it was added if it was not there
+        longest = settings.get("model_max_length")
+        longest = int(longest) if longest is not None and longest < 10**9 else None
+        return PretrainedTokenizer(text, pad_id, longest=longest, files=files)
+    except Exception as error:  # The `tokenizers` library raises bare `Exception`.
+        raise ValueError(
+            f"The tokenizer in {folder} ({', '.join(files)}) cannot be read: {error!r}. Fetch it "
+            "again."
+        ) from error
+
+
+def _check_complete(folder: Path, files: Mapping[str, bytes], kind: TokenizerKind) -> None:
+    sources = SOURCES.get(kind)
+    if "tokenizer.json" in files or (sources and all(name in files for name in sources)):
+        return
+    instead = f" nor {' and '.join(sources)}" if sources else ""
+    fix = "Give the folder of the model's tokenizer, such as the `tokenizer` of a pipeline."
+    if "spiece.model" in files:
+        fix = (
+            "Its spiece.model alone does not say how to normalise: convert it once, with "
+            f"`AutoTokenizer.from_pretrained({str(folder)!r}).save_pretrained(FOLDER)` of "
+            "transformers (which needs sentencepiece)."
+        )
+    raise ValueError(f"{folder} does not hold a tokenizer.json{instead}. {fix}")
+
+
+def _settings(files: Mapping[str, bytes]) -> dict[str, Any]:
+    """`tokenizer_config.json`; where it is of the older kind, special_tokens_map.json overrides."""
+    parsed = {}
+    for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
+        parsed[name] = json.loads(files.get(name, b"{}"))
+        if not isinstance(parsed[name], dict):
+            raise ValueError(f"{name} is not a JSON object")
+    settings = parsed["tokenizer_config.json"]
+    if "added_tokens_decoder" not in settings:
+        settings |= parsed["special_tokens_map.json"]
+        numbers = parsed["added_tokens.json"].items()
+        settings["added_tokens_decoder"] = {number: token for token, number in numbers}
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _roles(settings: Mapping[str, Any], kind: TokenizerKind) -> Iterable[tuple[str, Any]]:
+    for role in ROLES:
+        token = settings.get(f"{role}_token", SPECIAL[kind].get(role))
+        if token is not None:
+            yield role, token
+
+
+def _built(
+    files: Mapping[str, bytes],
+    special: Mapping[str, str],
+    settings: Mapping[str, Any],
+    kind: TokenizerKind,
+) -> "Tokenizer":
+    if kind == "clip":
+        return build_clip(files, special)
+    names = {"do_lower_case", "strip_accents", "tokenize_chinese_chars"}
+    return build_bert(files, special, **{name: settings[name] for name in names & settings.keys()})
+
+
+def _add_special(tokenizer: "Tokenizer", settings: Mapping[str, Any], kind: TokenizerKind) -> bool:
+    """Adds the tokens that are found before anything else; false if all were there already."""
+    numbered = sorted(settings["added_tokens_decoder"].items(), key=lambda item: int(item[0]))
+    named = [token for _, token in _roles(settings, kind)]
+    named += settings.get("additional_special_tokens", [])
+    names = {_content(token) for token in named}
+    there = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    # As in `transformers`, numbers go before names, and of two names for a token the last counts.
+    tokens = {_content(token): token for token in named}
+    tokens |= {_content(token): token for _, token in numbered}
+    first = dict.fromkeys([*(_content(token) for _, token in numbered), *tokens])
+    new = [_added(tokens[name], name in names) for name in first if name not in there]
+    tokenizer.add_tokens(new)
+    for number, token in numbered:
+        if tokenizer.token_to_id(_content(token)) != int(number):
+            raise ValueError(f"the added token {_content(token)!r} cannot have the id {number}")
+    return bool(new)
+
+
+def _content(token: Any) -> str:
+    return token["content"] if isinstance(token, dict) else token
+
+
+def _added(token: Any, special: bool) -> "AddedToken":
+    from tokenizers import AddedToken
+
+    written = token if isinstance(token, dict) else {}
+    special = special or written.get("special", False)
+    return AddedToken(
+        _content(token),
+        special=special,
+        normalized=written.get("normalized", not special),
+        **{name: written.get(name, False) for name in ("lstrip", "rstrip", "single_word")},
+    )
