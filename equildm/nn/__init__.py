@@ -6,6 +6,14 @@ from .feed_forward import GEGLU as GEGLU
 from .flash import attend as attend
 from .kernels import fused_attend as fused_attend
 from .linear import Linear as Linear, zeroed as zeroed
+from .lora import (
+    Adapters as Adapters,
+    Factors as Factors,
+    LowRank as LowRank,
+    merged as merged,
+    new_adapters as new_adapters,
+    with_adapters as with_adapters,
+)
 from .norm import GroupNorm as GroupNorm, LayerNorm as LayerNorm
 from .resample import Downsample as Downsample, Upsample as Upsample
 from .resblock import ResBlock as ResBlock

@@ -1,6 +1,7 @@
 """From an objective to trained weights."""
 
 from .accumulate import accumulate as accumulate
+from .adapters import OnAdapters as OnAdapters
 from .ema import (
     AbstractEMA as AbstractEMA,
     DecayEMA as DecayEMA,
@@ -14,7 +15,12 @@ from .loop import (
     Pictures as Pictures,
     resume as resume,
 )
-from .objective import AbstractObjective as AbstractObjective, LatentDiffusion as LatentDiffusion
+from .objective import (
+    AbstractMovingObjective as AbstractMovingObjective,
+    AbstractObjective as AbstractObjective,
+    drop_caption as drop_caption,
+    LatentDiffusion as LatentDiffusion,
+)
 from .optimizer import adamw as adamw, learning_rate as learning_rate
 from .packing import pack as pack, Packed as Packed, packed as packed, unpack as unpack
 from .posthoc import (
