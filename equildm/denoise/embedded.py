@@ -41,7 +41,7 @@ class GuidanceConditioned(eqx.Module):
 
     def __call__(
         self, x: Latent, t: Time, condition: tuple[TextEmbedding, Float[Array, ""]]
-    ) -> Latent:
+    ) -> Float[Array, "height width out_channels"]:
         """See `WidthScaledUNet`."""
         text, weight = condition
         shift = self.projection(guidance_sinusoid(weight, self.projection.weight.shape[0]))

@@ -201,7 +201,9 @@ class WidthScaledUNet(eqx.Module):
         self.conv_out = Conv(width, out_channels, key=next(keys))
         self.context_width = context_width
 
-    def __call__(self, x: Latent, t: Time, text: TextEmbedding) -> Latent:
+    def __call__(
+        self, x: Latent, t: Time, text: TextEmbedding
+    ) -> Float[Array, "height width out_channels"]:
         """Predicts noise, velocity or clean latent, as it was trained to.
 
         **Arguments:**

@@ -1,35 +1,36 @@
 """`diffusers.AutoencoderKL`, in and out: a folder with `config.json` and safetensors."""
 
-import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
-import jax
+from jax.sharding import Mesh
 
 from ..latents import VAE, VAEConfig
-from .mapping import conv, linear, norm, Pair, read_weights, write_weights
-from .safetensors import SafetensorsFile, save_safetensors
+from .config import check_fields, read_config, write_config
+from .mapping import Advance, conv, fill, linear, norm, Pair, write_weights
+from .shards import DIFFUSERS, open_weights, save_weights
 
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-CONFIG = "config.json"
+NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "out": "to_out.0"}
+OLD_NAMES = {"query": "query", "key": "key", "value": "value", "out": "proj_attn"}
+"""The parts of the attention, as they are called now and in Stable Diffusion 1's own files."""
+OLD_ATTENTION = "encoder.mid_block.attentions.0.query.weight"
 
 
-def autoencoder_table(config: VAEConfig) -> list[Pair]:
+def autoencoder_table(config: VAEConfig, *, attention: Mapping[str, str] = NAMES) -> list[Pair]:
     """`AutoencoderKL`'s tensors for a VAE of these sizes."""
     channels = [config.width * multiplier for multiplier in config.multipliers]
     return [
         *conv("encoder.conv_in", "encoder.conv_in"),
         *_encoder_levels(channels, config.depth),
-        *_middle("encoder"),
+        *_middle("encoder", attention),
         *norm("encoder.norm_out", "encoder.conv_norm_out"),
         *conv("encoder.conv_out", "encoder.conv_out"),
         *conv("quant_conv", "quant_conv"),
         *conv("post_quant_conv", "post_quant_conv"),
         *conv("decoder.conv_in", "decoder.conv_in"),
-        *_middle("decoder"),
+        *_middle("decoder", attention),
         *_decoder_levels(channels[::-1], config.depth + 1),
         *norm("decoder.norm_out", "decoder.conv_norm_out"),
         *conv("decoder.conv_out", "decoder.conv_out"),
@@ -59,14 +60,12 @@ def _blocks(ours: str, theirs: str, count: int, first_has_skip: bool) -> Iterabl
         )
 
 
-def _middle(side: str) -> Iterable[Pair]:
+def _middle(side: str, attention: Mapping[str, str]) -> Iterable[Pair]:
     ours, theirs = f"{side}.middle", f"{side}.mid_block"
     yield from _resblock(f"{ours}.first", f"{theirs}.resnets.0")
     yield from norm(f"{ours}.attention.norm", f"{theirs}.attentions.0.group_norm")
-    for part, name in (("query", "q"), ("key", "k"), ("value", "v"), ("out", "out.0")):
-        yield from linear(
-            f"{ours}.attention.attention.to_{part}", f"{theirs}.attentions.0.to_{name}"
-        )
+    for part, name in attention.items():
+        yield from linear(f"{ours}.attention.attention.to_{part}", f"{theirs}.attentions.0.{name}")
     yield from _resblock(f"{ours}.second", f"{theirs}.resnets.1")
 
 
@@ -79,30 +78,54 @@ def _resblock(ours: str, theirs: str, *, skip: bool = False) -> Iterable[Pair]:
         yield from conv(f"{ours}.skip", f"{theirs}.conv_shortcut")
 
 
-def load_vae(folder: str | os.PathLike[str] | None = None) -> tuple[VAE, VAEConfig]:
-    """Reads a VAE, float32 in memory whatever the file's dtype.
+def load_vae(
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    dtype: Any = "float32",
+    mesh: Mesh | None = None,
+    advance: Advance = lambda size: None,
+) -> tuple[VAE, VAEConfig]:
+    """Reads a VAE: Stable Diffusion 1's, 2's, XL's, or another of that architecture.
 
     **Arguments:**
 
     - `folder`: as diffusers saves one; by default the small one for 64 x 64 emoji that comes with
         this package (see `recipes/train_vae.py`).
+    - `dtype`: of the arrays in memory; `"stored"` keeps the file's.
+    - `mesh`: where they go, each straight to its shards; by default on the first device.
+    - `advance`: called with the bytes of each tensor.
 
     **Raises** `ValueError` for a folder, a configuration or tensors that are not such a VAE's.
     """
     folder = shipped_vae() if folder is None else Path(folder)
-    config = _read_config(folder / CONFIG)
-    template = eqx.filter_eval_shape(config.build, key=jax.random.key(0))
-    file = SafetensorsFile(folder / WEIGHTS)
-    return read_weights(template, autoencoder_table(config), file, source=file.path), config
+    config = read_config(folder, "an AutoencoderKL", _from_diffusers)
+    weights = open_weights(folder, DIFFUSERS)
+    old = OLD_ATTENTION in weights
+    table = autoencoder_table(config, attention=OLD_NAMES if old else NAMES)
+    options = {"dtype": dtype, "mesh": mesh, "advance": advance}
+    return fill(config, table, weights, source=folder, **options), config
 
 
 def save_vae(
-    folder: str | os.PathLike[str], vae: VAE, config: VAEConfig, *, dtype: str = "float32"
+    folder: str | os.PathLike[str],
+    vae: VAE,
+    config: VAEConfig,
+    *,
+    dtype: Any = None,
+    advance: Advance = lambda size: None,
 ) -> None:
-    """Writes a folder that `diffusers.AutoencoderKL.from_pretrained` opens."""
-    folder = Path(folder)
-    save_safetensors(folder / WEIGHTS, write_weights(vae, autoencoder_table(config), dtype=dtype))
-    (folder / CONFIG).write_text(json.dumps(_written(config), indent=2) + "\n", encoding="utf-8")
+    """Writes a folder that `diffusers.AutoencoderKL.from_pretrained` opens.
+
+    **Arguments:**
+
+    - `folder`: made if need be.
+    - `vae`, `config`: as `load_vae` returns or `config.build` makes them.
+    - `dtype`: of the tensors in the file, by default as in memory.
+    - `advance`: called with the bytes of each tensor.
+    """
+    tensors = write_weights(vae, autoencoder_table(config), dtype=dtype)
+    save_weights(folder, DIFFUSERS, tensors, advance=advance)
+    write_config(folder, _to_diffusers(config))
 
 
 def shipped_vae() -> Path:
@@ -110,11 +133,22 @@ def shipped_vae() -> Path:
     return Path(__file__).parents[1] / "latents" / "emoji_vae"
 
 
-def _written(config: VAEConfig) -> dict[str, Any]:
+_FIXED: dict[str, Any] = {
+    "_class_name": "AutoencoderKL",
+    "act_fn": "silu",
+    "use_quant_conv": True,
+    "use_post_quant_conv": True,
+    "mid_block_add_attention": True,
+    "latents_mean": None,
+    "latents_std": None,
+}
+"""What every VAE of this kind is, and what is written of it."""
+
+
+def _to_diffusers(config: VAEConfig) -> dict[str, Any]:
     levels = len(config.multipliers)
     return {
-        "_class_name": "AutoencoderKL",
-        "act_fn": "silu",
+        **_FIXED,
         "block_out_channels": [config.width * multiplier for multiplier in config.multipliers],
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
@@ -128,32 +162,29 @@ def _written(config: VAEConfig) -> dict[str, Any]:
     }
 
 
-def _read_config(file: Path) -> VAEConfig:
-    if not file.is_file():
-        raise ValueError(
-            f"A VAE's folder holds {CONFIG} and {WEIGHTS}; there is no {file}. Give the folder "
-            "itself, such as the `vae` of a pipeline."
-        )
-    try:
-        written = json.loads(file.read_text(encoding="utf-8"))
-        if written["_class_name"] != "AutoencoderKL":
-            raise ValueError(f"_class_name is {written['_class_name']!r}, not 'AutoencoderKL'")
-        channels = written["block_out_channels"]
-        width = channels[0]
-        if any(count % width for count in channels):
-            raise ValueError(f"block_out_channels {channels} are not multiples of the first")
-        return VAEConfig(
-            width=width,
-            multipliers=tuple(count // width for count in channels),
-            depth=written["layers_per_block"],
-            latent_channels=written["latent_channels"],
-            image_channels=written["in_channels"],
-            groups=written["norm_num_groups"],
-            scale=float(written.get("scaling_factor", 0.18215)),
-            shift=float(written.get("shift_factor") or 0.0),
-        )
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise ValueError(
-            f"{file} must describe an AutoencoderKL, and does not: {error!r}. Give the `vae` "
-            "folder of a Stable Diffusion pipeline, or one that save_vae wrote."
-        ) from error
+def _from_diffusers(written: dict[str, Any]) -> VAEConfig:
+    if "_class_name" not in written:
+        raise KeyError("_class_name")
+    channels = [int(count) for count in written["block_out_channels"]]
+    width, levels = channels[0], len(channels)
+    check_fields(
+        written,
+        {
+            **_FIXED,
+            "down_block_types": ["DownEncoderBlock2D"] * levels,
+            "up_block_types": ["UpDecoderBlock2D"] * levels,
+            "out_channels": written["in_channels"],
+        },
+    )
+    if any(count % width for count in channels):
+        raise ValueError(f"block_out_channels {channels} are not multiples of the first")
+    return VAEConfig(
+        width=width,
+        multipliers=tuple(count // width for count in channels),
+        depth=int(written["layers_per_block"]),
+        latent_channels=int(written["latent_channels"]),
+        image_channels=int(written["in_channels"]),
+        groups=int(written["norm_num_groups"]),
+        scale=float(written.get("scaling_factor", 0.18215)),
+        shift=float(written.get("shift_factor") or 0.0),
+    )

@@ -21,7 +21,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
+from ..runtime import abstract
 from .safetensors import LazyTensors
 
 M = TypeVar("M")
@@ -140,6 +142,21 @@ def read_weights(
         arrays.append(array)
         advance(array.nbytes)
     return eqx.tree_at(lambda tree: [_get(tree, pair.ours) for pair in table], template, arrays)
+
+
+def fill(
+    config: Any,
+    table: Sequence[Pair],
+    tensors: Mapping[str, np.ndarray],
+    *,
+    mesh: Mesh | None = None,
+    **options: Any,
+) -> Any:
+    """`config.build`'s network with these tensors; the options are those of `read_weights`."""
+    template = eqx.filter_eval_shape(config.build, key=jax.random.key(0))
+    if mesh is not None:
+        template = eqx.combine(abstract(template, mesh), template)
+    return read_weights(template, table, tensors, **options)
 
 
 def write_weights(module: Any, table: Sequence[Pair], *, dtype: Any = None) -> LazyTensors:

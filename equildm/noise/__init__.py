@@ -11,6 +11,7 @@ from .predictions import (
 from .schedules import (
     AbstractSchedule as AbstractSchedule,
     INFINITE_LEVEL as INFINITE_LEVEL,
+    Linear as Linear,
     ScaledLinear as ScaledLinear,
     SquaredCosine as SquaredCosine,
     ZeroTerminalSNR as ZeroTerminalSNR,

@@ -89,15 +89,25 @@ class ScaledLinear(AbstractSchedule):
     steps: int = eqx.field(static=True, default=1000)
 
     def __check_init__(self) -> None:
-        if not 0 < self.start <= self.end < 1:
-            raise ValueError(
-                f"A schedule needs 0 < start <= end < 1, received start = {self.start} and "
-                f"end = {self.end}. Stable Diffusion has 0.00085 and 0.012."
-            )
+        _check_ends(self.start, self.end)
 
     def table(self) -> Table:
         betas = np.linspace(self.start**0.5, self.end**0.5, self.steps) ** 2
         return _half_log_snr(np.cumprod(1 - betas))
+
+
+class Linear(AbstractSchedule):
+    """The schedule of DDPM (Ho et al. 2020, section 4): `beta` linear in time."""
+
+    start: float = eqx.field(static=True, default=0.0001)
+    end: float = eqx.field(static=True, default=0.02)
+    steps: int = eqx.field(static=True, default=1000)
+
+    def __check_init__(self) -> None:
+        _check_ends(self.start, self.end)
+
+    def table(self) -> Table:
+        return _half_log_snr(np.cumprod(1 - np.linspace(self.start, self.end, self.steps)))
 
 
 class SquaredCosine(AbstractSchedule):
@@ -135,6 +145,14 @@ class ZeroTerminalSNR(AbstractSchedule):
         alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
         alpha[-1] = 1 / np.sqrt(1 + INFINITE_LEVEL**2)
         return _half_log_snr(alpha**2)
+
+
+def _check_ends(start: float, end: float) -> None:
+    if not 0 < start <= end < 1:
+        raise ValueError(
+            f"A schedule needs 0 < start <= end < 1, received start = {start} and end = {end}. "
+            "Stable Diffusion's scaled linear one has 0.00085 and 0.012."
+        )
 
 
 def _half_log_snr(alpha_squared: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Captions to pictures, with everything that lies between."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import diffrax
@@ -31,12 +31,15 @@ class TextToImage(eqx.Module):
     - `vae`: from latents to pixels.
     - `text`: from captions to conditions.
     - `latent_shape`: `(height, width, channels)` of what is sampled.
+    - `guidance`: makes the guided denoiser, `guidance(denoiser, weight, **options)`: `Guided`, or
+        `EmbeddedGuidance` for a network that is told the weight.
     """
 
     denoiser: AbstractDenoiser
     vae: VAE
     text: AbstractTextEncoder
     latent_shape: tuple[int, int, int] = eqx.field(static=True)
+    guidance: Callable[..., AbstractDenoiser] = eqx.field(static=True, default=Guided)
 
     def __call__(
         self,
@@ -45,6 +48,7 @@ class TextToImage(eqx.Module):
         levels: Float[np.ndarray, "levels"],
         seed: int = 0,
         seeds: Sequence[int] | None = None,
+        noise: Float[np.ndarray, "captions ..."] | None = None,
         solver: diffrax.AbstractSolver = _DDIM,
         weight: float | Sequence[float] = 7.5,
         negative: str = "",
@@ -60,11 +64,12 @@ class TextToImage(eqx.Module):
         - `levels`: the noise levels to step through, see `equildm.noise.grids`.
         - `seed`, `seeds`: picture `i` starts from the noise of `fold_in(key(seed), seeds[i])`,
             whatever the batch; `seeds` are 0, 1, 2, ... by default.
+        - `noise`: the unit noise to start from instead, `latent_shape` for each caption.
         - `solver`: any of this library's or diffrax's.
         - `weight`: of classifier-free guidance, one number or one for each caption. Weights that
             are all 1 or all 0 cost one evaluation of the network a step, others two.
         - `negative`: what to be guided away from, by default the empty caption.
-        - `rescale`, `interval`: see `Guided`.
+        - `rescale`, `interval`: options of the guidance, see `Guided`.
         - `batch`: pictures at a time, by default all.
         """
         weights = np.broadcast_to(np.asarray(weight, np.float32), (len(captions),))
@@ -76,16 +81,26 @@ class TextToImage(eqx.Module):
                 f"TextToImage takes one of `seeds` for each caption, received {numbers.shape[0]} "
                 f"for {len(captions)} captions."
             )
+        if noise is not None and noise.shape != (len(captions), *self.latent_shape):
+            raise ValueError(
+                f"TextToImage starts from noise of the shape {(len(captions), *self.latent_shape)},"
+                f" received {noise.shape}."
+            )
         keys = _fold(jax.random.key(seed), numbers)
-        options = {"rescale": rescale, "interval": interval}
+        options: dict[str, Any] = {} if interval is None else {"interval": interval}
+        if rescale != 0:
+            options["rescale"] = rescale
         batch = min(batch or len(captions), len(captions))
         pictures = []
         for start in range(0, len(captions), batch):
             # The last batch is filled up, so that every batch has the shape that was compiled.
             index = np.minimum(np.arange(start, start + batch), len(captions) - 1)
             conditions = jax.tree.map(lambda leaf, index=index: leaf[index], given)
-            arrays = (conditions, null, _weight(weights, index), keys[index], jnp.asarray(levels))
-            pictures.append(np.asarray(_pictures(self, solver, options, *arrays)))
+            start_from = None if noise is None else jnp.asarray(noise[index])
+            arrays = (conditions, null, _weight(weights, index), keys[index], start_from)
+            pictures.append(
+                np.asarray(_pictures(self, solver, options, *arrays, jnp.asarray(levels)))
+            )
         return np.concatenate(pictures)[: len(captions)]
 
 
@@ -111,14 +126,17 @@ def _pictures(
     null: TextEmbedding,
     weights: Float[Array, "batch"] | float,
     keys: Array,
+    noise: Float[Array, "batch ..."] | None,
     levels: Float[Array, "levels"],
 ) -> Float[Array, "batch height width 3"]:
-    def one(condition: TextEmbedding, weight: Any, key: Key) -> Float[Array, "h w 3"]:
+    def one(condition: TextEmbedding, weight: Any, key: Key, noise: Any) -> Float[Array, "h w 3"]:
         noise_key, solver_key = jax.random.split(key)
-        noise = jax.random.normal(noise_key, pipeline.latent_shape, jnp.float32)
-        guided = Guided(pipeline.denoiser, weight, **options)
+        if noise is None:
+            noise = jax.random.normal(noise_key, pipeline.latent_shape, jnp.float32)
+        guided = pipeline.guidance(pipeline.denoiser, weight, **options)
         latent = sample(guided, noise, levels, solver, condition=(condition, null), key=solver_key)
         return pipeline.vae.decode(pipeline.vae.unscaled(latent))
 
     shared = None if isinstance(weights, float) else 0
-    return jax.vmap(one, in_axes=(0, shared, 0))(conditions, weights, keys)
+    drawn = None if noise is None else 0
+    return jax.vmap(one, in_axes=(0, shared, 0, drawn))(conditions, weights, keys, noise)

@@ -8,12 +8,13 @@ import pytest
 from equildm.noise import (
     AbstractSchedule,
     INFINITE_LEVEL,
+    Linear,
     ScaledLinear,
     SquaredCosine,
     ZeroTerminalSNR,
 )
 
-ALL = [ScaledLinear(), SquaredCosine(), ZeroTerminalSNR(ScaledLinear())]
+ALL = [ScaledLinear(), Linear(), SquaredCosine(), ZeroTerminalSNR(ScaledLinear())]
 TIMES = jnp.linspace(0, 999, 4001)
 
 

@@ -1,0 +1,75 @@
+"""`diffusers.UNet2DConditionModel` of Stable Diffusion's kind, in and out."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from jax.sharding import Mesh
+
+from ..denoise import UNetConfig
+from .config import read_config, write_config
+from .mapping import Advance, fill, write_weights
+from .shards import DIFFUSERS, open_weights, save_weights
+from .unet_config import from_diffusers, to_diffusers
+from .unet_table import unet_table
+
+
+def load_unet(
+    folder: str | os.PathLike[str],
+    *,
+    dtype: Any = "float32",
+    mesh: Mesh | None = None,
+    advance: Advance = lambda size: None,
+) -> tuple[Any, UNetConfig]:
+    """Reads a UNet of Stable Diffusion 1 or 2, of any width, with or without embedded guidance.
+
+    **Arguments:**
+
+    - `folder`: with `config.json` and safetensors, one file or several with their index.
+    - `dtype`: of the arrays in memory; `"stored"` keeps the file's.
+    - `mesh`: where they go, each straight to its shards; by default on the first device.
+    - `advance`: called with the bytes of each tensor.
+
+    **Returns:** the network (a `WidthScaledUNet` or a `GuidanceConditioned` one) and its sizes.
+
+    **Raises** `ValueError` naming the file, and the field or tensor, that is not such a UNet's.
+    """
+    folder = Path(folder)
+    config, linear_projections = read_config(folder, "Stable Diffusion's UNet", from_diffusers)
+    network = fill(
+        config,
+        unet_table(config, linear_projections=linear_projections),
+        open_weights(folder, DIFFUSERS),
+        dtype=dtype,
+        mesh=mesh,
+        source=folder,
+        advance=advance,
+    )
+    return network, config
+
+
+def save_unet(
+    folder: str | os.PathLike[str],
+    network: Any,
+    config: UNetConfig,
+    *,
+    linear_projections: bool = False,
+    sample_size: int | None = None,
+    dtype: Any = None,
+    advance: Advance = lambda size: None,
+) -> None:
+    """Writes a folder that `diffusers.UNet2DConditionModel.from_pretrained` opens.
+
+    **Arguments:**
+
+    - `folder`: made if need be.
+    - `network`, `config`: as `load_unet` returns or `config.build` makes them.
+    - `linear_projections`: see `unet_table`.
+    - `sample_size`: side of the latents it was trained on, a note for their pipelines.
+    - `dtype`: of the floating tensors in the file, by default as in memory.
+    - `advance`: called with the bytes of each tensor.
+    """
+    table = unet_table(config, linear_projections=linear_projections)
+    save_weights(folder, DIFFUSERS, write_weights(network, table, dtype=dtype), advance=advance)
+    written = to_diffusers(config, linear_projections=linear_projections)
+    write_config(folder, {**written, "sample_size": sample_size})

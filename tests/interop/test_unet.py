@@ -1,0 +1,175 @@
+"""Stable Diffusion's UNets as diffusers saves them: the same outputs, the same bytes."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equildm import TextEmbedding
+from equildm.denoise import guidance_sinusoid, GuidanceConditioned
+from equildm.interop import load_unet, open_weights, save_unet
+from equildm.interop.shards import DIFFUSERS
+
+SMALL = {
+    "block_out_channels": (32, 64, 64),
+    "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+    "norm_num_groups": 16,
+}
+FULL = {"block_out_channels": (320, 640, 1280, 1280), "sample_size": 64}
+SD1 = {"cross_attention_dim": 24, "attention_head_dim": 8}
+SD2 = {"cross_attention_dim": 40, "attention_head_dim": (2, 4, 4), "use_linear_projection": True}
+CASES = {
+    "sd1": SMALL | SD1,
+    "sd2": SMALL | SD2,
+    "lcm": SMALL | SD1 | {"time_cond_proj_dim": 12},
+    "inpainting": SMALL | SD1 | {"in_channels": 9},
+    "depths": SMALL
+    | SD2
+    | {"layers_per_block": (1, 2, 3), "transformer_layers_per_block": (2, 1, 1)},
+    "attends everywhere": {
+        **SMALL,
+        **SD1,
+        "down_block_types": ("CrossAttnDownBlock2D",) * 3,
+        "up_block_types": ("CrossAttnUpBlock2D",) * 3,
+        "transformer_layers_per_block": 2,
+    },
+}
+TRUE = {
+    "sd1": FULL | {"cross_attention_dim": 768, "attention_head_dim": 8},
+    "sd2": FULL
+    | {
+        "cross_attention_dim": 1024,
+        "attention_head_dim": (5, 10, 20, 20),
+        "use_linear_projection": True,
+    },
+}  # fmt: skip
+
+
+def inputs(config, sizes, batch=2):
+    """Latents of one size, a time and a caption for each of the batch."""
+    random = np.random.default_rng(0)
+    x = random.standard_normal((batch, *sizes, config.get("in_channels", 4)), np.float32)
+    t = np.linspace(3, 981, batch, dtype=np.float32)
+    text = random.standard_normal((batch, 11, config["cross_attention_dim"]), np.float32)
+    return x, t, text
+
+
+def outputs(network, x, t, text, weights=None):
+    captions = TextEmbedding(jnp.asarray(text), jnp.ones(text.shape[:2], bool))
+    condition = captions if weights is None else (captions, jnp.asarray(weights))
+    return jax.jit(jax.vmap(lambda *given: network(*given)))(x, t, condition)
+
+
+def relative(ours, theirs):
+    return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
+
+
+def check(peer, config, folder, sizes):
+    x, t, text = inputs(config, sizes)
+    arrays, weights = {"x": x, "t": t, "text": text}, None
+    if width := config.get("time_cond_proj_dim"):
+        weights = np.asarray([1.5, 8.0], np.float32)
+        arrays["weight"] = np.stack([guidance_sinusoid(jnp.asarray(w), width) for w in weights])
+    theirs = peer("pretrained", {"class": "UNet2DConditionModel", **folder}, **arrays)
+    network, sizes = load_unet(folder.get("save") or folder["load"])
+    error = relative(outputs(network, x, t, text, weights), theirs["output"])
+    print(f"relative error {error:.1e}")
+    assert error < 1e-4
+    return network, sizes
+
+
+@pytest.mark.parametrize("sizes", [(8, 8), (16, 8)], ids=str)
+@pytest.mark.parametrize("name", CASES)
+def test_is_the_unet_of_diffusers(peer, tmp_path, name, sizes):
+    check(peer, CASES[name], {"save": str(tmp_path), "config": CASES[name]}, sizes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRUE)
+def test_at_true_size(peer, tmp_path, name):
+    network, _ = check(peer, TRUE[name], {"save": str(tmp_path), "config": TRUE[name]}, (16, 8))
+    count = sum(leaf.size for leaf in jax.tree.leaves(network))
+    assert count == {"sd1": 859_520_964, "sd2": 865_910_724}[name]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_round_trip(peer, tmp_path, name):
+    """Loaded and saved: the same bytes, and diffusers reads it back as the same network."""
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    config = CASES[name]
+    peer("pretrained", {"class": "UNet2DConditionModel", "save": first, "config": config})
+    network, sizes = load_unet(first)
+    linear = config.get("use_linear_projection", False)
+    save_unet(second, network, sizes, linear_projections=linear)
+    theirs, ours = open_weights(first, DIFFUSERS), open_weights(second, DIFFUSERS)
+    assert set(theirs) == set(ours)
+    assert all(theirs[k].tobytes() == ours[k].tobytes() for k in theirs)
+    check(peer, config, {"load": second}, (8, 8))
+    written, said = (
+        json.loads((tmp_path / f / "config.json").read_text()) for f in ("second", "first")
+    )
+    assert all(said[key] == value for key, value in written.items() if key in said)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_in_shards(peer, tmp_path, dtype):
+    first, second = tmp_path / "first", tmp_path / "second"
+    peer(
+        "pretrained",
+        {
+            "class": "UNet2DConditionModel",
+            "save": str(first),
+            "config": CASES["sd1"],
+            "dtype": dtype,
+            "shard": "500KB",
+        },
+    )
+    assert len(list(first.glob("*.safetensors"))) > 1
+    network, config = load_unet(first)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(network)} == {"float32"}
+    network, config = load_unet(first, dtype="stored")
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(network)} == {dtype}
+    save_unet(second, network, config)
+    theirs, ours = open_weights(first, DIFFUSERS), open_weights(second, DIFFUSERS)
+    assert all(theirs[k].tobytes() == ours[k].tobytes() for k in theirs)
+
+
+def test_a_lcm_is_told_its_weight(peer, tmp_path):
+    folder = {"class": "UNet2DConditionModel", "save": str(tmp_path), "config": CASES["lcm"]}
+    peer("pretrained", folder)
+    network, config = load_unet(tmp_path)
+    assert isinstance(network, GuidanceConditioned) and config.guidance_width == 12
+
+
+WRONG = {
+    "act_fn": ("gelu", "act_fn is 'gelu', and only 'silu'"),
+    "_class_name": ("UNet3DConditionModel", "_class_name is 'UNet3DConditionModel'"),
+    "addition_embed_type": ("text_time", "addition_embed_type is 'text_time'"),
+    "down_block_types": (["AttnDownBlock2D"] * 3, "kind 'AttnDownBlock2D'"),
+    "up_block_types": (["UpBlock2D"] * 3, "not the mirror"),
+    "layers_per_block": ([1, 2], "not one entry for each of 3"),
+    "block_out_channels": ([32, 48, 64], "not multiples of the first"),
+    "cross_attention_dim": ([1, 2, 3], "only a whole number"),
+    "transformer_layers_per_block": (3, "the middle has 3"),
+    "attention_head_dim": (None, "there is no field 'attention_head_dim'"),
+}
+
+
+@pytest.mark.parametrize("field", WRONG)
+def test_networks_of_another_kind_are_named(tmp_path, field):
+    from equildm.denoise import preset
+
+    config = preset(32, context_width=8, multipliers=(1, 2, 2), depths=(1, 1, 1),
+                    transformer_depths=(1, 1, 0), groups=16)  # fmt: skip
+    save_unet(tmp_path, config.build(key=jax.random.key(0)), config)
+    load_unet(tmp_path)
+    file = tmp_path / "config.json"
+    value, message = WRONG[field]
+    written = json.loads(file.read_text()) | {field: value}
+    file.write_text(json.dumps({k: v for k, v in written.items() if v is not None}))
+    with pytest.raises(ValueError, match=message) as error:
+        load_unet(tmp_path)
+    assert str(file) in str(error.value)
