@@ -42,6 +42,16 @@ class MinSNR(AbstractWeight):
         return jnp.minimum(snr, self.gamma) / prediction.error_scale(snr)
 
 
+class TruncatedSNR(AbstractWeight):
+    """`max(snr, 1)` on the clean estimate (Salimans & Ho 2022, section 4).
+
+    The larger one of the squared errors of the clean and of the noise estimate.
+    """
+
+    def __call__(self, snr: Float[Array, ""], prediction: AbstractPrediction) -> Float[Array, ""]:
+        return jnp.maximum(snr, 1) / prediction.error_scale(snr)
+
+
 class P2(AbstractWeight):
     """`1 / (k + snr)^gamma` on eps (Choi et al. 2022, equation 8)."""
 

@@ -13,6 +13,7 @@ from .._types import Key, Keys, Latent, TextEmbedding
 from ..noise import AbstractPrediction, AbstractSchedule, AbstractTimes, AbstractWeight, corrupt
 from ..runtime import Computing, Policy
 from .remat import Remat, rematerialise
+from .state import TrainState
 
 Metrics = dict[str, Float[Array, ""]]
 
@@ -35,6 +36,19 @@ class AbstractObjective(eqx.Module):
 
         **Returns:** the mean loss over the batch and named scalars to be logged.
         """
+
+
+class AbstractMovingObjective(eqx.Module):
+    """A loss that changes with the training itself, for instance one with an average as its target.
+
+    The compiled step asks for the loss at its state. So the averages are the state's own arrays,
+    neither copied nor kept a second time, with their shards and in every checkpoint; and objectives
+    that look at nothing but model and batch need not know of them.
+    """
+
+    @abc.abstractmethod
+    def at(self, state: TrainState) -> AbstractObjective:
+        """The objective of the next update. Inside of the step, arrays of `state` are traced."""
 
 
 class LatentDiffusion(AbstractObjective):
@@ -89,12 +103,15 @@ class LatentDiffusion(AbstractObjective):
         alpha, sigma = self.schedule.alpha(t), self.schedule.sigma(t)
         noise = jax.random.normal(noise_key, clean.shape, jnp.float32)
         noisy = corrupt(clean, noise, alpha, sigma)
-        dropped = jax.random.uniform(drop_key) < self.dropout
-        text = jax.tree.map(
-            lambda null, given: jnp.where(dropped, null, given), self.null_text, text
-        )
+        text = drop_caption(drop_key, text, self.null_text, self.dropout)
 
         output = network(noisy, t, text)
         target = self.prediction.target(clean, noise, alpha, sigma)
         weight = self.weight((alpha / sigma) ** 2, self.prediction)
         return weight * jnp.mean((output - target) ** 2)
+
+
+def drop_caption(key: Key, text: Any, null: Any, rate: float) -> Any:
+    """`text`, or with probability `rate` `null`, of the same structure and shapes."""
+    dropped = jax.random.uniform(key) < rate
+    return jax.tree.map(lambda null, given: jnp.where(dropped, null, given), null, text)

@@ -11,7 +11,7 @@ import optax
 from .._types import Key
 from .accumulate import accumulate
 from .ema import AbstractEMA
-from .objective import AbstractObjective, Metrics
+from .objective import AbstractMovingObjective, AbstractObjective, Metrics
 from .packing import pack
 from .state import TrainState
 
@@ -19,7 +19,7 @@ Step = Callable[[TrainState, Any], tuple[TrainState, Metrics]]
 
 
 def make_step(
-    objective: AbstractObjective,
+    objective: AbstractObjective | AbstractMovingObjective,
     optimizer: optax.GradientTransformation,
     ema: AbstractEMA,
     *,
@@ -55,6 +55,8 @@ def make_step(
     @eqx.filter_jit(donate="all-except-first")
     def compiled(kept: Any, state: TrainState) -> tuple[TrainState, Metrics]:
         objective, key, batch = kept
+        if isinstance(objective, AbstractMovingObjective):
+            objective = objective.at(state)
         trained, frozen = eqx.partition(state.model, eqx.is_inexact_array)
 
         def gradient(trained, batch, keys):

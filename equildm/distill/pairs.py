@@ -1,0 +1,178 @@
+"""The pairs of noise levels between which a student is asked to be consistent."""
+
+import abc
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from .._types import Key, NoiseLevel
+from ..noise import AbstractSchedule
+
+Pair = tuple[NoiseLevel, NoiseLevel]
+
+
+class AbstractPairs(eqx.Module):
+    """A distribution over two levels `s0 > s1` of one trajectory, which may change in training."""
+
+    @abc.abstractmethod
+    def __call__(self, key: Key, step: Int[Array, ""]) -> Pair:
+        """Draws `(s0, s1)`. `step` is the number of updates done."""
+
+
+class TimePairs(AbstractPairs):
+    """Times `t = every n - 1` above 0, each alike, and `max(t - skip, 0)`.
+
+    LCM (Luo et al. 2023, algorithm 1) steps through 50 times, 19, 39 .. 999: `every = skip = 20`.
+    CoDi (Mei et al. 2023) draws any time: `every = 1`.
+
+    **Fields:**
+
+    - `schedule`: the levels of the times.
+    - `skip`: the published `k`.
+    - `every`: distance of the times.
+    """
+
+    schedule: AbstractSchedule
+    skip: int = eqx.field(static=True, default=20)
+    every: int = eqx.field(static=True, default=20)
+
+    def __check_init__(self) -> None:
+        if self.skip < 1 or not 1 <= self.every < self.schedule.steps:
+            raise ValueError(
+                f"Pairs of times need a skip of at least 1 and times every 1 to "
+                f"{self.schedule.steps}, received skip={self.skip} and every={self.every}. "
+                "LCM has 20 and 20."
+            )
+
+    def __call__(self, key: Key, step: Int[Array, ""]) -> Pair:
+        """See `AbstractPairs`."""
+        first = 2 if self.every == 1 else 1
+        n = jax.random.randint(key, (), first, self.schedule.steps // self.every + 1)
+        t = (self.every * n - 1).astype(jnp.float32)
+        return self.schedule.level(t), self.schedule.level(jnp.maximum(t - self.skip, 0))
+
+
+class KarrasPairs(AbstractPairs):
+    """Neighbours in a grid of Karras et al. 2022, each pair alike (Song et al. 2023, algorithm 2).
+
+        s_n = (low^(1/rho) + (n - 1) / (N - 1) (high^(1/rho) - low^(1/rho)))^rho,    n = 1 .. N
+
+    **Fields:**
+
+    - `low`, `high`: the ends; the paper's are 0.002 and 80.
+    - `levels`: `N`, 18 or 40 in the paper.
+    - `rho`: 7.
+    """
+
+    low: float = eqx.field(static=True)
+    high: float = eqx.field(static=True)
+    levels: int = eqx.field(static=True, default=18)
+    rho: float = eqx.field(static=True, default=7.0)
+
+    def __check_init__(self) -> None:
+        _check_ends(self.low, self.high)
+        if self.levels < 2:
+            raise ValueError(f"A pair needs a grid of at least 2 levels, received {self.levels}.")
+
+    def __call__(self, key: Key, step: Int[Array, ""]) -> Pair:
+        """See `AbstractPairs`."""
+        n = jax.random.randint(key, (), 0, self.levels - 1).astype(jnp.float32)
+        between = [(n + i) / (self.levels - 1) for i in (1, 0)]
+        s0, s1 = (_karras(share, self.low, self.high, self.rho) for share in between)
+        return s0, s1
+
+
+class GrowingPairs(AbstractPairs):
+    """Neighbours in a Karras grid that gets finer (Song & Dhariwal 2023, equations 6 and 7, iCT).
+
+        N(k) = min(first 2^floor(k / K'), last) + 1,    K' = floor(K / (log2(last / first) + 1))
+
+    at update `k` of `K`. The pair `(s_{i+1}, s_i)` is drawn with a probability proportional to
+    `erf((log s_{i+1} - mean) / (sqrt 2 std)) - erf((log s_i - mean) / (sqrt 2 std))`: its interval
+    is the one that a log-normal level, cut at the ends, falls into.
+
+    **Fields:**
+
+    - `low`, `high`, `rho`: of the grid, see `KarrasPairs`.
+    - `updates`: `K`, how long the training is.
+    - `first`, `last`: numbers of intervals at the start and at the end.
+    - `mean`, `std`: of the logarithm of the level.
+    """
+
+    low: float = eqx.field(static=True)
+    high: float = eqx.field(static=True)
+    updates: int = eqx.field(static=True)
+    first: int = eqx.field(static=True, default=10)
+    last: int = eqx.field(static=True, default=1280)
+    mean: float = eqx.field(static=True, default=-1.1)
+    std: float = eqx.field(static=True, default=2.0)
+    rho: float = eqx.field(static=True, default=7.0)
+
+    def __check_init__(self) -> None:
+        _check_ends(self.low, self.high)
+        if not 1 <= self.first <= self.last or self.updates < 1:
+            raise ValueError(
+                "A growing grid needs 1 <= first <= last and at least 1 update, received first = "
+                f"{self.first}, last = {self.last}, updates = {self.updates}."
+            )
+
+    def intervals(self, step: Int[Array, ""]) -> Float[Array, ""]:
+        """`N(k) - 1`."""
+        stages = math.log2(self.last // self.first) + 1
+        stage = step // max(math.floor(self.updates / stages), 1)
+        return jnp.minimum(self.first * 2.0 ** jnp.minimum(stage, 30), self.last)
+
+    def __call__(self, key: Key, step: Int[Array, ""]) -> Pair:
+        """See `AbstractPairs`."""
+        cut = jnp.log(jnp.asarray([self.low, self.high], jnp.float32))
+        ends = jax.scipy.special.ndtr((cut - self.mean) / self.std)
+        share = jax.random.uniform(key, minval=ends[0], maxval=ends[1])
+        level = jnp.exp(self.mean + self.std * jax.scipy.special.ndtri(share))
+        low, high = self.low ** (1 / self.rho), self.high ** (1 / self.rho)
+        place = (level ** (1 / self.rho) - low) / (high - low)
+        intervals = self.intervals(step)
+        i = jnp.clip(jnp.floor(place * intervals), 0, intervals - 1)
+        s0, s1 = (_karras((i + n) / intervals, self.low, self.high, self.rho) for n in (1, 0))
+        return s0, s1
+
+
+class AbstractPairWeight(eqx.Module):
+    """How much a pair counts in the loss."""
+
+    @abc.abstractmethod
+    def __call__(self, s0: NoiseLevel, s1: NoiseLevel) -> Float[Array, ""]:
+        """The factor on the distance."""
+
+
+class EqualPairs(AbstractPairWeight):
+    """1."""
+
+    def __call__(self, s0: NoiseLevel, s1: NoiseLevel) -> Float[Array, ""]:
+        """See `AbstractPairWeight`."""
+        return jnp.ones_like(s0)
+
+
+class InverseGap(AbstractPairWeight):
+    """`1 / (s0 - s1)` (Song & Dhariwal 2023, section 3.2)."""
+
+    def __call__(self, s0: NoiseLevel, s1: NoiseLevel) -> Float[Array, ""]:
+        """See `AbstractPairWeight`."""
+        return 1 / (s0 - s1)
+
+
+def _karras(share: Float[Array, ""], low: float, high: float, rho: float) -> NoiseLevel:
+    """The level at a share of the way from `low`, exact at both ends."""
+    bottom, top = low ** (1 / rho), high ** (1 / rho)
+    level = (bottom + share * (top - bottom)) ** rho
+    return jnp.where(share <= 0, low, jnp.where(share >= 1, high, level)).astype(jnp.float32)
+
+
+def _check_ends(low: float, high: float) -> None:
+    if not 0 < low < high < math.inf:
+        raise ValueError(
+            f"Pairs lie between two levels 0 < low < high < inf, received low = {low} and high = "
+            f"{high}. Use schedule.lowest and schedule.highest."
+        )
