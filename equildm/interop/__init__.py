@@ -7,6 +7,7 @@ from .autoencoder import (
     shipped_vae as shipped_vae,
 )
 from .inert_pickle import read_pickled_arrays as read_pickled_arrays
+from .lora import read_lora as read_lora, save_lora as save_lora
 from .lpips import (
     load_alexnet as load_alexnet,
     load_lpips as load_lpips,

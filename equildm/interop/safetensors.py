@@ -52,6 +52,11 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
             ) from error
         self._names = list(self._file.keys())
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the header says beside the tensors."""
+        return self._file.metadata() or {}
+
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self:
             raise KeyError(name)
