@@ -91,7 +91,6 @@ def t5_folder(folder: Path) -> int:
     """T5's: tokenizer.json and the settings. Returns how many ids there are."""
     folder.mkdir(parents=True, exist_ok=True)
     trained = Tokenizer(models.Unigram())
-    trained.normalizer = normalizers.NFKC()
     trained.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.WhitespaceSplit(),
@@ -113,7 +112,7 @@ def t5_folder(folder: Path) -> int:
         "unk_token": "<unk>",
         "extra_ids": 0,
         "model_max_length": 512,
-        "tokenizer_class": "PreTrainedTokenizerFast",
+        "tokenizer_class": "T5Tokenizer",
     }
     write(folder / "tokenizer_config.json", settings)
     return trained.get_vocab_size()

@@ -6,6 +6,8 @@ from .autoencoder import (
     save_vae as save_vae,
     shipped_vae as shipped_vae,
 )
+from .bert import bert_table as bert_table
+from .clip import clip_table as clip_table, openclip_table as openclip_table
 from .inert_pickle import read_pickled_arrays as read_pickled_arrays
 from .lora import read_lora as read_lora, save_lora as save_lora
 from .lpips import (
@@ -27,7 +29,7 @@ from .mapping import (
     Transform as Transform,
     write_weights as write_weights,
 )
-from .minilm import bert_table as bert_table, load_minilm as load_minilm
+from .minilm import load_minilm as load_minilm
 from .packages import package_folder as package_folder
 from .safetensors import (
     LazyTensors as LazyTensors,
@@ -35,3 +37,8 @@ from .safetensors import (
     save_safetensors as save_safetensors,
 )
 from .shards import open_weights as open_weights, save_weights as save_weights
+from .t5 import t5_table as t5_table
+from .text_encoders import (
+    load_text_encoder as load_text_encoder,
+    save_text_encoder as save_text_encoder,
+)

@@ -143,6 +143,11 @@ def relative_buckets(tokens: int, buckets: int, distance: int) -> Int[np.ndarray
     Half the kinds are for keys after the query. Of each half, half are for one distance each, the
     others for ranges that grow logarithmically up to `distance`.
     """
+    if buckets < 4 or distance <= buckets // 4:
+        raise ValueError(
+            "T5 needs at least 4 buckets and a distance above a quarter of them, received "
+            f"buckets={buckets} and distance={distance}."
+        )
     relative = np.arange(tokens)[None, :] - np.arange(tokens)[:, None]
     half = buckets // 2
     exact = half // 2

@@ -72,6 +72,7 @@ class PretrainedTokenizer(AbstractTokenizer):
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._fingerprint = hashlib.sha256(f"{pad_id}:{json}".encode()).hexdigest()
+        self.vocabulary = self._tokenizer.get_vocab_size()
         self.pad_id = pad_id
         self.longest = longest
         self.files = {"tokenizer.json": json.encode()} if files is None else dict(files)

@@ -1,13 +1,12 @@
 """Tokenizers from the files in which `transformers` keeps them."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TYPE_CHECKING
 
 from .tokenizer import PretrainedTokenizer
-from .tokenizer_rules import build_bert, build_clip, SPECIAL
+from .tokenizer_rules import build_bert, build_clip, parsed, SPECIAL
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
@@ -63,6 +62,7 @@ def read_tokenizer(folder: str | os.PathLike[str], kind: TokenizerKind) -> Pretr
         special = {role: _content(token) for role, token in _roles(settings, kind)}
         if "tokenizer.json" in files:
             text = files["tokenizer.json"].decode()
+            parsed(files, "tokenizer.json")  # For an error that names it.
             tokenizer = Tokenizer.from_str(text)
         else:
             tokenizer = _built(files, special, settings, kind)
@@ -98,15 +98,10 @@ def _check_complete(folder: Path, files: Mapping[str, bytes], kind: TokenizerKin
 
 def _settings(files: Mapping[str, bytes]) -> dict[str, Any]:
     """`tokenizer_config.json`; where it is of the older kind, special_tokens_map.json overrides."""
-    parsed = {}
-    for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
-        parsed[name] = json.loads(files.get(name, b"{}"))
-        if not isinstance(parsed[name], dict):
-            raise ValueError(f"{name} is not a JSON object")
-    settings = parsed["tokenizer_config.json"]
+    settings = parsed(files, "tokenizer_config.json")
     if "added_tokens_decoder" not in settings:
-        settings |= parsed["special_tokens_map.json"]
-        numbers = parsed["added_tokens.json"].items()
+        settings |= parsed(files, "special_tokens_map.json")
+        numbers = parsed(files, "added_tokens.json").items()
         settings["added_tokens_decoder"] = {number: token for token, number in numbers}
     return {name: value for name, value in settings.items() if value is not None}
 

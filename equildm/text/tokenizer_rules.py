@@ -30,9 +30,11 @@ def build_clip(files: Mapping[str, bytes], special: Mapping[str, str]) -> "Token
     """
     from tokenizers import models, normalizers, pre_tokenizers, processors, Regex, Tokenizer
 
-    vocabulary = json.loads(files["vocab.json"])
+    vocabulary = parsed(files, "vocab.json")
     lines = files["merges.txt"].decode().split("\n")
     merges = [line.split() for line in lines if line.strip() and not line.startswith("#version")]
+    if any(len(merge) != 2 for merge in merges):
+        raise ValueError("merges.txt must hold pairs")
     model = models.BPE(
         vocabulary,
         [(first, second) for first, second in merges],
@@ -89,3 +91,14 @@ def build_bert(
     closing, opening = ((special[role], vocabulary[special[role]]) for role in ("sep", "cls"))
     tokenizer.post_processor = processors.BertProcessing(closing, opening)
     return tokenizer
+
+
+def parsed(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
+    """The JSON object in a file; an empty one if there is no such file."""
+    try:
+        content = json.loads(files.get(name, b"{}"))
+    except ValueError as error:
+        raise ValueError(f"{name} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{name} does not hold an object")
+    return content

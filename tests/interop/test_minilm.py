@@ -76,13 +76,12 @@ def test_a_missing_file_is_named(folder, name):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"model_type": "roberta"}, "model_type is 'roberta', not 'bert'"),
-        ({"hidden_act": "relu"}, "hidden_act is 'relu', not 'gelu'"),
+        ({"model_type": "roberta"}, "model_type is 'roberta'"),
+        ({"hidden_act": "relu"}, "hidden_act is 'relu', and only 'gelu'"),
         ({"position_embedding_type": "relative_key"}, "is 'relative_key'"),
         ({"num_hidden_layers": 2}, r"missing 'encoder\.layer\.1\."),
         ({"hidden_size": 16}, r"must have shape \(30522, 16\) .* received \(30522, 8\)"),
-        ({"hidden_size": None}, r"config\.json must describe"),
-        ({"pad_token_id": "no"}, r"config\.json must describe"),
+        ({"hidden_size": None}, r"config\.json .* hidden_size is None, not a whole number"),
     ],
 )
 def test_another_network_is_refused(folder, change, match):
@@ -94,7 +93,7 @@ def test_another_network_is_refused(folder, change, match):
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null"])
 def test_a_broken_config_is_named(folder, text):
     (folder / "config.json").write_text(text)
-    with pytest.raises(ValueError, match=r"config\.json must describe a BERT encoder"):
+    with pytest.raises(ValueError, match=r"config\.json must describe a text encoder"):
         load_minilm(folder)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from equildm.interop import load_minilm, package_folder
-from equildm.text import ByteTokenizer, TokenBatch, PretrainedTokenizer
+from equildm.text import ByteTokenizer, PretrainedTokenizer, TokenBatch
 
 CAPTIONS = [
     "a cat",

@@ -126,24 +126,24 @@ def test_sentencepiece_alone_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "match"),
     [
-        ("vocab.json", "{"),
-        ("vocab.json", "[]"),
-        ("vocab.json", '{"a": 0}'),
-        ("merges.txt", "#version: 0.2\na b c\n"),
-        ("merges.txt", "a notthere\n"),
-        ("tokenizer_config.json", "[]"),
-        ("tokenizer_config.json", '{"pad_token": 7, "added_tokens_decoder": {}}'),
-        ("special_tokens_map.json", "nonsense"),
-        ("tokenizer.json", "{}"),
-        ("tokenizer.json", ""),
+        ("vocab.json", "{", r"vocab\.json is not JSON"),
+        ("vocab.json", "[]", r"vocab\.json does not hold an object"),
+        ("vocab.json", '{"a": 0}', "out of vocabulary"),
+        ("merges.txt", "#version: 0.2\na b c\n", r"merges\.txt must hold pairs"),
+        ("merges.txt", "a notthere\n", "`notthere` out of vocabulary"),
+        ("tokenizer_config.json", "[]", r"tokenizer_config\.json does not hold"),
+        ("tokenizer_config.json", '{"pad_token": 7, "added_tokens_decoder": {}}', "7"),
+        ("special_tokens_map.json", "nonsense", r"special_tokens_map\.json is not JSON"),
+        ("tokenizer.json", "{}", "Exception"),
+        ("tokenizer.json", "", r"tokenizer\.json is not JSON"),
     ],
 )
-def test_broken_files(tmp_path, name, content):
+def test_broken_files(tmp_path, name, content, match):
     clip_folder(tmp_path)
     (tmp_path / name).write_text(content)
-    with pytest.raises(ValueError, match=rf"tokenizer in .*{name}.* cannot be read"):
+    with pytest.raises(ValueError, match=rf"{tmp_path.name} .* cannot be read: .*{match}"):
         read_tokenizer(tmp_path, "clip")
 
 

@@ -1,0 +1,69 @@
+"""BERT as `transformers` names it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..text import Bert
+from .config import check_fields
+from .fields import multiple, positive, whole
+from .mapping import linear, norm, Pair
+
+BERT_IGNORED = ("embeddings.position_ids", "pooler.*")
+"""Tensors beside the encoder: the numbers 0 .. 511, a pooler for a task that no one here has."""
+
+_FIXED = {"hidden_act": "gelu", "position_embedding_type": "absolute", "type_vocab_size": 2}
+"""What every `Bert` is, of what a `config.json` may say."""
+
+
+def bert_table(depth: int) -> list[Pair]:
+    """`transformers.BertModel`'s tensors, for `depth` layers."""
+    return [
+        Pair("words", "embeddings.word_embeddings.weight"),
+        Pair("positions", "embeddings.position_embeddings.weight"),
+        Pair("segments", "embeddings.token_type_embeddings.weight"),
+        *norm("norm", "embeddings.LayerNorm"),
+        *(pair for i in range(depth) for pair in _layer(f"layers.{i}", f"encoder.layer.{i}")),
+    ]
+
+
+def _layer(ours: str, theirs: str) -> Iterable[Pair]:
+    yield from linear(f"{ours}.attention.to_query", f"{theirs}.attention.self.query")
+    yield from linear(f"{ours}.attention.to_key", f"{theirs}.attention.self.key")
+    yield from linear(f"{ours}.attention.to_value", f"{theirs}.attention.self.value")
+    yield from linear(f"{ours}.attention.to_out", f"{theirs}.attention.output.dense")
+    yield from norm(f"{ours}.norm1", f"{theirs}.attention.output.LayerNorm")
+    yield from linear(f"{ours}.to_hidden", f"{theirs}.intermediate.dense")
+    yield from linear(f"{ours}.to_out", f"{theirs}.output.dense")
+    yield from norm(f"{ours}.norm2", f"{theirs}.output.LayerNorm")
+
+
+def bert_config(written: Mapping[str, Any]) -> dict[str, Any]:
+    """`Bert`'s arguments, once it is sure that a `config.json` means such a network."""
+    check_fields(written, _FIXED)
+    return {
+        "vocabulary": whole(written, "vocab_size"),
+        "width": multiple(written, "hidden_size", "num_attention_heads"),
+        "depth": whole(written, "num_hidden_layers"),
+        "heads": whole(written, "num_attention_heads"),
+        "hidden": whole(written, "intermediate_size"),
+        "longest": whole(written, "max_position_embeddings"),
+        "eps": positive(written, "layer_norm_eps"),
+    }
+
+
+def written_bert_config(bert: Bert) -> dict[str, Any]:
+    """The `config.json` of a `BertModel`."""
+    vocabulary, width = bert.words.shape
+    layer = bert.layers[0]
+    return {
+        **_FIXED,
+        "architectures": ["BertModel"],
+        "model_type": "bert",
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "num_hidden_layers": len(bert.layers),
+        "num_attention_heads": layer.attention.heads,
+        "intermediate_size": layer.to_hidden.weight.shape[1],
+        "max_position_embeddings": bert.positions.shape[0],
+        "layer_norm_eps": bert.norm.eps,
+    }

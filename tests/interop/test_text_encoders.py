@@ -1,0 +1,414 @@
+"""Text encoders against `transformers`: folders that it wrote, folders that it opens."""
+
+import json
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from text_folders import bert_folder, clip_folder, t5_folder
+
+from equildm.interop import (
+    clip_table,
+    load_minilm,
+    load_text_encoder,
+    openclip_table,
+    read_weights,
+    save_text_encoder,
+    write_weights,
+)
+from equildm.text import (
+    ByteTokenizer,
+    CLIPConfig,
+    CLIPText,
+    embed,
+    MiniLM,
+    read_tokenizer,
+    SmallTextEncoder,
+    T5Text,
+)
+
+CLIP = {
+    "vocab_size": 900,
+    "hidden_size": 32,
+    "intermediate_size": 72,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 20,
+    "hidden_act": "quick_gelu",
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+}
+BERT = {
+    "vocab_size": 400,
+    "hidden_size": 24,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "intermediate_size": 40,
+    "max_position_embeddings": 20,
+}
+T5 = {
+    "vocab_size": 300,
+    "d_model": 24,
+    "d_kv": 16,  # heads * d_kv is not d_model
+    "d_ff": 40,
+    "num_layers": 3,
+    "num_heads": 3,
+    "relative_attention_num_buckets": 12,
+    "relative_attention_max_distance": 14,
+    "feed_forward_proj": "relu",
+}
+TOKENIZERS = {"CLIP": clip_folder, "Bert": bert_folder, "T5": t5_folder}
+CASES = [
+    ("CLIPTextModel", CLIP),
+    ("CLIPTextModel", CLIP | {"hidden_act": "gelu"}),
+    ("CLIPTextModelWithProjection", CLIP),
+    ("BertModel", BERT),
+    ("T5EncoderModel", T5),
+    ("T5EncoderModel", T5 | {"feed_forward_proj": "gated-gelu"}),
+]
+NAMES = ["clip", "clip-gelu", "clip-projection", "bert", "t5", "t5-gated"]
+
+
+def inputs(vocabulary, tokens=20):
+    """Ids, and masks that are full, cut short, have a hole, are one token."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, vocabulary, (4, tokens))
+    mask = np.arange(tokens) < np.array([[tokens], [7], [tokens], [1]])
+    mask[2, 5:9] = False
+    return ids, mask
+
+
+def make(peer, folder, cls, sizes, *, tokenizer=True, **config):
+    """A random model of `transformers` in a folder, with a tokenizer; and its outputs."""
+    ids, mask = inputs(sizes["vocab_size"])
+    config |= {"class": cls, "sizes": sizes, "folder": str(folder)}
+    out = peer("text_encoder", config, ids=ids, mask=mask)
+    if tokenizer:
+        next(make for name, make in TOKENIZERS.items() if cls.startswith(name))(folder)
+    return ids, mask, out
+
+
+def relative(ours, theirs):
+    return np.abs(np.asarray(ours) - theirs).max() / np.abs(theirs).max()
+
+
+def network(encoder):
+    return getattr(encoder, {CLIPText: "tower", MiniLM: "bert", T5Text: "t5"}[type(encoder)])
+
+
+@pytest.mark.parametrize(("cls", "sizes"), CASES, ids=NAMES)
+def test_the_same_outputs(peer, tmp_path, cls, sizes):
+    ids, mask, theirs = make(peer, tmp_path, cls, sizes)
+    encoder = load_text_encoder(tmp_path)
+    ours = jax.vmap(network(encoder))(jnp.asarray(ids), jnp.asarray(mask))
+    error = relative(ours[mask], theirs["last"][mask])
+    print(f"{cls} {sizes.get('hidden_act', sizes.get('feed_forward_proj', ''))}: {error:.1e}")
+    assert error < 1e-5
+    assert np.std(theirs["last"][mask]) > 0.1
+
+
+def test_clip_without_a_mask_and_skipping(peer, tmp_path):
+    """As Stable Diffusion calls it, at the last and at the penultimate layer."""
+    _, mask, masked = make(peer, tmp_path, "CLIPTextModel", CLIP)
+    ids, _ = inputs(CLIP["vocab_size"])
+    config = {"class": "CLIPTextModel", "folder": str(tmp_path)}
+    theirs = peer("text_encoder", config, ids=ids)
+    for skip, name in enumerate(["last", "penultimate"]):
+        encoder = load_text_encoder(tmp_path, skip=skip)
+        ours = jax.vmap(encoder)(jnp.asarray(ids), jnp.asarray(mask))
+        error = relative(ours.tokens, theirs[name])
+        print(f"CLIP, {name} layer: {error:.1e}")
+        assert error < 1e-5 and bool(ours.mask.all())
+    assert relative(theirs["last"], masked["last"]) > 1e-2  # a mask would have been noticed
+    assert relative(theirs["last"], theirs["penultimate"]) > 1e-2
+    hidden = CLIPText(encoder.tower, encoder.tokenizer, 20, skip=1, padding=False)
+    ours = jax.vmap(hidden)(jnp.asarray(ids), jnp.asarray(mask))
+    assert relative(ours.tokens[mask], masked["penultimate"][mask]) < 1e-5
+    np.testing.assert_array_equal(ours.mask, mask)
+
+
+def test_captions_to_embeddings(peer, tmp_path):
+    """Text in, through both tokenizers: padding and all."""
+    captions = ["", "a photo of a cat", "the quick brown fox " * 9]
+    make(peer, tmp_path, "CLIPTextModel", CLIP)
+    config = {"folder": str(tmp_path), "captions": captions, "length": 20}
+    ids = peer("tokenizer", config)["ids"]
+    theirs = peer("text_encoder", {"class": "CLIPTextModel", "folder": str(tmp_path)}, ids=ids)
+    encoder = load_text_encoder(tmp_path)
+    assert encoder.length == 20 and encoder.width == 32
+    assert relative(embed(encoder, captions, batch=2).tokens, theirs["last"]) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(("cls", "sizes"), CASES[::3], ids=NAMES[::3])
+def test_half_precision_and_shards(peer, tmp_path, cls, sizes, dtype):
+    ids, mask, theirs = make(
+        peer, tmp_path, cls, sizes, dtype=dtype, save={"max_shard_size": "20KB"}
+    )
+    assert (tmp_path / "model.safetensors.index.json").is_file()
+    encoder = load_text_encoder(tmp_path)
+    assert {leaf.dtype for leaf in jax.tree.leaves(encoder)} == {jnp.dtype("float32")}
+    ours = jax.vmap(network(encoder))(jnp.asarray(ids), jnp.asarray(mask))
+    assert relative(ours[mask], theirs["last"][mask]) < 1e-5
+    stored = load_text_encoder(tmp_path, dtype="stored")
+    assert {leaf.dtype for leaf in jax.tree.leaves(stored)} == {jnp.dtype(dtype)}
+    half = jax.vmap(network(stored))(jnp.asarray(ids), jnp.asarray(mask))
+    assert half.dtype == jnp.dtype(dtype)
+    assert relative(half[mask].astype(jnp.float32), theirs["last"][mask]) < 0.1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("cls", "sizes"), CASES, ids=NAMES)
+def test_load_and_save_gives_the_same_bytes(peer, tmp_path, cls, sizes, dtype):
+    first, second = tmp_path / "first", tmp_path / "second"
+    ids, mask, theirs = make(peer, first, cls, sizes, dtype=dtype)
+    save_text_encoder(second, load_text_encoder(first, dtype="stored"))
+    before, after = (load_file(folder / "model.safetensors") for folder in (first, second))
+    if cls == "CLIPTextModel":  # saved by transformers 5; all versions open the older names
+        before = {f"text_model.{name}": array for name, array in before.items()}
+    left_out = {name for name in before if name.startswith(("pooler.", "text_projection"))}
+    assert set(after) == set(before) - left_out
+    for name, array in after.items():
+        assert array.dtype == before[name].dtype
+        assert array.tobytes() == before[name].tobytes()
+    for file in first.iterdir():
+        if "token" in file.name or "vocab" in file.name or "merges" in file.name:
+            assert (second / file.name).read_bytes() == file.read_bytes()
+    # And back in the public library.
+    cls = cls.removesuffix("WithProjection")
+    again = peer("text_encoder", {"class": cls, "folder": str(second)}, ids=ids, mask=mask)
+    np.testing.assert_array_equal(again["last"], theirs["last"])
+    captions = {"captions": ["a cat"], "length": 8}
+    tokens = [peer("tokenizer", {"folder": str(f), **captions})["ids"] for f in (first, second)]
+    np.testing.assert_array_equal(*tokens)
+
+
+def test_saving_leaves_out_what_is_skipped(peer, tmp_path):
+    ids, mask, theirs = make(peer, tmp_path / "a", "CLIPTextModel", CLIP)
+    save_text_encoder(tmp_path / "b", load_text_encoder(tmp_path / "a", skip=1), tmp_path / "t")
+    out = peer(
+        "text_encoder",
+        {"class": "CLIPTextModel", "folder": str(tmp_path / "b")},
+        ids=ids,
+        mask=mask,
+    )
+    np.testing.assert_allclose(out["last"], theirs["penultimate"], rtol=1e-5, atol=1e-5)
+    assert not (tmp_path / "b" / "merges.txt").exists()
+    again = load_text_encoder(tmp_path / "b", tmp_path / "t", length=9)
+    assert (again.skip, again.length, len(again.tower.layers)) == (0, 9, 2)
+    config = json.loads((tmp_path / "b" / "config.json").read_text())
+    ends = again.tokenizer([""], 2).ids[0].tolist()
+    assert [config["bos_token_id"], config["eos_token_id"]] == ends
+
+
+def test_saving_to_another_dtype(peer, tmp_path):
+    make(peer, tmp_path / "a", "BertModel", BERT)
+    save_text_encoder(tmp_path / "b", load_text_encoder(tmp_path / "a"), dtype="bfloat16")
+    stored = load_file(tmp_path / "b" / "model.safetensors")
+    assert {array.dtype for array in stored.values()} == {np.dtype(ml_dtypes.bfloat16)}
+    assert json.loads((tmp_path / "b" / "config.json").read_text())["torch_dtype"] == "bfloat16"
+
+
+def test_the_text_half_of_a_whole_clip(peer, tmp_path):
+    """Its `text_config` may leave out whatever is the default."""
+    ids, mask, theirs = make(peer, tmp_path / "half", "CLIPTextModelWithProjection", CLIP)
+    tensors = load_file(tmp_path / "half" / "model.safetensors")
+    more = ("logit_scale", "visual_projection.weight", "vision_model.embeddings.class_embedding")
+    tensors |= {name: np.zeros((), np.float32) for name in more}
+    tensors["text_model.embeddings.position_ids"] = np.arange(20)[None]
+    (tmp_path / "whole").mkdir()
+    save_file(tensors, tmp_path / "whole" / "model.safetensors")
+    text = {name: size for name, size in CLIP.items() if name != "hidden_act"}
+    config = {"model_type": "clip", "architectures": ["CLIPModel"], "text_config": text}
+    (tmp_path / "whole" / "config.json").write_text(json.dumps(config))
+    encoder = load_text_encoder(tmp_path / "whole", tmp_path / "half")
+    ours = jax.vmap(encoder.tower)(jnp.asarray(ids), jnp.asarray(mask))
+    assert relative(ours[mask], theirs["last"][mask]) < 1e-5
+
+
+def test_openclip_holds_the_same(tmp_path):
+    """Its fused projections, put together here by hand from the separate ones."""
+    config = CLIPConfig(vocabulary=50, width=16, depth=2, heads=2, longest=9)
+    tower = config.build(key=jax.random.key(0))
+    separate, fused = (
+        dict(write_weights(tower, table(2))) for table in (clip_table, openclip_table)
+    )
+    for i in range(2):
+        for kind in ("weight", "bias"):
+            theirs = f"text_model.encoder.layers.{i}.self_attn"
+            parts = [separate[f"{theirs}.{part}_proj.{kind}"] for part in "qkv"]
+            name = f"transformer.resblocks.{i}.attn.in_proj_{kind}"
+            np.testing.assert_array_equal(fused[name], np.concatenate(parts))
+        np.testing.assert_array_equal(
+            fused[f"transformer.resblocks.{i}.mlp.c_fc.weight"],
+            separate[f"text_model.encoder.layers.{i}.mlp.fc1.weight"],
+        )
+    assert fused["positional_embedding"].shape == (9, 16)
+    assert {name for name in fused if "resblocks" not in name} == {
+        "positional_embedding",
+        "token_embedding.weight",
+        "ln_final.weight",
+        "ln_final.bias",
+    }
+    again = read_weights(config.build(key=jax.random.key(1)), openclip_table(2), fused)
+    for ours, theirs in zip(jax.tree.leaves(again), jax.tree.leaves(tower), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A small CLIP in files."""
+    config = CLIPConfig(vocabulary=900, width=16, depth=1, heads=2, longest=9)
+    clip_folder(tmp_path / "tokenizer")
+    tokenizer = read_tokenizer(tmp_path / "tokenizer", "clip")
+    encoder = CLIPText(config.build(key=jax.random.key(0)), tokenizer, 9)
+    save_text_encoder(tmp_path, encoder, tmp_path / "tokenizer")
+    return tmp_path
+
+
+def load(folder, **options):
+    return load_text_encoder(folder, folder / "tokenizer", **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"model_type": "siglip"}, r"config\.json .*: model_type is 'siglip'"),
+        ({"model_type": None, "architectures": ["Siglip"]}, r"architectures \['Siglip'\]"),
+        ({"model_type": None, "architectures": 5}, r"config\.json must describe a text encoder"),
+        ({"hidden_act": "gelu_new"}, r"config\.json .*hidden_act is 'gelu_new', and only"),
+        ({"hidden_act": ["gelu"]}, r"config\.json .*hidden_act is \['gelu'\], and only"),
+        ({"num_hidden_layers": 2}, r"missing 'text_model\.encoder\.layers\.1\."),
+        ({"num_hidden_layers": 0}, r"config\.json .*num_hidden_layers is 0, not a whole"),
+        ({"hidden_size": "16"}, r"config\.json .*hidden_size is '16', not a whole"),
+        ({"hidden_size": True}, r"config\.json .*hidden_size is True, not a whole"),
+        ({"layer_norm_eps": -1}, r"config\.json .*layer_norm_eps is -1, not a number"),
+        ({"hidden_size": 8}, r"must have shape \(900, 8\) .*received \(900, 16\)"),
+        ({"num_attention_heads": 3}, r"hidden_size is 16, not a multiple of num_attention_heads"),
+    ],
+)
+def test_another_config_is_refused(folder, change, match):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(ValueError, match=match):
+        load(folder)
+
+
+def test_a_field_that_is_missing_is_named(folder):
+    config = json.loads((folder / "config.json").read_text())
+    del config["hidden_size"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"config\.json .*no field 'hidden_size'"):
+        load(folder)
+
+
+def test_the_architecture_does_instead_of_the_model_type(folder):
+    config = json.loads((folder / "config.json").read_text())
+    del config["model_type"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert isinstance(load(folder), CLIPText)
+
+
+def test_other_tensors_are_refused(folder):
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    name = "text_model.encoder.layers.0.mlp.fc1.bias"
+
+    def attempt(changed, match):
+        save_file(changed, file)
+        with pytest.raises(ValueError, match=match):
+            load(folder)
+
+    attempt({k: v for k, v in tensors.items() if k != name}, f"missing '{name}'")
+    attempt(tensors | {"adapter.weight": np.zeros(2, np.float32)}, r"not exp.*'adapter\.weight'")
+    attempt(tensors | {name: np.zeros(63, np.float32)}, rf"'{name}' must have shape \(64,\)")
+    attempt(tensors | {name: np.zeros(64, np.int64)}, f"'{name}' holds int64")
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r"model\.safetensors is not a complete"):
+        load(folder)
+    file.unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04K\x01.")
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin, a pickle, .*safe_serialization"):
+        load(folder)
+
+
+def test_lengths_and_layers_are_checked(folder):
+    assert load(folder).length == 9  # the positions, for the tokenizer's 77 are more
+    with pytest.raises(ValueError, match=r"from 2 .* to 9 .*received 10"):
+        load(folder, length=10)
+    with pytest.raises(ValueError, match=r"skip must be from 0 to 0.*received 1"):
+        load(folder, skip=1)
+    with pytest.raises(ValueError, match="has positions for 9 tokens, received 10"):
+        load(folder).tower(jnp.zeros(10, int))
+    with pytest.raises(ValueError, match="must hold a BERT, received a CLIPText"):
+        clip_folder(folder)
+        load_minilm(folder, length=9)
+
+
+def test_another_tokenizer_is_refused(folder):
+    count = clip_folder(folder / "tokenizer")
+    more = {f"<{i}>": count + i for i in range(901 - count)}
+    (folder / "tokenizer" / "added_tokens.json").write_text(json.dumps(more))
+    with pytest.raises(ValueError, match=r"tokenizer has 901 tokens, the model in .* only 900"):
+        load(folder)
+
+
+def test_what_cannot_be_saved(folder, tmp_path):
+    encoder = load(folder)
+    with pytest.raises(ValueError, match="received a ByteTokenizer"):
+        save_text_encoder(tmp_path, CLIPText(encoder.tower, ByteTokenizer(), 9))
+    with pytest.raises(ValueError, match="received a SmallTextEncoder"):
+        save_text_encoder(tmp_path, SmallTextEncoder(key=jax.random.key(0)))
+
+
+def test_fingerprints_tell_encoders_apart(folder):
+    encoder = load(folder)
+    others = [
+        encoder,
+        load(folder, length=8),
+        CLIPText(encoder.tower, encoder.tokenizer, 9, padding=False),
+        CLIPText(encoder.tower, ByteTokenizer(), 9),
+    ]
+    assert len({other.fingerprint for other in others}) == len(others)
+    assert load(folder).fingerprint == encoder.fingerprint
+
+
+SD1 = {
+    "vocab_size": 49408,
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "max_position_embeddings": 77,
+    "hidden_act": "quick_gelu",
+}
+SD2 = SD1 | {
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 23,
+    "num_attention_heads": 16,
+    "hidden_act": "gelu",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sizes", "count"), [(SD1, 123_060_480), (SD2, 340_387_840)], ids=["ViT-L/14", "ViT-H/14"]
+)
+def test_true_sizes(peer, tmp_path, sizes, count):
+    config = {"class": "CLIPTextModel", "sizes": sizes, "folder": str(tmp_path)}
+    ids = np.random.default_rng(0).integers(0, 49408, (2, 77))
+    theirs = peer("text_encoder", config, ids=ids)
+    clip_folder(tmp_path)
+    encoder = load_text_encoder(tmp_path)
+    assert sum(leaf.size for leaf in jax.tree.leaves(encoder)) == count
+    run = eqx.filter_jit(lambda encoder, *inputs: jax.vmap(encoder)(*inputs))
+    ours = run(encoder, jnp.asarray(ids), jnp.ones_like(ids, bool))
+    error = relative(ours.tokens, theirs["last"])
+    print(f"CLIP of {count:,} parameters: relative error {error:.1e}")
+    assert error < 1e-4
