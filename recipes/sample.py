@@ -1,8 +1,9 @@
-"""Makes pictures from a run folder.
+"""Makes pictures from a run folder, or from the weights of a Stable Diffusion.
 
 python recipes/sample.py runs/emoji --prompt "red heart" "green apple"
 python recipes/sample.py runs/emoji --prompt "cat face" --count 8 --solver dpm++2m --steps 12
 python recipes/sample.py runs/emoji --prompt "cat face" --cfg 1 2 4 8 --seed 3
+python recipes/sample.py --weights stable-diffusion-v1-5/ --prompt "a red fox" --cfg 7.5
 """
 
 import dataclasses
@@ -12,16 +13,19 @@ from typing import Annotated
 
 import parts
 import tyro
+from sources import open_run, open_weights, Source
 
-from equildm.runtime import enable_compile_cache, picture_grid, Run, save_png, to_uint8
+from equildm.runtime import enable_compile_cache, picture_grid, save_png, to_uint8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Makes pictures from a run folder."""
+    """Makes pictures from a run folder, or from the weights of a Stable Diffusion."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path | None, tyro.conf.Positional] = None
     """Folder that pretrain.py left."""
+    weights: Path | None = None
+    """Instead of a run: a folder of diffusers with a Stable Diffusion, of any width."""
     prompt: tuple[str, ...]
     """Captions; each is a row of the picture."""
     negative: str = ""
@@ -30,46 +34,49 @@ class Config:
     """Pictures of each caption."""
     cfg: tuple[float, ...] = (3.0,)
     """Guidance weights; 1 is the plain conditional model. Several make a column each."""
-    solver: str = "ddim"
-    """Sampler by name."""
+    solver: str | None = None
+    """Sampler by name; by default the model's own, ddim for most."""
     steps: int = 50
     """Steps of the sampler."""
-    grid: parts.Grid = "trailing"
-    """How the noise levels are spaced."""
+    grid: parts.Grid | None = None
+    """How the noise levels are spaced; by default trailing, or as the weights' scheduler says."""
     rescale: float = 0.0
     """Guidance rescale (Lin et al. 2023); 0.7 where colours are too strong."""
     seed: int = 0
     """Picture i starts from the same noise whatever else is asked for."""
     average: str | None = None
-    """Which average of the weights: by name, `none` for the weights as trained, or a relative width
-    such as 0.07 where the run has snapshots."""
+    """Which average of the run's weights: by name, `none` for the weights as trained, or a relative
+    width such as 0.07 where the run has snapshots."""
     checkpoint: int | None = None
-    """Step of the checkpoint; the newest by default."""
+    """Step of the run's checkpoint; the newest by default."""
+    height: int | None = None
+    """Of the pictures from --weights, in pixels; by default what they were trained on."""
+    width: int | None = None
+    """Of the pictures from --weights, in pixels; by default what they were trained on."""
     batch: int = 16
     """Pictures made at a time."""
     out: Path | None = None
-    """PNG to write; by default in the run's samples/."""
+    """PNG to write; by default in the run's samples/, or in samples/."""
 
 
 def main(config: Config) -> None:
     if not config.prompt:
         raise ValueError("sample.py needs a caption. Pass --prompt 'red heart'.")
-    solver = parts.solver(config.solver)
+    if config.solver is not None:
+        parts.solver(config.solver)  # A wrong name is an error before anything is read.
+    source = open_source(config)
     enable_compile_cache()
-    run = Run.open(config.run)
-    model = parts.load_model(run)
-    network, step = parts.load_network(run, model, average=config.average, step=config.checkpoint)
-    make = parts.pipeline(run, model, network)
 
+    name = config.solver or source.sampler
     weights = [weight for weight in config.cfg for _ in range(config.count)]
     captions = [prompt for prompt in config.prompt for _ in weights]
     began = time.perf_counter()
-    images = make(
+    images = source.make(
         captions,
-        levels=parts.GRIDS[config.grid](parts.SCHEDULES[model.schedule], config.steps),
+        levels=source.levels(config.steps, name, config.grid),
         seeds=[i % config.count for i in range(len(captions))],
         seed=config.seed,
-        solver=solver,
+        solver=parts.solver(name),
         weight=weights * len(config.prompt),
         negative=config.negative,
         rescale=config.rescale,
@@ -81,9 +88,26 @@ def main(config: Config) -> None:
         for caption, weight in zip(captions, weights * len(config.prompt), strict=True)
     ]
     picture = picture_grid(to_uint8(images), labels, columns=len(weights))
-    out = config.out or unused(run.samples / f"{config.solver}_{config.steps}.png")
+    out = config.out or unused(source.pictures / f"{name}_{config.steps}.png")
     save_png(out, picture)
-    print(f"{len(images)} pictures at step {step} in {seconds:.1f} s, compiling included: {out}")
+    print(f"{len(images)} pictures of {source.said} in {seconds:.1f} s, compiling included: {out}")
+
+
+def open_source(config: Config) -> Source:
+    """The run or the weights, whichever was given."""
+    if (config.run is None) == (config.weights is None):
+        raise ValueError(
+            "sample.py makes pictures of a run folder or of --weights, one of the two; received "
+            f"{config.run} and {config.weights}."
+        )
+    if config.weights is not None:
+        if config.average is not None or config.checkpoint is not None:
+            raise ValueError("Weights have no averages and no checkpoints: leave these out.")
+        return open_weights(config.weights, height=config.height, width=config.width)
+    if config.height is not None or config.width is not None:
+        raise ValueError("A run makes pictures of its own size: leave --height and --width out.")
+    assert config.run is not None
+    return open_run(config.run, average=config.average, step=config.checkpoint)
 
 
 def unused(path: Path) -> Path:

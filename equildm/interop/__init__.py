@@ -36,9 +36,21 @@ from .safetensors import (
     SafetensorsFile as SafetensorsFile,
     save_safetensors as save_safetensors,
 )
+from .scheduler import (
+    load_scheduler as load_scheduler,
+    save_scheduler as save_scheduler,
+    Scheduler as Scheduler,
+)
 from .shards import open_weights as open_weights, save_weights as save_weights
+from .stable_diffusion import (
+    load_stable_diffusion as load_stable_diffusion,
+    save_stable_diffusion as save_stable_diffusion,
+    StableDiffusion as StableDiffusion,
+)
 from .t5 import t5_table as t5_table
 from .text_encoders import (
     load_text_encoder as load_text_encoder,
     save_text_encoder as save_text_encoder,
 )
+from .unet import load_unet as load_unet, save_unet as save_unet
+from .unet_table import unet_table as unet_table

@@ -37,7 +37,10 @@ def read_config(
             raise ValueError("it holds no object")
         return parse(written)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        why = f"there is no field {error}" if isinstance(error, KeyError) else str(error)
+        why = {
+            KeyError: f"there is no field {error}",
+            FileNotFoundError: "there is no such file",
+        }.get(type(error), str(error))
         raise ValueError(f"{path} must describe {what}, and does not: {why}.") from error
 
 

@@ -61,12 +61,17 @@ class Scheduler:
     ends_clean: bool = False
     """Whether DDIM's last step goes to level 0 or, as in Stable Diffusion, to that of time 0."""
 
+    @property
+    def sampler(self) -> str:
+        """Name of our sampler that does what this one does."""
+        return SAMPLERS[self.kind]
+
     def levels(self, steps: int, sampler: str | None = None) -> Float[np.ndarray, "levels"]:
         """The noise levels that the public sampler steps through.
 
         `sampler` is a name in `equildm.sample.SOLVERS`, by default this scheduler's own.
         """
-        sampler = sampler or SAMPLERS[self.kind]
+        sampler = sampler or self.sampler
         ends_at_time_0 = sampler in ("ddim", "dpm++1") and not self.ends_clean
         final = self.schedule.lowest if ends_at_time_0 else 0.0
         endpoint = sampler not in _MULTISTEP
