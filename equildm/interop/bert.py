@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..text import Bert
+from ..text import Bert, BertConfig
 from .config import check_fields
 from .fields import multiple, positive, whole
 from .mapping import linear, norm, Pair
@@ -37,18 +37,18 @@ def _layer(ours: str, theirs: str) -> Iterable[Pair]:
     yield from norm(f"{ours}.norm2", f"{theirs}.output.LayerNorm")
 
 
-def bert_config(written: Mapping[str, Any]) -> dict[str, Any]:
-    """`Bert`'s arguments, once it is sure that a `config.json` means such a network."""
+def bert_config(written: Mapping[str, Any]) -> BertConfig:
+    """The sizes, once it is sure that a `config.json` means such a network."""
     check_fields(written, _FIXED)
-    return {
-        "vocabulary": whole(written, "vocab_size"),
-        "width": multiple(written, "hidden_size", "num_attention_heads"),
-        "depth": whole(written, "num_hidden_layers"),
-        "heads": whole(written, "num_attention_heads"),
-        "hidden": whole(written, "intermediate_size"),
-        "longest": whole(written, "max_position_embeddings"),
-        "eps": positive(written, "layer_norm_eps"),
-    }
+    return BertConfig(
+        vocabulary=whole(written, "vocab_size"),
+        width=multiple(written, "hidden_size", "num_attention_heads"),
+        depth=whole(written, "num_hidden_layers"),
+        heads=whole(written, "num_attention_heads"),
+        hidden=whole(written, "intermediate_size"),
+        longest=whole(written, "max_position_embeddings"),
+        eps=positive(written, "layer_norm_eps"),
+    )
 
 
 def written_bert_config(bert: Bert) -> dict[str, Any]:

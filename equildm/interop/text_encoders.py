@@ -2,21 +2,18 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import equinox as eqx
-import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from ..runtime import abstract, replacing
+from ..runtime import replacing
 from ..text import (
     AbstractTextEncoder,
     AbstractTokenizer,
-    Bert,
     CLIPText,
     MiniLM,
     PretrainedTokenizer,
@@ -27,11 +24,9 @@ from ..text import (
 from .bert import bert_config, BERT_IGNORED, bert_table, written_bert_config
 from .clip import clip_config, CLIP_IGNORED, clip_table, written_clip_config
 from .config import read_config, write_config
-from .mapping import Advance, Pair, read_weights, write_weights
+from .mapping import Advance, fill, Pair, write_weights
 from .shards import open_weights, save_weights, TRANSFORMERS
 from .t5 import t5_config, T5_IGNORED, t5_table, written_t5_config
-
-T = TypeVar("T")
 
 _ARCHITECTURES = {
     "CLIPTextModel": "clip_text_model",
@@ -71,48 +66,38 @@ def load_text_encoder(
     **Raises** `ValueError` naming the file, and the field or tensor, that is missing or wrong.
     """
     folder = Path(folder)
-    kind, sizes = read_config(folder, "a text encoder: CLIP, BERT or T5", _sizes)
+    kind, config = read_config(folder, "a text encoder: CLIP, BERT or T5", _config)
     if skip and kind != "clip":
         raise ValueError(f"Layers are left out of a CLIP only, received skip={skip} for a {kind}.")
     tokenizer = read_tokenizer(folder if tokenizer_folder is None else tokenizer_folder, kind)
-    weights = open_weights(folder, TRANSFORMERS)
-    options = {"dtype": dtype, "source": folder, "advance": advance}
-
-    def shapes(build: Callable[..., T]) -> T:
-        template = eqx.filter_eval_shape(build, key=jax.random.key(0))
-        return template if mesh is None else eqx.combine(abstract(template, mesh), template)
-
-    def limit(longest: int) -> int:
-        return min(longest, tokenizer.longest or longest) if length is None else length
-
-    if kind == "clip":
-        bare = "embeddings.token_embedding.weight" in weights
-        table = clip_table(sizes.depth, "" if bare else "text_model.")
-        tower = read_weights(shapes(sizes.build), table, weights, ignored=CLIP_IGNORED, **options)
-        _check_vocabulary(folder, tower.words, tokenizer)
-        return CLIPText(tower, tokenizer, limit(sizes.longest), skip=skip)
-    if kind == "t5":
-        template, table = shapes(sizes.build), t5_table(sizes)
-        t5 = read_weights(template, table, weights, ignored=T5_IGNORED, **options)
-        _check_vocabulary(folder, t5.words, tokenizer)
-        return T5Text(t5, tokenizer, limit(tokenizer.longest or 512))
-    template, table = shapes(partial(Bert, **sizes)), bert_table(sizes["depth"])
-    bert = read_weights(template, table, weights, ignored=BERT_IGNORED, **options)
-    _check_vocabulary(folder, bert.words, tokenizer)
-    return MiniLM(bert, tokenizer, limit(sizes["longest"]))
-
-
-def _check_vocabulary(folder: Path, words: jax.Array, tokenizer: PretrainedTokenizer) -> None:
-    """An id beyond the table would silently become its last row."""
-    if tokenizer.vocabulary > words.shape[0]:
+    if tokenizer.vocabulary > config.vocabulary:
+        # An id beyond the table would silently become its last row.
         raise ValueError(
             f"The tokenizer has {tokenizer.vocabulary} tokens, the model in {folder} only "
-            f"{words.shape[0]}. Give the tokenizer with which it was trained."
+            f"{config.vocabulary}. Give the tokenizer with which it was trained."
         )
+    weights = open_weights(folder, TRANSFORMERS)
+    table, ignored = _table(kind, config, weights)
+    network = fill(
+        config,
+        table,
+        weights,
+        mesh=mesh,
+        dtype=dtype,
+        ignored=ignored,
+        source=folder,
+        advance=advance,
+    )
+    longest = tokenizer.longest or 512 if kind == "t5" else config.longest
+    if length is None:
+        length = min(longest, tokenizer.longest or longest)
+    if kind == "clip":
+        return CLIPText(network, tokenizer, length, skip=skip)
+    return (T5Text if kind == "t5" else MiniLM)(network, tokenizer, length)
 
 
-def _sizes(written: dict[str, Any]) -> tuple[TokenizerKind, Any]:
-    """Which encoder, and what its network is built from."""
+def _config(written: dict[str, Any]) -> tuple[TokenizerKind, Any]:
+    """Which encoder, and its sizes."""
     first = (written.get("architectures") or [None])[0]
     model = written.get("model_type") or _ARCHITECTURES.get(first)
     if model in ("clip", "clip_text_model"):
@@ -125,6 +110,18 @@ def _sizes(written: dict[str, Any]) -> tuple[TokenizerKind, Any]:
         f"model_type is {written.get('model_type')!r} and architectures "
         f"{written.get('architectures')!r}"
     )
+
+
+def _table(
+    kind: TokenizerKind, config: Any, weights: Mapping[str, np.ndarray]
+) -> tuple[list[Pair], tuple[str, ...]]:
+    """The table, and which tensors have no place in it."""
+    if kind == "clip":
+        bare = "embeddings.token_embedding.weight" in weights
+        return clip_table(config.depth, "" if bare else "text_model."), CLIP_IGNORED
+    if kind == "t5":
+        return t5_table(config), T5_IGNORED
+    return bert_table(config.depth), BERT_IGNORED
 
 
 def save_text_encoder(

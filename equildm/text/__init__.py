@@ -1,6 +1,6 @@
 """Captions as sequences of vectors: the text-encoder adapter and the encoders behind it."""
 
-from .bert import Bert as Bert, BertLayer as BertLayer
+from .bert import Bert as Bert, BertConfig as BertConfig, BertLayer as BertLayer
 from .clip import (
     CLIPConfig as CLIPConfig,
     CLIPText as CLIPText,

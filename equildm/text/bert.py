@@ -1,5 +1,6 @@
 """BERT, the encoder behind MiniLM."""
 
+import dataclasses
 import math
 
 import equinox as eqx
@@ -9,6 +10,30 @@ from jaxtyping import Array, Bool, Float, Int
 from .._types import Key
 from ..nn import CrossAttn, LayerNorm, Linear
 from ..nn._init import uniform
+
+
+@dataclasses.dataclass(frozen=True)
+class BertConfig:
+    """The sizes of a `Bert`, as plain values."""
+
+    vocabulary: int
+    """How many token ids there are."""
+    width: int
+    """Size of each token's vector."""
+    depth: int
+    """Layers."""
+    heads: int
+    """Heads of each attention."""
+    hidden: int | None = None
+    """Width of the feed-forward layers, by default `4 * width`."""
+    longest: int = 512
+    """The most tokens a caption may have."""
+    eps: float = 1e-12
+    """Of the norms."""
+
+    def build(self, *, key: Key) -> "Bert":
+        """The network with fresh weights. Under `eqx.filter_eval_shape` nothing is allocated."""
+        return Bert(**dataclasses.asdict(self), key=key)
 
 
 class BertLayer(eqx.Module):
