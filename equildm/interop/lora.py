@@ -18,7 +18,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +70,7 @@ def save_lora(
     adapters: Mapping[str, Adapters],
     tables: Tables,
     *,
-    layout: Literal["peft", "kohya"] = "peft",
+    layout: str = "peft",
     dtype: Any = "float32",
 ) -> None:
     """Writes a LoRA that diffusers' `load_lora_weights` opens, and most other programs.
@@ -80,8 +80,9 @@ def save_lora(
     - `path`: the file; diffusers looks for `pytorch_lora_weights.safetensors` in a folder.
     - `adapters`: of each part, as `read_lora` returns them.
     - `tables`: as for `read_lora`.
-    - `layout`: diffusers' of today, or kohya's. The first has no place for `alpha` that all
-        programs read, so that `up` takes up `alpha / rank`; the second keeps it.
+    - `layout`: `"peft"`, diffusers' of today, or `"kohya"`. The first has no place for `alpha` that
+        all programs read, so that `up` takes up `alpha / rank`; the second keeps it, but diffusers
+        (0.42) takes the commonest alpha for every attention layer of such a file.
     - `dtype`: of the tensors in the file.
     """
     if layout not in ("peft", "kohya"):
@@ -144,8 +145,8 @@ def _factors(
         alpha = float(array.reshape(()))
     else:
         alpha = alpha_of(config, layer, rank)
-    arrays = (np.ascontiguousarray(a, np.float32) for a in (down, up.reshape(rank, -1)))
-    return Factors(*jax.device_put(tuple(arrays)), alpha)
+    down, up = (np.ascontiguousarray(a, np.float32) for a in (down, up.reshape(rank, -1)))
+    return Factors(jax.device_put(down), jax.device_put(up), alpha)
 
 
 def _turned(layer: Layer, key: str, theirs: np.ndarray) -> np.ndarray:
@@ -153,10 +154,14 @@ def _turned(layer: Layer, key: str, theirs: np.ndarray) -> np.ndarray:
     try:
         ours = transform.read(theirs)
         fits = ours.ndim in (2, 4) and transform.write(ours).shape == theirs.shape
+        fits = fits and ours.size > 0 and jnp.issubdtype(ours.dtype, jnp.floating)
     except (ValueError, IndexError):
         fits = False
     if not fits:
-        raise ValueError(f"'{key}' has shape {theirs.shape}, which '{layer.ours}' has no use for.")
+        raise ValueError(
+            f"'{key}' of shape {theirs.shape} and type {theirs.dtype} is no factor of a weight as "
+            f"'{layer.theirs}' has it."
+        )
     return ours
 
 

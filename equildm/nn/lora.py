@@ -114,7 +114,7 @@ def new_adapters(
     alpha = float(rank if alpha is None else alpha)
     adapters = {}
     for path, subkey in zip(chosen, jax.random.split(key, len(chosen)), strict=True):
-        *inputs, out = found[path].weight.shape
+        *inputs, out = _innermost(found[path]).weight.shape
         down = uniform(subkey, (*inputs, rank), fan_in_bound(math.prod(inputs)))
         adapters[path] = Factors(down, constant((rank, out), 0.0), alpha)
     return adapters
@@ -144,12 +144,9 @@ def merged(network: Any, adapters: Adapters, scale: Scale = 1.0) -> Any:
 
 
 def _wrapped(layer: Any, factors: Factors, scale: Scale) -> LowRank:
-    like = layer
-    while isinstance(like, LowRank):
-        like = like.layer
     down = eqx.tree_at(
         lambda layer: (layer.weight, layer.bias),
-        like,
+        _innermost(layer),
         (factors.down, None),
         is_leaf=lambda node: node is None,
     )
@@ -180,10 +177,11 @@ def _replaced(network: Any, adapters: Adapters, change: Callable[[Any, Factors],
         )
     for path, factors in adapters.items():
         shape = (*factors.down.shape[:-1], factors.up.shape[-1])
-        if layers[path].weight.shape != shape:
+        wanted = _innermost(layers[path]).weight.shape
+        if shape != wanted:
             raise ValueError(
-                f"The adapter of '{path}' is for a weight of shape {shape}, and it has "
-                f"{layers[path].weight.shape}. The adapters are of a network of other sizes."
+                f"The adapter of '{path}' is for a weight of shape {shape}, and it has {wanted}. "
+                "The adapters are of a network of other sizes."
             )
 
     def replace(path: Any, node: Any) -> Any:
@@ -196,6 +194,10 @@ def _replaced(network: Any, adapters: Adapters, change: Callable[[Any, Factors],
 def _layers(network: Any) -> list[tuple[str, Any]]:
     nodes = jax.tree_util.tree_flatten_with_path(network, is_leaf=_is_layer)[0]
     return [(_name(path), node) for path, node in nodes if _is_layer(node)]
+
+
+def _innermost(layer: Any) -> Any:
+    return _innermost(layer.layer) if isinstance(layer, LowRank) else layer
 
 
 def _is_layer(node: Any) -> bool:

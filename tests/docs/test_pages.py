@@ -37,6 +37,12 @@ def test_the_guide_to_sampling_runs():
     assert names["previews"].shape == (20, 4, 4, 1)
 
 
+def test_the_guide_to_adapters_runs():
+    names = run("docs/lora.md")  # its assertions are the test
+    assert bool(names["metrics"]["finite"])
+    assert any("conv1" in path for path in names["wide"])
+
+
 @pytest.mark.slow
 def test_the_readme_runs():
     names = run("README.md")

@@ -48,9 +48,11 @@ TEXT = {
     "bos_token_id": 0,
     "eos_token_id": 1,
 }
-LAYERS = """to_q to_k to_v to_out.0 ff.net.0.proj ff.net.2 proj_in proj_out conv1 conv2 conv_in
-    conv_out conv_shortcut time_emb_proj linear_1 downsamplers.0.conv upsamplers.0.conv""".split()
-TEXT_LAYERS = ["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]
+LAYERS = (
+    r".*(to_[qkv]|to_out\.0|ff\.net\.(0\.proj|2)|proj_in|proj_out|time_emb_proj|linear_1"
+    r"|conv\d?|conv_(in|out|shortcut))"
+)
+TEXT_LAYERS = r".*(_proj|fc\d)"
 
 
 def relative(ours, theirs):
@@ -174,3 +176,264 @@ def test_what_is_saved_here_they_open(peer, base, tmp_path, layout):
     theirs = peer("lora", {"base": base.folder, "file": str(tmp_path / FILE)}, **inputs())
     agree(base, adapters, theirs)
     agree(base, read_lora(tmp_path, base.tables), theirs)
+
+
+def saved(base, folder, *, layout="peft", tables=None, **options):
+    """A file of ours as a dictionary that a test may change."""
+    adapters, tables = base.adapters(**options), tables or base.tables
+    save_lora(folder / FILE, {part: adapters[part] for part in tables}, tables, layout=layout)
+    return dict(SafetensorsFile(folder / FILE))
+
+
+def same(found, expected):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def processors(name):
+    """As the first versions of diffusers called it; they had adapters of attention only."""
+    name = name.replace("lora_A", "down").replace("lora_B", "up")
+    name = re.sub(r"(attn\d)\.to_(q|k|v|out)(?:\.0)?\.", r"\1.processor.to_\2_lora.", name)
+    return re.sub(r"self_attn\.(q|k|v|out)_proj\.", r"self_attn.to_\1_lora.", name)
+
+
+def test_processors_of_the_first_versions(peer, base, tmp_path):
+    tensors = saved(base, tmp_path)
+    old = {processors(k): v for k, v in tensors.items() if "attn" in k}
+    assert "text_encoder.text_model.encoder.layers.1.self_attn.to_q_lora.up.weight" in old
+    assert (
+        "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.processor.to_out_lora.down.weight"
+    ) in old
+    save_safetensors(tmp_path / "old" / FILE, old)
+    config = {"base": base.folder, "file": str(tmp_path / "old" / FILE)}
+    agree(base, read_lora(tmp_path / "old", base.tables), peer("lora", config, **inputs()))
+
+
+def test_a_layer_goes_by_every_name(sd1, tmp_path):
+    tensors = saved(sd1, tmp_path)
+    expected = read_lora(tensors, sd1.tables)
+    same(expected, sd1.adapters())
+    unet = {"unet": expected["unet"]}
+
+    def renamed(change):
+        return {new: value for name, value in tensors.items() if (new := change(name))}
+
+    of_unet = lambda name: name.removeprefix("unet.") if name.startswith("unet.") else None
+    bare = renamed(of_unet)
+    same(read_lora(bare, sd1.tables), unet)
+    same(read_lora({f"base_model.model.{k}": v for k, v in bare.items()}, sd1.tables), unet)
+    same(read_lora(renamed(lambda name: name.replace("text_model.", "")), sd1.tables), expected)
+    linear = ".lora_linear_layer"
+    dotted = lambda k: k.replace(".lora_A", f"{linear}.down").replace(".lora_B", f"{linear}.up")
+    same(read_lora(renamed(dotted), sd1.tables), expected)
+    with_prefix = sd1.tables | {"text_encoder": clip_table(2)}
+    same(read_lora(tensors, with_prefix), expected)
+
+    kohya = saved(sd1, tmp_path, layout="kohya")
+    assert "lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_up.weight" in kohya
+    same(read_lora(kohya, sd1.tables), expected)
+    te1 = {k.replace("lora_te_", "lora_te1_"): v for k, v in kohya.items()}
+    same(read_lora(te1, sd1.tables), expected)
+
+
+def test_names_of_the_original_code(sd1, tmp_path):
+    tables = {"unet": compvis_unet_table(sd1.config)}
+    tensors = saved(sd1, tmp_path, layout="kohya", tables=tables)
+    block = "lora_unet_input_blocks_1_1_transformer_blocks_0"
+    assert f"{block}_attn1_to_q.lora_down.weight" in tensors
+    assert "lora_unet_middle_block_0_in_layers_2.alpha" in tensors
+    same(read_lora(tensors, tables), {"unet": sd1.adapters()["unet"]})
+    with pytest.raises(ValueError, match=r"lora_unet_input_blocks.*that is in no table"):
+        read_lora({k: v for k, v in tensors.items() if "input_blocks" in k}, sd1.tables)
+
+
+def test_kohya_scales_each_layer_by_its_own_alpha(sd1):
+    """Against the trainer's formula, `W + alpha / rank up down`, on the saved weights."""
+    random = np.random.default_rng(0)
+    weights = dict(open_weights(f"{sd1.folder}/unet", "diffusion_pytorch_model"))
+    changed, tensors = dict(weights), {}
+    for i, name in enumerate(sorted(weights)):
+        layer, _, kind = name.rpartition(".")
+        if kind != "weight" or weights[name].ndim < 2:
+            continue
+        out, *inner = weights[name].shape
+        rank, alpha = 1 + i % 3, [0.5, 2.0, None][i % 2 + i % 5 % 2]
+        down = random.standard_normal((rank, *inner), np.float32)
+        up = 0.1 * random.standard_normal((out, rank), np.float32)
+        product = np.tensordot(up, down, 1)
+        changed[name] = weights[name] + (1.0 if alpha is None else alpha / rank) * product
+        key = f"lora_unet_{layer.replace('.', '_')}"
+        tensors[f"{key}.lora_down.weight"] = down
+        tensors[f"{key}.lora_up.weight"] = up.reshape(out, rank, *[1] * (len(inner) - 1))
+        if alpha is not None:
+            tensors[f"{key}.alpha"] = np.asarray(alpha, np.float16)
+    adapters = read_lora(tensors, sd1.tables)["unet"]
+    assert {factors.alpha / factors.up.shape[0] for factors in adapters.values()} > {1.0, 0.5, 2.0}
+    unet = sd1.networks["unet"]
+    expected = read_weights(unet, sd1.tables["unet"], changed)
+    for ours, theirs in zip(
+        jax.tree.leaves(merged(unet, adapters)), jax.tree.leaves(expected), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("layout", ["peft", "kohya"])
+def test_read_and_written_again_a_file_is_the_same(sd1, tmp_path, layout, dtype):
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    alpha = 6.0 if layout == "kohya" else None
+    save_lora(first, sd1.adapters(alpha=alpha), sd1.tables, layout=layout, dtype=dtype)
+    found = read_lora(first, sd1.tables)
+    save_lora(second, found, sd1.tables, layout=layout, dtype=dtype)
+    assert first.read_bytes() == second.read_bytes()
+    assert {str(tensor.dtype) for tensor in SafetensorsFile(first).values()} == {dtype}
+
+
+TABLE = [
+    Pair("flat.weight", "a.flat.weight", OUT_IN),
+    Pair("flat.bias", "a.flat.bias"),
+    Pair("square.weight", "a.square.weight", OIHW),
+    Pair("point.weight", "a.point.weight", OUT_IN_POINTWISE),
+    Pair("product.weight", "a.product.weight", POINTWISE_OUT_IN),
+    Pair("third.weight", "a.fused.weight", OUT_IN, 0, 3),
+    Pair("norm.weight", "a.norm.weight"),
+]
+
+
+def factors(name, down=(2, 6), up=(5, 2), **more):
+    tensors = {f"unet.a.{name}.lora_A.weight": down, f"unet.a.{name}.lora_B.weight": up}
+    zeros = {key: np.zeros(shape, np.float32) for key, shape in tensors.items()}
+    return zeros | {key.replace("_", "."): value for key, value in more.items()}
+
+
+def test_every_kind_of_layer():
+    table, random = {"unet": TABLE}, np.random.default_rng(0)
+    shapes = {
+        "flat": ((2, 6), (5, 2)),
+        "square": ((2, 6, 3, 3), (5, 2, 1, 1)),
+        "point": ((2, 6), (5, 2)),
+        "product": ((2, 6, 1, 1), (5, 2, 1, 1)),
+    }
+    tensors = {}
+    for name, (down, up) in shapes.items():
+        tensors |= {k: random.normal(size=v.shape) for k, v in factors(name, down, up).items()}
+    found = read_lora(tensors, table)["unet"]
+    networks = {
+        "flat": Linear(6, 5, key=jax.random.key(0)),
+        "square": Conv(6, 5, key=jax.random.key(0)),
+        "point": Conv(6, 5, 1, key=jax.random.key(0)),
+        "product": Linear(6, 5, key=jax.random.key(0)),
+    }
+    x = jnp.asarray(random.normal(size=(4, 4, 6)), jnp.float32)
+    for name, layer in with_adapters(networks, found).items():
+        down, up = (tensors[f"unet.a.{name}.lora_{side}.weight"] for side in "AB")
+        kernel = np.tensordot(up.reshape(5, 2), down, 1).reshape(5, 6, -1)
+        if name != "square":
+            expected = networks[name](x) + np.float32(x @ kernel[..., 0].T)
+            np.testing.assert_allclose(layer(x), expected, rtol=1e-4, atol=1e-5)
+        difference = np.moveaxis(np.asarray(layer.weight - networks[name].weight), (-1, -2), (0, 1))
+        np.testing.assert_allclose(difference.reshape(5, 6, -1), kernel, rtol=1e-4, atol=1e-5)
+
+
+HALF = {"unet.a.flat.lora_A.weight": np.zeros((2, 6), np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "why"),
+    [
+        (factors("flat", **{"unet.a.flat.hada_w1_a": np.ones(2)}), "hada.w1.a' is no tensor of a"),
+        ({"lora_unet_a_flat.lokr_w1": np.ones(2)}, "lokr_w1' is no tensor of a LoRA"),
+        ({"lora_unet_a_flat.dora_scale": np.ones(2)}, "dora_scale' is no tensor of a LoRA"),
+        ({"lora_unet_a_square.lora_mid.weight": np.ones(2)}, "lora_mid.weight' is no tensor"),
+        ({"unet.a.flat.lora_B.bias": np.ones(5)}, "lora_B.bias' is no tensor"),
+        ({"unet.a.flat.weight": np.ones((5, 6))}, "'unet.a.flat.weight' is no tensor of a LoRA"),
+        ({"text_encoder_2.a.flat.lora_A.weight": np.ones(2)}, "'text_encoder_2.* no table"),
+        ({"lora_te2_a_flat.lora_down.weight": np.ones(2)}, "'lora_te2_a.* no table"),
+        ({"text_encoder.a.flat.lora_A.weight": np.ones(2)}, "'text_encoder.a.* tables of unet;"),
+        (factors("b"), "'unet.a.b.lora_A.weight' is about a layer that is in no table"),
+        (factors("norm"), "'unet.a.norm.lora_A.weight' is about a layer that is in no table"),
+        (factors("fused"), "'unet.a.fused.lora_A.weight' is about a layer that is in no table"),
+        (HALF, "'unet.a.flat.lora_A.weight' is there without its up factor"),
+        ({"unet.a.flat.alpha": np.ones(())}, "'unet.a.flat.alpha' is there without its down"),
+        (
+            factors("flat") | {"a.flat.lora.down.weight": HALF},
+            "'a.flat.lora.down.weight' and 'unet",
+        ),
+        (factors("flat", up=(5, 3)), r"lora_A.weight' has rank 2, and '.*' of shape \(5, 3\)"),
+        (
+            factors("square", (2, 6, 3, 3), (5, 2, 3, 3)),
+            r"rank 2, and '.*' of shape \(5, 2, 3, 3\)",
+        ),
+        (factors("flat", (2, 6, 1, 1)), r"lora_A.weight' of shape \(2, 6, 1, 1\)"),
+        (factors("square"), r"lora_A.weight' of shape \(2, 6\)"),
+        (factors("point", (2, 6, 1, 1)), r"lora_A.weight' of shape \(2, 6, 1, 1\)"),
+        (factors("product", (2, 6, 3, 3)), r"lora_A.weight' of shape \(2, 6, 3, 3\)"),
+        (factors("flat", (0, 6), (5, 0)), r"lora_A.weight' of shape \(0, 6\)"),
+        (factors("flat") | {"unet.a.flat.lora_A.weight": np.ones((2, 6), int)}, "type int"),
+        (factors("flat") | {"unet.a.flat.alpha": np.ones(3)}, r"alpha' must be one number.*\(3,\)"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tensors, why):
+    with pytest.raises(ValueError, match=why):
+        read_lora(tensors, {"unet": TABLE})
+
+
+def test_what_cannot_be_applied_or_written_is_named(tmp_path):
+    found = read_lora(factors("flat"), {"unet": TABLE})
+    with pytest.raises(ValueError, match=r"'flat' is for a weight of shape \(6, 5\).*\(6, 4\)"):
+        with_adapters({"flat": Linear(6, 4, key=jax.random.key(0))}, found["unet"])
+    with pytest.raises(ValueError, match="table of 'unet' has no layer 'flat'"):
+        save_lora(tmp_path / FILE, found, {"unet": TABLE[2:]})
+    with pytest.raises(ValueError, match="'peft' or 'kohya', received 'loha'"):
+        save_lora(tmp_path / FILE, found, {"unet": TABLE}, layout="loha")
+    with pytest.raises(ValueError, match=r"Tables of \['vae'\]"):
+        read_lora(factors("flat"), {"vae": TABLE})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "adapter_config.json must describe a LoRA"),
+        ("[1]", "adapter_config.json must describe a LoRA"),
+        ('{"lora_alpha": "many"}', "tells no alpha of 'a.flat'"),
+        ('{"lora_alpha": null}', "tells no alpha of 'a.flat'"),
+        ('{"lora_alpha": 1, "alpha_pattern": [2]}', "tells no alpha of 'a.flat'"),
+        ('{"lora_alpha": 1, "alpha_pattern": {"(": 2}}', "tells no alpha of 'a.flat'"),
+    ],
+)
+def test_a_configuration_that_makes_no_sense(tmp_path, text, why):
+    with pytest.raises(ValueError, match="holds neither"):
+        read_lora(tmp_path, {"unet": TABLE})
+    save_safetensors(tmp_path / "adapter_model.safetensors", factors("flat"))
+    assert read_lora(tmp_path, {"unet": TABLE})["unet"]["flat"].alpha == 2.0
+    (tmp_path / "adapter_config.json").write_text(text)
+    with pytest.raises(ValueError, match=why):
+        read_lora(tmp_path, {"unet": TABLE})
+
+
+def test_peft_sets_apart_layers_by_pattern(tmp_path):
+    config = {"lora_alpha": 8, "alpha_pattern": {"square": 3, "a.flat": 5}, "use_rslora": True}
+    both = factors("flat") | factors("lat")
+    table = [*TABLE, Pair("lat.weight", "a.lat.weight", OUT_IN)]
+    save_safetensors(tmp_path / "adapter_model.safetensors", both)
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    found = read_lora(tmp_path, {"unet": table})["unet"]
+    assert found["flat"].alpha == pytest.approx(5 * 2**0.5)
+    assert found["lat"].alpha == pytest.approx(8 * 2**0.5)
+
+
+def test_no_name_ends_in_another_error():
+    """Names cut, doubled or swapped at random: read, or refused."""
+    random = np.random.default_rng(0)
+    pieces = ["unet", ".", "_", "lora", "lora_A", "lora_B", "a", "flat", "weight", "alpha", "down"]
+    refused = 0
+    for _ in range(500):
+        chosen = random.integers(0, len(pieces), random.integers(1, 12))
+        name = "".join(pieces[i] for i in chosen)
+        try:
+            read_lora(factors("flat") | {name: np.ones((5, 2))}, {"unet": TABLE})
+        except ValueError:
+            refused += 1
+    assert refused > 400
