@@ -1,5 +1,6 @@
 """Fewer steps: consistency, guided and progressive distillation, as objectives for `fit`."""
 
+from .adapted import AdaptedStudent as AdaptedStudent
 from .boundary import (
     AbstractBoundary as AbstractBoundary,
     ConsistencyFunction as ConsistencyFunction,

@@ -9,8 +9,14 @@ from jaxtyping import Array, Float
 
 from .._types import Key, Keys, Latent
 from ..denoise import AbstractDenoiser
-from ..noise import AbstractSchedule, AbstractTimes, AbstractWeight, Clean, UniformTimes
-from ..noise.weights import TruncatedSNR
+from ..noise import (
+    AbstractSchedule,
+    AbstractTimes,
+    AbstractWeight,
+    Clean,
+    TruncatedSNR,
+    UniformTimes,
+)
 from ..train import AbstractObjective
 from ..train.objective import Metrics
 from .guidance import Guidance

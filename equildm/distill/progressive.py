@@ -10,8 +10,7 @@ from jaxtyping import Array, Float
 
 from .._types import Key, Keys, Latent
 from ..denoise import AbstractDenoiser
-from ..noise import AbstractWeight, Clean
-from ..noise.weights import TruncatedSNR
+from ..noise import AbstractWeight, Clean, TruncatedSNR
 from ..train import AbstractObjective, drop_caption
 from ..train.objective import Metrics
 from .guidance import Guidance, no_guidance

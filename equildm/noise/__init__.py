@@ -27,5 +27,6 @@ from .weights import (
     EDM as EDM,
     MinSNR as MinSNR,
     P2 as P2,
+    TruncatedSNR as TruncatedSNR,
     Uniform as Uniform,
 )

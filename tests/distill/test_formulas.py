@@ -118,9 +118,10 @@ def denoise(numbers, y, s, c):
 
 def consistency(numbers, y, s, c, d=0.5):
     """Song et al., appendix C, on EDM's F (Karras et al., table 1)."""
-    network = (denoise(numbers, y, s, c) - d**2 / (s**2 + d**2) * y) * np.sqrt(s**2 + d**2) / (s * d)
+    total = s**2 + d**2
+    network = (denoise(numbers, y, s, c) - d**2 / total * y) * np.sqrt(total) / (s * d)
     skip = d**2 / ((s - LOW) ** 2 + d**2)
-    return skip * y + d * (s - LOW) / np.sqrt(s**2 + d**2) * network
+    return skip * y + d * (s - LOW) / np.sqrt(total) * network
 
 
 def cm(p, x, eps, s0, s1, w, c, null):
@@ -135,10 +136,10 @@ def cm(p, x, eps, s0, s1, w, c, null):
 
 
 def ict(p, x, eps, s0, s1, w, c, null):
-    """The target is the student itself, which complex steps must not see: `ONLINE`."""
+    """The target is the student itself, which complex steps must not see: real numbers there."""
     intervals = min(10 * 2 ** (STEP // (100 // 8)), 1280)
-    grid = LOW ** (1 / 7) + np.arange(intervals + 1) / intervals * (HIGH ** (1 / 7) - LOW ** (1 / 7))
-    grid = grid**7
+    share = np.arange(intervals + 1) / intervals
+    grid = (LOW ** (1 / 7) + share * (HIGH ** (1 / 7) - LOW ** (1 / 7))) ** 7
     n = np.argmin(np.abs(grid - s0))
     np.testing.assert_allclose([s0, s1], grid[[n, n - 1]], rtol=1e-5)
     d = consistency(p, x + s0 * eps, s0, c) - consistency(STUDENT, x + s1 * eps, s1, c)

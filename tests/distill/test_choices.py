@@ -1,0 +1,255 @@
+"""What holds for each choice of a distillation, and for the training of any."""
+
+import dataclasses
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from distill_oracle import draw, Network, NULL, SCHEDULE, STUDENT, TEACHER
+from jax.scipy.special import erf
+
+from equildm.denoise import Preconditioned
+from equildm.distill import (
+    AdaptedStudent,
+    CM,
+    CoDi,
+    ConsistencyFunction,
+    flow_step,
+    GrowingPairs,
+    GuidedDistillation,
+    JointPseudoHuber,
+    KarrasPairs,
+    LevelBoundary,
+    OnlineTarget,
+    PixelDistance,
+    ProgressiveDistillation,
+    shared_guidance,
+    SquaredL2,
+    TeacherStep,
+    TimeBoundary,
+    TimePairs,
+)
+from equildm.latents import VAEConfig
+from equildm.nn import Linear, new_adapters
+from equildm.noise import grids, Velocity
+from equildm.sample import Consistency, DDIM, DPMpp2S, Heun, sample_from
+from equildm.train import DecayEMA, make_step, TrainState
+
+Y = jnp.array([[[0.7, -1.9]]])
+ZERO = jnp.asarray(0)
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return Preconditioned(Network(key=jax.random.key(1)), SCHEDULE, Velocity())
+
+
+def start(network, ema=None):
+    optimizer, ema = optax.adam(1e-3), ema or DecayEMA(0.5)
+    return TrainState.create(jax.tree.map(jnp.copy, network), optimizer, ema), optimizer, ema
+
+
+def run(objective, network, seeds, parts=1):
+    state, optimizer, ema = start(network)
+    step = make_step(objective, optimizer, ema, key=jax.random.key(1), parts=parts)
+    losses = []
+    for seed in seeds:
+        state, metrics = step(state, draw(seed))
+        losses.append(float(metrics["loss"]))
+    return state, losses
+
+
+def test_at_the_lowest_level_nothing_is_changed(teacher):
+    """Exactly: of LCM's boundary, `f(z, 0) = z` of the latent `z = alpha y`."""
+    low = SCHEDULE.level(jnp.float32(0))
+    for s in (low, jnp.float32(SCHEDULE.lowest)):
+        f = ConsistencyFunction(teacher, LevelBoundary(float(SCHEDULE.lowest)))(Y, s, NULL)
+        np.testing.assert_array_equal(f, Y)
+        z = Y / jnp.sqrt(1 + s**2)
+        f = ConsistencyFunction(teacher, TimeBoundary(SCHEDULE))(Y, s, NULL)
+        np.testing.assert_array_equal(f, z)
+        assert not np.array_equal(teacher(Y, s, NULL), Y)
+
+
+def test_high_above_it_a_consistency_function_is_the_denoiser(teacher):
+    s = jnp.float32(14.0)
+    for boundary in (LevelBoundary(SCHEDULE.lowest), TimeBoundary(SCHEDULE)):
+        f = ConsistencyFunction(teacher, boundary)(Y, s, NULL)
+        np.testing.assert_allclose(f, teacher(Y, s, NULL), atol=5e-3)
+
+
+@pytest.mark.parametrize("solver", [DDIM(), Heun(), DPMpp2S(), diffrax.Heun(), diffrax.Tsit5()])
+def test_a_teachers_step_is_that_of_the_sampler(solver):
+    s0, s1 = jnp.float32(3.0), jnp.float32(2.5)
+    wanted = sample_from(TEACHER, Y, jnp.array([s0, s1]), solver, condition=NULL)
+    np.testing.assert_allclose(flow_step(TEACHER, Y, s0, s1, NULL, solver), wanted, rtol=1e-5)
+
+
+def test_times_are_the_published_ones():
+    def times(pairs):
+        draws = jax.vmap(lambda k: jnp.stack(pairs(k, ZERO)))(
+            jax.random.split(jax.random.key(0), 4000)
+        )
+        return np.unique(np.round(np.asarray(SCHEDULE.time(draws.ravel()))).reshape(-1, 2), axis=0)
+
+    lcm = times(TimePairs(SCHEDULE, 20, 20))
+    np.testing.assert_array_equal(lcm[:, 0], np.arange(19, 1000, 20))
+    np.testing.assert_array_equal(lcm[:, 1], np.maximum(lcm[:, 0] - 20, 0))
+    any_time = times(TimePairs(SCHEDULE, 20, 1))
+    assert any_time[0, 0] == 1 and any_time[-1, 0] == 999 and len(any_time) > 900
+
+
+def test_levels_of_a_growing_grid_are_drawn_as_the_paper_says():
+    pairs = GrowingPairs(0.002, 80.0, updates=800)
+    grown = [float(pairs.intervals(jnp.asarray(k))) for k in (0, 99, 100, 350, 799, 10**6)]
+    assert grown == [10, 10, 20, 80, 1280, 1280]
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    s0, s1 = (np.asarray(s) for s in jax.vmap(lambda k: pairs(k, ZERO))(keys))
+    grid = (0.002 ** (1 / 7) + np.arange(11) / 10 * (80 ** (1 / 7) - 0.002 ** (1 / 7))) ** 7
+    index = np.argmin(np.abs(np.log(s1[:, None] / grid[None, :-1])), axis=1)
+    np.testing.assert_allclose(s1, grid[index], rtol=1e-5)
+    np.testing.assert_allclose(s0, grid[index + 1], rtol=1e-5)
+    share = np.diff(np.asarray(erf((np.log(grid) + 1.1) / (2**0.5 * 2.0))))
+    share = share / np.sum(share)
+    found = np.bincount(index, minlength=10) / len(index)
+    np.testing.assert_allclose(found, share, atol=4 * np.sqrt(0.25 / len(index)))
+
+
+def objectives(teacher):
+    levels = jnp.asarray(grids.trailing(SCHEDULE, 4), jnp.float32)
+    return {
+        "consistency": CoDi(STUDENT, NULL, SCHEDULE, teacher),
+        "guided": GuidedDistillation(STUDENT, NULL, SCHEDULE, teacher, shared_guidance(2.0, 3.0)),
+        "progressive": ProgressiveDistillation(STUDENT, NULL, teacher, levels),
+    }
+
+
+@pytest.mark.parametrize("name", ["consistency", "guided", "progressive"])
+def test_the_teacher_is_frozen(teacher, name):
+    """No gradient, no state of the optimiser, no change; and it is an argument, not a constant."""
+    before = [np.asarray(x) for x in jax.tree.leaves(teacher)]
+    objective, network = objectives(teacher)[name], Network()
+    state, _ = run(objective, network, range(2))
+    for old, leaf in zip(before, jax.tree.leaves(teacher), strict=True):
+        np.testing.assert_array_equal(leaf, old)
+
+    trained, held = (sum(x.size for x in jax.tree.leaves(tree)) for tree in (network, state))
+    assert held == 4 * trained + 2, "more than model, two moments, an average and two counters"
+
+    def loss(teacher, state):
+        objective = objectives(teacher)[name]
+        objective = objective.at(state) if name == "consistency" else objective
+        return objective(state.model, draw(0), jax.random.split(jax.random.key(0), 256))[0]
+
+    for leaf in jax.tree.leaves(jax.grad(loss)(teacher, state)):
+        np.testing.assert_array_equal(leaf, 0)
+    shapes = {x.shape for x in before if x.ndim > 1}
+    assert not [c for c in jax.make_jaxpr(loss)(teacher, state).consts if np.shape(c) in shapes]
+
+
+def test_targets_are_those_of_the_state(teacher):
+    objective = CM(STUDENT, NULL, SCHEDULE, teacher)
+    state, _ = run(objective, Network(), range(3))
+    online = dataclasses.replace(objective, target=OnlineTarget())
+    for chosen, wanted in ((objective, state.average()), (online, state.model)):
+        for a, b in zip(jax.tree.leaves(chosen.at(state).target), jax.tree.leaves(wanted)):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_resumed_or_cut_up_it_is_the_same_training(teacher):
+    objective = CM(STUDENT, NULL, SCHEDULE, teacher)
+    _, whole = run(objective, Network(), range(4))
+    _, parts = run(objective, Network(), range(4), parts=2)
+    np.testing.assert_allclose(parts, whole, rtol=2e-4)
+
+    half, _ = run(objective, Network(), range(2))
+    pieces = jax.tree.map(np.asarray, half.pieces())
+    state, optimizer, ema = start(Network(key=jax.random.key(9)))
+    state = state.with_pieces(jax.tree.map(jnp.asarray, pieces))
+    step = make_step(objective, optimizer, ema, key=jax.random.key(1))
+    for seed in (2, 3):
+        state, metrics = step(state, draw(seed))
+        assert float(metrics["loss"]) == whole[seed]
+    assert set(metrics) == {"loss", "grad_norm", "finite", "consistency"}
+
+
+def test_a_student_of_adapters_trains_them_alone(teacher):
+    class LinearNetwork(eqx.Module):
+        layer: Linear
+
+        def __call__(self, x, t, condition):
+            return self.layer(x)
+
+    network = LinearNetwork(Linear(2, 2, key=jax.random.key(0)))
+    adapters = new_adapters(network, 1, layers=("*",), key=jax.random.key(1))
+    student = AdaptedStudent(STUDENT, network)
+    shared = Preconditioned(network, SCHEDULE, Velocity())
+    np.testing.assert_array_equal(
+        student(adapters)(Y, jnp.float32(1), NULL), shared(Y, jnp.float32(1), NULL)
+    )
+    objective = CoDi(student, NULL, SCHEDULE, shared, data_weight=0.0)
+    weight = np.asarray(network.layer.weight)
+    state, losses = run(objective, adapters, range(3))
+    assert set(state.model) == {"layer"} and losses[2] != losses[0]
+    assert float(jnp.max(jnp.abs(state.model["layer"].up))) > 0
+    np.testing.assert_array_equal(network.layer.weight, weight)
+
+
+def test_distances():
+    a, b = (jax.random.normal(jax.random.key(i), (4, 4, 2)) for i in (0, 1))
+    config = VAEConfig(
+        width=8, multipliers=(1,), depth=1, groups=4, latent_channels=2, scale=0.5, shift=0.1
+    )
+    vae = config.build(key=jax.random.key(2))
+    pixels = PixelDistance(lambda x, y: jnp.sum(jnp.abs(x - y)), vae)
+    value, slope = (
+        eqx.filter_jit(pixels),
+        eqx.filter_jit(eqx.filter_grad(lambda a, b: pixels(a, b))),
+    )
+    x, y = (eqx.filter_jit(vae.decode)(latent / 0.5 + 0.1) for latent in (a, b))
+    np.testing.assert_allclose(value(a, b), jnp.sum(jnp.abs(x - y)), rtol=1e-5)
+    assert float(jnp.max(jnp.abs(slope(a, b)))) > 0
+    np.testing.assert_array_equal(jax.grad(JointPseudoHuber())(a, a), 0)
+    assert float(SquaredL2()(a, a + 2)) == pytest.approx(4, rel=1e-5)
+
+
+def test_guidance_that_all_share(teacher):
+    """Student and target are two evaluations each, at the teacher's weight."""
+    guidance = shared_guidance(3.0, 3.0)
+    condition = (jnp.array([1.0, 0.0, 0.0]), NULL)
+    s = jnp.float32(2.0)
+    for guided in (guidance.teacher, guidance.student):
+        got = guided(TEACHER, guidance.weight(jax.random.key(0)))(Y, s, condition)
+        with_text, without = (TEACHER(Y, s, c) for c in condition)
+        np.testing.assert_allclose(got, without + 3 * (with_text - without), rtol=1e-5)
+    weights = jax.vmap(shared_guidance(2.0, 5.0).weight)(jax.random.split(jax.random.key(0), 500))
+    assert 2 <= float(weights.min()) < 2.1 and 4.9 < float(weights.max()) <= 5
+
+
+def test_captions_are_dropped(teacher):
+    objective = CoDi(STUDENT, NULL, SCHEDULE, teacher, dropout=1.0)
+    draw = objective.draw(jax.random.key(0), Y, jnp.array([1.0, 0, 0]), ZERO)
+    np.testing.assert_array_equal(draw.condition[0], NULL)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda t: TeacherStep(t, Consistency()), "stochastic Consistency"),
+        (lambda t: TimePairs(SCHEDULE, skip=0), "skip=0"),
+        (lambda t: KarrasPairs(0.0, 80.0), "low = 0.0"),
+        (lambda t: KarrasPairs(0.1, 80.0, levels=1), "received 1"),
+        (lambda t: GrowingPairs(0.1, 80.0, 0), "updates = 0"),
+        (lambda t: LevelBoundary(0.0), "received 0.0"),
+        (lambda t: shared_guidance(3.0, 2.0), "3.0 and 2.0"),
+        (lambda t: CoDi(STUDENT, NULL, SCHEDULE, t, dropout=2.0), "dropped captions"),
+        (lambda t: ProgressiveDistillation(STUDENT, NULL, t, jnp.ones(4)), "4 levels"),
+    ],
+)
+def test_what_cannot_work_is_refused(teacher, make, message):
+    with pytest.raises(ValueError, match=message):
+        make(teacher)

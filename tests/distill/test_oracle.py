@@ -1,0 +1,114 @@
+"""Distilled from a teacher that is exact: where each sample of the student should be is known."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import pytest
+from distill_oracle import (
+    distance,
+    Network,
+    NULL,
+    samples,
+    SCHEDULE,
+    SHAPE,
+    STUDENT,
+    TEACHER,
+    trained,
+)
+
+from equildm.data import LatentBatch
+from equildm.denoise import AbstractDenoiser, EmbeddedGuidance, Guided
+from equildm.distill import (
+    CM,
+    CoDi,
+    embedded_guidance,
+    GuidedDistillation,
+    iCT,
+    ProgressiveDistillation,
+)
+from equildm.noise import grids
+from equildm.sample import Consistency, DDIM, Heun, sample_from
+
+
+class Jump(AbstractDenoiser):
+    """The true consistency function: the end of the flow, by 40 steps of Heun's method."""
+
+    def __call__(self, y, s, condition: Any):
+        levels = s ** jnp.linspace(1, 0, 40) * SCHEDULE.lowest ** jnp.linspace(0, 1, 40)
+        return sample_from(TEACHER, y, jnp.append(levels, 0), Heun(), condition=NULL)
+
+
+@pytest.fixture(scope="module")
+def true_ends():
+    """By one jump, and by four with fresh noise between."""
+    return {
+        steps: samples(Jump(), jnp.asarray(grids.trailing(SCHEDULE, steps)), Consistency())
+        for steps in (1, 4)
+    }
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        CM(STUDENT, NULL, SCHEDULE, TEACHER),
+        CoDi(STUDENT, NULL, SCHEDULE, TEACHER, data_weight=0.0),
+        iCT(STUDENT, NULL, SCHEDULE, updates=800),
+    ],
+    ids=["CM", "CoDi", "iCT"],
+)
+def test_consistency_students_jump_to_the_end_of_the_flow(objective, true_ends):
+    """Sample by sample, from the same noise; with fresh noise, the same fresh noise."""
+    states = trained(objective, Network(), (0, 200, 800))
+    for steps, ends in true_ends.items():
+        levels = jnp.asarray(grids.trailing(SCHEDULE, steps))
+        errors = [
+            distance(samples(objective.function(s.average(), 1.0), levels, Consistency()), ends)
+            for s in states
+        ]
+        assert errors[0] > errors[1] > errors[2]
+        assert errors[2] < 0.15 and errors[2] < 0.6 * errors[0]
+
+
+def test_a_halving_is_two_steps_of_the_teacher():
+    levels = jnp.asarray(grids.trailing(SCHEDULE, 8), jnp.float32)
+    objective = ProgressiveDistillation(STUDENT, NULL, TEACHER, levels)
+    before, after = trained(objective, Network(), (0, 500))
+    teacher = Guided(TEACHER, 1.0)
+    wanted, unhalved = samples(teacher, levels, DDIM()), samples(teacher, levels[::2], DDIM())
+    errors = [
+        distance(samples(Guided(STUDENT(s.model), 1.0), levels[::2], DDIM()), wanted)
+        for s in (before, after)
+    ]
+    assert errors[0] > 0.2 and errors[1] < 0.04
+    assert errors[1] < 0.4 * distance(unhalved, wanted)
+
+
+def test_a_guided_student_is_the_guided_teacher_at_weights_it_saw_and_did_not_see():
+    some = jax.nn.one_hot(jnp.arange(256) % 3, 3) * 0.9 + 0.1 / 3
+
+    @jax.jit
+    def batches(seed):
+        """Each example of a component that its condition makes likely."""
+        which, noise = jax.random.split(jax.random.key(seed))
+        k = jax.random.categorical(which, jnp.log(some))
+        scale = TEACHER.stds[k].reshape(-1, 1, 1, 1)
+        return LatentBatch(TEACHER.means[k] + scale * jax.random.normal(noise, (256, *SHAPE)), some)
+
+    class Told(eqx.Module):
+        network: Network
+
+        def __call__(self, x, t, condition):
+            given, weight = condition
+            return self.network(x, t, (given, weight / 4))
+
+    objective = GuidedDistillation(STUDENT, NULL, SCHEDULE, TEACHER, embedded_guidance(1.0, 5.0))
+    (state,) = trained(objective, Told(Network(4)), (1000,), batches=batches)
+    levels = jnp.asarray(grids.trailing(SCHEDULE, 10))
+    conditional = samples(Guided(TEACHER, 1.0), levels, DDIM(), some)
+    for weight, tolerance in ((2.0, 0.4), (3.0, 0.2), (6.0, 0.3)):
+        wanted = samples(Guided(TEACHER, jnp.asarray(weight)), levels, DDIM(), some)
+        student = EmbeddedGuidance(STUDENT(state.model), jnp.asarray(weight))
+        error = distance(samples(student, levels, DDIM(), some), wanted)
+        assert error < tolerance * distance(conditional, wanted)
