@@ -25,7 +25,14 @@ class Config:
     run: Annotated[Path | None, tyro.conf.Positional] = None
     """Folder that pretrain.py left."""
     weights: Path | None = None
-    """Instead of a run: a folder of diffusers with a Stable Diffusion, of any width."""
+    """Instead of a run: a Stable Diffusion of any width, as a folder of diffusers or a single
+    file."""
+    tokenizer: Path | None = None
+    """CLIP's vocabulary and merges, which a single file does not hold."""
+    lora: tuple[Path, ...] = ()
+    """Low-rank adapters for --weights, of diffusers, peft or kohya; several are added up."""
+    lora_scale: float = 1.0
+    """How much of the adapters."""
     prompt: tuple[str, ...]
     """Captions; each is a row of the picture."""
     negative: str = ""
@@ -103,9 +110,19 @@ def open_source(config: Config) -> Source:
     if config.weights is not None:
         if config.average is not None or config.checkpoint is not None:
             raise ValueError("Weights have no averages and no checkpoints: leave these out.")
-        return open_weights(config.weights, height=config.height, width=config.width)
-    if config.height is not None or config.width is not None:
-        raise ValueError("A run makes pictures of its own size: leave --height and --width out.")
+        return open_weights(
+            config.weights,
+            tokenizer=config.tokenizer,
+            loras=config.lora,
+            lora_scale=config.lora_scale,
+            height=config.height,
+            width=config.width,
+        )
+    if config.height is not None or config.width is not None or config.lora:
+        raise ValueError(
+            "A run makes pictures of its own size without adapters: leave --height, --width and "
+            "--lora out, or convert it (recipes/convert.py) and sample its --weights."
+        )
     assert config.run is not None
     return open_run(config.run, average=config.average, step=config.checkpoint)
 

@@ -42,7 +42,13 @@ from .scheduler import (
     Scheduler as Scheduler,
 )
 from .shards import open_weights as open_weights, save_weights as save_weights
+from .single_file import (
+    load_single_file as load_single_file,
+    save_single_file as save_single_file,
+    single_file_tables as single_file_tables,
+)
 from .stable_diffusion import (
+    folder_tables as folder_tables,
     load_stable_diffusion as load_stable_diffusion,
     save_stable_diffusion as save_stable_diffusion,
     StableDiffusion as StableDiffusion,

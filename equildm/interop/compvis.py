@@ -5,7 +5,7 @@ original numbers through (`input_blocks.7.1`) where diffusers counts levels
 (`down_blocks.2.attentions.0`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..denoise import UNetConfig
 from ..latents import VAEConfig
@@ -113,7 +113,7 @@ def _renamed(name: str, blocks: dict[str, str], inner: dict[str, str]) -> str:
     return name
 
 
-def sniff_unet(shapes: dict[str, Sequence[int]], heads: int | Sequence[int] | None = None):
+def sniff_unet(shapes: Mapping[str, Sequence[int]], heads: int | Sequence[int] | None = None):
     """A UNet's sizes from the shapes of its tensors, and whether its projections are linear maps.
 
     The number of heads is in no shape: by default 8 where captions are up to 768 wide (Stable
@@ -160,7 +160,7 @@ def sniff_unet(shapes: dict[str, Sequence[int]], heads: int | Sequence[int] | No
     return config, linear
 
 
-def sniff_vae(shapes: dict[str, Sequence[int]], scale: float = 0.18215) -> VAEConfig:
+def sniff_vae(shapes: Mapping[str, Sequence[int]], scale: float = 0.18215) -> VAEConfig:
     """A VAE's sizes from the shapes of its tensors; the scale is in none."""
     width, image_channels = shapes["encoder.conv_in.weight"][:2]
     channels: list[int] = []

@@ -69,6 +69,10 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
                 "Convert the file to float32, float16 or bfloat16."
             ) from error
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor, from the header."""
+        return {name: tuple(self._file.get_slice(name).get_shape()) for name in self._names}
+
     def __contains__(self, name: object) -> bool:
         return name in self._names
 

@@ -11,13 +11,14 @@ from ..denoise import EmbeddedGuidance, Guided, Preconditioned, UNetConfig
 from ..latents import VAE, VAEConfig
 from ..sample import TextToImage
 from ..text import AbstractTextEncoder, CLIPText
-from .autoencoder import load_vae, save_vae
+from .autoencoder import autoencoder_table, load_vae, save_vae
 from .config import read_config, write_config
-from .mapping import Advance
+from .mapping import Advance, Pair
 from .scheduler import load_scheduler, save_scheduler, Scheduler
-from .text_encoders import load_text_encoder, save_text_encoder
+from .text_encoders import load_text_encoder, save_text_encoder, text_table
 from .unet import load_unet, save_unet
 from .unet_config import from_diffusers
+from .unet_table import unet_table
 
 INDEX = "model_index.json"
 
@@ -85,7 +86,8 @@ def load_stable_diffusion(
     **Arguments:**
 
     - `folder`: a pipeline as diffusers saves it: `model_index.json` and the folders `unet`, `vae`,
-        `text_encoder`, `tokenizer`, `scheduler`. Other components are not looked at.
+        `text_encoder`, `tokenizer`, `scheduler`. Other components are not looked at. The index
+        may be missing, see `save_stable_diffusion`.
     - `dtype`: of the arrays in memory; `"stored"` keeps the files'.
     - `mesh`: where they go, each straight to its shards; by default on the first device.
     - `advance`: called with the bytes of each tensor.
@@ -93,7 +95,8 @@ def load_stable_diffusion(
     **Raises** `ValueError` naming the file, and the field or tensor, that is missing or wrong.
     """
     folder = Path(folder)
-    read_config(folder, "a pipeline of Stable Diffusion", _check_index, file=INDEX)
+    if (folder / INDEX).exists() or not (folder / "unet").is_dir():
+        read_config(folder, "a pipeline of Stable Diffusion", _check_index, file=INDEX)
     options: dict[str, Any] = {"dtype": dtype, "mesh": mesh, "advance": advance}
     scheduler = load_scheduler(folder / "scheduler")
     text = load_text_encoder(folder / "text_encoder", folder / "tokenizer", **options)
@@ -153,6 +156,17 @@ def save_stable_diffusion(
 
 
 _KINDS = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
+
+
+def folder_tables(model: StableDiffusion) -> list[tuple[str, Any, list[Pair]]]:
+    """Of each part: its folder, the module and the pairs of names."""
+    linear = model.linear_projections
+    text, pairs = text_table(model.text)
+    return [
+        ("unet", model.unet, unet_table(model.unet_config, linear_projections=linear)),
+        ("vae", model.vae, autoencoder_table(model.vae_config)),
+        ("text_encoder", text, pairs),
+    ]
 
 
 def _check_index(written: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Text encoders with their tokenizers, in and out, in the folders of `transformers`."""
 
 import dataclasses
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..text import (
     PretrainedTokenizer,
     read_tokenizer,
     T5Text,
+    TOKENIZER_FILES,
     TokenizerKind,
 )
 from .bert import bert_config, BERT_IGNORED, bert_table, written_bert_config
@@ -77,7 +79,9 @@ def load_text_encoder(
             f"{config.vocabulary}. Give the tokenizer with which it was trained."
         )
     weights = open_weights(folder, TRANSFORMERS)
-    table, ignored = _table(kind, config, weights)
+    if kind == "clip" and "embeddings.token_embedding.weight" in weights:
+        config = dataclasses.replace(config, prefix="")
+    table, ignored = _table(kind, config)
     network = fill(
         config,
         table,
@@ -88,12 +92,17 @@ def load_text_encoder(
         source=folder,
         advance=advance,
     )
-    longest = tokenizer.longest or 512 if kind == "t5" else config.longest
     if length is None:
-        length = min(longest, tokenizer.longest or longest)
+        length = _most_tokens(None if kind == "t5" else config.longest, tokenizer)
     if kind == "clip":
         return CLIPText(network, tokenizer, length, skip=skip)
     return (T5Text if kind == "t5" else MiniLM)(network, tokenizer, length)
+
+
+def _most_tokens(longest: int | None, tokenizer: PretrainedTokenizer) -> int:
+    """The length of captions where none is asked for; `longest` is the network's limit."""
+    limits = [limit for limit in (longest, tokenizer.longest) if limit is not None]
+    return min(limits, default=512)
 
 
 def _config(written: dict[str, Any]) -> tuple[TokenizerKind, Any]:
@@ -112,13 +121,10 @@ def _config(written: dict[str, Any]) -> tuple[TokenizerKind, Any]:
     )
 
 
-def _table(
-    kind: TokenizerKind, config: Any, weights: Mapping[str, np.ndarray]
-) -> tuple[list[Pair], tuple[str, ...]]:
+def _table(kind: TokenizerKind, config: Any) -> tuple[list[Pair], tuple[str, ...]]:
     """The table, and which tensors have no place in it."""
     if kind == "clip":
-        bare = "embeddings.token_embedding.weight" in weights
-        return clip_table(config.depth, "" if bare else "text_model."), CLIP_IGNORED
+        return clip_table(config.depth, config.prefix), CLIP_IGNORED
     if kind == "t5":
         return t5_table(config), T5_IGNORED
     return bert_table(config.depth), BERT_IGNORED
@@ -146,6 +152,7 @@ def save_text_encoder(
     - `advance`: called with the bytes of each tensor.
     """
     module, table, config, tokenizer = _parts(encoder)
+    longest = config.get("max_position_embeddings")
     if not isinstance(tokenizer, PretrainedTokenizer):
         raise ValueError(
             "save_text_encoder writes the files of a PretrainedTokenizer, received a "
@@ -157,11 +164,30 @@ def save_text_encoder(
     config["pad_token_id"] = tokenizer.pad_id
     save_weights(folder, TRANSFORMERS, weights, advance=advance)
     write_config(folder, config)
-    tokens = folder if tokenizer_folder is None else Path(tokenizer_folder)
-    tokens.mkdir(parents=True, exist_ok=True)
-    for name, content in tokenizer.files.items():
-        with replacing(tokens / name) as part:
+    files = dict(tokenizer.files)
+    if encoder.length < _most_tokens(longest, tokenizer):
+        # Else whoever reads it fills captions up to what the network could take.
+        settings = json.loads(files.get(_SETTINGS, b"{}")) | {"model_max_length": encoder.length}
+        files[_SETTINGS] = f"{json.dumps(settings, indent=2)}\n".encode()
+    _save_tokenizer(Path(tokenizer_folder or folder), files)
+
+
+def _save_tokenizer(folder: Path, files: Mapping[str, bytes]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in set(TOKENIZER_FILES) - set(files):
+        (folder / name).unlink(missing_ok=True)  # of another tokenizer
+    for name, content in files.items():
+        with replacing(folder / name) as part:
             part.write_bytes(content)
+
+
+_SETTINGS = "tokenizer_config.json"
+
+
+def text_table(encoder: AbstractTextEncoder) -> tuple[eqx.Module, list[Pair]]:
+    """What `save_text_encoder` writes of an encoder: the network and the pairs of names."""
+    network, table, _, _ = _parts(encoder)
+    return network, table
 
 
 def _parts(
@@ -175,7 +201,7 @@ def _parts(
         opening, closing = tokenizer([""], 2).ids[0].tolist()
         config = written_clip_config(dataclasses.replace(tower.config, depth=len(kept)))
         config |= {"bos_token_id": opening, "eos_token_id": closing}
-        return tower, clip_table(len(kept)), config, tokenizer
+        return tower, clip_table(len(kept), tower.config.prefix), config, tokenizer
     if isinstance(encoder, MiniLM):
         bert = encoder.bert
         return bert, bert_table(len(bert.layers)), written_bert_config(bert), encoder.tokenizer

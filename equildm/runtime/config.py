@@ -87,9 +87,12 @@ def from_json(kind: Any, value: Any, where: str = "config") -> Any:
 
 def _dataclass(kind: Any, value: dict[str, Any], where: str) -> Any:
     hints = get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind)]
+    fields = dataclasses.fields(kind)
+    names = [field.name for field in fields]
     unknown = [name for name in value if name not in (*names, _CLASS)]
-    missing = [name for name in names if name not in value]
+    # A field that was added since takes its default, which is what was done before.
+    needed = [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
+    missing = [name for name in needed if name not in value]
     for problem, wrong in (("unknown", unknown), ("missing", missing)):
         if wrong:
             raise ValueError(
@@ -97,7 +100,8 @@ def _dataclass(kind: Any, value: dict[str, Any], where: str) -> Any:
                 f"{where}. The config was written by another version of the recipe: use that "
                 "one, or edit the file."
             )
-    return kind(**{name: from_json(hints[name], value[name], f"{where}.{name}") for name in names})
+    given = [name for name in names if name in value]
+    return kind(**{name: from_json(hints[name], value[name], f"{where}.{name}") for name in given})
 
 
 def _one_of(union: Any, value: Any, where: str) -> Any:

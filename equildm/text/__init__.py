@@ -21,4 +21,8 @@ from .tokenizer import (
     PretrainedTokenizer as PretrainedTokenizer,
     TokenBatch as TokenBatch,
 )
-from .tokenizer_files import read_tokenizer as read_tokenizer, TokenizerKind as TokenizerKind
+from .tokenizer_files import (
+    read_tokenizer as read_tokenizer,
+    TOKENIZER_FILES as TOKENIZER_FILES,
+    TokenizerKind as TokenizerKind,
+)

@@ -55,6 +55,8 @@ class CLIPConfig:
     """Of the feed-forward layers."""
     eps: float = 1e-5
     """Of the norms."""
+    prefix: str = "text_model."
+    """What its tensors' names start with in a file; version 5 of transformers writes none."""
 
     def build(self, *, key: Key) -> "CLIPTextTower":
         """The tower with fresh weights. Under `eqx.filter_eval_shape` nothing is allocated."""

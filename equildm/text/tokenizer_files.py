@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 TokenizerKind = Literal["clip", "bert", "t5"]
 
-FILES = (
+TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -55,7 +55,9 @@ def read_tokenizer(folder: str | os.PathLike[str], kind: TokenizerKind) -> Pretr
     from tokenizers import Tokenizer
 
     folder = Path(folder)
-    files = {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
+    files = {
+        name: (folder / name).read_bytes() for name in TOKENIZER_FILES if (folder / name).is_file()
+    }
     _check_complete(folder, files, kind)
     try:
         settings = _settings(files)

@@ -17,6 +17,7 @@ class Colour(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Emoji:
+    name: str
     size: int = 64
 
 
@@ -34,7 +35,7 @@ class Config:
     prompts: tuple[str, ...] = ("a cat", "ein Häs'chen")
     pair: tuple[int, float] = (3, 0.5)
     data: Emoji | Folder = Folder()
-    also: Emoji = Emoji()
+    also: Emoji = Emoji("twemoji")
     mesh: str | None = None
     kind: Literal["eps", "v"] = "eps"
     colour: Colour = Colour.RED
@@ -57,12 +58,20 @@ def test_config_round_trip(tmp_path):
     assert launch["packages"]["jax"] and launch["devices"]["count"] == 1 and launch["command"]
 
 
+def test_a_field_that_was_added_since_takes_its_default(tmp_path):
+    run = Run.create(tmp_path / "run", Config(steps=7), "pretrain")
+    file = run.path / "config.json"
+    document = json.loads(file.read_text())
+    del document["config"]["rate"], document["config"]["data"]["path"]
+    file.write_text(json.dumps(document))
+    assert run.load_config(Config) == Config(steps=7)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.pop("steps"), "missing 'steps' at config"),
         (lambda c: c.update(stepz=3), "unknown 'stepz' at config"),
-        (lambda c: c["data"].pop("path"), "missing 'path' at config.data"),
+        (lambda c: c["also"].pop("name"), "missing 'name' at config.also"),
         (lambda c: c.update(steps="many"), "config.steps is of type int, received 'many'"),
         (lambda c: c.update(steps=True), "config.steps"),
         (lambda c: c.update(on=1), "config.on"),

@@ -1,0 +1,174 @@
+"""Whole pipelines: sampled by diffusers and by us from the same noise, the same pictures."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from text_folders import clip_folder
+
+from equildm.interop import (
+    load_single_file,
+    load_stable_diffusion,
+    open_weights,
+    SafetensorsFile,
+    save_safetensors,
+    save_single_file,
+    save_stable_diffusion,
+)
+from equildm.interop.shards import DIFFUSERS
+from equildm.sample import SOLVERS
+from equildm.text import CLIPText
+
+PROMPTS = ["a red cat", "two dogs, and a very long tail of words"]
+NOISE = np.random.default_rng(0).standard_normal((2, 16, 8, 4)).astype(np.float32)
+CALL = {"prompt": PROMPTS, "negative_prompt": ["blue"] * 2, "height": 32, "width": 16}
+DDIM_CALL = CALL | {"scheduler": "DDIMScheduler", "num_inference_steps": 10, "guidance_scale": 5.0}
+DPM_CALL = DDIM_CALL | {"scheduler": "DPMSolverMultistepScheduler"}
+FROM_NOTHING = "trailing from no signal"
+CASES = {
+    "epsilon": {"unet": {"attention_head_dim": 4}, "scheduler": {"set_alpha_to_one": False}},
+    "velocity": {
+        "prediction": "v_prediction",
+        "unet": {"use_linear_projection": True, "attention_head_dim": (2, 4)},
+        "hidden_act": "gelu",
+    },
+    FROM_NOTHING: {
+        "prediction": "v_prediction",
+        "scheduler": {"timestep_spacing": "trailing", "rescale_betas_zero_snr": True},
+    },
+}
+
+
+def make(peer, folder, options, samples):
+    clip_folder(folder / "vocabulary")
+    config = {"folder": str(folder / "pipeline")}
+    vocabulary = str(folder / "vocabulary")
+    peer("stable_diffusion", config | {"make": {"vocabulary": vocabulary, **options}})
+    theirs = peer("stable_diffusion", config | {"samples": samples}, noise=NOISE)
+    return folder / "pipeline", theirs
+
+
+def pictures(model, name, steps=10, weight=5.0):
+    images = model.text_to_image(32, 16)(
+        PROMPTS,
+        levels=model.scheduler.levels(steps, name),
+        noise=NOISE,
+        solver=SOLVERS[name](),
+        weight=weight,
+        negative="blue",
+    )
+    return np.clip(images / 2 + 0.5, 0, 1)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_pictures(peer, tmp_path, name):
+    folder, theirs = make(peer, tmp_path, CASES[name], [DDIM_CALL, DPM_CALL])
+    model = load_stable_diffusion(folder)
+    for number, sampler in (("0", "ddim"), ("1", "dpm++2m")):
+        ours = pictures(model, sampler)
+        error = np.abs(ours - theirs[number]).max()
+        print(f"{name}, {sampler}: {error:.1e}")
+        assert np.std(theirs[number]) > 0.05
+        # Where DDIM starts from no signal at all, the public DPM-Solver++ starts from s = 4096.
+        assert error < (2e-3 if name == FROM_NOTHING and sampler == "dpm++2m" else 1e-4)
+
+
+def test_saved_again_it_is_the_same_to_diffusers(peer, tmp_path):
+    folder, theirs = make(peer, tmp_path, CASES["velocity"], [DPM_CALL])
+    model = load_stable_diffusion(folder)
+    again = tmp_path / "again"
+    save_stable_diffusion(again, model)
+    for part, stem in (("unet", DIFFUSERS), ("vae", DIFFUSERS), ("text_encoder", "model")):
+        before, after = open_weights(folder / part, stem), open_weights(again / part, stem)
+        assert set(before) == set(after)
+        assert all(before[name].tobytes() == after[name].tobytes() for name in before)
+    ours = peer("stable_diffusion", {"folder": str(again), "samples": [DPM_CALL]}, noise=NOISE)
+    np.testing.assert_allclose(ours["0"], theirs["0"], atol=1e-5)
+
+
+# No tensor tells the groups of a norm or the heads of CLIP: a single file is taken to have 32
+# groups, and heads 64 wide.
+TEXT = {"hidden_size": 128, "num_attention_heads": 2, "hidden_act": "quick_gelu"}
+UNET = {"norm_num_groups": 32, "cross_attention_dim": 128}
+VAE = {"norm_num_groups": 32, "block_out_channels": (32, 64)}
+SINGLE = {
+    "1": {**TEXT, "unet": {**UNET, "attention_head_dim": 8}, "vae": VAE},
+    "2": {
+        **TEXT,
+        "prediction": "v_prediction",
+        "unet": {**UNET, "attention_head_dim": (2, 4), "use_linear_projection": True},
+        "vae": VAE,
+    },
+}
+
+
+@pytest.mark.parametrize("version", SINGLE)
+def test_single_file(peer, tmp_path, version):
+    """diffusers reads the file that we write to the same pipeline, and so do we."""
+    folder, theirs = make(peer, tmp_path, SINGLE[version], [DPM_CALL])
+    model = load_stable_diffusion(folder)
+    file = tmp_path / "model.safetensors"
+    save_single_file(file, model)
+    config = {"file": str(file), "folder": str(folder), "samples": [DPM_CALL]}
+    there = peer("stable_diffusion", config, noise=NOISE)
+    np.testing.assert_allclose(there["0"], theirs["0"], atol=1e-5)
+
+    prediction = SINGLE[version].get("prediction", "epsilon")
+    heads = SINGLE[version]["unet"]["attention_head_dim"]
+    again = load_single_file(file, folder / "tokenizer", prediction=prediction, heads=heads)
+    np.testing.assert_allclose(pictures(again, "dpm++2m"), theirs["0"], atol=1e-3)
+    assert again.unet_config == model.unet_config and again.vae_config == model.vae_config
+    second = tmp_path / "second.safetensors"
+    save_single_file(second, again)
+    before, after = SafetensorsFile(file), SafetensorsFile(second)
+    assert set(before) == set(after)
+    assert all(before[name].tobytes() == after[name].tobytes() for name in before)
+
+
+def test_single_file_of_open_clip(peer, tmp_path):
+    """As Stable Diffusion 2's own: query, key and value fused, the last layer there and unused."""
+    folder, _ = make(peer, tmp_path, SINGLE["2"] | {"hidden_act": "gelu"}, [])
+    model = load_stable_diffusion(folder)
+    text = CLIPText(model.text.tower, model.text.tokenizer, skip=1)
+    model = dataclasses.replace(model, text=text)
+    file = tmp_path / "model.safetensors"
+    save_single_file(file, model, dtype="float16")
+    assert "cond_stage_model.model.transformer.resblocks.1.attn.in_proj_weight" in SafetensorsFile(
+        file
+    )
+    again = load_single_file(file, folder / "tokenizer", prediction="v_prediction", heads=(2, 4))
+    assert again.text.skip == 1
+    for ours, theirs in zip(
+        jax.tree.leaves(again.text.tower), jax.tree.leaves(text.tower), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+def test_single_files_that_are_none(peer, tmp_path):
+    folder, _ = make(peer, tmp_path, SINGLE["1"], [])
+    model = load_stable_diffusion(folder)
+    file = tmp_path / "model.safetensors"
+    save_single_file(file, model)
+    tensors = dict(SafetensorsFile(file))
+    extras = {
+        "betas": np.zeros(1000, np.float32),
+        "model_ema.decay": np.zeros((), np.float32),
+        "cond_stage_model.transformer.text_model.embeddings.position_ids": np.arange(77)[None],
+    }
+    save_safetensors(file, tensors | extras)
+    load_single_file(file, folder / "tokenizer", heads=8)
+
+    def error(change, drop=""):
+        save_safetensors(file, {k: v for k, v in (tensors | change).items() if k != drop})
+        with pytest.raises(ValueError) as raised:
+            load_single_file(file, folder / "tokenizer", heads=8)
+        assert str(file) in str(raised.value)
+        return str(raised.value)
+
+    unet = "model.diffusion_model."
+    assert "'control_model.x' belongs to no part" in error({"control_model.x": np.zeros((2, 2))})
+    assert "not expected 'input_blocks.9" in error({f"{unet}input_blocks.9.0.bias": np.zeros(2)})
+    assert "no tensor 'input_blocks.0.0.weight'" in error({}, f"{unet}input_blocks.0.0.weight")
+    assert "missing 'out.2.bias'" in error({}, f"{unet}out.2.bias")
+    assert "'out.0.bias' must have shape (32,)" in error({f"{unet}out.0.bias": np.zeros(3)})
