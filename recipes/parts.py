@@ -12,7 +12,14 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from equildm.denoise import Preconditioned, UNetConfig
+from equildm.denoise import (
+    AbstractDenoiser,
+    EmbeddedGuidance,
+    Guided,
+    Preconditioned,
+    UNetConfig,
+)
+from equildm.distill import ConsistencyFunction, LevelBoundary, TimeBoundary
 from equildm.interop import load_minilm, load_vae, shipped_vae
 from equildm.noise import (
     AbstractPrediction,
@@ -71,7 +78,12 @@ GRIDS: dict[Grid, Callable[[AbstractSchedule, int], np.ndarray]] = {
     "karras": grids.karras,
     "uniform-lambda": grids.uniform_lambda,
 }
-EMAS: dict[str, AbstractEMA] = {"power": PowerEMA(), "decay": DecayEMA()}
+EMAS: dict[str, AbstractEMA] = {
+    "power": PowerEMA(),
+    "decay": DecayEMA(),
+    "decay-0.999": DecayEMA(0.999),
+    "decay-0.95": DecayEMA(0.95),
+}
 
 
 def solver(name: str) -> diffrax.AbstractSolver:
@@ -79,6 +91,26 @@ def solver(name: str) -> diffrax.AbstractSolver:
     if name not in SOLVERS:
         raise ValueError(f"A solver is one of {', '.join(SOLVERS)}; received {name!r}.")
     return SOLVERS[name]()
+
+
+@dataclasses.dataclass(frozen=True)
+class Distilled:
+    """What a distilled model is, and how it is best sampled."""
+
+    boundary: Literal["time", "level"] | None
+    """Of its consistency function, if it is one."""
+    sampler: str
+    """By name."""
+    steps: int
+    """Of the sampler."""
+    weight: float
+    """Of guidance."""
+    stages: tuple[tuple[int, int], ...] = ()
+    """A student for each number of sampling steps: that number, and the update it was done at."""
+
+    def stage(self, steps: int) -> int | None:
+        """The update at which the student for so many steps was done, where there is one."""
+        return dict(self.stages).get(steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,12 +129,20 @@ class Model:
     """The noise schedule."""
     caption_length: int
     """Tokens of a caption."""
-    ema: Literal["power", "decay"]
+    ema: Literal["power", "decay", "decay-0.999", "decay-0.95"]
     """The averages that are kept."""
+    distilled: Distilled | None = None
+    """For a model that was."""
 
-    def denoiser(self, network: Any) -> Preconditioned:
+    def denoiser(self, network: Any) -> AbstractDenoiser:
         """The network as a denoiser."""
-        return Preconditioned(network, SCHEDULES[self.schedule], PREDICTIONS[self.prediction])
+        schedule = SCHEDULES[self.schedule]
+        denoiser = Preconditioned(network, schedule, PREDICTIONS[self.prediction])
+        if self.distilled is None or self.distilled.boundary is None:
+            return denoiser
+        if self.distilled.boundary == "time":
+            return ConsistencyFunction(denoiser, TimeBoundary(schedule))
+        return ConsistencyFunction(denoiser, LevelBoundary(schedule.lowest))
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -129,7 +169,8 @@ def pipeline(run: Run, model: Model, network: Any) -> TextToImage:
     """Captions to pictures with this network and the run's own VAE."""
     vae, _ = load_vae(run.path / "vae")
     text = load_minilm(length=model.caption_length)
-    return TextToImage(model.denoiser(network), vae, text, model.latent_shape)
+    guidance = Guided if model.unet.guidance_width is None else EmbeddedGuidance
+    return TextToImage(model.denoiser(network), vae, text, model.latent_shape, guidance)
 
 
 def load_network(run: Run, model: Model, *, average: str | None = None, step: int | None = None):
@@ -137,6 +178,7 @@ def load_network(run: Run, model: Model, *, average: str | None = None, step: in
 
     `average` is one of the run's averages by name (the first by default), `"none"` for the weights
     as they were trained, or a relative width such as `"0.07"`: made of the run's snapshots.
+    `step` is that of a checkpoint or of a snapshot; the newest checkpoint by default.
     """
     names = EMAS[model.ema].names()
     shapes = eqx.filter(model.abstract(), lambda x: isinstance(x, jax.ShapeDtypeStruct))
@@ -147,6 +189,8 @@ def load_network(run: Run, model: Model, *, average: str | None = None, step: in
     if average == "none":
         restored = checkpoints.restore({"model": shapes}, step)
         return restored.items["model"], restored.step
+    if step is not None and step not in checkpoints.steps() and run.averages.exists():
+        checkpoints = Checkpoints(run.averages)
     restored = checkpoints.restore({"ema": averages}, step)
     return unpack(restored.items["ema"][names.index(average or names[0])], shapes), restored.step
 

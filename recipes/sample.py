@@ -39,12 +39,13 @@ class Config:
     """What to be guided away from."""
     count: int = 4
     """Pictures of each caption."""
-    cfg: tuple[float, ...] = (3.0,)
-    """Guidance weights; 1 is the plain conditional model. Several make a column each."""
+    cfg: tuple[float, ...] = ()
+    """Guidance weights; 1 is the plain conditional model. Several make a column each. By default 3,
+    or a distilled model's own."""
     solver: str | None = None
     """Sampler by name; by default the model's own, ddim for most."""
-    steps: int = 50
-    """Steps of the sampler."""
+    steps: int | None = None
+    """Steps of the sampler; by default 50, or a distilled model's own."""
     grid: parts.Grid | None = None
     """How the noise levels are spaced; by default trailing, or as the weights' scheduler says."""
     rescale: float = 0.0
@@ -74,13 +75,14 @@ def main(config: Config) -> None:
     source = open_source(config)
     enable_compile_cache()
 
-    name = config.solver or source.sampler
-    weights = [weight for weight in config.cfg for _ in range(config.count)]
+    name, steps = config.solver or source.sampler, config.steps or source.steps
+    cfg = config.cfg or (source.weight,)
+    weights = [weight for weight in cfg for _ in range(config.count)]
     captions = [prompt for prompt in config.prompt for _ in weights]
     began = time.perf_counter()
     images = source.make(
         captions,
-        levels=source.levels(config.steps, name, config.grid),
+        levels=source.levels(steps, name, config.grid),
         seeds=[i % config.count for i in range(len(captions))],
         seed=config.seed,
         solver=parts.solver(name),
@@ -91,11 +93,11 @@ def main(config: Config) -> None:
     )
     seconds = time.perf_counter() - began
     labels = [
-        f"{caption} w={weight:g}" if len(config.cfg) > 1 else caption
+        f"{caption} w={weight:g}" if len(cfg) > 1 else caption
         for caption, weight in zip(captions, weights * len(config.prompt), strict=True)
     ]
     picture = picture_grid(to_uint8(images), labels, columns=len(weights))
-    out = config.out or unused(source.pictures / f"{name}_{config.steps}.png")
+    out = config.out or unused(source.pictures / f"{name}_{steps}.png")
     save_png(out, picture)
     print(f"{len(images)} pictures of {source.said} in {seconds:.1f} s, compiling included: {out}")
 
@@ -124,7 +126,7 @@ def open_source(config: Config) -> Source:
             "--lora out, or convert it (recipes/convert.py) and sample its --weights."
         )
     assert config.run is not None
-    return open_run(config.run, average=config.average, step=config.checkpoint)
+    return open_run(config.run, average=config.average, step=config.checkpoint, steps=config.steps)
 
 
 def unused(path: Path) -> Path:

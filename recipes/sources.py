@@ -38,12 +38,28 @@ class Source(NamedTuple):
     """Where pictures go."""
     said: str
     """Which weights these are."""
+    steps: int = 50
+    """Of the sampler, unless told otherwise."""
+    weight: float = 3.0
+    """Of guidance, unless told otherwise."""
 
 
-def open_run(path: Path, *, average: str | None = None, step: int | None = None) -> Source:
-    """A run folder of `pretrain.py`, at a step, with one of its averages."""
+def open_run(
+    path: Path,
+    *,
+    average: str | None = None,
+    step: int | None = None,
+    steps: int | None = None,
+) -> Source:
+    """A run folder of `pretrain.py` or `distill.py`, at a step, with one of its averages.
+
+    Where a run has students for several numbers of sampling steps, `steps` chooses among them.
+    """
     run = Run.open(path)
     model = parts.load_model(run)
+    distilled = model.distilled
+    if step is None and distilled is not None:
+        step = distilled.stage(steps or distilled.steps)
     network, step = parts.load_network(run, model, average=average, step=step)
 
     def levels(steps: int, sampler: str, grid: parts.Grid | None) -> np.ndarray:
@@ -51,7 +67,11 @@ def open_run(path: Path, *, average: str | None = None, step: int | None = None)
         return parts.GRIDS[grid or "trailing"](parts.SCHEDULES[model.schedule], steps)
 
     make = parts.pipeline(run, model, network)
-    return Source(make, "ddim", levels, run.samples, f"step {step} of {path}")
+    source = Source(make, "ddim", levels, run.samples, f"step {step} of {path}")
+    if distilled is None:
+        return source
+    sampler, steps, weight = distilled.sampler, distilled.steps, distilled.weight
+    return source._replace(sampler=sampler, steps=steps, weight=weight)
 
 
 def open_weights(

@@ -47,8 +47,8 @@ class Training:
     """Steps until the peak."""
     decay: Literal["constant", "cosine"] = "cosine"
     """What the learning rate does after the peak."""
-    weight_decay: float = 0.01
-    """AdamW's, on matrices and kernels."""
+    weight_decay: float | None = None
+    """AdamW's, on matrices and kernels; by default 0.01, or what suits the method."""
     clip: float = 1.0
     """Largest norm of the gradient."""
     mesh: str = ""
@@ -63,12 +63,18 @@ class Training:
     """Interval, in steps, at which the averages are kept for good, so that their length can be
     chosen after training (sample.py --average 0.07); 0 keeps none."""
 
-    def optimizer(self, default_rate: float) -> optax.GradientTransformation:
+    def optimizer(
+        self, default_rate: float, default_weight_decay: float = 0.01
+    ) -> optax.GradientTransformation:
         """AdamW as these options say."""
-        rate = learning_rate(
+        weight_decay = default_weight_decay if self.weight_decay is None else self.weight_decay
+        return adamw(self.rates(default_rate), weight_decay=weight_decay, clip=self.clip)
+
+    def rates(self, default_rate: float) -> optax.Schedule:
+        """The learning rate as these options say."""
+        return learning_rate(
             self.rate or default_rate, warmup=self.warmup, steps=self.steps, decay=self.decay
         )
-        return adamw(rate, weight_decay=self.weight_decay, clip=self.clip)
 
     def check(self) -> None:
         """Refuses what cannot work, before anything is loaded."""
@@ -89,13 +95,21 @@ def train(
     optimizer: optax.GradientTransformation,
     ema: AbstractEMA,
     pictures: Pictures | None,
+    *,
+    start: int = 0,
+    label: str = "training",
 ) -> TrainState:
-    """Places the model on the mesh, goes on from the newest checkpoint, and trains."""
+    """Places model and objective on the mesh, goes on from the newest checkpoint, and trains.
+
+    `start` is the number of steps done by models before this one in the same run.
+    """
     mesh = make_mesh(config.mesh)
-    state = TrainState.create(model, optimizer, ema)
+    state = TrainState.create(model, optimizer, ema, start)
     places = shardings(state, mesh)
-    arrays, static = eqx.partition(state, eqx.is_array)
-    state = eqx.combine(jax.device_put(arrays, places), static)
+    arrays, static = eqx.partition((state, objective), eqx.is_array)
+    # What the objective holds, such as a teacher, is in shards like what is trained.
+    placed = jax.device_put(arrays, (places, shardings(arrays[1], mesh)))
+    state, objective = eqx.combine(placed, static)
     step = make_step(
         objective,
         optimizer,
@@ -131,4 +145,5 @@ def train(
                 every=config.every,
                 pictures=pictures,
                 snapshots=snapshots,
+                label=label,
             )

@@ -44,12 +44,16 @@ class Diverged(RuntimeError):
 def resume(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, int]:
     """The newest checkpoint's state and data position; the state as it is and 0 if there is none.
 
-    `state` gives shapes and shardings.
+    `state` gives shapes and shardings. A checkpoint of its own step, or of an earlier one, is that
+    of a model before this one: only the data goes on from there.
     """
-    if checkpoints.latest() is None:
+    latest = checkpoints.latest()
+    if latest is None:
         return state, 0
-    restored = checkpoints.restore(state.pieces())
-    return state.with_pieces(restored.items), int(restored.meta["position"])
+    pieces = state.pieces() if latest > int(state.step) else {}
+    restored = checkpoints.restore(pieces)
+    state = state.with_pieces(restored.items) if pieces else state
+    return state, int(restored.meta["position"])
 
 
 def fit(

@@ -25,11 +25,18 @@ class TrainState(eqx.Module):
 
     @classmethod
     def create(
-        cls, model: Any, optimizer: optax.GradientTransformation, ema: AbstractEMA
+        cls,
+        model: Any,
+        optimizer: optax.GradientTransformation,
+        ema: AbstractEMA,
+        step: int = 0,
     ) -> "TrainState":
-        """The state before the first step. The first step takes over the model's memory."""
+        """The state before the first step. The first step takes over the model's memory.
+
+        `step` is the number of steps done by models before this one in the same run.
+        """
         trained = eqx.filter(model, eqx.is_inexact_array)
-        return cls(model, optimizer.init(trained), ema.init(model), jnp.asarray(0, jnp.int32))
+        return cls(model, optimizer.init(trained), ema.init(model), jnp.asarray(step, jnp.int32))
 
     def average(self, index: int = 0) -> Any:
         """The model with averaged arrays, of the average of that number."""
