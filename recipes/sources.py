@@ -127,6 +127,10 @@ def read_model(
     - `average`: of a run's weights.
     - `dtype`: of the arrays in memory.
     """
+    if not path.exists():
+        raise ValueError(
+            f"There is no {path}. Give a run folder, a folder of diffusers or a .safetensors file."
+        )
     if (path / "model.json").is_file():
         return _run_model(path, average)
     if average is not None:

@@ -36,7 +36,7 @@ def test_pretrain_then_sample_and_compare_on_one_and_eight_devices(options, tmp_
         *("--count", "2", "--steps", "2", "--out", str(out)),
         devices=1,
     )
-    assert "4 pictures at step 5" in printed
+    assert "4 pictures of step 5" in printed
     with Image.open(out) as picture:
         assert picture.size[0] > 2 * 32
 

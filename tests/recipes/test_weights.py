@@ -1,0 +1,90 @@
+"""Weights of other libraries through the recipes: converted both ways, sampled, adapted."""
+
+import jax
+import numpy as np
+import pytest
+from helpers import ROOT, run_python
+from PIL import Image
+from text_folders import clip_folder
+
+from equildm.denoise import UNetConfig
+from equildm.interop import (
+    clip_table,
+    save_lora,
+    save_stable_diffusion,
+    Scheduler,
+    StableDiffusion,
+    unet_table,
+)
+from equildm.latents import VAEConfig
+from equildm.nn import new_adapters
+from equildm.text import CLIPConfig, CLIPText, read_tokenizer
+
+RECIPES = ROOT / "recipes"
+UNET = UNetConfig(
+    32, context_width=64, multipliers=(1, 1), depths=(1, 1), transformer_depths=(1, 0)
+)
+LEVELS = {"multipliers": (1, 1), "depth": 1}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A small Stable Diffusion with fresh weights."""
+    path = tmp_path_factory.mktemp("weights")
+    vocabulary = clip_folder(path / "vocabulary")
+    unet, vae, clip = (jax.random.key(i) for i in range(3))
+    vae_config = VAEConfig(width=32, **LEVELS)
+    tower = CLIPConfig(vocabulary=vocabulary, width=64, depth=1, heads=1).build(key=clip)
+    text = CLIPText(tower, read_tokenizer(path / "vocabulary", "clip"))
+    parts = (UNET.build(key=unet), UNET, vae_config.build(key=vae), vae_config, text)
+    model = StableDiffusion(*parts, Scheduler(), sample_size=8)
+    save_stable_diffusion(path / "model", model)
+    adapters = new_adapters(model.unet, 2, key=jax.random.key(3))
+    adapters = jax.tree.map(lambda leaf: leaf + 0.3, adapters)
+    tables = {"unet": unet_table(UNET), "text_encoder": clip_table(1)}
+    save_lora(path / "lora.safetensors", {"unet": adapters}, tables)
+    return path
+
+
+def picture(path):
+    with Image.open(path) as image:
+        return np.asarray(image, int)
+
+
+def test_converted_both_ways_the_pictures_are_the_same(folder, tmp_path):
+    recipe = ["--prompt", "a cat", "--count", "2", "--steps", "2", "--solver", "dpm++2m"]
+    recipe += ["--height", "16", "--width", "16"]  # a single file does not tell
+
+    def sample(weights, name, *options):
+        out = tmp_path / f"{name}.png"
+        where = ["--weights", str(weights), "--out", str(out)]
+        run_python(RECIPES / "sample.py", *where, *recipe, *options, devices=1)
+        return picture(out)
+
+    def convert(source, out, *options):
+        return run_python(RECIPES / "convert.py", str(source), str(out), *options, devices=1)
+
+    first = sample(folder / "model", "first")
+    printed = convert(folder / "model", tmp_path / "one.safetensors", "--names")
+    assert "model.diffusion_model." in printed and "input_blocks.1.0.in_layers.0.weight" in printed
+    tokenizer = ["--tokenizer", str(folder / "model" / "tokenizer")]
+    convert(tmp_path / "one.safetensors", tmp_path / "again", *tokenizer)
+    np.testing.assert_array_equal(sample(tmp_path / "again", "again"), first)
+    adapted = sample(folder / "model", "adapted", "--lora", str(folder / "lora.safetensors"))
+    assert np.abs(adapted - first).max() > 3
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "message"),
+    [
+        ("sample.py", ["--prompt", "a"], "one of the two; received None and None"),
+        ("sample.py", ["run", "--prompt", "a", "--height", "64"], "of its own size"),
+        ("convert.py", ["{path}", "{path}"], "exists and is not overwritten"),
+        ("convert.py", ["none", "out"], "There is no none. Give a run folder"),
+        ("convert.py", ["{path}/lora.safetensors", "out"], "give a folder with vocab.json"),
+    ],
+)
+def test_mistakes_are_told(folder, recipe, options, message):
+    options = [option.format(path=folder) for option in options]
+    with pytest.raises(AssertionError, match=message):
+        run_python(RECIPES / recipe, *options, devices=1)
