@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from equildm.denoise import Guided
-from equildm.interop import load_minilm, load_vae
+from equildm.interop import load_vae
 from equildm.noise import grids
 from equildm.runtime import (
     enable_compile_cache,
@@ -114,7 +114,7 @@ def main(config: Config) -> None:
     guided = Guided(model.denoiser(network), jnp.asarray(config.cfg))
     grid = partial(parts.GRIDS[config.grid], parts.SCHEDULES[model.schedule])
 
-    text = embed(load_minilm(length=model.caption_length), [*config.prompts, ""])
+    text = embed(parts.text_encoder(run, model.caption_length), [*config.prompts, ""])
     conditions = jax.tree.map(lambda leaf: np.repeat(leaf[:-1], config.count, axis=0), text)
     null = jax.tree.map(lambda leaf: leaf[-1], text)
     keys = jax.random.split(jax.random.key(config.seed), len(config.prompts) * config.count)

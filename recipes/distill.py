@@ -63,7 +63,10 @@ def main(config: Config) -> None:
     parts.save_model(run, model)
 
     vae, _ = load_vae(run.path / "vae")
-    cache = cache_of(dataclasses.replace(pretrained, cache=config.cache or pretrained.cache), vae)
+    own_text = source.path if (source.path / "text_encoder").exists() else None
+    text = parts.run_text(own_text, run, model.caption_length)
+    pretrained = dataclasses.replace(pretrained, cache=config.cache or pretrained.cache)
+    cache = cache_of(pretrained, vae, text)
     schedule, prediction = parts.SCHEDULES[model.schedule], parts.PREDICTIONS[model.prediction]
     policy = Policy.default() if config.compute == "auto" else Policy(config.compute)
     pictures = pictures_of(config, model, run) if config.prompts else None

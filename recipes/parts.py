@@ -20,7 +20,13 @@ from equildm.denoise import (
     UNetConfig,
 )
 from equildm.distill import ConsistencyFunction, LevelBoundary, TimeBoundary
-from equildm.interop import load_minilm, load_vae, shipped_vae
+from equildm.interop import (
+    load_minilm,
+    load_text_encoder,
+    load_vae,
+    save_text_encoder,
+    shipped_vae,
+)
 from equildm.noise import (
     AbstractPrediction,
     AbstractSchedule,
@@ -43,6 +49,7 @@ from equildm.noise import (
 )
 from equildm.runtime import Checkpoints, from_json, Run, to_json, write_atomic
 from equildm.sample import SOLVERS, TextToImage
+from equildm.text import AbstractTextEncoder
 from equildm.train import (
     AbstractEMA,
     DecayEMA,
@@ -168,7 +175,7 @@ def load_model(run: Run) -> Model:
 def pipeline(run: Run, model: Model, network: Any) -> TextToImage:
     """Captions to pictures with this network and the run's own VAE."""
     vae, _ = load_vae(run.path / "vae")
-    text = load_minilm(length=model.caption_length)
+    text = text_encoder(run, model.caption_length)
     guidance = Guided if model.unet.guidance_width is None else EmbeddedGuidance
     return TextToImage(model.denoiser(network), vae, text, model.latent_shape, guidance)
 
@@ -217,6 +224,23 @@ def _posthoc(run: Run, model: Model, average: Any, averages: Any, shapes: Any, s
         )
     ]
     return unpack(posthoc_average(snapshots, step, width), shapes), step
+
+
+def run_text(folder: Path | None, run: Run, length: int) -> AbstractTextEncoder:
+    """The text encoder of a run; one that is not MiniLM is put into the run folder."""
+    if folder is not None and jax.process_index() == 0 and not (run.path / "text_encoder").exists():
+        parts = (folder / "text_encoder", folder / "tokenizer")
+        encoder = load_text_encoder(*(parts if parts[0].is_dir() else (folder,)))
+        save_text_encoder(run.path / "text_encoder", encoder, run.path / "tokenizer")
+    return text_encoder(run, length)
+
+
+def text_encoder(run: Run, length: int) -> AbstractTextEncoder:
+    """What `run_text` chose."""
+    own = run.path / "text_encoder"
+    if own.exists():
+        return load_text_encoder(own, run.path / "tokenizer", length=length)
+    return load_minilm(length=length)
 
 
 def run_vae(folder: Path | None, run: Run) -> None:

@@ -24,7 +24,7 @@ from training import MAY_CHANGE, train, Training
 
 from equildm.data import cached_latents, CachedLatents, open_source, split
 from equildm.denoise import preset
-from equildm.interop import load_minilm, load_vae
+from equildm.interop import load_vae
 from equildm.latents import VAE
 from equildm.noise import grids
 from equildm.runtime import (
@@ -37,7 +37,7 @@ from equildm.runtime import (
     to_uint8,
 )
 from equildm.sample import DPMpp2M
-from equildm.text import embed
+from equildm.text import AbstractTextEncoder, embed
 from equildm.text.fingerprint import fingerprint
 from equildm.train import Intervals, LatentDiffusion, TrainState
 
@@ -85,6 +85,8 @@ class Config(Training):
     """Size of the UNet: tiny, mini, small, 39M .. 5B, or a width."""
     vae: Path | None = None
     """Folder of a VAE as diffusers saves one; by default the small one that ships here."""
+    text: Path | None = None
+    """Folder of a CLIP, BERT or T5, or of a pipeline with one; by default MiniLM."""
     caption_length: int = 16
     """Tokens that a caption is padded or cut to."""
     prediction: Literal["eps", "v", "x0"] = "v"
@@ -121,7 +123,8 @@ def main(config: Config) -> None:
 
     # Data: latents and text embeddings, made once.
     vae, vae_config = load_vae(run.path / "vae")
-    cache = cache_of(config, vae)
+    text = parts.run_text(config.text, run, config.caption_length)
+    cache = cache_of(config, vae, text)
 
     # The network.
     model = parts.Model(
@@ -166,10 +169,9 @@ def main(config: Config) -> None:
     print(f"Pictures are in {run.samples}. More: python recipes/sample.py {run.path} --prompt ...")
 
 
-def cache_of(config: Config, vae: VAE) -> CachedLatents:
+def cache_of(config: Config, vae: VAE, text: AbstractTextEncoder) -> CachedLatents:
     """Every picture and caption of the training split, encoded; read from disk if done before."""
     training, _ = split(open_source(config.data), config.held_out)
-    text = load_minilm(length=config.caption_length)
 
     @jax.jit
     def encode(images: Any) -> Any:

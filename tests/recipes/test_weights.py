@@ -10,6 +10,7 @@ from text_folders import clip_folder
 from equildm.denoise import UNetConfig
 from equildm.interop import (
     clip_table,
+    load_stable_diffusion,
     save_lora,
     save_stable_diffusion,
     Scheduler,
@@ -72,6 +73,18 @@ def test_converted_both_ways_the_pictures_are_the_same(folder, tmp_path):
     np.testing.assert_array_equal(sample(tmp_path / "again", "again"), first)
     adapted = sample(folder / "model", "adapted", "--lora", str(folder / "lora.safetensors"))
     assert np.abs(adapted - first).max() > 3
+
+
+@pytest.mark.slow  # compiles a training step
+def test_trained_with_clip_it_is_a_whole_pipeline(folder, options, tmp_path):
+    """pretrain.py with another text encoder, exported: diffusers' index is there."""
+    run = tmp_path / "run"
+    own = ["--run", str(run), "--text", str(folder / "model"), "--steps", "1", "--warmup", "0"]
+    run_python(RECIPES / "pretrain.py", *options, *own, devices=1)
+    run_python(RECIPES / "convert.py", str(run), str(tmp_path / "out"), devices=1)
+    model = load_stable_diffusion(tmp_path / "out")
+    assert (tmp_path / "out" / "model_index.json").is_file() and isinstance(model.text, CLIPText)
+    assert model.text.length == 16 and model.unet_config.context_width == 64
 
 
 @pytest.mark.parametrize(
