@@ -43,6 +43,11 @@ def test_the_guide_to_adapters_runs():
     assert any("conv1" in path for path in names["wide"])
 
 
+def test_the_guide_to_weights_runs():
+    names = run("docs/weights.md")  # its assertions are the test
+    assert bool(jnp.isfinite(names["pictures"]).all())
+
+
 @pytest.mark.slow
 def test_the_readme_runs():
     names = run("README.md")

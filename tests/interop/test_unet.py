@@ -2,6 +2,7 @@
 
 import json
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,7 +61,9 @@ def inputs(config, sizes, batch=2):
 def outputs(network, x, t, text, weights=None):
     captions = TextEmbedding(jnp.asarray(text), jnp.ones(text.shape[:2], bool))
     condition = captions if weights is None else (captions, jnp.asarray(weights))
-    return jax.jit(jax.vmap(lambda *given: network(*given)))(x, t, condition)
+    return eqx.filter_jit(eqx.filter_vmap(type(network).__call__, in_axes=(None, 0, 0, 0)))(
+        network, x, t, condition
+    )
 
 
 def relative(ours, theirs):

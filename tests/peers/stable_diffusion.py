@@ -6,9 +6,8 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
+from pretrained import randomised
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
-from tests.peers.pretrained import randomised
 
 UNET = {
     "block_out_channels": (32, 64),
