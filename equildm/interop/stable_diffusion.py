@@ -60,8 +60,8 @@ class StableDiffusion:
         if self.unet_config.in_channels != self.vae_config.latent_channels:
             raise ValueError(
                 f"This UNet takes {self.unet_config.in_channels} channels and its VAE makes "
-                f"{self.vae_config.latent_channels}: it is conditioned on a picture, as those for "
-                "inpainting are, and cannot start from a caption alone."
+                f"{self.vae_config.latent_channels}: they belong to different models, or the UNet "
+                "is conditioned on a picture, as those for inpainting are."
             )
         told = self.unet_config.guidance_width is not None
         schedule, prediction = self.scheduler.schedule, self.scheduler.prediction
