@@ -25,21 +25,24 @@ class Flops:
 
     - `matmul`: of matrix products.
     - `conv`: of convolutions.
+    - `elementwise`: one for each element that is added, multiplied, compared or summed up.
     """
 
     matmul: int = 0
     conv: int = 0
+    elementwise: int = 0
 
     @property
     def total(self) -> int:
-        """Both together."""
+        """Of products and convolutions, the usual count."""
         return self.matmul + self.conv
 
     def __add__(self, other: "Flops") -> "Flops":
-        return Flops(self.matmul + other.matmul, self.conv + other.conv)
+        mine, theirs = dataclasses.astuple(self), dataclasses.astuple(other)
+        return Flops(*(a + b for a, b in zip(mine, theirs, strict=True)))
 
     def __mul__(self, times: int) -> "Flops":
-        return Flops(self.matmul * times, self.conv * times)
+        return Flops(*(count * times for count in dataclasses.astuple(self)))
 
 
 def count_flops(
@@ -95,6 +98,14 @@ def _on_arrays(fn: Callable, args: tuple) -> tuple[Callable, Any]:
     return traced, dynamic
 
 
+# What XLA counts as an operation an element; exponentials and the like it counts apart.
+_ELEMENTWISE = frozenset(
+    "add sub mul div neg max min abs sign square integer_pow select_n eq ne lt le gt ge and or not "
+    "clamp add_any".split()
+)
+_REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod"})
+
+
 class _Counter:
     """Walks a jaxpr. A jaxpr that is called many times is walked once."""
 
@@ -111,9 +122,13 @@ class _Counter:
         return self.seen[id(jaxpr)][1]
 
     def equation(self, eqn: Any) -> Flops:
-        rule = getattr(self, f"_{eqn.primitive.name}", None)
+        name = eqn.primitive.name
+        rule = getattr(self, f"_{name}", None)
         if rule is not None:
             return rule(eqn)
+        if name in _ELEMENTWISE or name in _REDUCTIONS:
+            counted = eqn.invars if name in _REDUCTIONS else eqn.outvars
+            return Flops(elementwise=math.prod(counted[0].aval.shape))
         # jit, remat, custom_jvp_call, custom_vjp_call, custom_vmap_call, closed_call, ...
         return sum(map(self.jaxpr, _inner(eqn.params)), Flops())
 
