@@ -14,6 +14,7 @@ For captions of the training split, or of the split that was kept from it, one p
 import dataclasses
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,12 +29,13 @@ from equildm.features import pool_features
 from equildm.interop import load_minilm, load_vgg16
 from equildm.metrics import (
     caption_match,
+    CaptionMatch,
     FeatureStatistics,
     fit_caption_matcher,
     frechet_distance,
 )
 from equildm.noise import grids
-from equildm.runtime import enable_compile_cache, Run, to_uint8, write_atomic
+from equildm.runtime import enable_compile_cache, from_json, Run, to_uint8, write_atomic
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,25 +62,59 @@ class Config:
     """Pictures made at a time."""
 
 
+class Judge:
+    """Scores pictures of some captions of a run's data.
+
+    **Fields:**
+
+    - `captions`: what to make pictures of.
+    - `real`: the pictures that belong to them.
+    """
+
+    def __init__(
+        self, run: Run, *, split_name: Literal["held-out", "training"], count: int, seed: int
+    ):
+        """**Arguments:** the run, and as in `Config`."""
+        trained, model = data_config(run), parts.load_model(run)
+        training, held_out = split(open_source(trained.data), trained.held_out)
+        asked = held_out if split_name == "held-out" else training
+        chosen = np.random.default_rng(seed).permutation(len(asked))[:count]
+        self.captions = [asked.caption(int(i)) for i in chosen]
+        self.real = pictures(asked, chosen, model.size)
+        every = np.arange(len(training))
+        self._names = [training.caption(int(i)) for i in every]
+        self._vgg = load_vgg16()
+        text = load_minilm(length=model.caption_length)
+        real = pictures(training, every, model.size)
+        self._matcher = fit_caption_matcher(real, self._names, self._vgg, text)
+        self._key = jax.random.key(seed)
+        self._statistics = self._of(self.real)
+
+    def match(self, images: np.ndarray, captions: Sequence[str]) -> CaptionMatch:
+        """How often a picture's own caption is found among others."""
+        return caption_match(self._matcher, images, captions, self._names, self._key)
+
+    def distance(self, images: np.ndarray) -> float:
+        """VGG16-FID to the real pictures."""
+        return frechet_distance(self._of(images), self._statistics)
+
+    def _of(self, images: np.ndarray) -> FeatureStatistics:
+        return FeatureStatistics.of("VGG16", pool_features(self._vgg, images))
+
+
 def main(config: Config) -> None:
     solver = parts.solver(config.solver)
     enable_compile_cache()
     run = Run.open(config.run)
-    trained = run.load_config(Pretrain)
     model = parts.load_model(run)
     network, step = parts.load_network(run, model, average=config.average)
     make = parts.pipeline(run, model, network)
-
-    training, held_out = split(open_source(trained.data), trained.held_out)
-    asked = held_out if config.split == "held-out" else training
-    chosen = np.random.default_rng(config.seed).permutation(len(asked))[: config.count]
-    captions = [asked.caption(int(i)) for i in chosen]
-    real = pictures(asked, chosen, model.size)
+    judge = Judge(run, split_name=config.split, count=config.count, seed=config.seed)
 
     began = time.perf_counter()
     made = to_uint8(
         make(
-            captions,
+            judge.captions,
             levels=grids.trailing(parts.SCHEDULES[model.schedule], config.steps),
             solver=solver,
             weight=config.cfg,
@@ -88,12 +124,7 @@ def main(config: Config) -> None:
     )
     seconds = time.perf_counter() - began
 
-    vgg, text = load_vgg16(), load_minilm(length=model.caption_length)
-    every = np.arange(len(training))
-    names = [training.caption(int(i)) for i in every]
-    matcher = fit_caption_matcher(pictures(training, every, model.size), names, vgg, text)
-    shuffled = list(np.random.default_rng(config.seed + 1).permutation(captions))
-    key = jax.random.key(config.seed)
+    shuffled = list(np.random.default_rng(config.seed + 1).permutation(judge.captions))
     scores: dict[str, Any] = {
         "step": step,
         "options": f"{config.solver} {config.steps} steps, cfg {config.cfg:g}, seed {config.seed}",
@@ -102,19 +133,29 @@ def main(config: Config) -> None:
         "seconds": round(seconds, 1),
     }
     for name, images, words in (
-        ("made", made, captions),
-        ("real", real, captions),
+        ("made", made, judge.captions),
+        ("real", judge.real, judge.captions),
         ("shuffled", made, shuffled),
     ):
-        match = caption_match(matcher, images, words, names, key)
+        match = judge.match(images, words)
         print(f"{name:9s}{match}")
         scores[name] = match._asdict()
-    sets = [FeatureStatistics.of("VGG16", pool_features(vgg, images)) for images in (made, real)]
-    scores["VGG16-FID"] = frechet_distance(*sets)
-    print(f"VGG16-FID {scores['VGG16-FID']:.1f} from {len(made)} made to {len(real)} real pictures")
+    scores["VGG16-FID"] = judge.distance(made)
+    print(
+        f"VGG16-FID {scores['VGG16-FID']:.1f} from {len(made)} made to {len(judge.real)} real "
+        "pictures"
+    )
     out = run.path / f"evaluation_{config.split}_{step:08d}.json"
     write_atomic(out, json.dumps(scores, indent=2) + "\n")
     print(f"Written to {out}.")
+
+
+def data_config(run: Run) -> Pretrain:
+    """What a run, or the teacher of a distilled run, was trained on."""
+    if run.recipe != "distill":
+        return run.load_config(Pretrain)
+    document = json.loads((run.path / "teacher.json").read_text(encoding="utf-8"))
+    return from_json(Pretrain, document["config"])
 
 
 def pictures(source: AbstractSource, indices: np.ndarray, size: int) -> np.ndarray:

@@ -177,8 +177,11 @@ def objective_of(
     dropout = 0.1 if config.recipe.guidance == "none" else 0.0
     steps = config.phases[number]
     if steps is not None:
-        levels = jnp.asarray(grids.trailing(schedule, 2 * steps), jnp.float32)
-        return ProgressiveDistillation(student, null_text, teacher, levels, guidance, dropout)
+        # Of one shape for all phases, so that they share what is compiled.
+        levels = grids.pad(grids.trailing(schedule, 2 * steps), 2 * config.stages[0] + 1)
+        return ProgressiveDistillation(
+            student, null_text, teacher, jnp.asarray(levels, jnp.float32), guidance, dropout
+        )
     if config.method == "guided":
         return GuidedDistillation(student, null_text, schedule, teacher, guidance)
 

@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from .._types import Key, Keys, Latent
 from ..denoise import AbstractDenoiser
@@ -38,7 +38,8 @@ class ProgressiveDistillation(AbstractObjective):
     - `null_text`: embedding of the empty caption.
     - `teacher`: a denoiser. No gradient passes.
     - `levels`: the teacher's grid of `2 N` steps, of which the student's is every other one:
-        `grids.trailing(schedule, 2 N)`.
+        `grids.trailing(schedule, 2 N)`. Padded by `grids.pad`, grids of all stages have one shape,
+        and one compiled step serves them all.
     - `guidance`: of both; `inherited_guidance` where the teacher is told the weight.
     - `dropout`: share of captions replaced by `null_text`.
     - `weight`: see `equildm.noise`. `TruncatedSNR` is theirs: the larger one of the squared errors
@@ -54,11 +55,16 @@ class ProgressiveDistillation(AbstractObjective):
     weight: AbstractWeight = TruncatedSNR()
 
     def __check_init__(self) -> None:
-        if len(self.levels) < 3 or len(self.levels) % 2 == 0:
+        steps = int(self._steps())
+        if steps < 2 or steps % 2:
             raise ValueError(
-                "A halving needs a grid of an even number of steps, that is an odd number of "
-                f"levels, received {len(self.levels)} levels. Use grids.trailing(schedule, 2 * n)."
+                "A halving needs a grid of an even number of steps, received "
+                f"{steps}. Use grids.trailing(schedule, 2 * n)."
             )
+
+    def _steps(self) -> Int[Array, ""]:
+        """Of the teacher: until the last level is first reached."""
+        return jnp.sum(self.levels > self.levels[-1])
 
     def __call__(self, model: Any, batch: Any, keys: Keys) -> tuple[Float[Array, ""], Metrics]:
         """See `AbstractObjective`. `batch` has `latents` and `text`."""
@@ -68,7 +74,7 @@ class ProgressiveDistillation(AbstractObjective):
     def example(self, model: Any, clean: Latent, text: Any, key: Key) -> Float[Array, ""]:
         """The weighted loss of one example."""
         step_key, noise_key, weight_key, drop_key = jax.random.split(key, 4)
-        i = 2 * jax.random.randint(step_key, (), 0, len(self.levels) // 2)
+        i = 2 * jax.random.randint(step_key, (), 0, self._steps() // 2)
         s0, s1, s2 = (self.levels[i + n].astype(jnp.float32) for n in range(3))
         clean = clean.astype(jnp.float32)
         y0 = clean + s0 * jax.random.normal(noise_key, clean.shape, jnp.float32)

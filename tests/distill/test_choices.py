@@ -247,7 +247,7 @@ def test_captions_are_dropped(teacher):
         (lambda t: LevelBoundary(0.0), "received 0.0"),
         (lambda t: shared_guidance(3.0, 2.0), "3.0 and 2.0"),
         (lambda t: CoDi(STUDENT, NULL, SCHEDULE, t, dropout=2.0), "dropped captions"),
-        (lambda t: ProgressiveDistillation(STUDENT, NULL, t, jnp.ones(4)), "4 levels"),
+        (lambda t: ProgressiveDistillation(STUDENT, NULL, t, jnp.arange(4.0)[::-1]), "received 3"),
     ],
 )
 def test_what_cannot_work_is_refused(teacher, make, message):

@@ -227,7 +227,7 @@ def test_guided_distillation_is_its_paper():
 def test_progressive_distillation_is_its_paper(embedded):
     """Salimans & Ho, algorithm 2, where the loss is `max(x_mse, eps_mse)`; with w, Meng et al."""
     student, null, teacher = build("progressive")
-    levels = jnp.asarray(grids.trailing(SCHEDULE, 8), jnp.float32)
+    levels = jnp.asarray(grids.pad(grids.trailing(SCHEDULE, 8), 17), jnp.float32)
     choices = {"guidance": inherited_guidance(2.0, 6.0)} if embedded else {}
     objective = ProgressiveDistillation(student, null, teacher, levels, **choices)
     data, keys = batch()
