@@ -49,11 +49,14 @@ class UNetConfig:
     """Groups of the norms."""
     guidance_width: int | None = None
     """Width of an embedded guidance weight, for a network that is told one (256 in LCM)."""
+    linear_projections: bool = False
+    """Whether its files keep the maps in and out of a transformer as linear ones (Stable Diffusion
+    2) or as 1x1 convolutions (1). The network is the same."""
 
     def build(self, *, key: Key) -> WidthScaledUNet | GuidanceConditioned:
         """The network with fresh weights. Under `eqx.filter_eval_shape` nothing is allocated."""
         sizes = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        guidance_width = sizes.pop("guidance_width")
+        guidance_width, _ = sizes.pop("guidance_width"), sizes.pop("linear_projections")
         network = WidthScaledUNet(**sizes, key=key)
         return network if guidance_width is None else GuidanceConditioned(network, guidance_width)
 

@@ -5,7 +5,7 @@ original numbers through (`input_blocks.7.1`) where diffusers counts levels
 (`down_blocks.2.attentions.0`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 from ..denoise import UNetConfig
 from ..latents import VAEConfig
@@ -44,12 +44,12 @@ _VAE_ATTENTION = {
 }
 
 
-def compvis_unet_table(config: UNetConfig, *, linear_projections: bool = False) -> list[Pair]:
+def compvis_unet_table(config: UNetConfig) -> list[Pair]:
     """The UNet's tensors in a single file, below `model.diffusion_model.`; see `unet_table`."""
     blocks = {**_OUTER, **dict(_unet_blocks(config))}
     return [
         pair._replace(theirs=_renamed(pair.theirs, blocks, _RESBLOCK))
-        for pair in unet_table(config, linear_projections=linear_projections)
+        for pair in unet_table(config)
     ]
 
 
@@ -111,69 +111,3 @@ def _renamed(name: str, blocks: dict[str, str], inner: dict[str, str]) -> str:
             layer, kind = ".".join(parts[end:-1]), parts[-1]
             return ".".join(filter(None, (blocks[block], inner.get(layer, layer), kind)))
     return name
-
-
-def sniff_unet(shapes: Mapping[str, Sequence[int]], heads: int | Sequence[int] | None = None):
-    """A UNet's sizes from the shapes of its tensors, and whether its projections are linear maps.
-
-    The number of heads is in no shape: by default 8 where captions are up to 768 wide (Stable
-    Diffusion 1), heads 64 wide where they are wider (2).
-    """
-    width = shapes["input_blocks.0.0.weight"][0]
-    multipliers, depths, transformers = [1], [0], [0]
-    number = 1
-    while f"input_blocks.{number}.0.in_layers.0.weight" in shapes or (
-        f"input_blocks.{number}.0.op.weight" in shapes
-    ):
-        block = f"input_blocks.{number}"
-        number += 1
-        if f"{block}.0.op.weight" in shapes:
-            for sizes, fresh in ((multipliers, 1), (depths, 0), (transformers, 0)):
-                sizes.append(fresh)
-            continue
-        channels = shapes[f"{block}.0.out_layers.3.weight"][0]
-        if channels % width:
-            raise ValueError(f"{block} has {channels} channels, no multiple of {width}")
-        multipliers[-1] = channels // width
-        depths[-1] += 1
-        inner = f"{block}.1.transformer_blocks"
-        transformers[-1] = sum(f"{inner}.{i}.norm1.weight" in shapes for i in range(100))
-    middle = "middle_block.1"
-    context_width = shapes[f"{middle}.transformer_blocks.0.attn2.to_k.weight"][1]
-    linear = len(shapes[f"{middle}.proj_in.weight"]) == 2
-    if heads is None:
-        wide = tuple(max(1, width * multiplier // 64) for multiplier in multipliers)
-        heads = 8 if context_width <= 768 else wide
-    guidance = shapes.get("time_embed.cond_proj.weight")
-    config = UNetConfig(
-        width=width,
-        in_channels=shapes["input_blocks.0.0.weight"][1],
-        out_channels=shapes["out.2.weight"][0],
-        context_width=context_width,
-        multipliers=tuple(multipliers),
-        depths=tuple(depths),
-        transformer_depths=tuple(transformers),
-        heads=heads if isinstance(heads, int) else tuple(heads),
-        groups=32 if width % 32 == 0 else 16,
-        guidance_width=None if guidance is None else guidance[1],
-    )
-    return config, linear
-
-
-def sniff_vae(shapes: Mapping[str, Sequence[int]], scale: float = 0.18215) -> VAEConfig:
-    """A VAE's sizes from the shapes of its tensors; the scale is in none."""
-    width, image_channels = shapes["encoder.conv_in.weight"][:2]
-    channels: list[int] = []
-    while f"encoder.down.{len(channels)}.block.0.conv1.weight" in shapes:
-        channels.append(shapes[f"encoder.down.{len(channels)}.block.0.conv1.weight"][0])
-    if not channels or any(count % width for count in channels):
-        raise ValueError(f"its levels have {channels} channels, which are no multiples of {width}")
-    return VAEConfig(
-        width=width,
-        multipliers=tuple(count // width for count in channels),
-        depth=sum(f"encoder.down.0.block.{i}.conv1.weight" in shapes for i in range(100)),
-        latent_channels=shapes["post_quant_conv.weight"][0],
-        image_channels=image_channels,
-        groups=32 if width % 32 == 0 else 16,
-        scale=scale,
-    )

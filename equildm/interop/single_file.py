@@ -16,12 +16,13 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ..noise import Epsilon, Velocity
-from ..text import CLIPConfig, CLIPText, read_tokenizer
+from ..text import CLIPText, read_tokenizer
 from .clip import clip_table, OPENCLIP_IGNORED, openclip_table
-from .compvis import compvis_autoencoder_table, compvis_unet_table, sniff_unet, sniff_vae
+from .compvis import compvis_autoencoder_table, compvis_unet_table
 from .mapping import Advance, fill, Pair, write_weights
 from .safetensors import LazyTensors, SafetensorsFile, save_safetensors
 from .scheduler import Scheduler
+from .sniff import sniff_clip, sniff_unet, sniff_vae
 from .stable_diffusion import StableDiffusion
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
@@ -63,11 +64,11 @@ def load_single_file(
     _check_known(file.path, shapes)
     options: dict[str, Any] = {"dtype": dtype, "mesh": mesh, "advance": advance}
     try:
-        unet_config, linear_projections = sniff_unet(_below(shapes, UNET), heads)
+        unet_config = sniff_unet(_below(shapes, UNET), heads)
         vae_config = sniff_vae(_below(shapes, VAE), scale)
         open_clip = f"{OPENCLIP}token_embedding.weight" in shapes
         prefix = OPENCLIP if open_clip else CLIP
-        clip_config = _sniff_clip(_below(shapes, prefix), open_clip)
+        clip_config = sniff_clip(_below(shapes, prefix), open_clip)
     except (KeyError, IndexError, ValueError) as error:
         why = f"there is no tensor {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(
@@ -76,7 +77,7 @@ def load_single_file(
 
     unet = fill(
         unet_config,
-        compvis_unet_table(unet_config, linear_projections=linear_projections),
+        compvis_unet_table(unet_config),
         Below(file, UNET),
         source=file.path,
         **options,
@@ -103,7 +104,6 @@ def load_single_file(
         text,
         Scheduler(prediction=Velocity() if velocity else Epsilon()),
         sample_size=96 if velocity else 64,
-        linear_projections=linear_projections,
     )
 
 
@@ -141,11 +141,10 @@ def single_file_tables(model: StableDiffusion) -> list[tuple[str, Any, list[Pair
             "The original layout holds a CLIP text tower, received a "
             f"{type(model.text).__name__}. Save a folder: save_stable_diffusion."
         )
-    depth, linear = model.text.tower.config.depth, model.linear_projections
+    depth = model.text.tower.config.depth
     open_clip = model.text.skip == 1
-    unet_table = compvis_unet_table(model.unet_config, linear_projections=linear)
     return [
-        (UNET, model.unet, unet_table),
+        (UNET, model.unet, compvis_unet_table(model.unet_config)),
         (VAE, model.vae, compvis_autoencoder_table(model.vae_config)),
         (
             OPENCLIP if open_clip else CLIP,
@@ -176,26 +175,6 @@ class Below(Mapping[str, np.ndarray]):
 def _below(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> dict[str, tuple[int, ...]]:
     start = len(prefix)
     return {name[start:]: shape for name, shape in shapes.items() if name.startswith(prefix)}
-
-
-def _sniff_clip(shapes: Mapping[str, tuple[int, ...]], open_clip: bool) -> CLIPConfig:
-    layer = "transformer.resblocks.{}." if open_clip else "encoder.layers.{}."
-    words = "token_embedding.weight" if open_clip else "embeddings.token_embedding.weight"
-    positions = "positional_embedding" if open_clip else "embeddings.position_embedding.weight"
-    hidden = "mlp.c_fc.weight" if open_clip else "mlp.fc1.weight"
-    vocabulary, width = shapes[words]
-    depth = 0
-    while layer.format(depth) + hidden in shapes:
-        depth += 1
-    return CLIPConfig(
-        vocabulary=vocabulary,
-        width=width,
-        depth=depth,
-        heads=max(1, width // 64),
-        hidden=shapes[layer.format(0) + hidden][0],
-        longest=shapes[positions][0],
-        activation="gelu" if open_clip else "quick_gelu",
-    )
 
 
 def _check_known(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:

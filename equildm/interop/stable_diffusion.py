@@ -17,7 +17,6 @@ from .mapping import Advance, Pair
 from .scheduler import load_scheduler, save_scheduler, Scheduler
 from .text_encoders import load_text_encoder, save_text_encoder, text_table
 from .unet import load_unet, save_unet
-from .unet_config import from_diffusers
 from .unet_table import unet_table
 
 INDEX = "model_index.json"
@@ -36,8 +35,6 @@ class StableDiffusion:
     scheduler: Scheduler
     sample_size: int = 64
     """Side of the latents that it was trained on."""
-    linear_projections: bool = False
-    """How its files keep the transformers' projections, see `unet_table`."""
 
     def text_to_image(
         self, height: int | None = None, width: int | None = None, *, compute: str | None = None
@@ -108,13 +105,8 @@ def load_stable_diffusion(
             f"the text encoder gives {text.width}. They belong to different models."
         )
 
-    def layout(written: dict[str, Any]) -> tuple[int, bool]:
-        return written.get("sample_size") or 64, from_diffusers(written)[1]
-
-    size, linear_projections = read_config(folder / "unet", "a UNet", layout)
-    return StableDiffusion(
-        unet, unet_config, vae, vae_config, text, scheduler, size, linear_projections
-    )
+    size = read_config(folder / "unet", "a UNet", lambda written: written.get("sample_size"))
+    return StableDiffusion(unet, unet_config, vae, vae_config, text, scheduler, size or 64)
 
 
 def save_stable_diffusion(
@@ -143,7 +135,6 @@ def save_stable_diffusion(
         folder / "unet",
         model.unet,
         model.unet_config,
-        linear_projections=model.linear_projections,
         sample_size=model.sample_size,
         **options,
     )
@@ -160,10 +151,9 @@ _KINDS = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
 
 def folder_tables(model: StableDiffusion) -> list[tuple[str, Any, list[Pair]]]:
     """Of each part: its folder, the module and the pairs of names."""
-    linear = model.linear_projections
     text, pairs = text_table(model.text)
     return [
-        ("unet", model.unet, unet_table(model.unet_config, linear_projections=linear)),
+        ("unet", model.unet, unet_table(model.unet_config)),
         ("vae", model.vae, autoencoder_table(model.vae_config)),
         ("text_encoder", text, pairs),
     ]

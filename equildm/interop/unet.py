@@ -35,10 +35,10 @@ def load_unet(
     **Raises** `ValueError` naming the file, and the field or tensor, that is not such a UNet's.
     """
     folder = Path(folder)
-    config, linear_projections = read_config(folder, "Stable Diffusion's UNet", from_diffusers)
+    config = read_config(folder, "Stable Diffusion's UNet", from_diffusers)
     network = fill(
         config,
-        unet_table(config, linear_projections=linear_projections),
+        unet_table(config),
         open_weights(folder, DIFFUSERS),
         dtype=dtype,
         mesh=mesh,
@@ -53,7 +53,6 @@ def save_unet(
     network: Any,
     config: UNetConfig,
     *,
-    linear_projections: bool = False,
     sample_size: int | None = None,
     dtype: Any = None,
     advance: Advance = lambda size: None,
@@ -64,12 +63,10 @@ def save_unet(
 
     - `folder`: made if need be.
     - `network`, `config`: as `load_unet` returns or `config.build` makes them.
-    - `linear_projections`: see `unet_table`.
     - `sample_size`: side of the latents it was trained on, a note for their pipelines.
     - `dtype`: of the floating tensors in the file, by default as in memory.
     - `advance`: called with the bytes of each tensor.
     """
-    table = unet_table(config, linear_projections=linear_projections)
+    table = unet_table(config)
     save_weights(folder, DIFFUSERS, write_weights(network, table, dtype=dtype), advance=advance)
-    written = to_diffusers(config, linear_projections=linear_projections)
-    write_config(folder, {**written, "sample_size": sample_size})
+    write_config(folder, {**to_diffusers(config), "sample_size": sample_size})

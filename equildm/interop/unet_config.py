@@ -49,8 +49,8 @@ _ABSENT: dict[str, Any] = {
 """What other networks of that class may have and this family has not."""
 
 
-def from_diffusers(written: dict[str, Any]) -> tuple[UNetConfig, bool]:
-    """The sizes, and whether the transformers' projections are linear maps.
+def from_diffusers(written: dict[str, Any]) -> UNetConfig:
+    """The sizes.
 
     **Raises** `ValueError` or `KeyError` at a field that the family has no place for.
     """
@@ -82,10 +82,11 @@ def from_diffusers(written: dict[str, Any]) -> tuple[UNetConfig, bool]:
         heads=heads if isinstance(heads, int) else tuple(heads),
         groups=_whole(written, "norm_num_groups"),
         guidance_width=written.get("time_cond_proj_dim"),
-    ), bool(written.get("use_linear_projection", False))
+        linear_projections=bool(written.get("use_linear_projection", False)),
+    )
 
 
-def to_diffusers(config: UNetConfig, *, linear_projections: bool) -> dict[str, Any]:
+def to_diffusers(config: UNetConfig) -> dict[str, Any]:
     """The inverse of `from_diffusers`."""
     attends = [depth > 0 for depth in config.transformer_depths]
     down, up = ({is_so: kind for kind, is_so in kinds.items()} for kinds in (_DOWN, _UP))
@@ -103,7 +104,7 @@ def to_diffusers(config: UNetConfig, *, linear_projections: bool) -> dict[str, A
         ),
         "cross_attention_dim": config.context_width,
         "attention_head_dim": heads if isinstance(heads, int) else list(heads),
-        "use_linear_projection": linear_projections,
+        "use_linear_projection": config.linear_projections,
         "norm_num_groups": config.groups,
         "time_cond_proj_dim": config.guidance_width,
     }

@@ -6,21 +6,18 @@ from ..denoise import UNetConfig
 from .mapping import conv, linear, norm, OUT_IN_POINTWISE, Pair
 
 
-def unet_table(config: UNetConfig, *, linear_projections: bool = False) -> list[Pair]:
-    """`UNet2DConditionModel`'s tensors for a network of these sizes.
-
-    **Arguments:**
-
-    - `config`: the sizes.
-    - `linear_projections`: whether theirs go in and out of a transformer by a linear map (Stable
-        Diffusion 2) or by a 1x1 convolution (1). Ours is the same for both.
-    """
+def unet_table(config: UNetConfig) -> list[Pair]:
+    """`UNet2DConditionModel`'s tensors for a network of these sizes."""
     us = "network." if config.guidance_width is not None else ""
     pairs = [
         *conv(f"{us}conv_in", "conv_in"),
         *linear(f"{us}time.hidden", "time_embedding.linear_1"),
         *linear(f"{us}time.out", "time_embedding.linear_2"),
-        *(pair for stage in _stages(config, us) for pair in _stage(*stage, linear_projections)),
+        *(
+            pair
+            for stage in _stages(config, us)
+            for pair in _stage(*stage, config.linear_projections)
+        ),
         *(pair for ours, theirs in _resamplings(config, us) for pair in conv(ours, theirs)),
         *norm(f"{us}norm_out", "conv_norm_out"),
         *conv(f"{us}conv_out", "conv_out"),

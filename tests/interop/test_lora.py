@@ -95,7 +95,7 @@ class Base:
         self.plain = peer("lora", {"base": self.folder, "make": made}, **inputs())
         unet, self.config = load_unet(folder / "unet")
         self.tables = {
-            "unet": unet_table(self.config, linear_projections=linear_projections),
+            "unet": unet_table(self.config),
             "text_encoder": clip_table(2, prefix=""),
         }
         tower = CLIPConfig(vocabulary=60, width=24, depth=2, heads=4, hidden=40, longest=12)
