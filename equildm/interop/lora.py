@@ -145,7 +145,7 @@ def _factors(
         alpha = float(array.reshape(()))
     else:
         alpha = alpha_of(config, layer, rank)
-    down, up = (np.ascontiguousarray(a, np.float32) for a in (down, up.reshape(rank, -1)))
+    down, up = (np.array(a, np.float32, order="C") for a in (down, up.reshape(rank, -1)))
     return Factors(jax.device_put(down), jax.device_put(up), alpha)
 
 

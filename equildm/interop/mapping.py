@@ -8,12 +8,14 @@ a layer:
     table = [*conv("conv_in", "conv_in"), *norm("norm_out", "conv_norm_out")]
     unet = read_weights(abstract_unet, table, open_safetensors(path), source=path)
 
-Tensors arrive by name from any mapping and leave as one, a tensor at a time: a model that fills the
-memory once can be read and written. The template says where each array goes: with the shapes of
+Tensors arrive by name from any mapping and leave as one, one by one (a thread for each core turns
+those that arrive): a model that fills the memory once can be read and written. The template says where each array goes: with the shapes of
 `runtime.abstract(template, mesh)` it is read straight to its shards.
 """
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -109,7 +111,7 @@ def read_weights(
     - `template`: the module, or its shapes from `eqx.filter_eval_shape`, which allocate nothing.
         Shapes with shardings (`runtime.abstract`) give arrays that lie so.
     - `table`: a pair for every array of the template.
-    - `tensors`: theirs, by name. One at a time is in memory.
+    - `tensors`: theirs, by name. No more are asked for at a time than there are cores.
     - `dtype`: of the floating arrays, by default the template's; `"stored"` keeps each one's own.
     - `ignored`: patterns (`"pooler.*"`) of their tensors that have no place in ours.
     - `source`: what to call the tensors in an error, for instance the file.
@@ -136,11 +138,15 @@ def read_weights(
             f"{source} does not fit {type(template).__name__}: missing {_listed(missing)}; "
             f"not expected {_listed(extra)}. Check that it is the right model, with as many layers."
         )
+
+    def read(pair: Pair) -> jax.Array:
+        return _read(pair, _get(template, pair.ours), tensors[pair.theirs], dtype, source)
+
     arrays = []
-    for pair in table:
-        array = _read(pair, _get(template, pair.ours), tensors[pair.theirs], dtype, source)
-        arrays.append(array)
-        advance(array.nbytes)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # numpy copies in parallel
+        for array in threads.map(read, table):
+            arrays.append(array)
+            advance(array.nbytes)
     return eqx.tree_at(lambda tree: [_get(tree, pair.ours) for pair in table], template, arrays)
 
 
@@ -205,11 +211,27 @@ def _read(pair: Pair, ours: Any, theirs: np.ndarray, dtype: Any, source: object)
         )
     part = theirs if pair.parts == 1 else np.split(theirs, pair.parts)[pair.part]
     kept = theirs.dtype if dtype == "stored" else dtype or ours.dtype
-    turned = np.ascontiguousarray(pair.transform.read(part), kept if floating else ours.dtype)
+    turned = _laid_out(pair.transform.read(part), kept if floating else ours.dtype)
     sharding = getattr(ours, "sharding", None) if isinstance(ours, jax.ShapeDtypeStruct) else None
     if sharding is None:
         return jax.device_put(turned)
     return jax.make_array_from_callback(turned.shape, sharding, lambda index: turned[index])
+
+
+def _laid_out(view: np.ndarray, dtype: Any) -> np.ndarray:
+    """A copy in C order, at an address where jax takes it over on CPUs instead of copying it."""
+    size = view.size * np.dtype(dtype).itemsize
+    raw = np.empty(size + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    copy = raw[start : start + size].view(dtype).reshape(view.shape)
+    if view.flags.c_contiguous:
+        copy[...] = view
+        return copy
+    for i in range(0, view.shape[-1], 16):
+        # Our last axis is their first: a line of the cache holds this much of ours, and these
+        # rows of theirs are converted before they are turned, while they are in one piece.
+        copy[..., i : i + 16] = view[..., i : i + 16].astype(dtype, copy=False)
+    return copy
 
 
 def _get(module: Any, path: str) -> Any:

@@ -1,6 +1,7 @@
 """Safetensors files: read lazily, written tensor by tensor, whole or not at all."""
 
 import json
+import mmap
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
@@ -33,9 +34,11 @@ _CODES = {
 }
 """numpy's types as the format's header names them."""
 
+_DTYPES = {code: dtype for dtype, code in _CODES.items()}
+
 
 class SafetensorsFile(Mapping[str, np.ndarray]):
-    """A file's tensors by name. Each access reads that tensor alone (the file is mapped)."""
+    """A file's tensors by name, each a read-only view of the mapped file: nothing is copied."""
 
     def __init__(self, path: str | os.PathLike[str]):
         """Reads the header only. A header that is cut off, absurdly long or that points outside
@@ -44,43 +47,46 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
         if not self.path.is_file():
             raise ValueError(f"There is no safetensors file at {self.path}. Give another path.")
         try:
-            self._file = safe_open(self.path, framework="numpy")
-        except SafetensorError as error:
+            with safe_open(self.path, framework="numpy"):
+                pass  # The library has checked the header: lengths, offsets, no overlap.
+            with self.path.open("rb") as file:
+                self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            (length,) = struct.unpack_from("<Q", self._bytes)
+            self._data = 8 + length
+            self._entries = json.loads(self._bytes[8 : self._data])
+            self.metadata: dict[str, str] = self._entries.pop("__metadata__", None) or {}
+            if not all(isinstance(entry, dict) for entry in self._entries.values()):
+                raise ValueError("its header is not one of objects")
+        except (SafetensorError, ValueError) as error:
             raise ValueError(
                 f"{self.path} is not a complete safetensors file ({error}). It may have been cut "
                 "off while it was copied: fetch it again."
             ) from error
-        self._names = list(self._file.keys())
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What the header says beside the tensors."""
-        return self._file.metadata() or {}
 
     def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self:
-            raise KeyError(name)
-        try:
-            return self._file.get_tensor(name)
-        except (SafetensorError, TypeError, AttributeError) as error:
+        entry = self._entries[name]
+        dtype = _DTYPES.get(entry["dtype"])
+        if dtype is None:
             raise ValueError(
-                f"{self.path}: tensor '{name}' is stored as "
-                f"{self._file.get_slice(name).get_dtype()}, which cannot be read ({error}). "
+                f"{self.path}: tensor '{name}' is stored as {entry['dtype']}, which cannot be read. "
                 "Convert the file to float32, float16 or bfloat16."
-            ) from error
+            )
+        start, end = entry["data_offsets"]
+        flat = np.frombuffer(self._bytes, np.uint8, end - start, self._data + start)
+        return flat.view(dtype).reshape(entry["shape"])
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each tensor, from the header."""
-        return {name: tuple(self._file.get_slice(name).get_shape()) for name in self._names}
+        return {name: tuple(entry["shape"]) for name, entry in self._entries.items()}
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names
+        return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._entries)
 
 
 class LazyTensors(Mapping[str, np.ndarray]):
