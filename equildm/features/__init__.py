@@ -3,8 +3,22 @@
 from .alexnet import AlexNet as AlexNet
 from .extractor import (
     AbstractFeatureExtractor as AbstractFeatureExtractor,
+    described as described,
     pool_features as pool_features,
     pooled as pooled,
+    Resized as Resized,
+    stream_features as stream_features,
+)
+from .inception import (
+    FID_2015 as FID_2015,
+    InceptionStyle as InceptionStyle,
+    InceptionV3 as InceptionV3,
+    TORCHVISION as TORCHVISION,
 )
 from .lpips import LPIPS as LPIPS
+from .resize import (
+    antialiased_bicubic as antialiased_bicubic,
+    Resize as Resize,
+    tf1_bilinear as tf1_bilinear,
+)
 from .vgg import VGG16 as VGG16

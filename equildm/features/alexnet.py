@@ -3,12 +3,12 @@
 from typing import ClassVar
 
 import jax
-import numpy as np
 from jaxtyping import Array, Float
 
 from .._types import Image, Key
 from ..nn import Conv
 from .extractor import AbstractFeatureExtractor, imagenet_input
+from .pooling import max_pool
 
 
 class AlexNet(AbstractFeatureExtractor):
@@ -21,6 +21,7 @@ class AlexNet(AbstractFeatureExtractor):
     name: ClassVar[str] = "AlexNet"
     smallest: ClassVar[int] = 31
     channels: ClassVar[tuple[int, ...]] = (64, 192, 384, 256, 256)
+    resize: ClassVar[None] = None
 
     convs: tuple[Conv, ...]
 
@@ -43,13 +44,7 @@ class AlexNet(AbstractFeatureExtractor):
         taps = []
         for i, conv in enumerate(self.convs):
             if i in (1, 2):
-                x = _pool(x)
+                x = max_pool(x)
             x = jax.nn.relu(conv(x))
             taps.append(x)
         return tuple(taps)
-
-
-def _pool(x: Float[Array, "height width channels"]) -> Float[Array, "half_h half_w channels"]:
-    # A numpy constant: only with one does XLA's gradient know this for a maximum.
-    lowest = np.array(-np.inf, x.dtype)
-    return jax.lax.reduce_window(x, lowest, jax.lax.max, (3, 3, 1), (2, 2, 1), "VALID")

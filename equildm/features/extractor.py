@@ -7,9 +7,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from .._types import Image
+from ..runtime import check_batch, put_batch
+from .resize import Resize
 
 
 class AbstractFeatureExtractor(eqx.Module):
@@ -20,15 +23,44 @@ class AbstractFeatureExtractor(eqx.Module):
     - `name`: what scores computed with it are called by: "VGG16-FID", never "FID".
     - `smallest`: least height and width of an image.
     - `channels`: of each tap.
+    - `resize`: what is done to an image first, if anything.
     """
 
-    name: eqx.AbstractClassVar[str]
-    smallest: eqx.AbstractClassVar[int]
-    channels: eqx.AbstractClassVar[tuple[int, ...]]
+    name: eqx.AbstractVar[str]
+    smallest: eqx.AbstractVar[int]
+    channels: eqx.AbstractVar[tuple[int, ...]]
+    resize: eqx.AbstractVar[Resize | None]
 
     @abc.abstractmethod
     def __call__(self, image: Image) -> tuple[Float[Array, "..."], ...]:
         """The taps of one image in [-1, 1], each `(height, width, channels)`."""
+
+
+class Resized(AbstractFeatureExtractor):
+    """Another extractor, which gets every image resized."""
+
+    extractor: AbstractFeatureExtractor
+    resize: Resize = eqx.field(static=True)
+
+    @property
+    def name(self) -> str:
+        return self.extractor.name
+
+    @property
+    def smallest(self) -> int:
+        return 1
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        return self.extractor.channels
+
+    def __call__(self, image: Image) -> tuple[Float[Array, "..."], ...]:
+        return self.extractor(self.resize(image))
+
+
+def described(extractor: AbstractFeatureExtractor) -> str:
+    """The extractor's name and its resizing: features compare only where both are the same."""
+    return extractor.name + (f", {extractor.resize}" if extractor.resize else "")
 
 
 def imagenet_input(image: Image, extractor: AbstractFeatureExtractor) -> Image:
@@ -62,6 +94,7 @@ def pool_features(
     *,
     taps: Sequence[int] = (-1,),
     batch: int = 32,
+    mesh: Mesh | None = None,
 ) -> Float[np.ndarray, "images features"]:
     """Pooled features of many images of one size, in batches of one shape.
 
@@ -72,15 +105,37 @@ def pool_features(
         batch at a time.
     - `taps`: which maps are pooled; the deepest alone by default.
     - `batch`: images a call. The last batch is filled with copies that are dropped again.
+    - `mesh`: this process's devices, among which each batch is divided; by default one device.
     """
-    chosen = tuple(taps)
-    parts = [
-        np.asarray(_pool_batch(extractor, jnp.asarray(chunk), chosen))[:count]
-        for chunk, count in _batches(images, batch)
-    ]
+    parts = list(stream_features(extractor, images, taps=taps, batch=batch, mesh=mesh))
     if not parts:
         raise ValueError("pool_features takes at least one image, received none.")
     return np.concatenate(parts)
+
+
+def stream_features(
+    extractor: AbstractFeatureExtractor,
+    images: Iterable[np.ndarray],
+    *,
+    taps: Sequence[int] = (-1,),
+    batch: int = 32,
+    mesh: Mesh | None = None,
+) -> Iterator[Float[np.ndarray, "images features"]]:
+    """What `pool_features` gives, batch by batch: no more than two batches are in memory.
+
+    The device works on one batch while the one before is handed out.
+    """
+    if mesh is not None:
+        check_batch(batch, mesh)
+    chosen, waiting = tuple(taps), None
+    for chunk, count in _batches(images, batch):
+        placed = jnp.asarray(chunk) if mesh is None else put_batch(chunk, mesh)
+        features = _pool_batch(extractor, placed, chosen)
+        if waiting is not None:
+            yield np.asarray(waiting[0])[: waiting[1]]
+        waiting = features, count
+    if waiting is not None:
+        yield np.asarray(waiting[0])[: waiting[1]]
 
 
 @eqx.filter_jit

@@ -24,6 +24,7 @@ class VGG16(AbstractFeatureExtractor):
     name: ClassVar[str] = "VGG16"
     smallest: ClassVar[int] = 16
     channels: ClassVar[tuple[int, ...]] = tuple(channels for channels, _ in BLOCKS)
+    resize: ClassVar[None] = None
 
     convs: tuple[Conv, ...]
 
