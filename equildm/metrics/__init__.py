@@ -5,11 +5,21 @@ from .caption_match import (
     CaptionMatcher as CaptionMatcher,
     fit_caption_matcher as fit_caption_matcher,
 )
-from .frechet import (
-    FeatureStatistics as FeatureStatistics,
-    frechet_distance as frechet_distance,
-    frechet_name as frechet_name,
+from .frechet import frechet_distance as frechet_distance, frechet_name as frechet_name
+from .inception_score import (
+    inception_score as inception_score,
+    InceptionScore as InceptionScore,
+)
+from .kid import kernel_distance as kernel_distance, KID as KID
+from .precision_recall import (
+    precision_recall as precision_recall,
+    PrecisionRecall as PrecisionRecall,
 )
 from .psnr import psnr as psnr
 from .retrieval import CaptionMatch as CaptionMatch, retrieval as retrieval
+from .score import Score as Score, score_name as score_name
 from .ssim import ssim as ssim
+from .statistics import (
+    collect_statistics as collect_statistics,
+    FeatureStatistics as FeatureStatistics,
+)

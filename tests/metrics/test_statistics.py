@@ -1,0 +1,133 @@
+"""Statistics in pieces, on disk, from several processes; and of images."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import helpers
+import jax
+import numpy as np
+import pytest
+
+from equildm.features import AlexNet, pool_features
+from equildm.metrics import collect_statistics, FeatureStatistics, frechet_distance
+
+
+@pytest.fixture
+def some():
+    x = np.random.default_rng(0).normal(3.0, 2.0, (50, 6)) @ np.diag(np.arange(1.0, 7))
+    return FeatureStatistics.of("Test", x)
+
+
+def test_images_are_streamed(monkeypatch):
+    """Merged every few batches, the last of which is short; what was read is not kept."""
+    network = AlexNet(key=jax.random.key(0))
+    images = np.random.default_rng(0).integers(0, 256, (11, 32, 32, 3), dtype=np.uint8)
+    monkeypatch.setattr("equildm.metrics.statistics.ROWS", 4)
+    streamed = collect_statistics(network, iter(images), batch=2, taps=(0,))
+    whole = FeatureStatistics.of("AlexNet", pool_features(network, images, batch=2, taps=(0,)))
+    assert (streamed.extractor, streamed.count) == ("AlexNet", 11)
+    np.testing.assert_allclose(streamed.mean, whole.mean, rtol=1e-12)
+    np.testing.assert_allclose(streamed.scatter, whole.scatter, rtol=1e-9, atol=1e-12)
+    with pytest.raises(ValueError, match="at least one image, received none"):
+        collect_statistics(network, [])
+
+
+def test_saved_and_reloaded(some, tmp_path):
+    some.save(tmp_path / "statistics.npz")
+    again = FeatureStatistics.load(tmp_path / "statistics.npz")
+    assert (again.extractor, again.count) == ("Test", 50)
+    np.testing.assert_array_equal(again.mean, some.mean)
+    np.testing.assert_allclose(again.scatter, some.scatter, rtol=1e-15)
+    with np.load(tmp_path / "statistics.npz") as public:  # as pytorch-fid reads it
+        np.testing.assert_array_equal(public["mu"], some.mean)
+        np.testing.assert_array_equal(public["sigma"], some.covariance)
+    assert list(tmp_path.iterdir()) == [tmp_path / "statistics.npz"]
+
+
+def test_public_files_tell_neither_network_nor_count(some, tmp_path):
+    path = tmp_path / "public.npz"
+    np.savez(path, mu=some.mean.astype(np.float32), sigma=some.covariance)
+    with pytest.raises(ValueError, match="does not say its extractor"):
+        FeatureStatistics.load(path, count=50)
+    with pytest.raises(ValueError, match="does not say its count"):
+        FeatureStatistics.load(path, extractor="Test")
+    public = FeatureStatistics.load(path, extractor="Test", count=50)
+    assert frechet_distance(public, some) < 1e-8
+    some.save(path)
+    with pytest.raises(ValueError, match="its extractor is 'Test', not 'Other'"):
+        FeatureStatistics.load(path, extractor="Other")
+
+
+def test_broken_files_are_named(tmp_path):
+    for name, content in {"a.npz": {"mu": np.zeros(3)}, "b.npz": {"x": np.zeros(3)}}.items():
+        np.savez(tmp_path / name, **content)
+        with pytest.raises(ValueError, match=rf"{name} must be an .npz with 'mu' and 'sigma'"):
+            FeatureStatistics.load(tmp_path / name)
+    (tmp_path / "c.npz").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(ValueError, match=r"c.npz must be an .npz"):
+        FeatureStatistics.load(tmp_path / "c.npz")
+    np.savez(tmp_path / "d.npz", mu=np.zeros(3), sigma=np.eye(2))
+    with pytest.raises(ValueError, match=r"mean of \(3,\) and a covariance of \(2, 2\)"):
+        FeatureStatistics.load(tmp_path / "d.npz")
+
+
+CODE = """
+import sys
+import jax
+jax.distributed.initialize(f"127.0.0.1:{sys.argv[1]}", 2, int(sys.argv[2]))
+import numpy as np
+from equildm.features import AlexNet, pool_features
+from equildm.metrics import FeatureStatistics
+from equildm.runtime import make_mesh
+rows = np.random.default_rng(0).normal(1e3, 1.0, (60, 5))
+mine = rows[:17] if jax.process_index() == 0 else rows[17:]
+all = FeatureStatistics.of("Test", mine).across_processes()
+whole = FeatureStatistics.of("Test", rows)
+assert all.count == 60
+np.testing.assert_allclose(all.mean, whole.mean, rtol=1e-14)
+np.testing.assert_allclose(all.covariance, whole.covariance, rtol=1e-9, atol=1e-11)
+
+network, mesh = AlexNet(key=jax.random.key(0)), make_mesh("data=2", devices=jax.local_devices())
+images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+two = pool_features(network, images, batch=2, mesh=mesh)
+np.testing.assert_allclose(two, pool_features(network, images, batch=2), rtol=1e-5, atol=1e-6)
+try:
+    pool_features(network, images, batch=3, mesh=mesh)
+except ValueError as error:
+    assert "multiple of 2" in str(error)
+else:
+    raise AssertionError
+print("ok", hash(all.scatter.tobytes() + all.mean.tobytes()))
+"""
+
+
+def test_across_two_processes():
+    """Float64 throughout, the same bits in both; each divides its batches over two devices."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = os.environ | {"PYTHONPATH": str(helpers.ROOT), "PYTHONHASHSEED": "0"}
+    env["JAX_NUM_CPU_DEVICES"] = "2"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CODE, str(port), str(rank)],
+            cwd=helpers.ROOT,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    outputs = [process.communicate(timeout=120) for process in processes]
+    assert all(process.returncode == 0 for process in processes), outputs
+    said = [out.splitlines()[-1] for out, _ in outputs]
+    assert said[0].startswith("ok") and said[0] == said[1]
+
+
+def test_one_process_keeps_its_own(some):
+    alone = some.across_processes()
+    np.testing.assert_array_equal(alone.scatter, some.scatter)
+    assert (alone.count, alone.extractor) == (some.count, some.extractor)
