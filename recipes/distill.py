@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,8 +27,9 @@ from pretrain import cache_of, Config as Pretrain
 from training import MAY_CHANGE, train
 
 from equildm.denoise import GuidanceConditioned, Preconditioned
-from equildm.distill import Student
+from equildm.distill import AbstractStudent, AdaptedStudent, Student
 from equildm.interop import load_vae
+from equildm.nn import merged, new_adapters
 from equildm.noise import grids
 from equildm.runtime import (
     Checkpoints,
@@ -62,6 +64,10 @@ def main(config: Config) -> None:
     model = student_model(config, model)
     parts.save_model(run, model)
 
+    if config.lora is not None:
+        with Checkpoints(run.path / "base") as base:
+            base.save(0, {"model": eqx.filter(network, eqx.is_array)}, {})
+
     vae, _ = load_vae(run.path / "vae")
     own_text = source.path if (source.path / "text_encoder").exists() else None
     text = parts.run_text(own_text, run, model.caption_length)
@@ -69,7 +75,8 @@ def main(config: Config) -> None:
     cache = cache_of(pretrained, vae, text)
     schedule, prediction = parts.SCHEDULES[model.schedule], parts.PREDICTIONS[model.prediction]
     policy = Policy.default() if config.compute == "auto" else Policy(config.compute)
-    pictures = pictures_of(config, model, run) if config.prompts else None
+    whole = partial(merged, network) if config.lora is not None else lambda trained: trained
+    pictures = pictures_of(config, model, run, whole) if config.prompts else None
 
     # One phase after the other: the student of each is the teacher of the next.
     length = config.steps // len(config.phases)
@@ -78,10 +85,14 @@ def main(config: Config) -> None:
         start = number * length
         if number > 0:
             network, _ = parts.load_network(run, model, step=start)
+        student: AbstractStudent = Student(schedule, prediction, policy, config.remat)
+        if config.lora is not None:
+            student = AdaptedStudent(student, network)
         objective = objective_of(
             config,
             number,
-            student=Student(schedule, prediction, policy, config.remat),
+            student=student,
+            schedule=schedule,
             null_text=jax.tree.map(jnp.asarray, cache.null_text),
             teacher=Preconditioned(Computing(network, policy), schedule, prediction),
             vae=vae,
@@ -90,7 +101,7 @@ def main(config: Config) -> None:
         state = train(
             dataclasses.replace(config, steps=start + length, snapshots=snapshots),
             run,
-            begin(network, model),
+            begin(network, model, config.seed),
             cache,
             objective,
             optimizer_of(config, length),
@@ -119,26 +130,37 @@ def student_model(config: Config, teacher: parts.Model) -> parts.Model:
     )
     told = 256 if recipe.guidance == "embedded" else None
     unet = dataclasses.replace(teacher.unet, guidance_width=told)
-    return dataclasses.replace(teacher, unet=unet, ema=recipe.ema, distilled=distilled)
+    return dataclasses.replace(
+        teacher, unet=unet, ema=recipe.ema, distilled=distilled, lora=config.lora
+    )
 
 
-def begin(network: Any, model: parts.Model) -> Any:
-    """The student before its first step: its teacher, in memory of its own."""
+def begin(network: Any, model: parts.Model, seed: int) -> Any:
+    """What is trained, before its first step: the teacher in memory of its own, or adapters that
+    change nothing yet."""
+    if model.lora is not None:
+        return new_adapters(network, model.lora, key=jax.random.key(seed))
     network = jax.tree.map(jnp.copy, network)
     if model.unet.guidance_width is None or isinstance(network, GuidanceConditioned):
         return network
     return GuidanceConditioned(network, model.unet.guidance_width)
 
 
-def pictures_of(config: Config, model: parts.Model, run: Run) -> Callable[[TrainState], np.ndarray]:
-    """Makes each prompt in 1, 2, 4 and 8 steps, a column each, by the first average."""
+def pictures_of(
+    config: Config,
+    model: parts.Model,
+    run: Run,
+    whole: Callable[[Any], Any],
+) -> Callable[[TrainState], np.ndarray]:
+    """Makes each prompt in 1, 2, 4 and 8 steps, a column each, by the first average, of which
+    `whole` makes a network."""
     assert model.distilled is not None
     schedule, weight = parts.SCHEDULES[model.schedule], model.distilled.weight
     solver = parts.solver(model.distilled.sampler)
     longest = max(PICTURE_STEPS) + 1
 
     def pictures(state: TrainState) -> np.ndarray:
-        pipeline = parts.pipeline(run, model, state.average())
+        pipeline = parts.pipeline(run, model, whole(state.average()))
         make = partial(pipeline, config.prompts, solver=solver, weight=weight, seed=0)
         grid = [grids.pad(grids.trailing(schedule, steps), longest) for steps in PICTURE_STEPS]
         images = np.stack([make(levels=levels) for levels in grid], axis=1)

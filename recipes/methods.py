@@ -13,6 +13,7 @@ from training import Training
 from equildm.denoise import AbstractDenoiser
 from equildm.distill import (
     AbstractDistance,
+    AbstractStudent,
     CM,
     CoDi,
     embedded_guidance,
@@ -29,12 +30,11 @@ from equildm.distill import (
     PseudoHuber,
     shared_guidance,
     SquaredL2,
-    Student,
     TeacherStep,
 )
 from equildm.interop import load_lpips
 from equildm.latents import VAE
-from equildm.noise import grids
+from equildm.noise import AbstractSchedule, grids
 from equildm.train import AbstractMovingObjective, AbstractObjective, Intervals, packed
 
 GuidanceName = Literal["none", "fixed", "embedded", "shared"]
@@ -91,6 +91,8 @@ class Config(Training):
     """Of codi, lcm, cm and ict; lpips is that of decoded pictures."""
     data_weight: float | None = None
     """Of the distance to the data in codi, lcm, cm and ict; CoDi's is 1, the others' 0."""
+    lora: int | None = None
+    """Train adapters of this rank for the attention of the teacher's network, and nothing else."""
     stages: tuple[int, ...] = (16, 8, 4)
     """Sampling steps of the students of guided and progressive, each half of the one before."""
     ema: Average | None = None
@@ -134,6 +136,11 @@ class Config(Training):
             raise ValueError(
                 f"Fixed guidance has one weight, received {self.weights}. Pass --weights 3 3."
             )
+        if self.lora is not None and (staged or guidance == "embedded"):
+            raise ValueError(
+                "Adapters are for codi, lcm, cm and ict, and cannot be told a weight: leave lora "
+                "out, or pass --guidance fixed --weights 3 3."
+            )
         halves = zip(self.stages[:-1], self.stages[1:], strict=True)
         if staged and (not self.stages or any(a != 2 * b for a, b in halves)):
             raise ValueError(
@@ -166,13 +173,14 @@ def objective_of(
     config: Config,
     number: int,
     *,
-    student: Student,
+    student: AbstractStudent,
+    schedule: AbstractSchedule,
     null_text: Any,
     teacher: AbstractDenoiser,
     vae: VAE,
 ) -> AbstractObjective | AbstractMovingObjective:
     """What the phase of that number minimises."""
-    schedule, guidance = student.schedule, guidance_of(config, number)
+    guidance = guidance_of(config, number)
     # What is guided by itself when it samples needs its unconditional branch.
     dropout = 0.1 if config.recipe.guidance == "none" else 0.0
     steps = config.phases[number]

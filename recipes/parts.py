@@ -27,6 +27,7 @@ from equildm.interop import (
     save_text_encoder,
     shipped_vae,
 )
+from equildm.nn import merged, new_adapters
 from equildm.noise import (
     AbstractPrediction,
     AbstractSchedule,
@@ -140,6 +141,8 @@ class Model:
     """The averages that are kept."""
     distilled: Distilled | None = None
     """For a model that was."""
+    lora: int | None = None
+    """Rank of the adapters that were trained; the network that they adapt is in the run's base/."""
 
     def denoiser(self, network: Any) -> AbstractDenoiser:
         """The network as a denoiser."""
@@ -160,6 +163,13 @@ class Model:
     def abstract(self) -> Any:
         """The network's shapes."""
         return eqx.filter_eval_shape(self.unet.build, key=jax.random.key(0))
+
+    def abstract_trained(self) -> Any:
+        """The shapes of what was trained: the network, or its adapters."""
+        if self.lora is None:
+            return self.abstract()
+        key = jax.random.key(0)
+        return eqx.filter_eval_shape(new_adapters, self.abstract(), self.lora, key=key)
 
 
 def save_model(run: Run, model: Model) -> None:
@@ -187,8 +197,20 @@ def load_network(run: Run, model: Model, *, average: str | None = None, step: in
     as they were trained, or a relative width such as `"0.07"`: made of the run's snapshots.
     `step` is that of a checkpoint or of a snapshot; the newest checkpoint by default.
     """
+    trained, step = _load_trained(run, model, average, step)
+    if model.lora is None:
+        return trained, step
+    base = Checkpoints(run.path / "base").restore({"model": _shapes(model.abstract())})
+    return merged(base.items["model"], trained), step
+
+
+def _shapes(tree: Any) -> Any:
+    return eqx.filter(tree, lambda x: isinstance(x, jax.ShapeDtypeStruct))
+
+
+def _load_trained(run: Run, model: Model, average: str | None, step: int | None):
     names = EMAS[model.ema].names()
-    shapes = eqx.filter(model.abstract(), lambda x: isinstance(x, jax.ShapeDtypeStruct))
+    shapes = _shapes(model.abstract_trained())
     averages = (jax.eval_shape(pack, shapes),) * len(names)
     if average not in (None, "none", *names):
         return _posthoc(run, model, average, averages, shapes, step)

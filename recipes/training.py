@@ -8,6 +8,7 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import optax
+from jax.sharding import Mesh
 
 from equildm.data import AbstractDataset, batches, prefetch
 from equildm.runtime import batch_sharding, check_batch, Checkpoints, make_mesh, Run, shardings
@@ -106,10 +107,9 @@ def train(
     mesh = make_mesh(config.mesh)
     state = TrainState.create(model, optimizer, ema, start)
     places = shardings(state, mesh)
-    arrays, static = eqx.partition((state, objective), eqx.is_array)
-    # What the objective holds, such as a teacher, is in shards like what is trained.
-    placed = jax.device_put(arrays, (places, shardings(arrays[1], mesh)))
-    state, objective = eqx.combine(placed, static)
+    arrays, static = eqx.partition(state, eqx.is_array)
+    state = eqx.combine(jax.device_put(arrays, places), static)
+    objective = placed(objective, mesh)
     step = make_step(
         objective,
         optimizer,
@@ -147,3 +147,15 @@ def train(
                 snapshots=snapshots,
                 label=label,
             )
+
+
+def placed(tree: Any, mesh: Mesh) -> Any:
+    """What an objective holds, such as a teacher, in shards like what is trained.
+
+    An array that it holds twice stays in memory once.
+    """
+    arrays, static = eqx.partition(tree, eqx.is_array)
+    leaves, structure = jax.tree.flatten(arrays)
+    once = {id(leaf): leaf for leaf in leaves}
+    once = jax.device_put(once, shardings(once, mesh))
+    return eqx.combine(jax.tree.unflatten(structure, [once[id(leaf)] for leaf in leaves]), static)

@@ -23,35 +23,35 @@ class AbstractPairs(eqx.Module):
 
 
 class TimePairs(AbstractPairs):
-    """Times `t = every n - 1` above 0, each alike, and `max(t - skip, 0)`.
+    """Times `t = first, first + every ..`, each alike, and `max(t - skip, 0)`.
 
-    LCM (Luo et al. 2023, algorithm 1) steps through 50 times, 19, 39 .. 999: `every = skip = 20`.
-    CoDi (Mei et al. 2023) draws any time: `every = 1`.
+    The published LCM (Luo et al. 2023, algorithm 1) has 19, 39 .. 999 and skips 20, the published
+    CoDi (Mei et al. 2023) has 0, 20 .. 980.
 
     **Fields:**
 
     - `schedule`: the levels of the times.
-    - `skip`: the published `k`.
-    - `every`: distance of the times.
+    - `skip`: `k` in the papers.
+    - `first`, `every`: the times.
     """
 
     schedule: AbstractSchedule
     skip: int = eqx.field(static=True, default=20)
+    first: int = eqx.field(static=True, default=19)
     every: int = eqx.field(static=True, default=20)
 
     def __check_init__(self) -> None:
-        if self.skip < 1 or not 1 <= self.every < self.schedule.steps:
+        if min(self.skip, self.every) < 1 or not 0 <= self.first < self.schedule.steps:
             raise ValueError(
-                f"Pairs of times need a skip of at least 1 and times every 1 to "
-                f"{self.schedule.steps}, received skip={self.skip} and every={self.every}. "
-                "LCM has 20 and 20."
+                "Pairs of times need a skip and a distance of at least 1 and a first time from 0 "
+                f"to {self.schedule.steps - 1}, received skip={self.skip}, every={self.every}, "
+                f"first={self.first}. LCM has 20, 20 and 19."
             )
 
     def __call__(self, key: Key, step: Int[Array, ""]) -> Pair:
         """See `AbstractPairs`."""
-        first = 2 if self.every == 1 else 1
-        n = jax.random.randint(key, (), first, self.schedule.steps // self.every + 1)
-        t = (self.every * n - 1).astype(jnp.float32)
+        n = jax.random.randint(key, (), 0, len(range(self.first, self.schedule.steps, self.every)))
+        t = (self.first + self.every * n).astype(jnp.float32)
         return self.schedule.level(t), self.schedule.level(jnp.maximum(t - self.skip, 0))
 
 

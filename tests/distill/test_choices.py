@@ -23,6 +23,7 @@ from equildm.distill import (
     GuidedDistillation,
     JointPseudoHuber,
     KarrasPairs,
+    LCM,
     LevelBoundary,
     OnlineTarget,
     PixelDistance,
@@ -96,11 +97,14 @@ def test_times_are_the_published_ones():
         )
         return np.unique(np.round(np.asarray(SCHEDULE.time(draws.ravel()))).reshape(-1, 2), axis=0)
 
-    lcm = times(TimePairs(SCHEDULE, 20, 20))
-    np.testing.assert_array_equal(lcm[:, 0], np.arange(19, 1000, 20))
-    np.testing.assert_array_equal(lcm[:, 1], np.maximum(lcm[:, 0] - 20, 0))
-    any_time = times(TimePairs(SCHEDULE, 20, 1))
-    assert any_time[0, 0] == 1 and any_time[-1, 0] == 999 and len(any_time) > 900
+    for pairs, expected in (
+        (LCM(STUDENT, NULL, SCHEDULE, TEACHER).pairs, np.arange(19, 1000, 20)),
+        (CoDi(STUDENT, NULL, SCHEDULE, TEACHER).pairs, np.arange(0, 1000, 20)),
+        (TimePairs(SCHEDULE, first=990, every=3), [990, 993, 996, 999]),
+    ):
+        found = times(pairs)
+        np.testing.assert_array_equal(found[:, 0], expected)
+        np.testing.assert_array_equal(found[:, 1], np.maximum(found[:, 0] - 20, 0))
 
 
 def test_levels_of_a_growing_grid_are_drawn_as_the_paper_says():

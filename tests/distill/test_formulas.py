@@ -88,7 +88,7 @@ def jump(kind, numbers, z, t, c, w=1.0):
 
 def codi(p, x, eps, s0, s1, w, c, null):
     t, to = (round(float(time(s))) for s in (s0, s1))
-    assert to == max(t - 20, 0)
+    assert t % 20 == 0 and to == max(t - 20, 0)
     alpha, sigma = alpha_sigma(t)
     z = alpha * x + sigma * eps
     z_hat = ddim(*x0_eps("eps", TEACHER, z, t, c), to)
