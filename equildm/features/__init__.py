@@ -1,6 +1,11 @@
 """Frozen feature networks, for perceptual losses and metrics."""
 
 from .alexnet import AlexNet as AlexNet
+from .clip_image import (
+    clip_input as clip_input,
+    CLIPImageConfig as CLIPImageConfig,
+    CLIPImageTower as CLIPImageTower,
+)
 from .extractor import (
     AbstractFeatureExtractor as AbstractFeatureExtractor,
     described as described,

@@ -16,20 +16,27 @@ from .resize import Resize
 
 
 class AbstractFeatureExtractor(eqx.Module):
-    """A network that gives feature maps at several depths ("taps"), shallow to deep.
+    """A network that gives feature maps at several depths ("taps"), shallow to deep."""
 
-    **Fields:**
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """What scores computed with it are called by: "VGG16-FID", never "FID"."""
 
-    - `name`: what scores computed with it are called by: "VGG16-FID", never "FID".
-    - `smallest`: least height and width of an image.
-    - `channels`: of each tap.
-    - `resize`: what is done to an image first, if anything.
-    """
+    @property
+    @abc.abstractmethod
+    def smallest(self) -> int:
+        """Least height and width of an image."""
 
-    name: eqx.AbstractVar[str]
-    smallest: eqx.AbstractVar[int]
-    channels: eqx.AbstractVar[tuple[int, ...]]
-    resize: eqx.AbstractVar[Resize | None]
+    @property
+    @abc.abstractmethod
+    def channels(self) -> tuple[int, ...]:
+        """Of each tap."""
+
+    @property
+    @abc.abstractmethod
+    def resize(self) -> Resize | None:
+        """What is done to an image first, if anything."""
 
     @abc.abstractmethod
     def __call__(self, image: Image) -> tuple[Float[Array, "..."], ...]:
@@ -40,7 +47,11 @@ class Resized(AbstractFeatureExtractor):
     """Another extractor, which gets every image resized."""
 
     extractor: AbstractFeatureExtractor
-    resize: Resize = eqx.field(static=True)
+    method: Resize = eqx.field(static=True)
+
+    @property
+    def resize(self) -> Resize:
+        return self.method
 
     @property
     def name(self) -> str:
@@ -55,7 +66,7 @@ class Resized(AbstractFeatureExtractor):
         return self.extractor.channels
 
     def __call__(self, image: Image) -> tuple[Float[Array, "..."], ...]:
-        return self.extractor(self.resize(image))
+        return self.extractor(self.method(image))
 
 
 def described(extractor: AbstractFeatureExtractor) -> str:

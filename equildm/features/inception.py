@@ -149,7 +149,7 @@ class InceptionV3(AbstractFeatureExtractor):
     blocks: tuple[Block, ...]
     head: Linear
     style: InceptionStyle = eqx.field(static=True)
-    name: str = eqx.field(static=True)
+    label: str = eqx.field(static=True)
 
     def __init__(self, style: InceptionStyle = FID_2015, *, name: str = "Inception", key: Key):
         """**Arguments:**
@@ -167,7 +167,11 @@ class InceptionV3(AbstractFeatureExtractor):
         self.blocks = _blocks(style, bkey)
         self.head = Linear(2048, style.classes, key=hkey)
         self.style = style
-        self.name = name
+        self.label = name
+
+    @property
+    def name(self) -> str:
+        return self.label
 
     def __call__(self, image: Image) -> tuple[Float[Array, "..."], ...]:
         if image.shape[-1] != 3 or min(image.shape[:2]) < self.smallest:
@@ -182,8 +186,8 @@ class InceptionV3(AbstractFeatureExtractor):
                 x = layer(x)
             x = max_pool(x)
             taps.append(x)
-        for part in (self.blocks[:8], self.blocks[8:]):
-            for block in part:
+        for blocks in (self.blocks[:8], self.blocks[8:]):
+            for block in blocks:
                 x = jnp.concatenate([branch(x) for branch in block], axis=-1)
             taps.append(x)
         return tuple(taps)

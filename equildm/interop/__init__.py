@@ -8,6 +8,7 @@ from .autoencoder import (
 )
 from .bert import bert_table as bert_table
 from .clip import clip_table as clip_table, openclip_table as openclip_table
+from .clip_image import clip_image_table as clip_image_table, load_clip as load_clip
 from .inception import inception_table as inception_table, load_inception as load_inception
 from .inert_pickle import read_pickled_arrays as read_pickled_arrays
 from .lora import read_lora as read_lora, save_lora as save_lora

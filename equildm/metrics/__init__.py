@@ -5,6 +5,7 @@ from .caption_match import (
     CaptionMatcher as CaptionMatcher,
     fit_caption_matcher as fit_caption_matcher,
 )
+from .clip_score import CLIP as CLIP, clip_score as clip_score
 from .frechet import frechet_distance as frechet_distance, frechet_name as frechet_name
 from .inception_score import (
     inception_score as inception_score,

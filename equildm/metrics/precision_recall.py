@@ -71,7 +71,7 @@ class _Block(NamedTuple):
 
     rows: Float[Array, "block features"]
     exists: Bool[Array, "block"]
-    index: Int[Array, "block"]
+    position: Int[Array, "block"]
 
 
 def _blocks(features: np.ndarray, size: int) -> list[_Block]:
@@ -101,7 +101,7 @@ def _nearer(
     block: _Block, other: _Block, nearest: Float[Array, "block neighbours"]
 ) -> Float[Array, "block neighbours"]:
     distances = _distances(block.rows, other.rows)
-    counts = other.exists & (block.index[:, None] != other.index)
+    counts = other.exists & (block.position[:, None] != other.position)
     distances = jnp.where(counts, distances, jnp.inf)
     every = jnp.concatenate([nearest, distances], axis=1)
     return -jax.lax.top_k(-every, nearest.shape[1])[0]

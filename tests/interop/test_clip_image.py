@@ -1,0 +1,109 @@
+"""A whole CLIP with random weights against `transformers`: towers, input, score."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import pytest
+from text_folders import clip_folder
+
+from equildm.features import clip_input, pool_features
+from equildm.interop import load_clip
+from equildm.metrics import clip_score
+
+LAYERS = {
+    "hidden_size": 32,
+    "intermediate_size": 72,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+}
+CAPTIONS = ["a photo of a cat", "", "the quick brown fox " * 9, "a horse"]
+SIZES = [(40, 61), (59, 31), (28, 28), (30, 29)]
+
+
+def make(peer, folder, activation="quick_gelu"):
+    """A folder, its images and what `transformers` says of them."""
+    count = clip_folder(folder, config={"model_max_length": 20})
+    text = LAYERS | {
+        "vocab_size": count,
+        "max_position_embeddings": 20,
+        "bos_token_id": count - 2,
+        "eos_token_id": count - 1,
+        "hidden_act": activation,
+    }
+    vision = LAYERS | {"image_size": 28, "patch_size": 7, "hidden_act": activation}
+    sizes = {"text_config": text, "vision_config": vision, "projection_dim": 24}
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in SIZES]
+    named = {f"image{i}": image for i, image in enumerate(images)}
+    config = {"folder": str(folder), "sizes": sizes, "captions": CAPTIONS}
+    return images, peer("clip", config, **named)
+
+
+def error(ours, theirs):
+    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("activation", ["quick_gelu", "gelu"])
+def test_towers_and_score(peer, tmp_path, activation):
+    images, theirs = make(peer, tmp_path, activation)
+    clip = load_clip(tmp_path)
+    image = jax.jit(jax.vmap(clip.image.vector))(jnp.asarray(theirs["pixels"]))
+    ids, mask = clip.text.tokenize(CAPTIONS)
+    caption = np.array(jax.jit(jax.vmap(clip.caption_vector))(jnp.asarray(ids), jnp.asarray(mask)))
+    caption /= np.linalg.norm(caption, axis=1, keepdims=True)
+    errors = {
+        "image tower": error(image, theirs["image"]),
+        "text tower": error(caption, theirs["caption_unit"]),
+    }
+    cosine = np.sum(theirs["image_unit"] * theirs["caption_unit"], axis=1)
+    scale = np.exp(float(clip.logit_scale))
+    np.testing.assert_allclose(np.diag(theirs["logits"]), scale * cosine, rtol=1e-4)
+    scores = [clip_score(clip, [x], [c], batch=2)[0] for x, c in zip(images, CAPTIONS)]
+    errors["score"] = np.abs(scores - 100 * np.maximum(cosine, 0)).max() / 100
+    print(activation, {name: f"{value:.1e}" for name, value in errors.items()})
+    assert max(errors["image tower"], errors["text tower"]) < 1e-5
+    assert errors["score"] < 1e-4
+    assert np.std(theirs["image_unit"], axis=0).mean() > 0.01 and np.abs(cosine).max() > 0.01
+
+
+def test_the_input_is_the_processors(peer, tmp_path):
+    """Wide, high, equal and small images; at most one step of a byte apart, in few places."""
+    images, theirs = make(peer, tmp_path)
+    for image, pixels in zip(images, theirs["pixels"]):
+        ours = clip_input(jnp.asarray(image / np.float32(127.5) - 1), 28)
+        steps = np.abs(np.asarray(ours) - pixels) * 255 * 0.27
+        print(image.shape, f"{steps.max():.2f} steps, {np.mean(steps > 0.1):.1e} of the pixels")
+        assert steps.max() < 1.1 and np.mean(steps > 0.1) < 0.002
+
+
+def test_scores_in_batches_and_one_tap(peer, tmp_path):
+    make(peer, tmp_path)
+    clip = load_clip(tmp_path)
+    images = np.random.default_rng(1).integers(0, 256, (4, 33, 40, 3), dtype=np.uint8)
+    scores = clip_score(clip, iter(images), CAPTIONS, batch=3)
+    assert scores.shape == (4,) and (scores >= 0).all()
+    one = [clip_score(clip, [x], [c], batch=1)[0] for x, c in zip(images, CAPTIONS)]
+    np.testing.assert_allclose(scores, one, atol=1e-3)
+    assert pool_features(clip.image, images).shape == (4, *clip.image.channels)
+    with pytest.raises(ValueError, match="received 4 images and 3 captions"):
+        clip_score(clip, images, CAPTIONS[:3])
+
+
+def test_refuses(peer, tmp_path, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    make(peer, tmp_path)
+    clip = load_clip(tmp_path)
+    with pytest.raises(ValueError, match=r"takes shape \(28, 28, 3\), received \(28, 30, 3\)"):
+        clip.image.vector(jnp.zeros((28, 30, 3)))
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"model_type": "clip_text_model"}))
+    with pytest.raises(ValueError, match=r"config\.json must describe a whole CLIP.*model_type"):
+        load_clip(tmp_path)
+    config["vision_config"]["patch_size"] = 5
+    path.write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="image_size is 28, not a multiple of patch_size"):
+        load_clip(tmp_path)
