@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 
 from ..latents import VAE, VAEConfig
 from .config import check_fields, read_config, write_config
+from .fields import DEEPEST, multiples, number, positive, whole
 from .mapping import Advance, conv, fill, linear, norm, Pair, write_weights
 from .shards import DIFFUSERS, open_weights, save_weights
 
@@ -165,8 +166,8 @@ def _to_diffusers(config: VAEConfig) -> dict[str, Any]:
 def _from_diffusers(written: dict[str, Any]) -> VAEConfig:
     if "_class_name" not in written:
         raise KeyError("_class_name")
-    channels = [int(count) for count in written["block_out_channels"]]
-    width, levels = channels[0], len(channels)
+    width, multipliers = multiples(written, "block_out_channels")
+    levels = len(multipliers)
     check_fields(
         written,
         {
@@ -176,15 +177,13 @@ def _from_diffusers(written: dict[str, Any]) -> VAEConfig:
             "out_channels": written["in_channels"],
         },
     )
-    if any(count % width for count in channels):
-        raise ValueError(f"block_out_channels {channels} are not multiples of the first")
     return VAEConfig(
         width=width,
-        multipliers=tuple(count // width for count in channels),
-        depth=int(written["layers_per_block"]),
-        latent_channels=int(written["latent_channels"]),
-        image_channels=int(written["in_channels"]),
-        groups=int(written["norm_num_groups"]),
-        scale=float(written.get("scaling_factor", 0.18215)),
-        shift=float(written.get("shift_factor") or 0.0),
+        multipliers=multipliers,
+        depth=whole(written, "layers_per_block", most=DEEPEST),
+        latent_channels=whole(written, "latent_channels"),
+        image_channels=whole(written, "in_channels"),
+        groups=whole(written, "norm_num_groups"),
+        scale=positive(written, "scaling_factor", 0.18215),
+        shift=0.0 if written.get("shift_factor") is None else number(written, "shift_factor"),
     )

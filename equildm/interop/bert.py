@@ -5,7 +5,7 @@ from typing import Any
 
 from ..text import Bert, BertConfig
 from .config import check_fields
-from .fields import multiple, positive, whole
+from .fields import DEEPEST, multiple, positive, whole
 from .mapping import linear, norm, Pair
 
 BERT_IGNORED = ("embeddings.position_ids", "pooler.*")
@@ -43,7 +43,7 @@ def bert_config(written: Mapping[str, Any]) -> BertConfig:
     return BertConfig(
         vocabulary=whole(written, "vocab_size"),
         width=multiple(written, "hidden_size", "num_attention_heads"),
-        depth=whole(written, "num_hidden_layers"),
+        depth=whole(written, "num_hidden_layers", most=DEEPEST),
         heads=whole(written, "num_attention_heads"),
         hidden=whole(written, "intermediate_size"),
         longest=whole(written, "max_position_embeddings"),

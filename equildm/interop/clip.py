@@ -5,7 +5,7 @@ from typing import Any
 
 from ..text import CLIPConfig
 from ..text.clip import ACTIVATIONS
-from .fields import multiple, one_of, positive, whole
+from .fields import DEEPEST, multiple, one_of, positive, whole
 from .mapping import linear, norm, OUT_IN, Pair
 
 CLIP_IGNORED = (
@@ -82,7 +82,7 @@ def clip_config(written: Mapping[str, Any]) -> CLIPConfig:
     return CLIPConfig(
         vocabulary=whole(written, "vocab_size"),
         width=multiple(written, "hidden_size", "num_attention_heads"),
-        depth=whole(written, "num_hidden_layers"),
+        depth=whole(written, "num_hidden_layers", most=DEEPEST),
         heads=whole(written, "num_attention_heads"),
         hidden=whole(written, "intermediate_size"),
         longest=whole(written, "max_position_embeddings"),

@@ -10,6 +10,11 @@ from ..runtime import write_atomic
 
 T = TypeVar("T")
 CONFIG = "config.json"
+BROKEN = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+    RecursionError,  # lists within lists within lists
+)
+"""What reading JSON of any content may raise."""
 
 
 def read_config(
@@ -36,7 +41,7 @@ def read_config(
         if not isinstance(written, dict):
             raise ValueError("it holds no object")
         return parse(written)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except BROKEN as error:
         why = {
             KeyError: f"there is no field {error}",
             FileNotFoundError: "there is no such file",

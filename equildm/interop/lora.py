@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..nn import Adapters, Factors
+from .config import BROKEN
 from .lora_names import alpha_of, Layer, LayerNames, PARTS, Role
 from .mapping import Pair
 from .safetensors import SafetensorsFile, save_safetensors
@@ -52,16 +53,21 @@ def read_lora(source: str | os.PathLike[str] | Tensors, tables: Tables) -> dict[
     tensors, configs = (source, {}) if isinstance(source, Mapping) else _open(Path(source))
     names = LayerNames(tables)
     found: dict[Layer, dict[Role, str]] = {}
-    for key in tensors:
-        layer, role = names.find(key)
-        keys = found.setdefault(layer, {})
-        if role in keys:
-            raise ValueError(f"'{key}' and '{keys[role]}' are the same tensor of one layer.")
-        keys[role] = key
     adapters: dict[str, Adapters] = {}
-    for layer, keys in found.items():
-        config = configs.get(layer.part, configs.get("", {}))
-        adapters.setdefault(layer.part, {})[layer.ours] = _factors(layer, keys, tensors, config)
+    try:
+        for key in tensors:
+            layer, role = names.find(key)
+            keys = found.setdefault(layer, {})
+            if role in keys:
+                raise ValueError(f"'{key}' and '{keys[role]}' are the same tensor of one layer.")
+            keys[role] = key
+        for layer, keys in found.items():
+            config = configs.get(layer.part, configs.get("", {}))
+            adapters.setdefault(layer.part, {})[layer.ours] = _factors(layer, keys, tensors, config)
+    except ValueError as error:
+        if isinstance(source, Mapping):
+            raise
+        raise ValueError(f"{source}: {error}") from error
     return adapters
 
 
@@ -120,7 +126,7 @@ def _open(path: Path) -> tuple[Tensors, dict[str, dict[str, Any]]]:
         for field, value in fields.items():
             part, _, name = field.rpartition(".")
             configs.setdefault(part, {})[name] = value
-    except (ValueError, AttributeError) as error:
+    except BROKEN as error:
         raise ValueError(f"{source} must describe a LoRA, and does not: {error}.") from error
     return file, configs
 

@@ -122,7 +122,7 @@ def alpha_of(config: Mapping[str, Any], layer: Layer, rank: int) -> float:
                 break
         # rsLoRA (Kalajdzievski 2023) divides by the square root of the rank.
         return float(alpha) * (math.sqrt(rank) if config.get("use_rslora") else 1.0)
-    except (ValueError, TypeError, AttributeError, re.error) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, re.error) as error:
         raise ValueError(
             f"The configuration tells no alpha of '{layer.theirs}': {error}."
         ) from error

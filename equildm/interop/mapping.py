@@ -8,9 +8,10 @@ a layer:
     table = [*conv("conv_in", "conv_in"), *norm("norm_out", "conv_norm_out")]
     unet = read_weights(abstract_unet, table, open_safetensors(path), source=path)
 
-Tensors arrive by name from any mapping and leave as one, one by one (a thread for each core turns
-those that arrive): a model that fills the memory once can be read and written. The template says where each array goes: with the shapes of
-`runtime.abstract(template, mesh)` it is read straight to its shards.
+Tensors arrive by name from any mapping, turned by a thread for each core, and leave as one, each
+when it is asked for: a model that fills the memory once can be read and written. The template says
+where each array goes: with the shapes of `runtime.abstract(template, mesh)` it is read straight to
+its shards.
 """
 
 import os
@@ -126,18 +127,7 @@ def read_weights(
     `ValueError` naming the tensors that are missing, not expected, or of a wrong shape or kind.
     """
     _check_covers(template, table)
-    wanted = {pair.theirs for pair in table}
-    missing = sorted(wanted - set(tensors))
-    extra = sorted(
-        name
-        for name in set(tensors) - wanted
-        if not any(fnmatchcase(name, pattern) for pattern in ignored)
-    )
-    if missing or extra:
-        raise ValueError(
-            f"{source} does not fit {type(template).__name__}: missing {_listed(missing)}; "
-            f"not expected {_listed(extra)}. Check that it is the right model, with as many layers."
-        )
+    _check_names(table, tensors, ignored, source)
 
     def read(pair: Pair) -> jax.Array:
         return _read(pair, _get(template, pair.ours), tensors[pair.theirs], dtype, source)
@@ -156,13 +146,36 @@ def fill(
     tensors: Mapping[str, np.ndarray],
     *,
     mesh: Mesh | None = None,
+    source: object,
+    ignored: Collection[str] = (),
     **options: Any,
 ) -> Any:
     """`config.build`'s network with these tensors; the options are those of `read_weights`."""
-    template = eqx.filter_eval_shape(config.build, key=jax.random.key(0))
+    _check_names(table, tensors, ignored, source)  # before a network of any depth is traced
+    try:
+        template = eqx.filter_eval_shape(config.build, key=jax.random.key(0))
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise ValueError(f"{source}: there is no network of the sizes {config}: {error}") from error
     if mesh is not None:
         template = eqx.combine(abstract(template, mesh), template)
-    return read_weights(template, table, tensors, **options)
+    return read_weights(template, table, tensors, source=source, ignored=ignored, **options)
+
+
+def _check_names(
+    table: Sequence[Pair], tensors: Collection[str], ignored: Collection[str], source: object
+) -> None:
+    wanted = {pair.theirs for pair in table}
+    missing = sorted(wanted - set(tensors))
+    extra = sorted(
+        name
+        for name in set(tensors) - wanted
+        if not any(fnmatchcase(name, pattern) for pattern in ignored)
+    )
+    if missing or extra:
+        raise ValueError(
+            f"{source} does not fit: missing {_listed(missing)}; not expected {_listed(extra)}. "
+            "Check that it is the right model, with as many layers."
+        )
 
 
 def write_weights(module: Any, table: Sequence[Pair], *, dtype: Any = None) -> LazyTensors:

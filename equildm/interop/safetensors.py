@@ -68,8 +68,8 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
         dtype = _DTYPES.get(entry["dtype"])
         if dtype is None:
             raise ValueError(
-                f"{self.path}: tensor '{name}' is stored as {entry['dtype']}, which cannot be read. "
-                "Convert the file to float32, float16 or bfloat16."
+                f"{self.path}: tensor '{name}' is stored as {entry['dtype']}, which cannot be "
+                "read. Convert the file to float32, float16 or bfloat16."
             )
         start, end = entry["data_offsets"]
         flat = np.frombuffer(self._bytes, np.uint8, end - start, self._data + start)

@@ -20,6 +20,7 @@ from ..noise import (
     ZeroTerminalSNR,
 )
 from .config import check_fields, read_config, write_config
+from .fields import flag, one_of, positive, whole
 
 FILE = "scheduler_config.json"
 Spacing = Literal["leading", "trailing", "linspace", "karras", "lcm"]
@@ -112,9 +113,7 @@ def save_scheduler(folder: str | os.PathLike[str], scheduler: Scheduler) -> None
 
 
 def _from_diffusers(written: dict[str, Any]) -> Scheduler:
-    kind = written["_class_name"]
-    if kind not in SAMPLERS:
-        raise ValueError(f"_class_name is {kind!r}, and only {', '.join(SAMPLERS)} are supported")
+    kind = one_of(written, "_class_name", SAMPLERS)
     check_fields(
         written,
         {
@@ -127,23 +126,17 @@ def _from_diffusers(written: dict[str, Any]) -> Scheduler:
         },
     )
     spacing = written.get("timestep_spacing", "leading")
-    if written.get("use_karras_sigmas"):
+    if flag(written, "use_karras_sigmas"):
         spacing = "karras"
     if kind == "LCMScheduler":
         spacing = "lcm"
     return Scheduler(
         schedule=_schedule(written),
-        prediction=_one_of(written.get("prediction_type", "epsilon"), "prediction_type"),
+        prediction=_PREDICTIONS[one_of(written, "prediction_type", _PREDICTIONS, "epsilon")],
         kind=kind,
         spacing=_checked_spacing(spacing),
-        ends_clean=bool(written.get("set_alpha_to_one", kind != "PNDMScheduler")),
+        ends_clean=flag(written, "set_alpha_to_one", kind != "PNDMScheduler"),
     )
-
-
-def _one_of(name: str, field: str) -> AbstractPrediction:
-    if name not in _PREDICTIONS:
-        raise ValueError(f"{field} is {name!r}, and only {', '.join(_PREDICTIONS)} are supported")
-    return _PREDICTIONS[name]
 
 
 def _checked_spacing(spacing: str) -> Spacing:
@@ -153,16 +146,16 @@ def _checked_spacing(spacing: str) -> Spacing:
 
 
 def _schedule(written: dict[str, Any]) -> AbstractSchedule:
-    kind, steps = written["beta_schedule"], int(written["num_train_timesteps"])
+    kind, steps = written["beta_schedule"], whole(written, "num_train_timesteps")
     schedule: AbstractSchedule
     if kind == "squaredcos_cap_v2":
         schedule = SquaredCosine(steps)
     elif kind in ("linear", "scaled_linear"):
         make = Linear if kind == "linear" else ScaledLinear
-        schedule = make(float(written["beta_start"]), float(written["beta_end"]), steps)
+        schedule = make(positive(written, "beta_start"), positive(written, "beta_end"), steps)
     else:
         raise ValueError(f"beta_schedule is {kind!r}, which is not supported")
-    return ZeroTerminalSNR(schedule) if written.get("rescale_betas_zero_snr") else schedule
+    return ZeroTerminalSNR(schedule) if flag(written, "rescale_betas_zero_snr") else schedule
 
 
 def _to_diffusers(scheduler: Scheduler) -> dict[str, Any]:

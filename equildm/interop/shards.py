@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..runtime import write_atomic
+from .config import BROKEN
 from .safetensors import LazyTensors, SafetensorsFile, save_safetensors
 
 DIFFUSERS, TRANSFORMERS = "diffusion_pytorch_model", "model"
@@ -103,7 +104,7 @@ def _open_index(index: Path) -> Mapping[str, np.ndarray]:
         files = sorted(set(where.values()))
         if not files or any(Path(file).name != file for file in files):
             raise ValueError("it names no files beside it")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except BROKEN as error:
         raise ValueError(
             f"{index} must map each tensor to a file beside it, and does not: {error!r}. Fetch it "
             "again."

@@ -69,7 +69,7 @@ def load_single_file(
         open_clip = f"{OPENCLIP}token_embedding.weight" in shapes
         prefix = OPENCLIP if open_clip else CLIP
         clip_config = sniff_clip(_below(shapes, prefix), open_clip)
-    except (KeyError, IndexError, ValueError) as error:
+    except (LookupError, ValueError, ZeroDivisionError) as error:
         why = f"there is no tensor {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(
             f"{file.path} must hold a Stable Diffusion in its original names, and does not: {why}."

@@ -13,6 +13,7 @@ from ..sample import TextToImage
 from ..text import AbstractTextEncoder, CLIPText
 from .autoencoder import autoencoder_table, load_vae, save_vae
 from .config import read_config, write_config
+from .fields import whole
 from .mapping import Advance, Pair
 from .scheduler import load_scheduler, save_scheduler, Scheduler
 from .text_encoders import load_text_encoder, save_text_encoder, text_table
@@ -105,8 +106,12 @@ def load_stable_diffusion(
             f"the text encoder gives {text.width}. They belong to different models."
         )
 
-    size = read_config(folder / "unet", "a UNet", lambda written: written.get("sample_size"))
-    return StableDiffusion(unet, unet_config, vae, vae_config, text, scheduler, size or 64)
+    size = read_config(folder / "unet", "a UNet of square latents", _sample_size)
+    return StableDiffusion(unet, unet_config, vae, vae_config, text, scheduler, size)
+
+
+def _sample_size(written: dict[str, Any]) -> int:
+    return 64 if written.get("sample_size") is None else whole(written, "sample_size")
 
 
 def save_stable_diffusion(

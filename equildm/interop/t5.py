@@ -5,7 +5,7 @@ from typing import Any
 
 from ..text import T5Config
 from ..text.t5 import FEED_FORWARDS
-from .fields import one_of, positive, whole
+from .fields import DEEPEST, one_of, positive, whole
 from .mapping import linear, Pair
 
 T5_IGNORED = ("encoder.embed_tokens.weight", "decoder.*", "lm_head.weight")
@@ -41,7 +41,7 @@ def t5_config(written: Mapping[str, Any]) -> T5Config:
     return T5Config(
         vocabulary=whole(written, "vocab_size"),
         width=whole(written, "d_model"),
-        depth=whole(written, "num_layers"),
+        depth=whole(written, "num_layers", most=DEEPEST),
         heads=whole(written, "num_heads"),
         head_width=whole(written, "d_kv"),
         hidden=whole(written, "d_ff"),

@@ -4,10 +4,14 @@ from typing import Any
 
 from ..denoise import UNetConfig
 from .config import check_fields
+from .fields import flag, multiples, whole, wholes
 
 _DOWN = {"CrossAttnDownBlock2D": True, "DownBlock2D": False}
 _UP = {"CrossAttnUpBlock2D": True, "UpBlock2D": False}
 """Kinds of levels, and whether they attend to the caption."""
+
+_DEEPEST = 32
+"""Blocks in a row; Stable Diffusion has 2, the transformers of its largest version 10."""
 
 _FIXED: dict[str, Any] = {
     "_class_name": "UNet2DConditionModel",
@@ -57,32 +61,31 @@ def from_diffusers(written: dict[str, Any]) -> UNetConfig:
     if "_class_name" not in written:
         raise KeyError("_class_name")
     check_fields(written, {**_FIXED, **_ABSENT})
-    channels = [int(count) for count in written["block_out_channels"]]
-    if any(count % channels[0] for count in channels):
-        raise ValueError(f"block_out_channels {channels} are not multiples of the first")
-    levels = len(channels)
-    attends = [_kind(_DOWN, kind) for kind in _per_level(written, "down_block_types", levels)]
-    above = [_kind(_UP, kind) for kind in _per_level(written, "up_block_types", levels)]
+    width, multipliers = multiples(written, "block_out_channels")
+    levels = len(multipliers)
+    attends, above = _kinds(written, "down", _DOWN, levels), _kinds(written, "up", _UP, levels)
     if above != attends[::-1]:
         raise ValueError("up_block_types is not the mirror of down_block_types")
-    blocks = _per_level(written, "transformer_layers_per_block", levels, default=1)
+    blocks = wholes(written, "transformer_layers_per_block", levels, 1, most=_DEEPEST)
     if not attends[-1] and blocks[-1] != 1:
         raise ValueError(f"the middle has {blocks[-1]} transformer blocks on a level without any")
-    heads = written["attention_head_dim"]  # So it is called, and holds the number of heads.
+    # So it is called, and holds the number of heads.
+    heads = wholes(written, "attention_head_dim", levels)
+    told = written.get("time_cond_proj_dim") is not None
     return UNetConfig(
-        width=channels[0],
-        in_channels=int(written["in_channels"]),
-        out_channels=int(written["out_channels"]),
-        context_width=_whole(written, "cross_attention_dim"),
-        multipliers=tuple(count // channels[0] for count in channels),
-        depths=tuple(_per_level(written, "layers_per_block", levels)),
+        width=width,
+        in_channels=whole(written, "in_channels"),
+        out_channels=whole(written, "out_channels"),
+        context_width=whole(written, "cross_attention_dim"),
+        multipliers=multipliers,
+        depths=wholes(written, "layers_per_block", levels, most=_DEEPEST),
         transformer_depths=tuple(
             count if attending else 0 for count, attending in zip(blocks, attends, strict=True)
         ),
-        heads=heads if isinstance(heads, int) else tuple(heads),
-        groups=_whole(written, "norm_num_groups"),
-        guidance_width=written.get("time_cond_proj_dim"),
-        linear_projections=bool(written.get("use_linear_projection", False)),
+        heads=heads if isinstance(written["attention_head_dim"], list) else heads[0],
+        groups=whole(written, "norm_num_groups"),
+        guidance_width=whole(written, "time_cond_proj_dim") if told else None,
+        linear_projections=flag(written, "use_linear_projection"),
     )
 
 
@@ -114,23 +117,13 @@ def _one_or_all(values: tuple[int, ...]) -> int | list[int]:
     return values[0] if len(set(values)) == 1 else list(values)
 
 
-def _per_level(written: dict[str, Any], name: str, levels: int, default: Any = None) -> list[Any]:
-    value = written.get(name, default) if default is not None else written[name]
-    values = [value] * levels if isinstance(value, int) else list(value)
-    if len(values) != levels or not all(type(one) is type(values[0]) for one in values):
-        raise ValueError(f"{name} is {value!r}, not one entry for each of {levels} levels")
-    return values
-
-
-def _kind(kinds: dict[str, bool], kind: str) -> bool:
-    if kind not in kinds:
-        raise ValueError(
-            f"it has blocks of the kind {kind!r}, and only {list(kinds)} are supported"
-        )
-    return kinds[kind]
-
-
-def _whole(written: dict[str, Any], name: str) -> int:
-    if not isinstance(written[name], int):
-        raise ValueError(f"{name} is {written[name]!r}, and only a whole number is supported")
-    return written[name]
+def _kinds(written: dict[str, Any], side: str, kinds: dict[str, bool], levels: int) -> list[bool]:
+    name = f"{side}_block_types"
+    if not isinstance(written[name], list) or len(written[name]) != levels:
+        raise ValueError(f"{name} is {written[name]!r}, not one entry for each of {levels} levels")
+    for kind in written[name]:
+        if kind not in list(kinds):
+            raise ValueError(
+                f"it has blocks of the kind {kind!r}, and only {list(kinds)} are supported"
+            )
+    return [kinds[kind] for kind in written[name]]

@@ -75,6 +75,8 @@ def read_tokenizer(folder: str | os.PathLike[str], kind: TokenizerKind) -> Pretr
         assert pad_id is not None  # it was added if it was not there
         longest = settings.get("model_max_length")
         longest = int(longest) if longest is not None and longest < 10**9 else None
+        if longest is not None and longest < 1:
+            raise ValueError(f"model_max_length is {longest}, not a number above 0")
         return PretrainedTokenizer(text, pad_id, longest=longest, files=files)
     except Exception as error:  # The `tokenizers` library raises bare `Exception`.
         raise ValueError(

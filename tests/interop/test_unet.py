@@ -155,7 +155,7 @@ WRONG = {
     "up_block_types": (["UpBlock2D"] * 3, "not the mirror"),
     "layers_per_block": ([1, 2], "not one entry for each of 3"),
     "block_out_channels": ([32, 48, 64], "not multiples of the first"),
-    "cross_attention_dim": ([1, 2, 3], "only a whole number"),
+    "cross_attention_dim": ([1, 2, 3], "not a whole number"),
     "transformer_layers_per_block": (3, "the middle has 3"),
     "attention_head_dim": (None, "there is no field 'attention_head_dim'"),
 }

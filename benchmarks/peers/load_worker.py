@@ -1,0 +1,105 @@
+"""Both sides of `benchmarks/load_weights.py`: a UNet read from a folder, in a fresh process.
+
+Configuration, as JSON: `library` (`"equildm"` or `"diffusers"`). Commands: `load` (of a `folder`,
+to float32), `save` (what was loaded, to a `folder`). `load` answers `seconds`, `touched` (the
+seconds at which every weight has been read once as well: diffusers maps the file, and the weights
+arrive when they are used) and `anonymous_mb`, the peak of the memory that is not a file's.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks._peer import reset_peak
+from benchmarks.peers._serve import Command, serve
+
+
+class Anonymous(threading.Thread):
+    """Watches this process' anonymous memory, every 5 ms, until it is asked for the peak in MB."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._peak, self._over = 0, threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self._over.wait(0.005):
+            lines = Path("/proc/self/status").read_text().splitlines()
+            kilobytes = next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+            self._peak = max(self._peak, kilobytes)
+
+    def mb(self) -> float:
+        self._over.set()
+        self.join()
+        return self._peak * 1024 / 1e6
+
+
+def ours() -> tuple[Callable[[str], Any], Callable[[Any], float], Callable[[str, Any], None]]:
+    """How equildm loads, reads every weight, and saves."""
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax
+    import numpy as np
+
+    from equildm.interop import load_unet, save_unet
+
+    def load(folder: str) -> Any:
+        return jax.block_until_ready(load_unet(folder))
+
+    def touch(loaded: Any) -> float:
+        return sum(float(np.asarray(leaf).sum()) for leaf in jax.tree.leaves(loaded[0]))
+
+    def save(folder: str, loaded: Any) -> None:
+        save_unet(folder, *loaded)
+
+    jax.block_until_ready(jax.device_put(0.0))  # starts jax, as the imports start PyTorch
+    return load, touch, save
+
+
+def theirs() -> tuple[Callable[[str], Any], Callable[[Any], float], Callable[[str, Any], None]]:
+    """The same of diffusers."""
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    def load(folder: str) -> Any:
+        return UNet2DConditionModel.from_pretrained(folder, torch_dtype=torch.float32)
+
+    def touch(unet: Any) -> float:
+        with torch.no_grad():
+            return sum(float(weight.sum()) for weight in unet.parameters())
+
+    def save(folder: str, unet: Any) -> None:
+        unet.save_pretrained(folder)
+
+    return load, touch, save
+
+
+def build(config: dict[str, Any]) -> dict[str, Command]:
+    """The commands, once the library is imported."""
+    load, touch, save = {"equildm": ours, "diffusers": theirs}[config["library"]]()
+    loaded: Any = None
+
+    def timed_load(folder: str) -> dict[str, Any]:
+        nonlocal loaded
+        reset_peak()
+        anonymous = Anonymous()
+        start = time.perf_counter()
+        loaded = load(folder)
+        seconds = time.perf_counter() - start
+        total = touch(loaded)
+        touched = time.perf_counter() - start
+        answer = {"seconds": seconds, "touched": touched, "total": total}
+        return answer | {"anonymous_mb": anonymous.mb()}
+
+    def timed_save(folder: str) -> dict[str, Any]:
+        start = time.perf_counter()
+        save(folder, loaded)
+        return {"seconds": time.perf_counter() - start}
+
+    return {"load": timed_load, "save": timed_save}
+
+
+if __name__ == "__main__":
+    serve(build)
