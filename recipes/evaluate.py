@@ -2,16 +2,23 @@
 
 For captions of the training split, or of the split that was kept from it, one picture each:
 
-- caption match: how often a picture's own caption is found among itself and 99 others, by a matcher
-  fitted on the real training pictures (VGG16 to MiniLM); beside it the score of real pictures, and
-  of the same pictures with their captions shuffled, which is chance;
-- VGG16-FID against the real pictures of the same captions.
+- `caption-match`: how often a picture's own caption is found among itself and 99 others, by a
+  matcher fitted on the real training pictures (VGG16 to MiniLM); beside it the score of real
+  pictures, and of the same pictures with their captions shuffled, which is chance;
+- `fid`, `kid`, `precision-recall`: against the real pictures of the same captions, by VGG16, or by
+  Inception-v3 where `--inception` gives its weights; `is`, by such weights alone;
+- `clip-score`, by the CLIP in the folder that `--clip` names;
+- `lpips`: the mean distance of a picture to the real one of its caption.
+
+docs/metrics.md says what they are worth and how to get the weights.
 
     python recipes/evaluate.py runs/emoji --split held-out
     python recipes/evaluate.py runs/emoji --split training --count 512 --cfg 5
+    python recipes/evaluate.py runs/emoji --metrics fid kid is --inception inception.safetensors
 """
 
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Sequence
@@ -23,6 +30,7 @@ import numpy as np
 import parts
 import tyro
 from pretrain import Config as Pretrain
+from scores import compare_pairs, compare_sets, Metric
 
 from equildm.data import AbstractSource, Crop, open_source, split
 from equildm.features import pool_features
@@ -30,6 +38,7 @@ from equildm.interop import load_minilm, load_vgg16
 from equildm.metrics import (
     caption_match,
     CaptionMatch,
+    CaptionMatcher,
     FeatureStatistics,
     fit_caption_matcher,
     frechet_distance,
@@ -60,6 +69,14 @@ class Config:
     """Of the pictures' noise and of the captions drawn beside the true one."""
     batch: int = 32
     """Pictures made at a time."""
+    metrics: tuple[Literal["caption-match"] | Metric, ...] = ("caption-match", "fid")
+    """What to measure."""
+    inception: Path | None = None
+    """Safetensors of Inception-v3, in place of VGG16."""
+    resize: Literal["tf1", "antialiased"] = "tf1"
+    """How Inception-v3's pictures are brought to 299 pixels: as for FID or for clean-FID."""
+    clip: Path | None = None
+    """Folder of a CLIP as transformers saves it."""
 
 
 class Judge:
@@ -81,14 +98,23 @@ class Judge:
         chosen = np.random.default_rng(seed).permutation(len(asked))[:count]
         self.captions = [asked.caption(int(i)) for i in chosen]
         self.real = pictures(asked, chosen, model.size)
-        every = np.arange(len(training))
-        self._names = [training.caption(int(i)) for i in every]
-        self._vgg = load_vgg16()
-        text = load_minilm(length=model.caption_length)
-        real = pictures(training, every, model.size)
-        self._matcher = fit_caption_matcher(real, self._names, self._vgg, text)
+        self._training, self._model, self._vgg = training, model, load_vgg16()
         self._key = jax.random.key(seed)
-        self._statistics = self._of(self.real)
+
+    @functools.cached_property
+    def _matcher(self) -> CaptionMatcher:
+        every = np.arange(len(self._training))
+        real = pictures(self._training, every, self._model.size)
+        text = load_minilm(length=self._model.caption_length)
+        return fit_caption_matcher(real, self._names, self._vgg, text)
+
+    @functools.cached_property
+    def _names(self) -> list[str]:
+        return [self._training.caption(i) for i in range(len(self._training))]
+
+    @functools.cached_property
+    def _statistics(self) -> FeatureStatistics:
+        return self._of(self.real)
 
     def match(self, images: np.ndarray, captions: Sequence[str]) -> CaptionMatch:
         """How often a picture's own caption is found among others."""
@@ -104,6 +130,12 @@ class Judge:
 
 def main(config: Config) -> None:
     solver = parts.solver(config.solver)
+    for metric, given, option in (
+        ("is", config.inception, "--inception"),
+        ("clip-score", config.clip, "--clip"),
+    ):
+        if metric in config.metrics and given is None:
+            raise ValueError(f"The metric '{metric}' takes weights: give {option} PATH.")
     enable_compile_cache()
     run = Run.open(config.run)
     model = parts.load_model(run)
@@ -132,19 +164,32 @@ def main(config: Config) -> None:
         "pictures": len(made),
         "seconds": round(seconds, 1),
     }
-    for name, images, words in (
-        ("made", made, judge.captions),
-        ("real", judge.real, judge.captions),
-        ("shuffled", made, shuffled),
-    ):
-        match = judge.match(images, words)
-        print(f"{name:9s}{match}")
-        scores[name] = match._asdict()
-    scores["VGG16-FID"] = judge.distance(made)
-    print(
-        f"VGG16-FID {scores['VGG16-FID']:.1f} from {len(made)} made to {len(judge.real)} real "
-        "pictures"
+    if "caption-match" in config.metrics:
+        for name, images, words in (
+            ("made", made, judge.captions),
+            ("real", judge.real, judge.captions),
+            ("shuffled", made, shuffled),
+        ):
+            match = judge.match(images, words)
+            print(f"{name:9s}{match}")
+            scores[name] = match._asdict()
+    metrics = [metric for metric in config.metrics if metric != "caption-match"]
+    reference = f"real pictures of the {config.split} captions"
+    found = compare_sets(
+        metrics,
+        made,
+        judge.real,
+        reference,
+        inception=config.inception,
+        resize=config.resize,
+        seed=config.seed,
     )
+    pairs = (made, judge.real, judge.captions)
+    found += compare_pairs(metrics, *pairs, clip=config.clip, seed=config.seed)
+    for score in found:
+        print(score)
+        scores[score.name] = score.value
+    scores["scores"] = [score.as_dict() for score in found]
     out = run.path / f"evaluation_{config.split}_{step:08d}.json"
     write_atomic(out, json.dumps(scores, indent=2) + "\n")
     print(f"Written to {out}.")

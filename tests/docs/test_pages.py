@@ -48,6 +48,12 @@ def test_the_guide_to_weights_runs():
     assert bool(jnp.isfinite(names["pictures"]).all())
 
 
+def test_the_guide_to_metrics_runs():
+    names = run("docs/metrics.md")
+    assert names["a"].extractor == "AlexNet" and names["b"].count == 24
+    assert names["kid"].mean > 0 and 0 <= names["found"].recall <= 1
+
+
 @pytest.mark.slow
 def test_the_readme_runs():
     names = run("README.md")

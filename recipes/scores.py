@@ -1,0 +1,132 @@
+"""What evaluate.py measures beside the caption match: pictures against real ones and captions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from equildm.features import (
+    AbstractFeatureExtractor,
+    antialiased_bicubic,
+    described,
+    pool_features,
+    Resized,
+    tf1_bilinear,
+)
+from equildm.interop import load_clip, load_inception, load_lpips, load_vgg16
+from equildm.metrics import (
+    clip_score,
+    FeatureStatistics,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_recall,
+    Score,
+    score_name,
+)
+
+Metric = Literal["fid", "kid", "precision-recall", "is", "clip-score", "lpips"]
+RESIZES = {"tf1": tf1_bilinear, "antialiased": antialiased_bicubic}
+
+
+def compare_sets(
+    metrics: Sequence[Metric],
+    made: np.ndarray,
+    real: np.ndarray,
+    reference: str,
+    *,
+    inception: Path | None,
+    resize: Literal["tf1", "antialiased"],
+    seed: int,
+) -> list[Score]:
+    """The pictures as a set beside the real ones, by VGG16 or by the Inception-v3 of a path."""
+    if not {"fid", "kid", "precision-recall", "is"} & set(metrics):
+        return []
+    extractor: AbstractFeatureExtractor = load_vgg16()
+    if inception is not None:
+        network = load_inception(inception)
+        extractor = Resized(network, RESIZES[resize]())
+    sets = [pool_features(extractor, images) for images in (made, real)]
+    about: dict[str, Any] = {"extractor": described(extractor), "count": len(made), "seed": seed}
+    against = about | {"reference": reference, "reference_count": len(real)}
+
+    def name(kind: str) -> str:
+        return score_name(kind, described(extractor))
+
+    scores = []
+    if "fid" in metrics:
+        statistics = [FeatureStatistics.of(described(extractor), features) for features in sets]
+        scores.append(Score(name=name("FID"), value=frechet_distance(*statistics), **against))
+    if "kid" in metrics:
+        size = min(1000, len(made), len(real))
+        kid = kernel_distance(*sets, size=size, seed=seed)
+        scores.append(
+            Score(
+                name=name("KID"),
+                value=kid.mean,
+                spread=kid.deviation,
+                spread_of="deviation of 100 subsets",
+                settings={"subset size": size},
+                **against,
+            )
+        )
+    if "precision-recall" in metrics:
+        settings = {"neighbours": 3}
+        for kind, value in precision_recall(*sets)._asdict().items():
+            scores.append(Score(name=name(kind), value=value, settings=settings, **against))
+    if "is" in metrics:
+        logits = np.asarray(network.logits(jnp.asarray(sets[0])))
+        splits = min(10, len(made))
+        found = inception_score(logits, splits=splits, seed=seed)
+        scores.append(
+            Score(
+                name=name("IS"),
+                value=found.mean,
+                spread=found.deviation,
+                spread_of=f"deviation of {splits} splits",
+                **about,
+            )
+        )
+    return scores
+
+
+def compare_pairs(
+    metrics: Sequence[Metric],
+    made: np.ndarray,
+    real: np.ndarray,
+    captions: Sequence[str],
+    *,
+    clip: Path | None,
+    seed: int,
+) -> list[Score]:
+    """Each picture beside its caption, and beside the real picture of its caption."""
+    found: list[tuple[str, str, str, np.ndarray]] = []
+    if "clip-score" in metrics and clip is not None:
+        values = clip_score(load_clip(clip), made, captions)
+        found.append(("CLIP score", f"CLIP {clip.name}", "captions", values))
+    if "lpips" in metrics:
+        lpips = jax.jit(load_lpips("alex"))
+        pairs = zip(_unit_range(made), _unit_range(real), strict=True)
+        values = np.array([float(lpips(a, b)) for a, b in pairs])
+        found.append(("LPIPS", "AlexNet", "real pictures of the same captions", values))
+    return [
+        Score(
+            name=name,
+            value=float(values.mean()),
+            spread=float(values.std() / len(values) ** 0.5),
+            spread_of="standard error",
+            extractor=extractor,
+            count=len(made),
+            reference=reference,
+            reference_count=len(made),
+            seed=seed,
+        )
+        for name, extractor, reference, values in found
+    ]
+
+
+def _unit_range(images: np.ndarray) -> np.ndarray:
+    return images.astype(np.float32) / np.float32(127.5) - 1
