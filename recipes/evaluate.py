@@ -190,7 +190,10 @@ def main(config: Config) -> None:
         print(score)
         scores[score.name] = score.value
     scores["scores"] = [score.as_dict() for score in found]
-    out = run.path / f"evaluation_{config.split}_{step:08d}.json"
+    # Other metrics go beside the usual ones, not over them.
+    usual = config.metrics == Config.metrics
+    suffix = "" if usual else "_" + "_".join(sorted(config.metrics))
+    out = run.path / f"evaluation_{config.split}_{step:08d}{suffix}.json"
     write_atomic(out, json.dumps(scores, indent=2) + "\n")
     print(f"Written to {out}.")
 

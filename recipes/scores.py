@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
@@ -108,7 +108,7 @@ def compare_pairs(
         values = clip_score(load_clip(clip), made, captions)
         found.append(("CLIP score", f"CLIP {clip.name}", "captions", values))
     if "lpips" in metrics:
-        lpips = jax.jit(load_lpips("alex"))
+        lpips = eqx.filter_jit(load_lpips("alex"))
         pairs = zip(_unit_range(made), _unit_range(real), strict=True)
         values = np.array([float(lpips(a, b)) for a, b in pairs])
         found.append(("LPIPS", "AlexNet", "real pictures of the same captions", values))
