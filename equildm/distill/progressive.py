@@ -6,7 +6,8 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+import numpy as np
+from jaxtyping import Array, Float
 
 from .._types import Key, Keys, Latent
 from ..denoise import AbstractDenoiser
@@ -55,16 +56,15 @@ class ProgressiveDistillation(AbstractObjective):
     weight: AbstractWeight = TruncatedSNR()
 
     def __check_init__(self) -> None:
-        steps = int(self._steps())
+        if isinstance(self.levels, jax.core.Tracer):
+            return
+        levels = np.asarray(self.levels)
+        steps = int(np.sum(levels > levels[-1]))
         if steps < 2 or steps % 2:
             raise ValueError(
                 "A halving needs a grid of an even number of steps, received "
                 f"{steps}. Use grids.trailing(schedule, 2 * n)."
             )
-
-    def _steps(self) -> Int[Array, ""]:
-        """Of the teacher: until the last level is first reached."""
-        return jnp.sum(self.levels > self.levels[-1])
 
     def __call__(self, model: Any, batch: Any, keys: Keys) -> tuple[Float[Array, ""], Metrics]:
         """See `AbstractObjective`. `batch` has `latents` and `text`."""
@@ -74,7 +74,8 @@ class ProgressiveDistillation(AbstractObjective):
     def example(self, model: Any, clean: Latent, text: Any, key: Key) -> Float[Array, ""]:
         """The weighted loss of one example."""
         step_key, noise_key, weight_key, drop_key = jax.random.split(key, 4)
-        i = 2 * jax.random.randint(step_key, (), 0, self._steps() // 2)
+        steps = jnp.sum(self.levels > self.levels[-1])  # until the last is first reached
+        i = 2 * jax.random.randint(step_key, (), 0, steps // 2)
         s0, s1, s2 = (self.levels[i + n].astype(jnp.float32) for n in range(3))
         clean = clean.astype(jnp.float32)
         y0 = clean + s0 * jax.random.normal(noise_key, clean.shape, jnp.float32)
