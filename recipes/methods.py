@@ -114,6 +114,8 @@ class Config(Training):
     def recipe(self) -> Method:
         """The method's own, with what was given instead."""
         own = METHODS[self.method]
+        if self.method == "codi" and self.data_weight == 0:
+            own = own._replace(sampler="consistency")  # it jumps
         return own._replace(guidance=self.guidance or own.guidance, ema=self.ema or own.ema)
 
     @property
