@@ -80,20 +80,23 @@ def main(config: Config) -> None:
     enable_compile_cache()
     config.out.mkdir(parents=True, exist_ok=True)
     file = config.out / "scores.json"
-    scores = [Score(**row) for row in json.loads(file.read_text())] if file.exists() else []
+    options: Any = {"split_name": config.split, "count": config.count, "seed": config.seed}
+    scores = read(file, options)
     known = {(s.model, s.sampler, s.steps, s.cfg) for s in scores}
     todo = [job for job in jobs(config) if job[:1] + job[2:] not in known]
     if todo:
-        options: Any = {"split_name": config.split, "count": config.count, "seed": config.seed}
         judge = Judge(Run.open(config.runs[0]), **options)
         with Progress(len(todo), label="comparing", unit="points") as progress:
             opened: tuple[Any, Source | None] = None, None
             for number, (name, path, sampler, steps, cfg) in enumerate(todo, start=1):
-                if opened[0] != (path, steps):
-                    opened = (path, steps), open_run(path, steps=steps)
+                distilled = parts.load_model(Run.open(path)).distilled
+                which = path, distilled and distilled.stage(steps)
+                if opened[0] != which:
+                    opened = which, open_run(path, steps=steps)
                 assert opened[1] is not None
                 scores.append(score(config, judge, opened[1], name, sampler, steps, cfg))
-                write_atomic(file, json.dumps([s._asdict() for s in scores], indent=1) + "\n")
+                rows = [s._asdict() for s in scores]
+                write_atomic(file, json.dumps({"options": options, "scores": rows}) + "\n")
                 progress.update(number)
 
     best = best_of(scores)
@@ -105,6 +108,19 @@ def main(config: Config) -> None:
     plot(best, config.out / "students.png")
     save_pictures(config, best)
     print(text)
+
+
+def read(file: Path, options: dict[str, Any]) -> list[Score]:
+    """The scores so far, which must be of the same captions and noise."""
+    if not file.exists():
+        return []
+    written = json.loads(file.read_text(encoding="utf-8"))
+    if written["options"] != options:
+        raise ValueError(
+            f"The scores in {file} are of {written['options']}, asked for {options}. Pass another "
+            "--out."
+        )
+    return [Score(**row) for row in written["scores"]]
 
 
 def jobs(config: Config) -> list[tuple[str, Path, str, int, float]]:

@@ -155,6 +155,7 @@ class Config(Training):
                 f"The {len(self.phases)} phases of {self.method} are equally long, received "
                 f"{self.steps} steps. Use a multiple of {len(self.phases)}."
             )
+        dataclasses.replace(self, steps=self.steps // len(self.phases)).rates(1.0)
 
 
 def guidance_of(config: Config, number: int) -> Guidance:
