@@ -112,7 +112,7 @@ def main(config: Config) -> None:
     console.print(
         "GFLOPs: 2 x multiply-accumulates of one evaluation. Unpadded: without the taps of\n"
         "convolutions that fall on padding. XLA counts so, the loop over attention's blocks of\n"
-        "queries once, and elementwise work too: ours its way. Cost: GFLOPs over the 866M model's.\n"
+        "queries once, and elementwise work too: ours its way. Cost: over the 866M model's.\n"
         "The paper's 25.3 for 39M does not fit its own cost of 0.07 (0.07 x 789.3 = 55)."
     )
 

@@ -100,8 +100,8 @@ def _on_arrays(fn: Callable, args: tuple) -> tuple[Callable, Any]:
 
 # What XLA counts as an operation an element; exponentials and the like it counts apart.
 _ELEMENTWISE = frozenset(
-    "add sub mul div neg max min abs sign square integer_pow select_n eq ne lt le gt ge and or not "
-    "clamp add_any".split()
+    ["add", "sub", "mul", "div", "neg", "max", "min", "abs", "sign", "square", "integer_pow"]
+    + ["select_n", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "clamp", "add_any"]
 )
 _REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod"})
 
