@@ -11,7 +11,6 @@ next, in equal shares of the steps; all of them are kept.
 """
 
 import dataclasses
-import shutil
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -24,7 +23,7 @@ import parts
 import tyro
 from methods import Config, objective_of, optimizer_of, STAGED
 from pretrain import cache_of, Config as Pretrain
-from training import MAY_CHANGE, train
+from training import launch, MAY_CHANGE, train
 
 from equildm.denoise import GuidanceConditioned, Preconditioned
 from equildm.distill import AbstractStudent, AdaptedStudent, Student
@@ -32,14 +31,17 @@ from equildm.interop import load_vae
 from equildm.nn import merged, new_adapters
 from equildm.noise import grids
 from equildm.runtime import (
+    agreed,
     Checkpoints,
     Computing,
     count_parameters,
-    enable_compile_cache,
+    once,
     picture_grid,
     Policy,
     Run,
+    say,
     to_uint8,
+    write_atomic,
 )
 from equildm.train import TrainState
 
@@ -47,20 +49,19 @@ PICTURE_STEPS = (1, 2, 4, 8)
 
 
 def main(config: Config) -> None:
-    config.check()
-    enable_compile_cache()
+    mesh = launch(config)
     source = Run.open(config.teacher)
     pretrained, model = source.load_config(Pretrain), parts.load_model(source)
-    network, step = parts.load_network(source, model, average=config.average)
-    print(f"{count_parameters(network) / 1e6:.1f}M parameters, of step {step} of {source.path}.")
+    network, step = parts.load_network(source, model, average=config.average, mesh=mesh)
+    say(f"{count_parameters(network) / 1e6:.1f}M parameters, of step {step} of {source.path}.")
 
     # Stages and growing grids depend on the number of steps.
     fixed = ("steps",) if config.method in (*STAGED, "ict") else ()
     may_change = [name for name in (*MAY_CHANGE, "cache", "prompts") if name not in fixed]
     run = Run.create(config.run, config, "distill", resume=config.resume, may_change=may_change)
     parts.run_vae(source.path / "vae", run)
-    if jax.process_index() == 0:
-        shutil.copyfile(source.path / "config.json", run.path / "teacher.json")
+    files = source.path / "config.json", run.path / "teacher.json"
+    once("teacher", lambda: write_atomic(files[1], files[0].read_text(encoding="utf-8")))
     model = student_model(config, model)
     parts.save_model(run, model)
 
@@ -80,11 +81,11 @@ def main(config: Config) -> None:
 
     # One phase after the other: the student of each is the teacher of the next.
     length = config.steps // len(config.phases)
-    done = Checkpoints(run.checkpoints).latest() or 0
+    done = agreed(Checkpoints(run.checkpoints).latest()) or 0
     for number in range(min(done // length, len(config.phases) - 1), len(config.phases)):
         start = number * length
         if number > 0:
-            network, _ = parts.load_network(run, model, step=start)
+            network, _ = parts.load_network(run, model, step=start, mesh=mesh)
         student: AbstractStudent = Student(schedule, prediction, policy, config.remat)
         if config.lora is not None:
             student = AdaptedStudent(student, network)
@@ -98,7 +99,7 @@ def main(config: Config) -> None:
             vae=vae,
         )
         snapshots = length if config.method in STAGED else config.snapshots
-        state = train(
+        train(
             dataclasses.replace(config, steps=start + length, snapshots=snapshots),
             run,
             begin(network, model, config.seed),
@@ -110,9 +111,7 @@ def main(config: Config) -> None:
             start=start,
             label=f"{config.method} {config.phases[number] or ''}".rstrip(),
         )
-        if int(state.step) < start + length:
-            return
-    print(f"Pictures are in {run.samples}. More: python recipes/sample.py {run.path} --prompt ...")
+    say(f"Pictures are in {run.samples}. More: python recipes/sample.py {run.path} --prompt ...")
 
 
 def student_model(config: Config, teacher: parts.Model) -> parts.Model:

@@ -11,6 +11,7 @@ import diffrax
 import equinox as eqx
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from equildm.denoise import (
     AbstractDenoiser,
@@ -48,7 +49,16 @@ from equildm.noise import (
     Velocity,
     ZeroTerminalSNR,
 )
-from equildm.runtime import Checkpoints, from_json, Run, to_json, write_atomic
+from equildm.runtime import (
+    abstract,
+    Checkpoints,
+    from_json,
+    once,
+    replacing,
+    Run,
+    to_json,
+    write_atomic,
+)
 from equildm.sample import SOLVERS, TextToImage
 from equildm.text import AbstractTextEncoder
 from equildm.train import (
@@ -174,7 +184,8 @@ class Model:
 
 def save_model(run: Run, model: Model) -> None:
     """Writes `model.json` into the run folder."""
-    write_atomic(run.path / "model.json", json.dumps(to_json(model), indent=2) + "\n")
+    text = json.dumps(to_json(model), indent=2) + "\n"
+    once("model.json", lambda: write_atomic(run.path / "model.json", text))
 
 
 def load_model(run: Run) -> Model:
@@ -190,28 +201,37 @@ def pipeline(run: Run, model: Model, network: Any) -> TextToImage:
     return TextToImage(model.denoiser(network), vae, text, model.latent_shape, guidance)
 
 
-def load_network(run: Run, model: Model, *, average: str | None = None, step: int | None = None):
+def load_network(
+    run: Run,
+    model: Model,
+    *,
+    average: str | None = None,
+    step: int | None = None,
+    mesh: Mesh | None = None,
+):
     """A run's network and the step it is from.
 
     `average` is one of the run's averages by name (the first by default), `"none"` for the weights
     as they were trained, or a relative width such as `"0.07"`: made of the run's snapshots.
-    `step` is that of a checkpoint or of a snapshot; the newest checkpoint by default.
+    `step` is that of a checkpoint or of a snapshot; the newest checkpoint by default. With `mesh`
+    the network lies in shards on it.
     """
-    trained, step = _load_trained(run, model, average, step)
+    trained, step = _load_trained(run, model, average, step, mesh)
     if model.lora is None:
         return trained, step
-    base = Checkpoints(run.path / "base").restore({"model": _shapes(model.abstract())})
+    base = Checkpoints(run.path / "base").restore({"model": _shapes(model.abstract(), mesh)})
     return merged(base.items["model"], trained), step
 
 
-def _shapes(tree: Any) -> Any:
-    return eqx.filter(tree, lambda x: isinstance(x, jax.ShapeDtypeStruct))
+def _shapes(tree: Any, mesh: Mesh | None) -> Any:
+    shapes = eqx.filter(tree, lambda x: isinstance(x, jax.ShapeDtypeStruct))
+    return shapes if mesh is None else abstract(shapes, mesh)
 
 
-def _load_trained(run: Run, model: Model, average: str | None, step: int | None):
+def _load_trained(run: Run, model: Model, average: str | None, step: int | None, mesh: Mesh | None):
     names = EMAS[model.ema].names()
-    shapes = _shapes(model.abstract_trained())
-    averages = (jax.eval_shape(pack, shapes),) * len(names)
+    shapes = _shapes(model.abstract_trained(), mesh)
+    averages = (_shapes(jax.eval_shape(pack, shapes), mesh),) * len(names)
     if average not in (None, "none", *names):
         return _posthoc(run, model, average, averages, shapes, step)
     checkpoints = Checkpoints(run.checkpoints)
@@ -250,10 +270,17 @@ def _posthoc(run: Run, model: Model, average: Any, averages: Any, shapes: Any, s
 
 def run_text(folder: Path | None, run: Run, length: int) -> AbstractTextEncoder:
     """The text encoder of a run; one that is not MiniLM is put into the run folder."""
-    if folder is not None and jax.process_index() == 0 and not (run.path / "text_encoder").exists():
+
+    def save() -> None:
+        if folder is None or (run.path / "text_encoder").exists():
+            return
         parts = (folder / "text_encoder", folder / "tokenizer")
         encoder = load_text_encoder(*(parts if parts[0].is_dir() else (folder,)))
-        save_text_encoder(run.path / "text_encoder", encoder, run.path / "tokenizer")
+        shutil.rmtree(run.path / "tokenizer", ignore_errors=True)  # of a launch that was killed
+        with replacing(run.path / "text_encoder") as to, replacing(run.path / "tokenizer") as words:
+            save_text_encoder(to, encoder, words)
+
+    once("text encoder", save)
     return text_encoder(run, length)
 
 
@@ -267,5 +294,10 @@ def text_encoder(run: Run, length: int) -> AbstractTextEncoder:
 
 def run_vae(folder: Path | None, run: Run) -> None:
     """Puts the VAE's files into the run folder, so that the run needs nothing else."""
-    if jax.process_index() == 0 and not (run.path / "vae").exists():
-        shutil.copytree(folder or shipped_vae(), run.path / "vae")
+
+    def copy() -> None:
+        if not (run.path / "vae").exists():
+            with replacing(run.path / "vae") as temporary:
+                shutil.copytree(folder or shipped_vae(), temporary)
+
+    once("vae", copy)

@@ -20,20 +20,21 @@ import jax.numpy as jnp
 import numpy as np
 import parts
 import tyro
-from training import MAY_CHANGE, train, Training
+from training import launch, MAY_CHANGE, train, Training
 
 from equildm.data import cached_latents, CachedLatents, open_source, split
 from equildm.denoise import preset
 from equildm.interop import load_vae
 from equildm.latents import VAE
+from equildm.nn import initialised
 from equildm.noise import grids
 from equildm.runtime import (
     count_parameters,
-    enable_compile_cache,
     picture_grid,
     Policy,
     Progress,
     Run,
+    say,
     to_uint8,
 )
 from equildm.sample import DPMpp2M
@@ -115,8 +116,7 @@ class Config(Training):
 
 def main(config: Config) -> None:
     width = preset(config.preset).width
-    config.check()
-    enable_compile_cache()
+    mesh = launch(config)
     may_change = (*MAY_CHANGE, "cache", "prompts", "guidance")
     run = Run.create(config.run, config, "pretrain", resume=config.resume, may_change=may_change)
     parts.run_vae(config.vae, run)
@@ -142,8 +142,8 @@ def main(config: Config) -> None:
         ema=config.ema,
     )
     parts.save_model(run, model)
-    network = model.unet.build(key=jax.random.key(config.seed))
-    print(f"{count_parameters(network) / 1e6:.1f}M parameters, {len(cache)} pictures.", flush=True)
+    network = initialised(partial(model.unet.build, key=jax.random.key(config.seed)), mesh)
+    say(f"{count_parameters(network) / 1e6:.1f}M parameters, {len(cache)} pictures.")
 
     # What it learns.
     objective = LatentDiffusion(
@@ -166,7 +166,7 @@ def main(config: Config) -> None:
         parts.EMAS[config.ema],
         pictures_of(config, model, run) if config.prompts else None,
     )
-    print(f"Pictures are in {run.samples}. More: python recipes/sample.py {run.path} --prompt ...")
+    say(f"Pictures are in {run.samples}. More: python recipes/sample.py {run.path} --prompt ...")
 
 
 def cache_of(config: Config, vae: VAE, text: AbstractTextEncoder) -> CachedLatents:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from training import MAY_CHANGE, train, Training
+from training import launch, MAY_CHANGE, train, Training
 
 from equildm.data import AbstractSource, Crop, open_source, Pictures, split, to_unit
 from equildm.interop import load_lpips, load_vae, save_vae
@@ -31,10 +31,12 @@ from equildm.latents import (
 from equildm.metrics import psnr
 from equildm.runtime import (
     count_parameters,
-    enable_compile_cache,
+    fetch,
+    first_process,
     picture_grid,
     Policy,
     Run,
+    say,
     to_uint8,
     write_atomic,
 )
@@ -88,8 +90,7 @@ class Config(Training):
 
 
 def main(config: Config) -> None:
-    config.check()
-    enable_compile_cache()
+    launch(config)
     run = Run.create(
         config.run, config, "train_vae", resume=config.resume, may_change=(*MAY_CHANGE, "dtype")
     )
@@ -104,7 +105,7 @@ def main(config: Config) -> None:
     model: Any = sizes.build(key=jax.random.key(config.seed))
     if config.init is not None:
         model = started_from(config.init, sizes)
-    print(f"{count_parameters(model) / 1e6:.2f}M parameters.", flush=True)
+    say(f"{count_parameters(model) / 1e6:.2f}M parameters.")
     training, held_out = split(open_source(config.data), config.held_out)
 
     objective: Any = VAEObjective(
@@ -130,6 +131,8 @@ def main(config: Config) -> None:
         pictures_of(held_out, config.size),
     )
     vae = averaged(state)
+    if not first_process():
+        return
     mean, deviation = statistics(vae, training, config.size)
     sizes = dataclasses.replace(sizes, scale=1.0 / deviation, shift=mean)
     save_vae(run.path / "vae", vae, sizes, dtype=config.dtype)
@@ -150,8 +153,8 @@ def started_from(folder: Path, sizes: VAEConfig) -> VAE:
 
 
 def averaged(state: TrainState) -> VAE:
-    """The VAE of averaged weights, without the discriminator."""
-    model = state.average()
+    """The VAE of averaged weights, whole, without the discriminator."""
+    model = fetch(state.average())
     return model.vae if isinstance(model, AdversarialVAE) else model
 
 

@@ -3,15 +3,28 @@
 import dataclasses
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import equinox as eqx
 import jax
 import optax
+import tyro
 from jax.sharding import Mesh
 
 from equildm.data import AbstractDataset, batches, prefetch
-from equildm.runtime import batch_sharding, check_batch, Checkpoints, make_mesh, Run, shardings
+from equildm.runtime import (
+    batch_parts,
+    batch_sharding,
+    check_batch,
+    Checkpoints,
+    Cluster,
+    enable_compile_cache,
+    exit_on_sigterm,
+    make_mesh,
+    put,
+    Run,
+    shardings,
+)
 from equildm.train import (
     AbstractEMA,
     adamw,
@@ -24,7 +37,7 @@ from equildm.train import (
     TrainState,
 )
 
-MAY_CHANGE = ("resume", "run", "steps", "every", "keep", "mesh", "snapshots")
+MAY_CHANGE = ("resume", "run", "steps", "every", "keep", "mesh", "cluster", "snapshots")
 """Options that may differ when a run is resumed."""
 
 
@@ -35,7 +48,7 @@ class Training:
     run: Path
     """Folder for everything that this run leaves."""
     resume: bool = False
-    """Go on with the run in that folder."""
+    """Go on with the run in that folder, if there is one: the same command begins and goes on."""
     steps: int
     """Updates in all."""
     batch_size: int = 32
@@ -54,6 +67,8 @@ class Training:
     """Largest norm of the gradient."""
     mesh: str = ""
     """Devices by axis, such as data=4,fsdp=2; by default all on data."""
+    cluster: Annotated[Cluster, tyro.conf.arg(name="")] = Cluster()
+    """Where there are several processes."""
     seed: int = 0
     """Of weights, noise and the order of the data."""
     every: Intervals = Intervals(log=10, save=500, sample=500)
@@ -87,6 +102,15 @@ class Training:
         check_batch(self.batch_size, make_mesh(self.mesh))
 
 
+def launch(config: Training) -> Mesh:
+    """Meets the other processes, refuses what cannot work, and arranges the devices."""
+    exit_on_sigterm()
+    config.cluster.join()
+    config.check()
+    enable_compile_cache()
+    return make_mesh(config.mesh)
+
+
 def train(
     config: Training,
     run: Run,
@@ -105,10 +129,8 @@ def train(
     `start` is the number of steps done by models before this one in the same run.
     """
     mesh = make_mesh(config.mesh)
-    state = TrainState.create(model, optimizer, ema, start)
+    state = TrainState.create(model, optimizer, ema, start, mesh)
     places = shardings(state, mesh)
-    arrays, static = eqx.partition(state, eqx.is_array)
-    state = eqx.combine(jax.device_put(arrays, places), static)
     objective = placed(objective, mesh)
     step = make_step(
         objective,
@@ -125,13 +147,14 @@ def train(
         else nullcontext() as snapshots,
     ):
         state, position = resume(state, checkpoints)
+        parts, of = batch_parts(mesh)
         source = batches(
             dataset,
             batch_size=config.batch_size,
             seed=config.seed,
             start=position,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
+            parts=parts,
+            of=of,
         )
         with prefetch(source, batch_sharding(mesh)) as data:
             return fit(
@@ -157,5 +180,5 @@ def placed(tree: Any, mesh: Mesh) -> Any:
     arrays, static = eqx.partition(tree, eqx.is_array)
     leaves, structure = jax.tree.flatten(arrays)
     once = {id(leaf): leaf for leaf in leaves}
-    once = jax.device_put(once, shardings(once, mesh))
+    once = put(once, shardings(once, mesh))
     return eqx.combine(jax.tree.unflatten(structure, [once[id(leaf)] for leaf in leaves]), static)

@@ -2,7 +2,7 @@
 
     order    every sample once an epoch, shuffled anew each epoch from the seed  (Grain)
     batch    consecutive samples of the order; a batch may span two epochs
-    process  p of n takes the p-th n-th part of each batch
+    process  takes some of the n equal parts of each batch, mostly the p-th of as many as processes
 
 so that the n parts, one after the other, are the batch that a single process would have made, row
 for row. The whole state is one integer, the number of the next batch: it means the same for any n.
@@ -10,8 +10,11 @@ for row. The whole state is one integer, the number of the next batch: it means 
 
 import abc
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, final, TYPE_CHECKING
+
+import jax
+import numpy as np
 
 if TYPE_CHECKING:
     import grain
@@ -40,18 +43,19 @@ class Batches(Iterator[Any]):
     `position` is the number of the next batch: what a checkpoint holds.
     """
 
-    def __init__(self, batches: "grain.MapDataset", start: int, threads: int):
+    def __init__(self, parts: Sequence["grain.MapDataset"], start: int, threads: int):
         import grain
 
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-        self._iterator = iter(batches.to_iter_dataset(options))
-        self._iterator.set_state({"next_index": start})
+        self._iterators = [iter(part.to_iter_dataset(options)) for part in parts]
+        for iterator in self._iterators:
+            iterator.set_state({"next_index": start})
         self.position = start
 
     def __next__(self) -> Any:
-        batch = next(self._iterator)
+        made = [next(iterator) for iterator in self._iterators]
         self.position += 1
-        return batch
+        return made[0] if len(made) == 1 else jax.tree.map(lambda *x: np.concatenate(x), *made)
 
     def __iter__(self) -> "Batches":
         return self
@@ -63,8 +67,8 @@ def batches(
     batch_size: int,
     seed: int,
     start: int = 0,
-    process_index: int = 0,
-    process_count: int = 1,
+    parts: Sequence[int] = (0,),
+    of: int = 1,
 ) -> Batches:
     """Endless training batches from batch number `start` on.
 
@@ -74,7 +78,8 @@ def batches(
     - `batch_size`: of the whole batch, over all processes.
     - `seed`: fixes the order and every random crop.
     - `start`: a `position` read off an earlier iterator with the same data, batch size and seed.
-    - `process_index`, `process_count`: which part of each batch to give.
+    - `parts`, `of`: which parts of each batch to give, of how many equal ones: see
+        `runtime.batch_parts`.
 
     Raises `ValueError` for sizes that do not fit.
     """
@@ -85,15 +90,14 @@ def batches(
             f"The batch size must be at most the {len(dataset)} samples of the data set; "
             f"got {batch_size}. Lower it, or accumulate gradients."
         )
-    if process_count < 1 or not 0 <= process_index < process_count:
+    if of < 1 or not parts or any(not 0 <= part < of for part in parts):
         raise ValueError(
-            "The process index must be in 0 to process_count - 1; "
-            f"got index {process_index} of {process_count}."
+            f"The parts of a batch must be in 0 to of - 1; got parts {tuple(parts)} of {of}."
         )
-    if batch_size % process_count:
+    if batch_size % of:
         raise ValueError(
-            f"The batch size must be a multiple of the number of processes; got {batch_size} for "
-            f"{process_count}. Use for instance {batch_size + -batch_size % process_count}."
+            f"The batch size must be a multiple of the number of parts; got {batch_size} for "
+            f"{of}. Use for instance {batch_size + -batch_size % of}."
         )
     if start < 0:
         raise ValueError(f"The first batch's number must be at least 0; got start={start}.")
@@ -102,6 +106,6 @@ def batches(
     # Not repeat() without a number: the length that Grain then gives overflows when it is sliced.
     epochs = _ENDLESS // len(dataset)
     order = grain.MapDataset.range(len(dataset)).shuffle(seed=seed).repeat(epochs)
-    every = dataset.arrange(order, batch_size // process_count, seed)
+    every = dataset.arrange(order, batch_size // of, seed)
     threads = min(16, os.cpu_count() or 1) if dataset.decodes else 0
-    return Batches(every[process_index::process_count], start, threads)
+    return Batches([every[part::of] for part in parts], start, threads)

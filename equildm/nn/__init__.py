@@ -1,5 +1,6 @@
 """Blocks that networks are built from. Each acts on one example, channels last."""
 
+from ._init import initialised as initialised
 from .attention import CrossAttn as CrossAttn
 from .conv import Conv as Conv
 from .feed_forward import GEGLU as GEGLU

@@ -1,13 +1,46 @@
-"""Drawing initial weights without compiling one program for each shape."""
+"""Drawing initial weights without compiling one program for each shape, straight into shards."""
 
 import math
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float
 
 from .._types import Key
+from ..runtime import partition, put, Rule, shardings
+
+T = TypeVar("T")
+
+_place: ContextVar[Callable[[np.ndarray], Array]] = ContextVar("place", default=jax.device_put)
+
+
+def initialised(build: Callable[[], T], mesh: Mesh, rule: Rule = partition) -> T:
+    """`build()` with its arrays in their shards from the beginning.
+
+    Each array is drawn on the host, one after the other, and put straight into its shards: no
+    device ever holds more than what `rule` gives it, and the host no more than one array. The
+    numbers are those of `build()` alone. With several processes every one calls this.
+
+        network = initialised(lambda: preset("5B").build(key=key), make_mesh("fsdp=16"))
+    """
+    if mesh.size == 1:
+        return build()
+
+    def place(drawn: np.ndarray) -> Array:
+        # A constructor does not know the path that its array will have: see below.
+        return put(drawn, NamedSharding(mesh, rule("", drawn.shape, mesh.shape)))
+
+    token = _place.set(place)
+    try:
+        model = build()
+    finally:
+        _place.reset(token)
+    return put(model, shardings(model, mesh, rule))
 
 
 def uniform(key: Key, shape: tuple[int, ...], bound: float) -> Float[Array, "..."]:
@@ -22,7 +55,7 @@ def uniform(key: Key, shape: tuple[int, ...], bound: float) -> Float[Array, "...
         return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
     seed = np.asarray(jax.random.key_data(key)).tolist()
     draw = np.random.Generator(np.random.Philox(seed)).random(shape, np.float32)
-    return jax.device_put((2.0 * draw - 1.0) * np.float32(bound))
+    return _place.get()((2.0 * draw - 1.0) * np.float32(bound))
 
 
 def fan_in_bound(fan_in: int) -> float:
@@ -32,4 +65,4 @@ def fan_in_bound(fan_in: int) -> float:
 
 def constant(shape: tuple[int, ...], value: float) -> Float[Array, "..."]:
     """A float32 array of one value, made by numpy so that no shape compiles."""
-    return jax.device_put(np.full(shape, value, np.float32))
+    return _place.get()(np.full(shape, value, np.float32))

@@ -13,7 +13,12 @@ from .flops import (
     Flops as Flops,
     xla_flops as xla_flops,
 )
-from .interrupt import Interrupt as Interrupt
+from .global_arrays import batch_parts as batch_parts, fetch as fetch, put as put
+from .interrupt import (
+    exit_on_sigterm as exit_on_sigterm,
+    Interrupt as Interrupt,
+    STOPPED as STOPPED,
+)
 from .mesh import make_mesh as make_mesh, parse_mesh as parse_mesh
 from .metrics import MetricsLog as MetricsLog, read_metrics as read_metrics
 from .pictures import (
@@ -22,6 +27,14 @@ from .pictures import (
     to_uint8 as to_uint8,
 )
 from .precision import Computing as Computing, Policy as Policy
+from .processes import (
+    agreed as agreed,
+    barrier as barrier,
+    Cluster as Cluster,
+    first_process as first_process,
+    once as once,
+    say as say,
+)
 from .progress import Progress as Progress
 from .run import Run as Run
 from .sharding import (
@@ -31,5 +44,6 @@ from .sharding import (
     partition as partition,
     put_batch as put_batch,
     replicated as replicated,
+    Rule as Rule,
     shardings as shardings,
 )

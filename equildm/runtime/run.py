@@ -21,6 +21,7 @@ import jax
 from ._files import write_atomic
 from .config import from_json, to_json
 from .environment import environment
+from .processes import barrier
 
 FORMAT = 1
 """Version of the folder's layout."""
@@ -78,14 +79,14 @@ class Run:
                 f"A new run needs an empty folder, received {path} which holds {strangers[0]!r} "
                 "and no config.json. Choose another folder."
             )
-        _barrier("checked")  # no process looks at what the first one writes below
+        barrier("run checked")  # no process looks at what the first one writes below
         if jax.process_index() == 0:
             for folder in (path / "samples", path / "checkpoints"):
                 folder.mkdir(parents=True, exist_ok=True)
             _record_launch(path / "environment.json")
             # Last: a folder with a config is a whole run folder.
             write_atomic(path / "config.json", _text(document))
-        _barrier("written")
+        barrier("run written")
         return cls(path, recipe)
 
     @classmethod
@@ -183,13 +184,6 @@ def _strangers(path: Path) -> list[str]:
 def _record_launch(file: Path) -> None:
     launches = json.loads(file.read_text(encoding="utf-8"))["launches"] if file.exists() else []
     write_atomic(file, _text({"format": FORMAT, "launches": [*launches, environment()]}))
-
-
-def _barrier(name: str) -> None:
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
-
-        multihost_utils.sync_global_devices(f"run {name}")
 
 
 def _text(document: Any) -> str:

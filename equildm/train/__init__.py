@@ -14,6 +14,7 @@ from .loop import (
     Intervals as Intervals,
     Pictures as Pictures,
     resume as resume,
+    Stopped as Stopped,
 )
 from .objective import (
     AbstractMovingObjective as AbstractMovingObjective,

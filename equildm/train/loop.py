@@ -9,7 +9,17 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
-from ..runtime import Checkpoints, Interrupt, MetricsLog, Progress, Run, save_png
+from ..runtime import (
+    agreed,
+    Checkpoints,
+    first_process,
+    Interrupt,
+    MetricsLog,
+    Progress,
+    Run,
+    save_png,
+    STOPPED,
+)
 from .state import TrainState
 from .step import Step
 
@@ -41,19 +51,36 @@ class Diverged(RuntimeError):
     """The loss or its gradient was infinite or not a number."""
 
 
+class Stopped(SystemExit):
+    """Training was asked to stop, by ctrl-C or SIGTERM, and everything is saved.
+
+    A script that lets it pass ends with the exit code `STOPPED`, 75: the same command goes on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(STOPPED)
+
+
 def resume(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, int]:
     """The newest checkpoint's state and data position; the state as it is and 0 if there is none.
 
-    `state` gives shapes and shardings. A checkpoint of its own step, or of an earlier one, is that
-    of a model before this one: only the data goes on from there.
+    `state` gives shapes and shardings, of any mesh and number of processes, and its memory. A
+    checkpoint of its own step, or of an earlier one, is that of a model before this one: only the
+    data goes on from there.
     """
-    latest = checkpoints.latest()
+    latest = agreed(checkpoints.latest())
     if latest is None:
         return state, 0
-    pieces = state.pieces() if latest > int(state.step) else {}
-    restored = checkpoints.restore(pieces)
-    state = state.with_pieces(restored.items) if pieces else state
-    return state, int(restored.meta["position"])
+    if latest <= int(state.step):
+        return state, int(checkpoints.restore({}, latest).meta["position"])
+    pieces = state.pieces()
+    like = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), pieces
+    )
+    for leaf in jax.tree.leaves(pieces):
+        leaf.delete()  # what is restored takes its place
+    restored = checkpoints.restore(like, latest)
+    return state.with_pieces(restored.items), int(restored.meta["position"])
 
 
 def fit(
@@ -70,7 +97,7 @@ def fit(
     snapshots: Checkpoints | None = None,
     label: str = "training",
 ) -> TrainState:
-    """Trains until `steps` steps are done, or until ctrl-C or SIGTERM; then saves.
+    """Trains until `steps` steps are done, then saves.
 
     **Arguments:**
 
@@ -84,6 +111,9 @@ def fit(
     - `pictures`: makes a picture of the state, kept in the run's `samples/` and log.
     - `snapshots`: keeps the averages at its own interval, for `posthoc_average`.
     - `label`: what the progress line calls this.
+
+    **Raises** `Stopped` after ctrl-C or SIGTERM, with the step that was under way done and saved;
+    with several processes a signal to one stops all at the same step.
 
     **Raises** `Diverged` at the first loss or gradient that is not finite. The state is not
     touched by such a step, and the last checkpoint is good.
@@ -110,7 +140,8 @@ def fit(
             write(done)
             target.save(done, state.pieces(), {"position": waiting.position})
 
-        while done < steps and not interrupt.requested:
+        stopped = interrupt.stop()
+        while done < steps and not stopped:
             state, metrics = step(state, next(waiting))
             done += 1
             pending.append((done, metrics))
@@ -124,15 +155,18 @@ def fit(
             if pictures is not None and (done % every.sample == 0 or done == steps):
                 write(done)
                 picture = pictures(state)
-                save_png(run.samples / f"step_{done:08d}.png", picture)
+                if first_process():
+                    save_png(run.samples / f"step_{done:08d}.png", picture)
                 log.image(done, "samples", picture)
+            stopped = interrupt.stop()
         save(checkpoints)
-        if interrupt.requested:
-            progress.print(f"Stopped at step {done} of {steps}, saved. Go on with --resume.")
+        checkpoints.wait()
+        if snapshots is not None:
+            snapshots.wait()
         progress.print(f"{waiting.share():.1%} of the time was spent waiting for data.")
-    checkpoints.wait()
-    if snapshots is not None:
-        snapshots.wait()
+        if stopped:
+            progress.print(f"Stopped at step {done} of {steps}, saved. Go on with --resume.")
+            raise Stopped
     return state
 
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ..runtime import put
 from ..runtime.sharding import SMALL
 
 
@@ -68,7 +69,8 @@ def unpack(packed: Packed, like: Any) -> Any:
     if traced or not isinstance(packed.kernels, jax.Array):
         return tree
     cut, others = eqx.partition(tree, lambda leaf: isinstance(leaf, np.ndarray))
-    return eqx.combine(jax.device_put(cut, packed.kernels.sharding), others)
+    whole = jax.tree.map(lambda _: packed.kernels.sharding, cut)
+    return eqx.combine(put(cut, whole), others)
 
 
 def packed(inner: optax.GradientTransformation) -> optax.GradientTransformation:

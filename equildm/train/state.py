@@ -3,10 +3,13 @@
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
+from ..runtime import put, shardings
 from .ema import AbstractEMA
 from .packing import unpack
 
@@ -30,13 +33,39 @@ class TrainState(eqx.Module):
         optimizer: optax.GradientTransformation,
         ema: AbstractEMA,
         step: int = 0,
+        mesh: Mesh | None = None,
     ) -> "TrainState":
         """The state before the first step. The first step takes over the model's memory.
 
-        `step` is the number of steps done by models before this one in the same run.
+        `step` is the number of steps done by models before this one in the same run. With `mesh`
+        the state lies in shards on it, and the optimiser's and the averages' parts are made there:
+        no device ever holds more than its own.
         """
+        if mesh is not None:
+            model = put(model, shardings(model, mesh))
         trained = eqx.filter(model, eqx.is_inexact_array)
-        return cls(model, optimizer.init(trained), ema.init(model), jnp.asarray(step, jnp.int32))
+        number = jnp.asarray(step, jnp.int32)
+        if mesh is None or mesh.size == 1:
+            state = cls(model, optimizer.init(trained), ema.init(model), number)
+            return state if mesh is None else put(state, shardings(state, mesh))
+
+        # As one program of many devices; on one, where nothing is to be placed, it would only be
+        # one more to compile.
+        model_arrays, static = eqx.partition(model, eqx.is_array)
+
+        def rest(arrays: Any) -> Any:
+            model = eqx.combine(arrays, static)
+            trained = eqx.filter(model, eqx.is_inexact_array)
+            return optimizer.init(trained), ema.init(model)
+
+        shapes = eqx.filter_eval_shape(rest, model_arrays)
+        places = shardings(cls(model, *shapes, number), mesh)
+        made = jax.jit(
+            lambda arrays: eqx.filter(rest(arrays), eqx.is_array),
+            out_shardings=(places.optimizer, places.ema),
+        )(model_arrays)
+        _, unmade = eqx.partition(shapes, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
+        return cls(model, *eqx.combine(made, unmade), put(number, places.step))
 
     def average(self, index: int = 0) -> Any:
         """The model with averaged arrays, of the average of that number."""

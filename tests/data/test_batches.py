@@ -76,13 +76,17 @@ def test_resumes_at_the_exact_batch(dataset, start):
 def test_another_number_of_processes_sees_the_same(dataset, count):
     """Row for row: the parts one after the other are the batch; also when resumed in between."""
     whole = _take(dataset, 9)
-    parts = [_take(dataset, 4, process_index=index, process_count=count) for index in range(count)]
+    parts = [_take(dataset, 4, parts=(index,), of=count) for index in range(count)]
     np.testing.assert_array_equal([np.concatenate(rows) for rows in zip(*parts)], whole[:4])
-    parts = [
-        _take(dataset, 5, start=4, process_index=index, process_count=count)
-        for index in range(count)
-    ]
+    parts = [_take(dataset, 5, start=4, parts=(index,), of=count) for index in range(count)]
     np.testing.assert_array_equal([np.concatenate(rows) for rows in zip(*parts)], whole[4:])
+
+
+def test_parts_that_do_not_lie_together(dataset):
+    """As for a process whose devices are spread over the mesh: rows in the order of the batch."""
+    whole = _take(dataset, 3)
+    spread = _take(dataset, 3, parts=(0, 3), of=4)
+    np.testing.assert_array_equal(spread, np.asarray(whole)[:, [0, 3]])
 
 
 def test_every_sample_once_an_epoch(make_source, pool, spell, folder):
@@ -118,9 +122,10 @@ def test_random_crops_differ_between_epochs(make_source):
     [
         ({"batch_size": 0}, "at least 1; got 0"),
         ({"batch_size": 11}, "at most the 10 samples .* got 11"),
-        ({"process_index": 2, "process_count": 2}, "got index 2 of 2"),
-        ({"process_count": 0}, "got index 0 of 0"),
-        ({"batch_size": 5, "process_count": 2}, "got 5 for 2. Use for instance 6"),
+        ({"parts": (0, 2), "of": 2}, r"got parts \(0, 2\) of 2"),
+        ({"parts": (), "of": 2}, r"got parts \(\) of 2"),
+        ({"of": 0}, r"got parts \(0,\) of 0"),
+        ({"batch_size": 5, "of": 2}, "got 5 for 2. Use for instance 6"),
         ({"start": -1}, "start=-1"),
     ],
 )

@@ -23,7 +23,7 @@ sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
 pictures = Pictures(ShapesSource(side=32, count=20), Crop(16, random=True, flip=True))
 parts = batches(
     pictures, batch_size=8, seed=3, start=2,
-    process_index=jax.process_index(), process_count=jax.process_count(),
+    parts=(jax.process_index(),), of=jax.process_count(),
 )
 with prefetch(parts, sharding) as ahead:
     for _ in range(4):

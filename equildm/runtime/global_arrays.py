@@ -1,0 +1,66 @@
+"""Arrays whose shards lie on the devices of several processes, from the host and back to it."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, Sharding
+
+
+def put(tree: Any, places: Any) -> Any:
+    """The arrays of `tree` where `places` says, a sharding for each; other leaves as they are.
+
+    A host array goes straight to its shards. With several processes each passes the same values,
+    or an array that spans them already. What lies in its place stays there, uncopied.
+    """
+
+    leaves, structure = jax.tree.flatten(tree)
+    where = structure.flatten_up_to(places)
+    here = [i for i, place in enumerate(where) if place is not None and place.is_fully_addressable]
+    moved = jax.device_put([leaves[i] for i in here], [where[i] for i in here])
+    for i, leaf in zip(here, moved, strict=True):
+        leaves[i] = leaf
+    for i, place in enumerate(where):
+        if place is not None and not place.is_fully_addressable:
+            leaves[i] = _put_across(leaves[i], place)
+    return jax.tree.unflatten(structure, leaves)
+
+
+def _put_across(leaf: Any, place: Sharding) -> Any:
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        same = leaf.sharding == place
+        return leaf if same else jax.jit(lambda x: x, out_shardings=place)(leaf)
+    # Not device_put: it has all processes compare every array first.
+    host = np.asarray(leaf)
+    return jax.make_array_from_callback(host.shape, place, lambda index: host[index])
+
+
+def fetch(tree: Any) -> Any:
+    """The arrays of `tree` whole, as numpy. Every process takes part, and every one gets them."""
+
+    def one(leaf: Any) -> Any:
+        if isinstance(leaf, jax.Array) and not (
+            leaf.is_fully_addressable or leaf.is_fully_replicated
+        ):
+            from jax.experimental import multihost_utils
+
+            return multihost_utils.process_allgather(leaf, tiled=True)
+        return np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf
+
+    return jax.tree.map(one, tree)
+
+
+def batch_parts(mesh: Mesh) -> tuple[tuple[int, ...], int]:
+    """Which parts of a batch this process makes, and of how many equal ones.
+
+    A batch is split in order over `data` and `fsdp`. A process makes what its own devices take:
+    mostly one part of as many as there are processes; the same part as another process where
+    `tensor` spans both; several apart where the mesh follows the wiring of a TPU slice.
+    """
+    rows = mesh.devices.reshape(mesh.shape["data"] * mesh.shape["fsdp"], -1)
+    here = jax.process_index()
+    mine = [i for i, row in enumerate(rows) if any(device.process_index == here for device in row)]
+    first, count = mine[0], len(mine)
+    if mine == list(range(first, first + count)) and not first % count and not len(rows) % count:
+        return (first // count,), len(rows) // count
+    return tuple(mine), len(rows)
