@@ -20,6 +20,7 @@ from equildm.runtime import (
     Cluster,
     enable_compile_cache,
     exit_on_sigterm,
+    failing_at_once,
     make_mesh,
     put,
     Run,
@@ -145,6 +146,7 @@ def train(
         Checkpoints(run.averages, keep=None, every=config.snapshots)
         if config.snapshots
         else nullcontext() as snapshots,
+        failing_at_once(),
     ):
         state, position = resume(state, checkpoints)
         parts, of = batch_parts(mesh)

@@ -31,6 +31,7 @@ from .processes import (
     agreed as agreed,
     barrier as barrier,
     Cluster as Cluster,
+    failing_at_once as failing_at_once,
     first_process as first_process,
     once as once,
     say as say,

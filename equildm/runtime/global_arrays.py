@@ -14,6 +14,7 @@ def put(tree: Any, places: Any) -> Any:
     or an array that spans them already. What lies in its place stays there, uncopied.
     """
 
+    structure: Any
     leaves, structure = jax.tree.flatten(tree)
     where = structure.flatten_up_to(places)
     here = [i for i, place in enumerate(where) if place is not None and place.is_fully_addressable]

@@ -5,13 +5,24 @@ files, draws pictures and prints. What each of them decides by looking at the di
 decided by the first one, so that none waits for ever for what another does not do.
 """
 
+import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Callable
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from types import TracebackType
 
 import jax
 import numpy as np
+
+from .interrupt import STOPPED
+
+_UNREACHABLE = re.compile(
+    r"Gloo|NCCL|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|heartbeat|Connection|coordination service"
+)
+"""What the runtime's errors say when another process is gone."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,6 +54,7 @@ class Cluster:
             jax.distributed.initialize(
                 coordinator, processes, process_id, heartbeat_timeout_seconds=self.heartbeat
             )
+            sys.excepthook = _leave  # see `failing_at_once`
         except ValueError as error:
             if given == (None, None, None) and "coordinator_address" in str(error):
                 return  # no cluster: alone
@@ -79,6 +91,38 @@ class Cluster:
         if not text.isdecimal():
             raise ValueError(f"{variable} is a number, received {text!r}. Unset or correct it.")
         return int(text)
+
+
+@contextlib.contextmanager
+def failing_at_once() -> Iterator[None]:
+    """With several processes, an error in this block ends the process there and then.
+
+    On its way out it would wait for the others to come to the same barrier, and they for it. Now
+    they notice: at once where the runtime sees a closed connection, else after the cluster's
+    `heartbeat`, when JAX ends them with SIGABRT. The exit code is `STOPPED` if the error is that
+    another process is gone, else 1.
+    """
+    try:
+        yield
+    except Exception as error:
+        if jax.process_count() > 1:
+            _leave(type(error), error, error.__traceback__)
+        raise
+
+
+def _leave(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    traceback.print_exception(kind, error, trace)
+    lost = isinstance(error, jax.errors.JaxRuntimeError) and _UNREACHABLE.search(str(error))
+    if lost:
+        print(
+            f"Process {jax.process_index()} of {jax.process_count()}: another process has died or "
+            "cannot be reached. Launch all of them again, with --resume: training goes on from "
+            "the last checkpoint.",
+            file=sys.stderr,
+        )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(STOPPED if lost else 1)
 
 
 def first_process() -> bool:

@@ -32,3 +32,4 @@ from .posthoc import (
 from .remat import rematerialise as rematerialise
 from .state import TrainState as TrainState
 from .step import make_step as make_step
+from .super_resolution import SuperResolution as SuperResolution

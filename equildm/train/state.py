@@ -59,13 +59,14 @@ class TrainState(eqx.Module):
             return optimizer.init(trained), ema.init(model)
 
         shapes = eqx.filter_eval_shape(rest, model_arrays)
-        places = shardings(cls(model, *shapes, number), mesh)
+        places = shardings(cls(model, shapes[0], shapes[1], number), mesh)
         made = jax.jit(
             lambda arrays: eqx.filter(rest(arrays), eqx.is_array),
             out_shardings=(places.optimizer, places.ema),
         )(model_arrays)
         _, unmade = eqx.partition(shapes, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
-        return cls(model, *eqx.combine(made, unmade), put(number, places.step))
+        optimizer_state, averages = eqx.combine(made, unmade)
+        return cls(model, optimizer_state, averages, put(number, places.step))
 
     def average(self, index: int = 0) -> Any:
         """The model with averaged arrays, of the average of that number."""

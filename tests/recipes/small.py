@@ -5,6 +5,7 @@ many launches fit into a test.
 """
 
 import dataclasses
+import hashlib
 import sys
 import time
 from pathlib import Path
@@ -22,7 +23,7 @@ from training import launch, MAY_CHANGE, train, Training
 
 from equildm.data import AbstractDataset
 from equildm.nn import initialised, Linear
-from equildm.runtime import Run, say
+from equildm.runtime import fetch, Run, say
 from equildm.train import AbstractObjective, Intervals, PowerEMA
 
 
@@ -95,8 +96,9 @@ def main(config: Config) -> None:
     run = Run.create(config.run, config, "small", resume=config.resume, may_change=may_change)
     model = initialised(lambda: Network(key=jax.random.key(config.seed)), mesh)
     data = Points(config.slow)
-    train(config, run, model, data, Distance(), config.optimizer(1e-3), PowerEMA(), None)
-    say("done")
+    state = train(config, run, model, data, Distance(), config.optimizer(1e-3), PowerEMA(), None)
+    leaves = jax.tree.leaves(fetch(state.pieces()))
+    say("state " + hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest())
 
 
 if __name__ == "__main__":

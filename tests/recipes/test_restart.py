@@ -1,0 +1,195 @@
+"""Processes that are stopped, killed and launched again, as more or fewer: the curve is the same.
+
+The recipe is `small.py`, beside this file.
+"""
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from helpers import ROOT
+
+from equildm.runtime import Checkpoints, read_metrics, Run, STOPPED
+
+RECIPE = ROOT / "tests" / "recipes" / "small.py"
+STEPS = 12
+
+
+@contextmanager
+def launched(run, *options, processes=1, devices=1):
+    """The recipe as so many processes with so many devices each. None outlives the block."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT)}
+    env |= {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": str(processes)}
+    command = [sys.executable, str(RECIPE), "--run", str(run), "--resume"]
+    command += ["--steps", str(STEPS), "--decay", "constant"]
+    logs = [open(f"{run}.{number}.log", "a+") for number in range(processes)]  # noqa: SIM115
+    started = [
+        subprocess.Popen(
+            [*command, *options],
+            cwd=ROOT,
+            env=os.environ | env | {"JAX_PROCESS_ID": str(number)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        for number, log in enumerate(logs)
+    ]
+    try:
+        yield started
+    finally:
+        for process, log in zip(started, logs, strict=True):
+            process.kill()
+            process.wait()
+            log.close()
+
+
+def finish(run, *options, **how):
+    """Runs it to the end; returns a hash of the state it ends with."""
+    with launched(run, *options, **how) as started:
+        for number, process in enumerate(started):
+            code = process.wait(timeout=240)
+            assert code == 0, text(run, number)
+    return text(run, 0).split("state ")[-1].strip()
+
+
+def text(run, number):
+    with open(f"{run}.{number}.log") as log:
+        return log.read()
+
+
+def lines(run):
+    return len(read_metrics(run / "metrics.jsonl")) if (run / "metrics.jsonl").exists() else 0
+
+
+def until(started, ready):
+    deadline = time.monotonic() + 120
+    while not ready():
+        assert time.monotonic() < deadline and all(p.poll() is None for p in started)
+        time.sleep(0.01)
+
+
+def losses(run):
+    found = read_metrics(Run.open(run).metrics)
+    assert [line["step"] for line in found] == list(range(1, STEPS + 1))
+    return [line["loss"] for line in found]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The losses of one device that nobody disturbed."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    finish(run)
+    return losses(run)
+
+
+def test_two_processes_are_as_one(whole, tmp_path):
+    run = tmp_path / "run"
+    finish(run, "--mesh", "fsdp=2,tensor=2", processes=2, devices=2)
+    np.testing.assert_allclose(losses(run), whole, rtol=1e-5)
+    assert "training" in text(run, 0) and "training" not in text(run, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_signal_to_one_stops_all_at_the_same_step(whole, tmp_path, victim):
+    run, mesh = tmp_path / "run", ("--mesh", "fsdp=4")
+    with launched(run, *mesh, "--slow", "0.5", processes=2, devices=2) as started:
+        until(started, lambda: lines(run) >= 2)
+        started[victim].send_signal(signal.SIGTERM)
+        assert [p.wait(timeout=60) for p in started] == [STOPPED] * 2, text(run, 0)
+    assert 2 <= Checkpoints(run / "checkpoints").latest() == lines(run) < STEPS
+    finish(run, *mesh, processes=2, devices=2)
+    np.testing.assert_allclose(losses(run), whole, rtol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("moment", ["training", "saving"])
+def test_a_dead_process_ends_the_others_and_a_launch_goes_on(whole, tmp_path, victim, moment):
+    run, mesh = tmp_path / "run", ("--mesh", "fsdp=4")
+
+    def saving():
+        return any(p for p in (run / "checkpoints").glob("*tmp*")) if lines(run) >= 5 else False
+
+    slow = ("--slow", "0.3", "--heartbeat", "10")
+    with launched(run, *mesh, *slow, processes=2, devices=2) as started:
+        until(started, saving if moment == "saving" else lambda: lines(run) >= 7)
+        started[victim].send_signal(signal.SIGKILL)
+        began = time.monotonic()
+        code = started[1 - victim].wait(timeout=60)
+        assert time.monotonic() - began < 30
+    said = text(run, 1 - victim)
+    assert (code == STOPPED and "another process has died" in said) or (
+        code == -signal.SIGABRT and "another task died" in said
+    ), said
+    finish(run, *mesh, processes=2, devices=2)
+    np.testing.assert_allclose(losses(run), whole, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_ends_the_others(tmp_path):
+    run = tmp_path / "run"
+    options = ("--mesh", "fsdp=4", "--slow", "0.3", "--heartbeat", "10")
+    with launched(run, *options, processes=2, devices=2) as started:
+        until(started, lambda: lines(run) >= 2)
+        started[1].send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        assert started[0].wait(timeout=60) == -signal.SIGABRT
+        assert 5 < time.monotonic() - began < 30
+    assert "another task died" in text(run, 0)
+
+
+@pytest.mark.slow
+def test_restores_on_fewer_devices_and_more_processes(whole, tmp_path):
+    first = tmp_path / "eight"
+    with launched(first, "--mesh", "fsdp=8", "--slow", "0.3", devices=8) as started:
+        until(started, lambda: lines(first) >= 6)
+        started[0].send_signal(signal.SIGTERM)
+        assert started[0].wait(timeout=60) == STOPPED
+    step = Checkpoints(first / "checkpoints").latest()
+    states, next_losses = set(), []
+    for mesh, processes, devices in (("fsdp=8", 1, 8), ("fsdp=4", 1, 4), ("", 1, 1), ("", 2, 1)):
+        run = tmp_path / f"{mesh}{processes}{devices}"
+        shutil.copytree(first, run)
+        how = {"processes": processes, "devices": devices}
+        states.add(finish(run, "--mesh", mesh, "--steps", str(step), **how))
+        finish(run, "--mesh", mesh, "--steps", str(step + 1), **how)
+        next_losses.append(read_metrics(run / "metrics.jsonl")[-1]["loss"])
+        assert lines(run) == step + 1
+    assert len(states) == 1  # bit for bit
+    np.testing.assert_allclose(next_losses, whole[step], rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_sigterm_at_twenty_moments(whole, tmp_path):
+    """Start-up included. Of the steps that were written down at most one is made again, and the
+    same command goes on."""
+    rng = random.Random(0)
+    run, number, lost, codes = tmp_path / "0", 0, [], []
+    for trial in range(20):
+        with launched(run, "--slow", "0.3", "--every.save", "1000") as (process,):
+            time.sleep(rng.uniform(0.0, 8.0))
+            process.send_signal(signal.SIGTERM)
+            done = lines(run)
+            codes.append(process.wait(timeout=60))
+        lost.append(done - (Checkpoints(run / "checkpoints").latest() or 0))
+        if codes[-1] == 0:  # it was done before the signal
+            assert losses(run) == whole
+            number, run = number + 1, tmp_path / str(number + 1)
+        print(f"trial {trial}: exit code {codes[-1]}, {done} steps, lost {lost[-1]}", flush=True)
+    finish(run)
+    assert losses(run) == whole
+    # The signal alone, in the first second: Python was not yet there to catch it.
+    assert set(codes) <= {STOPPED, -signal.SIGTERM, 0} and codes.count(STOPPED) >= 10, codes
+    assert max(lost) <= 1, lost
