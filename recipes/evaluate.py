@@ -6,7 +6,7 @@ For captions of the training split, or of the split that was kept from it, one p
   matcher fitted on the real training pictures (VGG16 to MiniLM); beside it the score of real
   pictures, and of the same pictures with their captions shuffled, which is chance;
 - `fid`, `kid`, `precision-recall`: against the real pictures of the same captions, by VGG16, or by
-  Inception-v3 where `--inception` gives its weights; `is`, by such weights alone;
+  Inception-v3 where `--inception` gives its weights; `is`, by SqueezeNet or those;
 - `clip-score`, by the CLIP in the folder that `--clip` names;
 - `lpips`: the mean distance of a picture to the real one of its caption.
 
@@ -72,7 +72,7 @@ class Config:
     metrics: tuple[Literal["caption-match"] | Metric, ...] = ("caption-match", "fid")
     """What to measure."""
     inception: Path | None = None
-    """Safetensors of Inception-v3, in place of VGG16."""
+    """Safetensors of Inception-v3, in place of VGG16 and SqueezeNet."""
     resize: Literal["tf1", "antialiased"] = "tf1"
     """How Inception-v3's pictures are brought to 299 pixels: as for FID or for clean-FID."""
     clip: Path | None = None
@@ -130,12 +130,8 @@ class Judge:
 
 def main(config: Config) -> None:
     solver = parts.solver(config.solver)
-    for metric, given, option in (
-        ("is", config.inception, "--inception"),
-        ("clip-score", config.clip, "--clip"),
-    ):
-        if metric in config.metrics and given is None:
-            raise ValueError(f"The metric '{metric}' takes weights: give {option} PATH.")
+    if "clip-score" in config.metrics and config.clip is None:
+        raise ValueError("The metric 'clip-score' takes weights: give --clip PATH.")
     enable_compile_cache()
     run = Run.open(config.run)
     model = parts.load_model(run)

@@ -16,7 +16,13 @@ from equildm.features import (
     Resized,
     tf1_bilinear,
 )
-from equildm.interop import load_clip, load_inception, load_lpips, load_vgg16
+from equildm.interop import (
+    load_clip,
+    load_inception,
+    load_lpips,
+    load_squeezenet,
+    load_vgg16,
+)
 from equildm.metrics import (
     clip_score,
     FeatureStatistics,
@@ -42,7 +48,8 @@ def compare_sets(
     resize: Literal["tf1", "antialiased"],
     seed: int,
 ) -> list[Score]:
-    """The pictures as a set beside the real ones, by VGG16 or by the Inception-v3 of a path."""
+    """The pictures as a set beside the real ones, by VGG16 or by the Inception-v3 of a path; the
+    Inception score by SqueezeNet, for want of that."""
     if not {"fid", "kid", "precision-recall", "is"} & set(metrics):
         return []
     extractor: AbstractFeatureExtractor = load_vgg16()
@@ -79,12 +86,17 @@ def compare_sets(
         for kind, value in precision_recall(*sets)._asdict().items():
             scores.append(Score(name=name(kind), value=value, settings=settings, **against))
     if "is" in metrics:
-        logits = np.asarray(network.logits(jnp.asarray(sets[0])))
+        if inception is not None:
+            logits = np.asarray(network.logits(jnp.asarray(sets[0])))
+        else:
+            classifier = Resized(load_squeezenet(), antialiased_bicubic(227))
+            logits = pool_features(classifier, made)
+            about["extractor"] = described(classifier)
         splits = min(10, len(made))
         found = inception_score(logits, splits=splits, seed=seed)
         scores.append(
             Score(
-                name=name("IS"),
+                name=score_name("IS", about["extractor"]),
                 value=found.mean,
                 spread=found.deviation,
                 spread_of=f"deviation of {splits} splits",

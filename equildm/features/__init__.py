@@ -26,4 +26,5 @@ from .resize import (
     Resize as Resize,
     tf1_bilinear as tf1_bilinear,
 )
+from .squeezenet import SqueezeNet as SqueezeNet
 from .vgg import VGG16 as VGG16

@@ -49,6 +49,7 @@ from .single_file import (
     save_single_file as save_single_file,
     single_file_tables as single_file_tables,
 )
+from .squeezenet import load_squeezenet as load_squeezenet
 from .stable_diffusion import (
     folder_tables as folder_tables,
     load_stable_diffusion as load_stable_diffusion,

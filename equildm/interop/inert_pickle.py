@@ -20,7 +20,7 @@ import numpy as np
 class _Dtype:
     """Stands for `numpy.dtype`: remembers its code, `"f4"`."""
 
-    def __init__(self, code: str, align: bool = False, copy: bool = False):
+    def __init__(self, code: str, align: bool | int = False, copy: bool | int = False):
         del align, copy
         self.code = code
         self.order = "<"
@@ -44,10 +44,10 @@ def _reconstruct(*_: Any) -> _Array:
 _INSTRUCTIONS = (
     "PROTO FRAME STOP GLOBAL STACK_GLOBAL REDUCE BUILD MARK MEMOIZE BINPUT LONG_BINPUT BINGET "
     "LONG_BINGET NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 "
-    "TUPLE3 EMPTY_DICT SETITEM SETITEMS SHORT_BINUNICODE BINUNICODE SHORT_BINBYTES BINBYTES "
-    "BINBYTES8"
+    "TUPLE3 EMPTY_DICT SETITEM SETITEMS EMPTY_LIST APPEND APPENDS SHORT_BINUNICODE "
+    "BINUNICODE SHORT_BINBYTES BINBYTES BINBYTES8"
 )
-"""All that a dictionary of arrays is written with, by their names in `pickletools`."""
+"""All that dictionaries and lists of arrays are written with, by their names in `pickletools`."""
 
 _STAND_INS = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
@@ -65,7 +65,7 @@ class _InertUnpickler(pickle.Unpickler):
 
 
 def read_pickled_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Reads nested dictionaries of float arrays, as Flax parameters were once saved.
+    """Reads nested dictionaries and lists of float arrays, as parameters were once saved.
 
     Pickle protocols 3 and 4; others store arrays by way of further functions.
 
@@ -75,7 +75,7 @@ def read_pickled_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
     **Returns:**
 
-    Each array by its path, `"VGG16_0/Conv_0/kernel"`.
+    Each array by its path, `"VGG16_0/Conv_0/kernel"`, `"conv1/0"`.
 
     **Raises:**
 
@@ -92,15 +92,19 @@ def read_pickled_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             absurd = opcode.name == "LONG_BINPUT" and not 0 <= (argument or 0) < len(content)
             if opcode.name not in allowed or absurd:
                 raise ValueError(f"it uses {opcode.name}, which no array needs")
-        return dict(_arrays("", _InertUnpickler(io.BytesIO(content)).load()))
+        return dict(_arrays("", _InertUnpickler(io.BytesIO(content)).load(), set()))
     except Exception as error:  # A bad pickle can raise nearly anything.
         raise ValueError(f"{path} is not a plain pickle of float arrays: {error}.") from error
 
 
-def _arrays(name: str, node: Any) -> Iterator[tuple[str, np.ndarray]]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from _arrays(f"{name}/{key}" if name else str(key), value)
+def _arrays(name: str, node: Any, seen: set[int]) -> Iterator[tuple[str, np.ndarray]]:
+    if isinstance(node, dict | list):
+        # Containers within containers, each twice, are exponentially many from a few bytes.
+        if id(node) in seen:
+            raise ValueError(f"'{name}' is in it twice")
+        seen.add(id(node))
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _arrays(f"{name}/{key}" if name else str(key), value, seen)
         return
     if not isinstance(node, _Array):
         raise ValueError(f"'{name}' is a {type(node).__name__}")

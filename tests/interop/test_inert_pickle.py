@@ -15,6 +15,7 @@ ARRAYS = {
         "half": np.ones(3, np.float16),
         "turned": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
         "scalar": np.array(2.5),
+        "pair": [np.zeros((2, 1)), np.ones(1, np.float32)],
     },
     "bias": np.zeros(0, np.float32),
 }
@@ -29,7 +30,9 @@ def _write(tmp_path, value, protocol=4):
 @pytest.mark.parametrize("protocol", [3, 4])
 def test_arrays_come_back(tmp_path, protocol):
     out = read_pickled_arrays(_write(tmp_path, ARRAYS, protocol))
-    expected = {f"net/{k}": v for k, v in ARRAYS["net"].items()} | {"bias": ARRAYS["bias"]}
+    net = {k: v for k, v in ARRAYS["net"].items() if k != "pair"}
+    net |= {f"pair/{i}": v for i, v in enumerate(ARRAYS["net"]["pair"])}
+    expected = {f"net/{k}": v for k, v in net.items()} | {"bias": ARRAYS["bias"]}
     assert out.keys() == expected.keys()
     for name, array in expected.items():
         assert out[name].dtype == array.dtype
@@ -57,11 +60,11 @@ def test_nothing_is_run(tmp_path, protocol):
         {"a": np.arange(3)},
         {"a": np.arange(3.0).astype(">f4")},
         {"a": "text"},
-        {"a": [np.zeros(3)]},
+        {"a": (np.zeros(3),)},
         np.dtype("f4"),
         {"a": np.zeros(2, [("x", "f4")])},
     ],
-    ids=["objects", "integers", "big-endian", "text", "list", "dtype", "record"],
+    ids=["objects", "integers", "big-endian", "text", "tuple", "dtype", "record"],
 )
 def test_only_float_arrays(tmp_path, value):
     with pytest.raises(ValueError, match=r"weights\.ckpt is not a plain pickle of float arrays"):
@@ -72,6 +75,14 @@ def test_a_memo_as_large_as_the_memory_is_refused(tmp_path):
     bomb = b"\x80\x04}r\xff\xff\xff\xff."
     with pytest.raises(ValueError, match="uses LONG_BINPUT"):
         read_pickled_arrays(_write(tmp_path, bomb))
+
+
+def test_a_few_bytes_that_stand_for_a_great_many_arrays_are_refused(tmp_path):
+    many = [np.zeros(1)]
+    for _ in range(60):
+        many = [many, many]
+    with pytest.raises(ValueError, match="is in it twice"):
+        read_pickled_arrays(_write(tmp_path, many))
 
 
 def test_every_truncation_is_an_error(tmp_path):
