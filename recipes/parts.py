@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 
 from equildm.denoise import (
     AbstractDenoiser,
+    concatenated,
     EmbeddedGuidance,
     Guided,
     Preconditioned,
@@ -60,10 +61,12 @@ from equildm.runtime import (
     write_atomic,
 )
 from equildm.sample import SOLVERS, TextToImage
-from equildm.text import AbstractTextEncoder
+from equildm.text import AbstractTextEncoder, Captioned
 from equildm.train import (
     AbstractEMA,
     DecayEMA,
+    divided,
+    matching,
     pack,
     posthoc_average,
     PowerEMA,
@@ -132,6 +135,16 @@ class Distilled:
 
 
 @dataclasses.dataclass(frozen=True)
+class Upscaling:
+    """What a model is that makes pictures larger."""
+
+    scale: int
+    """By how much."""
+    augmentation: float
+    """Share of the schedule that small pictures were noised by in training."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Model:
     """What a trained model is, beside its weights: all that sampling needs to know."""
 
@@ -153,6 +166,12 @@ class Model:
     """For a model that was."""
     lora: int | None = None
     """Rank of the adapters that were trained; the network that they adapt is in the run's base/."""
+    train: tuple[str, ...] = ("*",)
+    """Paths of the arrays that were trained, as patterns; the others are in the run's base/."""
+    trains_text: bool = False
+    """Whether the text encoder was trained with the network."""
+    upscaling: Upscaling | None = None
+    """For a model that makes pictures larger."""
 
     def denoiser(self, network: Any) -> AbstractDenoiser:
         """The network as a denoiser."""
@@ -172,14 +191,10 @@ class Model:
 
     def abstract(self) -> Any:
         """The network's shapes."""
-        return eqx.filter_eval_shape(self.unet.build, key=jax.random.key(0))
-
-    def abstract_trained(self) -> Any:
-        """The shapes of what was trained: the network, or its adapters."""
-        if self.lora is None:
-            return self.abstract()
-        key = jax.random.key(0)
-        return eqx.filter_eval_shape(new_adapters, self.abstract(), self.lora, key=key)
+        network = eqx.filter_eval_shape(self.unet.build, key=jax.random.key(0))
+        if self.upscaling is None:
+            return network
+        return eqx.filter_eval_shape(concatenated, network, self.unet.in_channels)
 
 
 def save_model(run: Run, model: Model) -> None:
@@ -195,8 +210,16 @@ def load_model(run: Run) -> Model:
 
 def pipeline(run: Run, model: Model, network: Any) -> TextToImage:
     """Captions to pictures with this network and the run's own VAE."""
+    if model.upscaling is not None:
+        raise ValueError(
+            f"{run.path} makes pictures larger and none of captions: python recipes/upscale.py "
+            f"{run.path} PICTURE."
+        )
     vae, _ = load_vae(run.path / "vae")
-    text = text_encoder(run, model.caption_length)
+    if isinstance(network, Captioned):
+        text, network = network.text, network.network
+    else:
+        text = text_encoder(run, model.caption_length)
     guidance = Guided if model.unet.guidance_width is None else EmbeddedGuidance
     return TextToImage(model.denoiser(network), vae, text, model.latent_shape, guidance)
 
@@ -216,11 +239,31 @@ def load_network(
     `step` is that of a checkpoint or of a snapshot; the newest checkpoint by default. With `mesh`
     the network lies in shards on it.
     """
-    trained, step = _load_trained(run, model, average, step, mesh)
-    if model.lora is None:
+    whole = _abstract(run, model)
+    trained, frozen = _divided(model, whole)
+    trained, step = _load_trained(run, model, trained, average, step, mesh)
+    if frozen is None:
         return trained, step
-    base = Checkpoints(run.path / "base").restore({"model": _shapes(model.abstract(), mesh)})
-    return merged(base.items["model"], trained), step
+    base = Checkpoints(run.path / "base").restore({"model": _shapes(frozen, mesh)}).items["model"]
+    return eqx.combine(trained, base) if model.lora is None else merged(base, trained), step
+
+
+def _abstract(run: Run, model: Model) -> Any:
+    """The shapes of the network, and of its text encoder where that was trained too."""
+    if not model.trains_text:
+        return model.abstract()
+    text = text_encoder(run, model.caption_length)
+    return Captioned(model.abstract(), eqx.filter_eval_shape(lambda text: text, text))
+
+
+def _divided(model: Model, whole: Any) -> tuple[Any, Any]:
+    """The shapes of what was trained, and of what it belongs to where that is not the same."""
+    if model.lora is not None:
+        key = jax.random.key(0)
+        return eqx.filter_eval_shape(new_adapters, whole, model.lora, key=key), whole
+    if model.train == ("*",):
+        return whole, None
+    return divided(whole, matching(*model.train))
 
 
 def _shapes(tree: Any, mesh: Mesh | None) -> Any:
@@ -228,9 +271,16 @@ def _shapes(tree: Any, mesh: Mesh | None) -> Any:
     return shapes if mesh is None else abstract(shapes, mesh)
 
 
-def _load_trained(run: Run, model: Model, average: str | None, step: int | None, mesh: Mesh | None):
+def _load_trained(
+    run: Run,
+    model: Model,
+    trained: Any,
+    average: str | None,
+    step: int | None,
+    mesh: Mesh | None,
+):
     names = EMAS[model.ema].names()
-    shapes = _shapes(model.abstract_trained(), mesh)
+    shapes = _shapes(trained, mesh)
     averages = (_shapes(jax.eval_shape(pack, shapes), mesh),) * len(names)
     if average not in (None, "none", *names):
         return _posthoc(run, model, average, averages, shapes, step)

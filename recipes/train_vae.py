@@ -5,20 +5,34 @@ Leaves a folder `vae/` that diffusers opens and that `pretrain.py --vae` takes.
 
     python recipes/train_vae.py
     python recipes/train_vae.py --data my_pictures/ --size 256 --width 64 --multipliers 1 2 4 4
+
+With --init and --train "decoder*" "post_quant_conv*" the encoder stays as it is, and with it what
+every latent means: a decoder for other pictures, for models that were trained on these latents.
 """
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
 from training import launch, MAY_CHANGE, train, Training
 
-from equildm.data import AbstractSource, Crop, open_source, Pictures, split, to_unit
+from equildm.data import (
+    AbstractSource,
+    Crop,
+    Cut,
+    HeldPictures,
+    open_source,
+    Pictures,
+    split,
+    to_unit,
+)
 from equildm.interop import load_lpips, load_vae, save_vae
 from equildm.latents import (
     AdversarialObjective,
@@ -40,7 +54,15 @@ from equildm.runtime import (
     to_uint8,
     write_atomic,
 )
-from equildm.train import DecayEMA, Intervals, TrainState
+from equildm.train import (
+    check_patterns,
+    DecayEMA,
+    divided,
+    Intervals,
+    matching,
+    OnPart,
+    TrainState,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +79,9 @@ class Config(Training):
     """emoji, shapes, a folder of pictures, tars (a glob), a .parquet or an .arrayrecord file."""
     size: int = 32
     """Side of the training pictures in pixels."""
+    cut: int | None = None
+    """Train on random squares of that size, cut out of pictures made smaller by this whole factor
+    (1 is as they are), instead of on whole pictures resized. Files are held out, not captions."""
     flip: bool = True
     """Train on mirror images as well."""
     held_out: float = 0.05
@@ -73,6 +98,8 @@ class Config(Training):
     """Groups of the norms."""
     init: Path | None = None
     """Folder of a VAE of the same sizes to start from."""
+    train: tuple[str, ...] = ("*",)
+    """Paths of the arrays that are trained, as patterns."""
     lpips: float = 0.1
     """Weight of the perceptual term; 0 leaves VGG16 out."""
     lpips_share: float = 0.0625
@@ -106,7 +133,7 @@ def main(config: Config) -> None:
     if config.init is not None:
         model = started_from(config.init, sizes)
     say(f"{count_parameters(model) / 1e6:.2f}M parameters.")
-    training, held_out = split(open_source(config.data), config.held_out)
+    training, held_out = sources(config)
 
     objective: Any = VAEObjective(
         load_lpips("vgg") if config.lpips else None,
@@ -115,28 +142,37 @@ def main(config: Config) -> None:
         perceptual_share=config.lpips_share,
         policy=Policy.default(),
     )
-    if config.adversarial:
+    frozen = None
+    if config.train != ("*",):
+        check_patterns(model, config.train)
+        model, frozen = divided(model, matching(*config.train))
+        objective = OnPart(objective, frozen)
+    elif config.adversarial:
         judge = PatchDiscriminator(key=jax.random.key(config.seed + 2))
         model = AdversarialVAE(model, judge)
         objective = AdversarialObjective(objective, config.adversarial)
+    whole = partial(averaged, frozen)
 
     state = train(
         config,
         run,
         model,
-        Pictures(training, Crop(config.size, random=True, flip=config.flip)),
+        Pictures(training, crop_of(config, random=True, flip=config.flip)),
         objective,
         config.optimizer(2e-3),
         DecayEMA(config.ema),
-        pictures_of(held_out, config.size),
+        pictures_of(crops(config, held_out, 32), whole),
     )
-    vae = averaged(state)
+    vae = whole(state)
     if not first_process():
         return
-    mean, deviation = statistics(vae, training, config.size)
-    sizes = dataclasses.replace(sizes, scale=1.0 / deviation, shift=mean)
+    if frozen is not None and not jax.tree.leaves((model.encoder, model.quant_conv)):
+        sizes = load_vae(config.init)[1]  # the latents are those that they were
+    else:
+        mean, deviation = statistics(vae, crops(config, training, 512))
+        sizes = dataclasses.replace(sizes, scale=1.0 / deviation, shift=mean)
     save_vae(run.path / "vae", vae, sizes, dtype=config.dtype)
-    report = quality(vae, held_out, config.size)
+    report = quality(vae, crops(config, held_out, 192))
     write_atomic(run.path / "quality.json", report + "\n")
     print(f"Held-out pictures: {report}\nThe VAE is in {run.path / 'vae'}.")
 
@@ -152,16 +188,34 @@ def started_from(folder: Path, sizes: VAEConfig) -> VAE:
     return dataclasses.replace(vae, scale=1.0, shift=0.0)
 
 
-def averaged(state: TrainState) -> VAE:
+def averaged(frozen: Any, state: TrainState) -> VAE:
     """The VAE of averaged weights, whole, without the discriminator."""
-    model = fetch(state.average())
+    model = eqx.combine(fetch(state.average()), frozen)
     return model.vae if isinstance(model, AdversarialVAE) else model
 
 
-def crops(source: AbstractSource, size: int, count: int) -> np.ndarray:
-    """The first `count` pictures, cropped in the middle, in [-1, 1]."""
-    crop = Crop(size)
-    return to_unit(np.stack([crop(source.image(i)) for i in range(min(count, len(source)))]))
+def sources(config: Config) -> tuple[AbstractSource, AbstractSource]:
+    """Pictures to train on and pictures held out."""
+    source = open_source(config.data)
+    if config.cut is None:
+        return split(source, config.held_out)
+    return split(HeldPictures(source, config.cut), config.held_out, by="name")
+
+
+def crop_of(config: Config, *, random: bool, flip: bool) -> Crop | Cut:
+    """What makes squares of pictures."""
+    return (Crop if config.cut is None else Cut)(config.size, random=random, flip=flip)
+
+
+def crops(config: Config, source: AbstractSource, count: int) -> np.ndarray:
+    """So many squares of the first pictures, in [-1, 1]: one of the middle of each, or at random
+    places, several of each."""
+    if config.cut is None:
+        middle = crop_of(config, random=False, flip=False)
+        return to_unit(np.stack([middle(source.image(i)) for i in range(min(count, len(source)))]))
+    anywhere, generator = crop_of(config, random=True, flip=False), np.random.default_rng(0)
+    images = (source.image(i % len(source)) for i in range(count))
+    return to_unit(np.stack([anywhere(image, generator) for image in images]))
 
 
 @jax.jit
@@ -170,35 +224,34 @@ def through(vae: VAE, images: Any) -> Any:
     return jax.vmap(lambda image: vae.decode(vae.encode(image).mode()))(images)
 
 
-def pictures_of(source: AbstractSource, size: int) -> Callable[[TrainState], np.ndarray]:
+def pictures_of(
+    images: np.ndarray, whole: Callable[[TrainState], VAE]
+) -> Callable[[TrainState], np.ndarray]:
     """Held-out pictures, each above its reconstruction."""
-    images = crops(source, size, 32)
     columns = min(8, len(images))
     images = images[: len(images) // columns * columns]
 
     def pictures(state: TrainState) -> np.ndarray:
-        pairs = np.stack([images, np.asarray(through(averaged(state), images))])
+        pairs = np.stack([images, np.asarray(through(whole(state), images))])
         rows = pairs.reshape(2, -1, columns, *images.shape[1:]).swapaxes(0, 1)
         return picture_grid(to_uint8(rows.reshape(-1, *images.shape[1:])), columns=columns)
 
     return pictures
 
 
-def statistics(vae: VAE, source: AbstractSource, size: int) -> tuple[float, float]:
-    """Mean and standard deviation of the latents of 512 training pictures."""
+def statistics(vae: VAE, images: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of the latents of pictures."""
     encode = jax.jit(jax.vmap(lambda image: vae.encode(image).mode()))
-    images = crops(source, size, 512)
     latents = np.concatenate(
         [encode(part) for part in np.split(images, range(64, len(images), 64))]
     )
     return float(np.mean(latents)), float(np.std(latents))
 
 
-def quality(vae: VAE, source: AbstractSource, size: int) -> str:
+def quality(vae: VAE, images: np.ndarray) -> str:
     """PSNR and LPIPS of the reconstructions of held-out pictures, as JSON."""
     import json
 
-    images = crops(source, size, 192)
     made = np.clip(np.asarray(through(vae, images)), -1.0, 1.0)
     distance = jax.jit(jax.vmap(load_lpips("alex")))
     return json.dumps(

@@ -58,10 +58,15 @@ def batch_parts(mesh: Mesh) -> tuple[tuple[int, ...], int]:
     mostly one part of as many as there are processes; the same part as another process where
     `tensor` spans both; several apart where the mesh follows the wiring of a TPU slice.
     """
-    rows = mesh.devices.reshape(mesh.shape["data"] * mesh.shape["fsdp"], -1)
-    here = jax.process_index()
-    mine = [i for i, row in enumerate(rows) if any(device.process_index == here for device in row)]
+    owners = np.vectorize(lambda device: device.process_index, otypes=[int])(mesh.devices)
+    return _parts(owners.reshape(mesh.shape["data"] * mesh.shape["fsdp"], -1), jax.process_index())
+
+
+def _parts(owners: np.ndarray, here: int) -> tuple[tuple[int, ...], int]:
+    """`owners[i]` are the processes whose devices take the i-th of equal parts."""
+    mine = np.flatnonzero((owners == here).any(axis=1)).tolist()
     first, count = mine[0], len(mine)
-    if mine == list(range(first, first + count)) and not first % count and not len(rows) % count:
-        return (first // count,), len(rows) // count
-    return tuple(mine), len(rows)
+    together = mine == list(range(first, first + count))
+    if together and first % count == 0 and len(owners) % count == 0:
+        return (first // count,), len(owners) // count
+    return tuple(mine), len(owners)

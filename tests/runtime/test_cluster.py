@@ -1,0 +1,75 @@
+"""What is refused before any process waits for another; parts of a batch on odd meshes."""
+
+import jax
+import numpy as np
+import pytest
+
+from equildm.runtime import agreed, batch_parts, Cluster, fetch, make_mesh, once, put, shardings
+from equildm.runtime.global_arrays import _parts
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch):
+    for name in ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"coordinator": "10.0.0.1"}, "HOST:PORT, received '10.0.0.1'"),
+        ({"processes": 0}, "at least 1 process, received processes=0"),
+        ({"processes": 2, "process_id": 2}, "from 0 to 1, received process_id=2"),
+        ({"heartbeat": 0}, "at least 1 second"),
+        ({"processes": 2, "process_id": 0}, "coordinator=None.*Give all three"),
+    ],
+)
+def test_what_cannot_be(options, message):
+    with pytest.raises(ValueError, match=message):
+        Cluster(**options).join()
+
+
+def test_the_environment_is_asked_and_checked(monkeypatch):
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
+    with pytest.raises(ValueError, match="JAX_NUM_PROCESSES is a number, received 'two'"):
+        Cluster().join()
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "1")
+    monkeypatch.setenv("JAX_PROCESS_ID", "0")
+    Cluster().join()  # alone, and nothing is waited for
+    assert not jax.distributed.is_initialized()
+
+
+def test_alone_without_a_scheduler():
+    Cluster().join()
+    assert not jax.distributed.is_initialized()
+    assert agreed(7) == 7 and agreed(None) is None
+    made = []
+    once("made", lambda: made.append(1))
+    assert made == [1]
+
+
+@pytest.mark.parametrize(
+    ("owners", "here", "expected"),
+    [
+        ([[0, 0], [0, 0], [1, 1], [1, 1]], 1, ((1,), 2)),
+        ([[0, 0], [0, 0], [1, 1], [1, 1]], 0, ((0,), 2)),
+        ([[0, 1]], 1, ((0,), 1)),  # tensor spans both: the same examples
+        ([[0, 1], [0, 1]], 0, ((0,), 1)),
+        ([[0], [1], [1], [0]], 0, ((0, 3), 4)),  # a ring through two hosts
+        ([[0], [1], [1], [0]], 1, ((1, 2), 4)),
+        ([[0], [0], [1], [1], [1], [1]], 1, ((2, 3, 4, 5), 6)),
+    ],
+)
+def test_parts_of_a_batch(owners, here, expected):
+    assert _parts(np.array(owners), here) == expected
+
+
+def test_one_process_makes_the_whole_batch():
+    assert batch_parts(make_mesh()) == ((0,), 1)
+
+
+def test_put_and_fetch_leave_what_is_no_array():
+    tree = {"w": np.arange(6.0).reshape(2, 3), "f": np.sin, "n": None}
+    placed = put(tree, shardings(tree, make_mesh()))
+    assert isinstance(placed["w"], jax.Array) and placed["f"] is np.sin and placed["n"] is None
+    np.testing.assert_array_equal(fetch(placed)["w"], tree["w"])
