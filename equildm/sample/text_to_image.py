@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from .._types import Key, TextEmbedding
 from ..denoise import AbstractDenoiser, Guided
@@ -102,6 +102,25 @@ class TextToImage(eqx.Module):
                 np.asarray(_pictures(self, solver, options, *arrays, jnp.asarray(levels)))
             )
         return np.concatenate(pictures)[: len(captions)]
+
+    def queue(
+        self,
+        given: TextEmbedding,
+        null: TextEmbedding,
+        weights: Float[Array, "batch"],
+        *,
+        levels: Float[np.ndarray, "levels"],
+        seed: int,
+        seeds: Int[np.ndarray, "batch"],
+        solver: diffrax.AbstractSolver = _DDIM,
+    ) -> Float[Array, "batch height width 3"]:
+        """What `__call__` makes of one batch, of captions embedded before and without waiting.
+
+        Weights are always traced: 1 and 0 compile nothing new, and take one evaluation when
+        all of a batch are.
+        """
+        keys = _fold(jax.random.key(seed), seeds)
+        return _pictures(self, solver, {}, given, null, weights, keys, None, jnp.asarray(levels))
 
 
 def _weight(weights: np.ndarray, index: np.ndarray) -> Any:

@@ -1,0 +1,172 @@
+"""Who computes what: processes, on one machine or several, that share a folder and nothing else.
+
+A claim on a unit of work is a file `<unit>.<generation>`, made by a call that fails if it is there
+(`O_EXCL`). Its owner touches it now and then. A claim whose owner is dead is not removed but
+outbid: the next generation's file is made, by the same call, so that of several processes that see
+the death one wins. The holder is the owner of the highest generation.
+
+Done work is known by its result, not by its claim. Whoever gets a claim looks once more whether the
+result is there; whoever has written a result removes the unit's claims after it. So a process may
+be killed between any two instructions: what it had not finished is done again by another, and what
+it had finished is not.
+"""
+
+import json
+import os
+import socket
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+from ..runtime import write_atomic
+
+
+class Claims:
+    """Claims in one folder, by one process. Use as a context manager: claims still held are given
+    back on leaving.
+
+    Whether an owner is dead is known at once on the same machine (Linux), elsewhere when its file
+    was not touched for `stale` seconds by the file system's clock.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, stale: float = 120.0):
+        """**Arguments:**
+
+        - `folder`: made if it is not there. Every process names the same.
+        - `stale`: seconds without a sign of life after which an owner counts as dead.
+        """
+        if stale <= 0:
+            raise ValueError(f"`stale` is a time in seconds above 0, received {stale}.")
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.stale = stale
+        self.owner = uuid.uuid4().hex
+        self._record = json.dumps({"owner": self.owner, **_myself()})
+        self._clock = self.folder / f".clock.{self.owner}"
+        self._held: dict[str, Path] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._heart = threading.Thread(target=self._beat, daemon=True)
+
+    def __enter__(self) -> "Claims":
+        self._heart.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._heart.join()
+        for unit in list(self._held):
+            self.give_back(unit)
+        self._clock.unlink(missing_ok=True)
+
+    def take(self, unit: str) -> bool:
+        """Claims a unit; false if a living process has it. Look then whether it is done already."""
+        newest = self._newest(unit)
+        if newest is not None and not self._dead(newest):
+            return False
+        generation = 0 if newest is None else _generation(newest) + 1
+        path = self.folder / f"{unit}.{generation}"
+        try:
+            file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        except FileExistsError:
+            return False
+        with os.fdopen(file, "w") as stream:
+            stream.write(self._record)
+        with self._lock:
+            self._held[unit] = path
+        return True
+
+    def settle(self, unit: str) -> None:
+        """Removes every claim on a unit whose result is written."""
+        self._forget(unit)
+        for path in self._all(unit):
+            path.unlink(missing_ok=True)
+
+    def give_back(self, unit: str) -> None:
+        """Gives up the claim on a unit that is not done."""
+        path = self._forget(unit)
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+    def others(self) -> int:
+        """How many living processes have claims at the moment, this one left out."""
+        owners = set()
+        for path in self.folder.iterdir():
+            if not path.name.startswith(".") and not self._dead(path):
+                owners.add(_content(path).get("owner"))
+        return len(owners - {self.owner, None})
+
+    def _forget(self, unit: str) -> Path | None:
+        with self._lock:
+            return self._held.pop(unit, None)
+
+    def _all(self, unit: str) -> list[Path]:
+        found = [p for p in self.folder.iterdir() if p.name.rpartition(".")[0] == unit]
+        return sorted(found, key=_generation)
+
+    def _newest(self, unit: str) -> Path | None:
+        return next(reversed(self._all(unit)), None)
+
+    def _dead(self, path: Path) -> bool:
+        owner = _content(path)
+        if owner.get("owner") == self.owner:
+            return False
+        if owner.get("machine") is not None and owner["machine"] == _machine():
+            return _start_of(int(owner["pid"])) != owner["start"]
+        try:
+            touched = path.stat().st_mtime
+        except FileNotFoundError:  # given back, or settled, meanwhile
+            return False
+        return self._now() - touched > self.stale
+
+    def _now(self) -> float:
+        """By the clock of the file system, which is that of no machine in particular."""
+        write_atomic(self._clock, "")
+        return self._clock.stat().st_mtime
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self.stale / 6):
+            with self._lock:
+                held = list(self._held.values())
+            for path in held:
+                try:
+                    os.utime(path)
+                except FileNotFoundError:
+                    continue
+
+
+def _generation(path: Path) -> int:
+    number = path.name.rpartition(".")[2]
+    return int(number) if number.isdigit() else -1
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """What a claim says of its owner; nothing where it is gone, or was only just made."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _myself() -> dict[str, Any]:
+    return {"machine": _machine(), "pid": os.getpid(), "start": _start_of(os.getpid())}
+
+
+def _machine() -> str | None:
+    """This boot of this machine and this space of process numbers; None where that is not known."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return None
+
+
+def _start_of(pid: int) -> str | None:
+    """When a living process began, which tells it from a later one of its number; else None."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in ("Z", "X") else fields[19]

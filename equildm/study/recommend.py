@@ -1,0 +1,114 @@
+"""The question of the study: what to use for a budget."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from .compare import draws, Estimate, mean_over_seeds, NORMAL, score
+from .cost import Counting
+from .frontier import best, DRAWS, newest
+from .table import Row
+
+Unit = Literal["cost", "gflops", "seconds"]
+UNITS = {
+    "cost": "evaluations of the 866M model",
+    "gflops": "GFLOP a picture",
+    "seconds": "seconds a picture",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recommendation:
+    """What to use for a budget, and what to expect.
+
+    **Fields:**
+
+    - `budget`, `unit`: what was asked.
+    - `row`: of the table: model, sampler, steps and guidance.
+    - `expected`: of the score with other noise and captions. Above `row.fid`, for the best of many
+        uncertain scores is best in part by luck.
+    - `cost`: what it takes of the budget.
+    - `probability`: that no other row within the budget is better.
+    """
+
+    budget: float
+    unit: Unit
+    row: Row
+    expected: Estimate
+    cost: float
+    probability: float
+
+    def __str__(self) -> str:
+        row, error = self.row, NORMAL * self.expected.error
+        model = f"width {row.width}" + (f" distilled by {row.method}" if row.method else "")
+        steps = "1 step" if row.steps == 1 else f"{row.steps} steps"
+        return (
+            f"For a budget of {self.budget:.3g} {UNITS[self.unit]}, use {model}, sampler "
+            f"{row.sampler}, {steps}, guidance {row.guidance:g}; expected {row.score} "
+            f"{self.expected.value:.1f} ± {error:.1f}."
+        )
+
+
+def recommend(
+    table: Sequence[Row],
+    budget: float,
+    *,
+    unit: Unit = "cost",
+    counting: Counting = "once",
+    every_checkpoint: bool = False,
+) -> Recommendation:
+    """The best way to sample within a budget for each picture.
+
+    **Arguments:**
+
+    - `table`: rows, see `read_table`.
+    - `budget`: for one picture.
+    - `unit`: `cost`, evaluations of the 866M model at 64x64 as in the paper; `gflops`, of the
+        network at its own size, both branches of guidance; `seconds`, as measured on the table's
+        device.
+    - `counting`: whether guidance counts in `cost`.
+    - `every_checkpoint`: look at all checkpoints, not the last of each run alone.
+
+    **Raises** `ValueError` for an empty table, for one of several kinds of score, and for a
+    budget that pays for nothing.
+    """
+    rows = mean_over_seeds(table if every_checkpoint else newest(list(table)))
+    kinds = {(row.score, row.reference) for row in rows}
+    if len(kinds) != 1:
+        raise ValueError(
+            f"A recommendation compares scores of one kind, received {sorted(kinds) or 'no rows'}. "
+            "Select rows of one score and one reference."
+        )
+    prices = np.array([price(row, unit, counting) for row in rows])
+    paid = np.flatnonzero((prices <= budget * (1 + 1e-9)) & (prices > 0))
+    if not len(paid):
+        least = prices[prices > 0].min(initial=np.inf)
+        raise ValueError(
+            f"A budget of {budget:g} {UNITS[unit]} pays for nothing in this table, whose cheapest "
+            f"costs {least:.3g}."
+        )
+    rows, prices = [rows[i] for i in paid], prices[paid]
+    row = best(rows)
+    chosen = rows.index(row)
+    values = draws(rows, DRAWS)
+    lowest = np.argmin(values, axis=1)
+    # In each draw the scores of the table play the truth: what was chosen looks better than it is
+    # by this much.
+    truth = np.array([r.fid for r in rows])
+    luck = float(np.mean(truth[lowest] - values[np.arange(len(values)), lowest]))
+    expected = Estimate(row.fid + max(luck, 0.0), score(row).error)
+    probability = float(np.mean(lowest == chosen))
+    return Recommendation(budget, unit, row, expected, float(prices[chosen]), probability)
+
+
+def price(row: Row, unit: Unit = "cost", counting: Counting = "once") -> float:
+    """Of one picture; 0 seconds where they were not measured."""
+    if unit == "cost":
+        return row.sampling_cost(counting)
+    if unit == "gflops":
+        return row.gflops * row.evaluations * row.branches
+    if unit == "seconds":
+        return row.seconds
+    raise ValueError(f"A budget is in one of {', '.join(UNITS)}; received {unit!r}.")

@@ -1,0 +1,190 @@
+"""Frontier, laws and recommendation on tables whose answers are known."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from study_tables import truth
+
+from equildm.study import (
+    difference,
+    draws,
+    fit_power_law,
+    laws,
+    newest,
+    optimal_guidance,
+    pareto,
+    recommend,
+    score,
+    verdicts,
+    winners,
+)
+
+
+def test_difference_uses_what_rows_share(make_row):
+    a = make_row(fid=100.0, error=4.0)
+    b = dataclasses.replace(a, fid=103.0, steps=16)  # the very same deviations
+    assert difference(a, b).error == 0.0 and difference(a, b).sign == -1
+    c = dataclasses.replace(b, reference="other captions")
+    assert difference(a, c).error == pytest.approx(4.0 * 2**0.5) and difference(a, c).sign == 0
+
+
+def test_draws_have_the_rows_covariance(make_row):
+    a, b = make_row(fid=100.0, error=4.0), make_row(fid=90.0, error=2.0, steps=4)
+    made = draws([a, b], 20_000)
+    covariance = np.mean(np.multiply(a.fid_spread, b.fid_spread))
+    np.testing.assert_allclose(made.mean(axis=0), [100, 90], atol=0.15)
+    np.testing.assert_allclose(np.cov(made.T), [[16, covariance], [covariance, 4]], atol=0.5)
+
+
+def test_the_winner_of_each_budget_is_the_true_one(study):
+    rows = [row for row in newest(study) if not row.method]
+    for winner in winners(rows, [0.02, 0.1, 0.5, 2.0]):
+        payable = [row for row in rows if row.sampling_cost() <= winner.budget]
+        expected = min(payable, key=lambda r: truth(r.width, 1000, r.sampler, r.steps, r.guidance))
+        assert winner.row == expected
+        assert winner.largest.width == max(row.width for row in payable)
+    small, large = winners(rows, [0.05, 2.0])
+    assert small.row.width < 64 and small.smaller_wins == 1 and small.probability > 0.95
+    assert large.row.width == 64 and large.smaller_wins == -1
+
+
+def test_a_budget_that_pays_for_nothing_has_no_winner(study):
+    assert winners(study, [1e-9]) == [] and winners([], [1.0]) == []
+
+
+def test_the_best_guidance_of_each_size_and_number_of_steps(study):
+    plain = optimal_guidance([r for r in newest(study) if not r.method])
+    chosen = {(r.width, r.sampler, r.steps): r.guidance for r in plain}
+    assert chosen[16, "ddim", 2] == 5.0 and chosen[16, "ddim", 32] == 1.5
+    assert chosen[64, "ddim", 32] == 3.0
+
+
+def test_the_frontier_falls_and_nothing_lies_below_it(study):
+    front = pareto(study)
+    costs, fids = [r.sampling_cost() for r in front], [r.fid for r in front]
+    assert costs == sorted(costs) and fids == sorted(fids, reverse=True)
+    for row in study:
+        assert any(f.fid <= row.fid and f.sampling_cost() <= row.sampling_cost() for f in front)
+
+
+def test_a_power_law_is_recovered_within_its_interval():
+    random = np.random.default_rng(0)
+    x = np.geomspace(1, 100, 9)
+    inside = []
+    for i in range(300):
+        y = 50 * x**-0.3 * np.exp(0.05 * random.standard_normal(9))
+        law = fit_power_law(x, y, resamples=400, seed=i)
+        low, high = law.band([10.0])
+        inside.append((law.interval[0] < -0.3 < law.interval[1], low[0] < 50 * 10**-0.3 < high[0]))
+        assert law.exponent == pytest.approx(-0.3, abs=0.06)
+    coverage = np.mean(inside, axis=0)
+    assert np.all((coverage > 0.91) & (coverage < 0.985)), coverage
+
+
+def test_an_exact_law_is_exact_and_too_few_points_are_refused():
+    law = fit_power_law([1.0, 2.0, 4.0, 8.0], [3.0, 6.0, 12.0, 24.0])
+    assert law.exponent == pytest.approx(1) and law.scale == pytest.approx(3)
+    np.testing.assert_allclose(law([16.0]), [48.0])
+    with pytest.raises(ValueError, match="at least 4 points"):
+        fit_power_law([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="above 0"):
+        fit_power_law([0.0, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 4.0])
+
+
+def test_laws_of_the_study(study):
+    found = laws(study)
+    law = found["training, all sizes"]
+    assert law.points == 12 and law.interval[1] < 0
+    assert set(found) >= {f"training, c = {w}" for w in (16, 32, 64)} | {"sampling, frontier"}
+
+
+def test_the_recommendation_is_the_true_best_and_says_so(study):
+    for budget in (0.05, 0.3, 2.0):
+        found = recommend(study, budget, counting="twice")
+        payable = [r for r in newest(study) if r.sampling_cost("twice") <= budget]
+        assert found.row.fid == min(r.fid for r in payable)
+        assert found.cost <= budget and found.expected.value >= found.row.fid
+    said = str(recommend([r for r in study if not r.method], 2.0))
+    assert said.startswith(
+        "For a budget of 2 evaluations of the 866M model, use width 64, sampler "
+    )
+    assert "guidance" in said and "expected VGG16-FID" in said and "±" in said
+    assert "distilled by lcm" in str(recommend(study, 0.05, counting="twice"))
+
+
+@pytest.mark.parametrize(("unit", "little"), [("gflops", 0.3), ("seconds", 0.02)])
+def test_budgets_in_other_units(study, unit, little):
+    cheap, dear = (recommend(study, budget, unit=unit) for budget in (little, 100.0))
+    assert cheap.row.width < dear.row.width
+    assert cheap.cost <= little
+
+
+def test_what_cannot_be_recommended(study):
+    with pytest.raises(ValueError, match="pays for nothing in this table, whose cheapest costs"):
+        recommend(study, 1e-9)
+    with pytest.raises(ValueError, match="no rows"):
+        recommend([], 1.0)
+    with pytest.raises(ValueError, match="one kind"):
+        recommend([study[0], dataclasses.replace(study[1], score="other")], 1.0)
+
+
+def test_the_expectation_allows_for_luck(make_row):
+    """Of 30 equally good ways with errors of 2, the best looks good: its interval must not."""
+    random = np.random.default_rng(0)
+    missed, sure = [], []
+    for _ in range(60):
+        rows = [
+            make_row(fid=100 + 2 * random.standard_normal(), error=2.0, guidance=1 + i / 10, seed=0)
+            for i in range(30)
+        ]
+        found = recommend(rows, 100.0)
+        missed.append(not found.expected.low <= 100.0 <= found.expected.high)
+        assert found.row.fid < found.expected.value
+        sure.append(found.probability)
+    assert np.mean(missed) < 0.15 and np.mean(sure) < 0.6
+
+
+def test_verdicts_in_a_world_where_the_paper_is_right(study):
+    found = {v.finding.name: v for v in verdicts(study)}
+    expected = dict.fromkeys(found, "reproduced")
+    expected["downstream"] = "not resolvable at this scale"
+    answers = {name: v.answer for name, v in found.items()}
+    assert {n: a for n, a in answers.items() if a != expected[n]} == {}
+    assert "c = 64" in found["size"].numbers
+
+
+def test_verdicts_in_a_world_where_it_is_wrong(study):
+    """Larger is worse and always was; distilling hurts; DDPM is good and DPM-Solver++ is not."""
+    swapped = {"ddpm": "dpm++2m", "dpm++2m": "ddpm"}
+    rows = [
+        dataclasses.replace(
+            row,
+            fid=1e4 / row.fid
+            if row.train_step < 1000 and not row.method
+            else row.fid * row.width + (500 if row.method == "lcm" else 0),
+            sampler=swapped.get(row.sampler, row.sampler),
+        )
+        for row in study
+    ]
+    answers = {v.finding.name: v.answer for v in verdicts(rows)}
+    for name in ("size", "large models at large budgets", "DDPM in few steps", "DPM-Solver++"):
+        assert answers[name] == "not reproduced", name
+    assert answers["small models at small budgets"] == "reproduced"
+
+
+def test_noise_is_not_a_verdict(study):
+    noisy = [
+        dataclasses.replace(row, fid_spread=tuple(1e3 * d for d in row.fid_spread)) for row in study
+    ]
+    answers = {v.finding.name: v.answer for v in verdicts(noisy)}
+    unknown = "not resolvable at this scale"
+    for name in (
+        "size",
+        "small models at small budgets",
+        "DDPM in few steps",
+        "distillation helps",
+    ):
+        assert answers[name] == unknown, name
+    assert {v.answer for v in verdicts(study[:1])} == {unknown}
+    assert score(noisy[0]).error == pytest.approx(500)

@@ -1,0 +1,133 @@
+"""The page: every figure, valid, in need of nothing else; and in a real browser."""
+
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from equildm.study import FIGURES, FINDINGS, write_report
+
+VOID = {"img", "meta", "link", "br"}
+
+
+class Page(HTMLParser):
+    """Tags that open and close in order, and what they ask for."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.images, self.links, self.tags = [], [], [], set()
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "img":
+            self.images.append(attrs)
+        self.links += [v for k, v in attrs.items() if k in ("src", "href", "srcset", "action")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def shown(row):
+    random = np.random.default_rng(row.width)
+    return random.integers(0, 255, (3, 16, 16, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(study, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    write_report(folder, study, title="A <study>", about=["made & checked"], shown=shown)
+    return folder
+
+
+def test_the_page_is_whole_and_asks_for_nothing(folder):
+    text = (folder / "index.html").read_text()
+    page = Page(text)
+    assert "script" not in page.tags and "iframe" not in page.tags
+    assert all(link.startswith("data:") for link in page.links)
+    assert not re.search(r"url\(|@import|https?://", re.sub(r"base64,[^\"]*", "", text))
+    assert "A &lt;study&gt;" in text and "made &amp; checked" in text
+    assert text.count("For a budget of") == 5
+
+
+def test_every_figure_is_there_and_is_a_picture(folder):
+    images = Page((folder / "index.html").read_text()).images
+    names = {*FIGURES, "pictures", "guidance-pictures", "paper"}
+    assert {path.stem for path in folder.glob("*.png")} == names
+    assert len(images) == len(names) and all(image["alt"] for image in images)
+    for image in images:
+        data = base64.b64decode(image["src"].partition("base64,")[2])
+        with Image.open(io.BytesIO(data)) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        assert pixels.std() > 5 and min(pixels.shape[:2]) > 60
+
+
+def test_every_finding_has_its_verdict_and_rule(folder):
+    text = (folder / "index.html").read_text()
+    for finding in FINDINGS:
+        assert finding.where in text and finding.rule in text
+    assert text.count('class="reproduced"') >= 10 and '<td class="not">' not in text
+
+
+def test_a_table_with_less_says_what_is_missing(study, tmp_path):
+    rows = [row for row in study if row.width == 16 and not row.method and row.sampler == "ddim"]
+    text = write_report(tmp_path, rows[:6]).read_text()
+    Page(text)
+    assert text.count("holds no rows for this figure") >= 3 and "No pictures were kept" in text
+    with pytest.raises(ValueError, match="one reference"):
+        write_report(tmp_path, [])
+
+
+@pytest.mark.slow  # starts a browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_in_a_browser(folder, tmp_path, width):
+    """All images decoded, nothing wider than the window, nothing on the console."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("no chromium: apt-get install chromium")
+    # The page itself has no script. A copy gets one that measures it, and an iframe of the width
+    # asked for, since a headless window is never as narrow as a phone.
+    page = (folder / "index.html").read_text()
+    (tmp_path / "page.html").write_text(page)
+    (tmp_path / "frame.html").write_text(
+        f"<iframe src=page.html style='width:{width}px;height:900px;border:0'></iframe><pre></pre>"
+        "<script>const f=document.querySelector('iframe');f.onload=async()=>{"
+        "const d=f.contentDocument;const images=[...d.images];"
+        "await Promise.all(images.map(i=>i.decode()));"
+        "document.querySelector('pre').textContent='RESULT'+JSON.stringify({"
+        "images:images.map(i=>[i.naturalWidth,i.getBoundingClientRect().width]),"
+        "page:d.documentElement.scrollWidth,window:f.contentWindow.innerWidth,"
+        "font:parseFloat(f.contentWindow.getComputedStyle(d.body).fontSize)})+'END'};</script>"
+    )
+    done = subprocess.run(
+        [
+            browser,
+            *("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
+            *("--allow-file-access-from-files", "--enable-logging=stderr", "--v=0"),
+            *(f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=20000"),
+            *("--window-size=1400,1000", "--dump-dom", (tmp_path / "frame.html").as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert "CONSOLE" not in done.stderr, done.stderr
+    found = re.search(r"RESULT(\{.*?\})END", done.stdout)
+    assert found, done.stdout[-2000:] + done.stderr[-2000:]
+    seen = json.loads(found.group(1))
+    assert seen["window"] == width
+    assert len(seen["images"]) == len(FIGURES) + 3
+    assert all(natural > 0 and 0 < wide <= width for natural, wide in seen["images"])
+    assert seen["page"] <= width  # wide tables scroll by themselves
+    assert seen["font"] >= 14
