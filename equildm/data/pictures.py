@@ -9,7 +9,7 @@ from .batch import ImageBatch
 from .checked import Skips
 from .pipeline import AbstractDataset
 from .sample import AbstractSource
-from .transforms import Crop
+from .transforms import Crop, Cut
 
 if TYPE_CHECKING:
     import grain
@@ -25,7 +25,7 @@ class Pictures(AbstractDataset):
 
     decodes = True
 
-    def __init__(self, source: AbstractSource, crop: Crop):
+    def __init__(self, source: AbstractSource, crop: Crop | Cut):
         self._source = source
         self._crop = crop
         self.skips = Skips(source)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import final
+from typing import final, Literal
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -57,15 +57,19 @@ def is_held_out(caption: str, fraction: float = 0.05) -> bool:
     return number < fraction * 2**64
 
 
-def split(source: AbstractSource, fraction: float = 0.05) -> tuple[Subset, Subset]:
+def split(
+    source: AbstractSource, fraction: float = 0.05, *, by: Literal["caption", "name"] = "caption"
+) -> tuple[Subset, Subset]:
     """`source` as (training, held out), by caption: all pictures of one caption fall on one side.
 
-    A sample without a caption goes to the training side, where it is counted and skipped.
+    A sample without a caption goes to the training side, where it is counted and skipped. Where
+    captions do not matter, `by="name"` divides the files.
     """
     held_out = np.zeros(len(source), bool)
     for index in range(len(source)):
         try:
-            held_out[index] = is_held_out(source.caption(index), fraction)
+            text = source.caption(index) if by == "caption" else source.name(index)
+            held_out[index] = is_held_out(text, fraction)
         except UnusableSample:
             continue
     return Subset(source, np.flatnonzero(~held_out)), Subset(source, np.flatnonzero(held_out))

@@ -76,6 +76,41 @@ class Crop:
         return f"bicubic crop 1, size {self.size}, random {self.random}, flip {self.flip}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """Cuts a square of `size` x `size` pixels as they are, for photographs larger than that.
+
+    **Arguments:** as of `Crop`; `random` places the square anywhere.
+    """
+
+    size: int
+    random: bool = False
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"A picture's size must be at least 1 pixel; got {self.size}.")
+
+    def __call__(
+        self,
+        image: UInt8[np.ndarray, "height width 3"],
+        generator: np.random.Generator | None = None,
+    ) -> UInt8[np.ndarray, "size size 3"]:
+        room = np.array(image.shape[:2]) - self.size
+        if min(room) < 0:
+            raise ValueError(
+                f"A cut of {self.size} pixels must fit into the picture; got {image.shape[1]}x"
+                f"{image.shape[0]}. Leave the picture out, or cut less."
+            )
+        if generator is None and (self.random or self.flip):
+            raise ValueError("A random cut or flip must be given a numpy Generator; got None.")
+        draws = np.array([0.5, 0.5, 1.0]) if generator is None else generator.random(3)
+        place = draws[:2] if self.random else 0.5
+        top, left = (int(x) for x in place * (room + 0.999))
+        square = image[top : top + self.size, left : left + self.size]
+        return square[:, ::-1] if self.flip and draws[2] < 0.5 else square
+
+
 def to_unit(pixels: UInt8[_Pixels, "*shape"]) -> Float[_Pixels, "*shape"]:
     """8-bit pixels to float32 in [-1, 1]: `p / 127.5 - 1`. For numpy on the host, jax on a
     device."""

@@ -1,5 +1,10 @@
 """Noisy latent to clean estimate: networks, preconditioning, guidance. Each wraps the other."""
 
+from .concatenated import (
+    Concatenated as Concatenated,
+    concatenated as concatenated,
+    PictureCondition as PictureCondition,
+)
 from .denoiser import AbstractDenoiser as AbstractDenoiser
 from .embedded import (
     EmbeddedGuidance as EmbeddedGuidance,

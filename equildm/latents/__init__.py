@@ -9,7 +9,8 @@ from .discriminator import (
     generator_loss as generator_loss,
     PatchDiscriminator as PatchDiscriminator,
 )
+from .enlarged import enlarged as enlarged
 from .gaussian import DiagonalGaussian as DiagonalGaussian
 from .loss import VAEObjective as VAEObjective
-from .tiled import tiled_decode as tiled_decode, tiled_encode as tiled_encode
+from .tiled import by_tiles as by_tiles, tiled_decode as tiled_decode, tiled_encode as tiled_encode
 from .vae import VAE as VAE, VAEConfig as VAEConfig

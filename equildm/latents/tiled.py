@@ -37,7 +37,7 @@ def tiled_decode(
         no larger is decoded at once.
     - `overlap`: of neighbours at least, in positions; 1 to `tile - 1`.
     """
-    return _tiled(vae.decode, z, (1, vae.factor), vae.image_channels, tile, overlap)
+    return by_tiles(vae.decode, z, (1, vae.factor), vae.image_channels, tile, overlap)
 
 
 def tiled_encode(vae: VAE, image: Image, *, tile: int = 64, overlap: int = 16) -> DiagonalGaussian:
@@ -53,11 +53,11 @@ def tiled_encode(vae: VAE, image: Image, *, tile: int = 64, overlap: int = 16) -
         return jnp.concatenate([gaussian.mean, gaussian.log_variance], -1)
 
     channels = 2 * vae.latent_channels
-    faded = _tiled(moments, image, (vae.factor, 1), channels, tile, overlap)
+    faded = by_tiles(moments, image, (vae.factor, 1), channels, tile, overlap)
     return DiagonalGaussian(*jnp.split(faded, 2, axis=-1))
 
 
-def _tiled(
+def by_tiles(
     function: Callable[[Plane], Array],
     x: Plane,
     scales: tuple[int, int],
@@ -65,7 +65,11 @@ def _tiled(
     tile: int,
     overlap: int,
 ) -> Float[Array, "out_height out_width out_channels"]:
-    """`function` by tiles. `scales` are pixels a latent position, of its input and its output."""
+    """`function` by tiles, cross-faded.
+
+    `scales` are pixels a position, of its input and of its output; `tile` and `overlap` count
+    positions. What is no larger than a tile is done at once.
+    """
     if not 0 < overlap < tile:
         raise ValueError(
             "Tiles overlap by at least one position and by less than their side, received "

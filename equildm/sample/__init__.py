@@ -36,5 +36,7 @@ from .terms import (
     StepNoise as StepNoise,
 )
 from .text_to_image import TextToImage as TextToImage
+from .tiles import TiledDenoiser as TiledDenoiser
 from .trajectories import Trajectory as Trajectory, trajectory as trajectory
+from .upscale import Upscaler as Upscaler
 from .variable import AbstractTime as AbstractTime, HalfLogSNR as HalfLogSNR, Level as Level

@@ -1,6 +1,7 @@
 """Captions as sequences of vectors: the text-encoder adapter and the encoders behind it."""
 
 from .bert import Bert as Bert, BertConfig as BertConfig, BertLayer as BertLayer
+from .captioned import Captioned as Captioned
 from .clip import (
     CLIPConfig as CLIPConfig,
     CLIPText as CLIPText,

@@ -8,6 +8,7 @@ from .ema import (
     power_exponent as power_exponent,
     PowerEMA as PowerEMA,
 )
+from .groups import rate_groups as rate_groups
 from .loop import (
     Diverged as Diverged,
     fit as fit,
@@ -24,12 +25,21 @@ from .objective import (
 )
 from .optimizer import adamw as adamw, learning_rate as learning_rate
 from .packing import pack as pack, Packed as Packed, packed as packed, unpack as unpack
+from .partial import (
+    check_patterns as check_patterns,
+    divided as divided,
+    matching as matching,
+    OnPart as OnPart,
+    Where as Where,
+)
 from .posthoc import (
     posthoc_average as posthoc_average,
     posthoc_weights as posthoc_weights,
     Snapshot as Snapshot,
 )
+from .prior import PriorPreservation as PriorPreservation
 from .remat import rematerialise as rematerialise
 from .state import TrainState as TrainState
 from .step import make_step as make_step
+from .super_resolution import SuperResolution as SuperResolution
 from .super_resolution import SuperResolution as SuperResolution

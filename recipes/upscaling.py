@@ -1,0 +1,155 @@
+"""What recipes around super-resolution share: a run's upscaler, its data, scores of pictures."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import parts
+
+from equildm import TextEmbedding
+from equildm.data import AbstractSource, HeldPictures, open_source, split, to_pixels, to_unit
+from equildm.data.degrade import AbstractDegradation, degraded, resized
+from equildm.interop import load_lpips, load_vae
+from equildm.latents import VAE
+from equildm.metrics import psnr, ssim
+from equildm.runtime import Run
+from equildm.sample import Upscaler
+from equildm.text import embed
+
+SCORES = ("psnr", "ssim", "lpips")
+
+
+class Held(NamedTuple):
+    """Squares of held-out pictures."""
+
+    images: np.ndarray
+    """The good ones, uint8."""
+    low: np.ndarray
+    """The bad ones of them, uint8."""
+    groups: np.ndarray
+    """Which picture each was cut out of."""
+
+
+def upscaler(run: Run, model: parts.Model, network: object) -> Upscaler:
+    """Small pictures to large ones with this network and the run's own VAE."""
+    if model.upscaling is None:
+        raise ValueError(
+            f"{run.path} makes pictures of captions: python recipes/sample.py {run.path}. "
+            "recipes/super_resolution.py makes runs that make pictures larger."
+        )
+    vae, _ = load_vae(run.path / "vae")
+    text = parts.text_encoder(run, model.caption_length)
+    null: TextEmbedding = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), embed(text, [""]))
+    return Upscaler(
+        model.denoiser(network),
+        vae,
+        parts.SCHEDULES[model.schedule],
+        null,
+        scale=model.upscaling.scale,
+        tile=model.latent_shape[0],
+        multiple=2 ** (len(model.unet.multipliers) - 1),
+        augmented=model.upscaling.augmentation > 0,
+    )
+
+
+def sources(data: str, shrink: int, held_out: float) -> tuple[AbstractSource, AbstractSource]:
+    """Pictures to train on and pictures held out: by caption, or by file where there is none."""
+    source = HeldPictures(open_source(data), shrink)
+    training, held = split(source, held_out)
+    return (training, held) if len(held) else split(source, held_out, by="name")
+
+
+def held_squares(
+    source: AbstractSource,
+    size: int,
+    degradation: AbstractDegradation,
+    count: int,
+    *,
+    texture: float = 6.0,
+) -> Held:
+    """The same squares always: of each picture in turn, at random places where there is something
+    to see (a standard deviation above `texture`, of 255)."""
+    images, low, groups, tries = [], [], [], 0
+    while len(images) < count and tries < 20 * count + 20 * len(source):
+        index, tries = tries % len(source), tries + 1
+        generator = np.random.default_rng((index, tries))
+        image = source.image(index)
+        room = np.array(image.shape[:2]) - size
+        if min(room) < 0:
+            continue
+        top, left = (int(x) for x in generator.random(2) * (room + 0.999))
+        square = image[top : top + size, left : left + size]
+        if square.std() > texture:
+            images.append(square)
+            low.append(degraded(square, degradation, generator))
+            groups.append(index)
+    if not images:
+        raise ValueError(
+            f"There must be a held-out picture of at least {size}x{size} pixels with something to "
+            f"see on it; of {len(source)} none is. Hold out more of them."
+        )
+    return Held(np.stack(images), np.stack(low), np.array(groups))
+
+
+def bicubic(low: np.ndarray, size: int) -> np.ndarray:
+    """Small pictures resized up, uint8."""
+    large = [resized(image.astype(np.float32) / 255, (size, size), "antialiased") for image in low]
+    return to_pixels(2 * np.stack(large) - 1)
+
+
+def through(vae: VAE, images: np.ndarray) -> np.ndarray:
+    """Good pictures to latents and back, uint8: the best that a model of these latents can do."""
+    made = _through(vae, jnp.asarray(to_unit(images)))
+    return to_pixels(np.asarray(made))
+
+
+@eqx.filter_jit
+def _through(vae: VAE, images: jax.Array) -> jax.Array:
+    return jax.vmap(lambda image: vae.decode(vae.encode(image).mode()))(images)
+
+
+def upscaled(make: Upscaler, low: np.ndarray, levels: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Each small picture by itself, uint8."""
+    made = [make(image, levels=levels, seed=seed + i) for i, image in enumerate(low)]
+    return to_pixels(np.stack(made))
+
+
+def scorer() -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
+    """`(made, true) -> ` PSNR in decibels, SSIM and LPIPS (AlexNet) of each picture."""
+    distance = load_lpips("alex")
+
+    @eqx.filter_jit
+    def compare(made: jax.Array, true: jax.Array) -> tuple[jax.Array, ...]:
+        return tuple(jax.vmap(score)(made, true) for score in (psnr, ssim, distance))
+
+    def scores(made: np.ndarray, true: np.ndarray) -> dict[str, np.ndarray]:
+        values = compare(jnp.asarray(to_unit(made)), jnp.asarray(to_unit(true)))
+        return dict(zip(SCORES, map(np.asarray, values), strict=True))
+
+    return scores
+
+
+def interval(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean, drawing whole groups: squares of one picture are
+    alike."""
+    names = np.unique(groups)
+    sums = np.array([values[groups == name].sum() for name in names])
+    counts = np.array([(groups == name).sum() for name in names])
+    drawn = np.random.default_rng(seed).integers(len(names), size=(2000, len(names)))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """A picture file as 8-bit RGB; `ValueError` if it is none."""
+    from equildm.data import decode_image
+
+    try:
+        return decode_image(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ValueError(f"A picture must be a file; {path} cannot be read: {error}") from error
