@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 from .._types import Key, TextEmbedding
 from ..denoise import AbstractDenoiser, Guided
 from ..latents import VAE
+from ..runtime import fetch
 from ..text import AbstractTextEncoder, embed
 from .sampling import sample
 from .solvers import DDIM
@@ -98,9 +99,8 @@ class TextToImage(eqx.Module):
             conditions = jax.tree.map(lambda leaf, index=index: leaf[index], given)
             start_from = None if noise is None else jnp.asarray(noise[index])
             arrays = (conditions, null, _weight(weights, index), keys[index], start_from)
-            pictures.append(
-                np.asarray(_pictures(self, solver, options, *arrays, jnp.asarray(levels)))
-            )
+            made = _pictures(self, solver, options, *arrays, jnp.asarray(levels))
+            pictures.append(fetch(made))  # of every process, where the network lies on several
         return np.concatenate(pictures)[: len(captions)]
 
     def queue(

@@ -23,8 +23,8 @@ from training import launch, MAY_CHANGE, train, Training
 
 from equildm.data import AbstractDataset
 from equildm.nn import initialised, Linear
-from equildm.runtime import fetch, Run, say
-from equildm.train import AbstractObjective, Intervals, PowerEMA
+from equildm.runtime import fetch, Run, say, to_uint8
+from equildm.train import AbstractObjective, Intervals, PowerEMA, TrainState
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,13 +90,19 @@ class Distance(AbstractObjective):
         return jnp.mean(jax.vmap(one)(batch.x, batch.y, keys)), {}
 
 
+def picture(state: TrainState) -> np.ndarray:
+    """What the averaged network makes of points that each process has for itself."""
+    made = jax.vmap(state.average())(jnp.ones((8, 256)))
+    return to_uint8(np.repeat(np.tanh(fetch(made))[..., None], 3, axis=-1))
+
+
 def main(config: Config) -> None:
     mesh = launch(config)
     may_change = (*MAY_CHANGE, "slow")
     run = Run.create(config.run, config, "small", resume=config.resume, may_change=may_change)
     model = initialised(lambda: Network(key=jax.random.key(config.seed)), mesh)
     data = Points(config.slow)
-    state = train(config, run, model, data, Distance(), config.optimizer(1e-3), PowerEMA(), None)
+    state = train(config, run, model, data, Distance(), config.optimizer(1e-3), PowerEMA(), picture)
     leaves = jax.tree.leaves(fetch(state.pieces()))
     say("state " + hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest())
 
