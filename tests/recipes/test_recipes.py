@@ -2,32 +2,21 @@
 
 import json
 
-import numpy as np
 import pytest
 from helpers import ROOT, run_python
 from PIL import Image
 
-from equildm.runtime import read_metrics, Run
-
 RECIPES = ROOT / "recipes"
 
 
-@pytest.mark.slow  # compiles the step for eight devices
-def test_pretrain_then_sample_and_compare_on_one_and_eight_devices(options, tmp_path):
-    """Data parallel and fully sharded training agree with one device; the run makes pictures."""
-    losses = {}
-    for name, devices, mesh in (("one", 1, ""), ("data", 8, "data=8"), ("fsdp", 8, "fsdp=8")):
-        run = tmp_path / name
-        mesh_option = ["--mesh", mesh] if mesh else []
-        run_python(
-            RECIPES / "pretrain.py",
-            *options,
-            *("--run", str(run), "--steps", "5", "--batch-size", "8", *mesh_option),
-            devices=devices,
-        )
-        losses[name] = [line["loss"] for line in read_metrics(Run.open(run).metrics)]
-    np.testing.assert_allclose(losses["data"], losses["one"], rtol=1e-5)
-    np.testing.assert_allclose(losses["fsdp"], losses["one"], rtol=1e-5)
+@pytest.mark.slow
+def test_pretrain_then_sample_and_compare(options, tmp_path):
+    """A run folder is all that sampling needs."""
+    run_python(
+        RECIPES / "pretrain.py",
+        *(*options, "--run", str(tmp_path / "one"), "--steps", "5", "--batch-size", "8"),
+        devices=1,
+    )
 
     out = tmp_path / "picture.png"
     printed = run_python(
