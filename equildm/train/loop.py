@@ -1,7 +1,6 @@
 """The loop around a step: data in, numbers, checkpoints and pictures out."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,6 +21,7 @@ from ..runtime import (
 )
 from .state import TrainState
 from .step import Step
+from .waiting import Waiting
 
 Pictures = Callable[[TrainState], UInt8[np.ndarray, "height width 3"]]
 
@@ -119,7 +119,7 @@ def fit(
     touched by such a step, and the last checkpoint is good.
     """
     done = int(state.step)
-    waiting = _Waiting(data)
+    waiting = Waiting(data)
     with (
         Interrupt() as interrupt,
         MetricsLog(run, start=done) as log,
@@ -179,33 +179,3 @@ def _check_finite(number: int, metrics: dict[str, Any], checkpoints: Checkpoints
         f"Step {number}: loss {metrics['loss']}, gradient norm {metrics['grad_norm']}. "
         f"{where}. Lower the learning rate, warm up longer or clip harder, then --resume."
     )
-
-
-class _Waiting(Iterator[Any]):
-    """Batches, and how much of the time since the second was spent on getting them."""
-
-    def __init__(self, data: Iterator[Any]):
-        self._data = data
-        self._waited = 0.0
-        self._since: float | None = None
-
-    def __next__(self) -> Any:
-        asked = time.perf_counter()
-        batch = next(self._data)
-        got = time.perf_counter()
-        if self._since is None:
-            self._since = got
-        else:
-            self._waited += got - asked
-        return batch
-
-    @property
-    def position(self) -> int:
-        """Of the data: the number of the next batch."""
-        return getattr(self._data, "position", 0)
-
-    def share(self) -> float:
-        """Seconds spent waiting over seconds passed."""
-        if self._since is None:
-            return 0.0
-        return self._waited / max(time.perf_counter() - self._since, 1e-9)
