@@ -20,6 +20,7 @@ from .paper import TABLE_1
 from .table import Row
 
 COST = "sampling cost (normalised cost x steps)"
+STEPS = "sampling steps"
 
 
 def training(rows: Sequence[Row]) -> Figure | None:
@@ -61,7 +62,7 @@ def guidance(rows: Sequence[Row]) -> Figure | None:
     for group, style in _sizes(optimal_guidance(plain)):
         group = sorted(group, key=lambda row: row.steps)
         axes[-1].plot([row.steps for row in group], [row.guidance for row in group], **style)
-    _label(axes[-1], "sampling steps", "best guidance", title=sampler, log="x")
+    _label(axes[-1], STEPS, "best guidance", title=sampler, log="x")
     return figure
 
 
@@ -79,7 +80,7 @@ def cost(rows: Sequence[Row], counting: Counting = "once") -> Figure | None:
         x = [row.sampling_cost(counting) for row in group]
         left.plot([row.steps for row in group], x, **style)
         _errors(right, x, group, style)
-    _label(left, "sampling steps", COST, log="xy")
+    _label(left, STEPS, COST, log="xy")
     _label(right, COST, plain[0].score, title=f"{sampler}, each at its best guidance", log="x")
     _mark_winners(right, plain, counting)
     return figure
@@ -128,10 +129,10 @@ def distilled(rows: Sequence[Row]) -> Figure | None:
         group = sorted(group, key=lambda row: row.steps)
         style |= {"linestyle": "--"}
         _errors(right, [row.sampling_cost("twice") for row in group], group, style)
-    for method, group in by(students, lambda row: row.method).items():
+    for number, (method, group) in enumerate(by(students, lambda row: row.method).items()):
         for sized, style in _sizes(group):
             sized = sorted(sized, key=lambda row: row.steps)
-            style |= {"label": f"{style['label']} {method}"}
+            style |= {"label": f"{style['label']} {method}", "marker": "s^Dv"[number % 4]}
             _errors(right, [row.sampling_cost("twice") for row in sized], sized, style)
     title = "students solid, undistilled dashed; guidance counted twice"
     _label(right, COST, rows[0].score, title=title, log="x")
@@ -155,7 +156,7 @@ def stages(rows: Sequence[Row]) -> Figure | None:
             style = {"color": color, "marker": "o", "label": name}
             if group:
                 _errors(axis, [row.steps for row in group], group, style)
-        _label(axis, "sampling steps", rows[0].score, title=f"c = {width}", log="x")
+        _label(axis, STEPS, rows[0].score, title=f"c = {width}", log="x")
     return figure
 
 
@@ -238,7 +239,7 @@ def _colors(count: int, name: str) -> list[Any]:
     return [colormaps[name](x) for x in np.linspace(0.0, 0.85, max(count, 2))][:count]
 
 
-def _errors(axis: Axes, x: Sequence[float], rows: Sequence[Row], style: dict[str, Any]) -> None:
+def _errors(axis: Axes, x: Sequence[Any], rows: Sequence[Row], style: dict[str, Any]) -> None:
     errors = [NORMAL * score(row).error for row in rows]
     axis.errorbar(x, [row.fid for row in rows], yerr=errors, capsize=2, elinewidth=0.8, **style)
 
@@ -261,7 +262,9 @@ def _label(
 ) -> None:
     axis.set(xlabel=x, ylabel=y, title=title)
     if "x" in log:
-        axis.set_xscale("log")
+        axis.set_xscale("log", base=2 if x == STEPS else 10)
+    if x == STEPS:
+        axis.xaxis.set_major_formatter("{x:g}")
     if "y" in log:
         axis.set_yscale("log")
     axis.grid(alpha=0.3, which="both")
