@@ -66,6 +66,15 @@ def count_flops(
     return _Counter(padded_taps, loops_once).jaxpr(jax.make_jaxpr(traced)(dynamic))
 
 
+def jaxpr_flops(jaxpr: Any, *, lanes: int = 1) -> Flops:
+    """As `count_flops`, of a program that is traced already.
+
+    With `lanes`, products inside Pallas kernels count with every side rounded up to a multiple of
+    it, as a matrix unit of that width takes them.
+    """
+    return _Counter(True, False, lanes).jaxpr(jaxpr)
+
+
 def xla_flops(fn: Callable, *args: Any) -> float:
     """XLA's own count for `fn(*args)` compiled for the default device.
 
@@ -109,9 +118,11 @@ _REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod"
 class _Counter:
     """Walks a jaxpr. A jaxpr that is called many times is walked once."""
 
-    def __init__(self, padded_taps: bool, loops_once: bool):
+    def __init__(self, padded_taps: bool, loops_once: bool, lanes: int = 1):
         self.padded_taps = padded_taps
         self.loops_once = loops_once
+        self.lanes = lanes
+        self.in_kernel = False
         self.seen: dict[int, tuple[Any, Flops]] = {}
 
     def jaxpr(self, jaxpr: Any) -> Flops:
@@ -134,8 +145,10 @@ class _Counter:
 
     def _dot_general(self, eqn: Any) -> Flops:
         (contracted, _), _ = eqn.params["dimension_numbers"]
-        depth = math.prod(eqn.invars[0].aval.shape[axis] for axis in contracted)
-        return Flops(matmul=2 * depth * math.prod(eqn.outvars[0].aval.shape))
+        sides = [eqn.invars[0].aval.shape[axis] for axis in contracted]
+        sides += eqn.outvars[0].aval.shape
+        lanes = self.lanes if self.in_kernel else 1
+        return Flops(matmul=2 * math.prod(-(-side // lanes) * lanes for side in sides))
 
     def _conv_general_dilated(self, eqn: Any) -> Flops:
         image, kernel = (v.aval.shape for v in eqn.invars)
@@ -183,7 +196,10 @@ class _Counter:
         return self.jaxpr(eqn.params["jaxpr"]) * devices
 
     def _pallas_call(self, eqn: Any) -> Flops:
-        return self.jaxpr(eqn.params["jaxpr"]) * math.prod(eqn.params["grid_mapping"].grid)
+        self.in_kernel = True
+        once = self.jaxpr(eqn.params["jaxpr"])
+        self.in_kernel = False
+        return once * math.prod(eqn.params["grid_mapping"].grid)
 
     def _dot_product_attention_fwd_wrapper(self, eqn: Any) -> Flops:
         return _fused_attention(eqn, products=2)

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .target import platform
+
 Compute = Literal["float32", "bfloat16"]
 
 
@@ -32,7 +34,7 @@ class Policy:
     @classmethod
     def default(cls) -> "Policy":
         """bfloat16 on GPU and TPU. On a CPU bfloat16 is slower than float32, so float32."""
-        return cls("float32" if jax.default_backend() == "cpu" else "bfloat16")
+        return cls("float32" if platform() == "cpu" else "bfloat16")
 
     def cast_inputs(self, tree: Any) -> Any:
         """Floating-point arrays with at least one axis in the compute dtype, the rest as it is.

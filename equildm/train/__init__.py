@@ -23,7 +23,7 @@ from .objective import (
     drop_caption as drop_caption,
     LatentDiffusion as LatentDiffusion,
 )
-from .optimizer import adamw as adamw, learning_rate as learning_rate
+from .optimizer import adafactor as adafactor, adamw as adamw, learning_rate as learning_rate
 from .packing import pack as pack, Packed as Packed, packed as packed, unpack as unpack
 from .partial import (
     check_patterns as check_patterns,
@@ -41,5 +41,4 @@ from .prior import PriorPreservation as PriorPreservation
 from .remat import rematerialise as rematerialise
 from .state import TrainState as TrainState
 from .step import make_step as make_step
-from .super_resolution import SuperResolution as SuperResolution
 from .super_resolution import SuperResolution as SuperResolution

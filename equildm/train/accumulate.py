@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ..runtime.target import platform
+
 
 def accumulate(value_and_grad: Callable[..., Any], parts: int) -> Callable[..., Any]:
     """The same function of `(model, batch, keys)`, evaluated on `parts` slices and averaged.
@@ -39,7 +41,7 @@ def accumulate(value_and_grad: Callable[..., Any], parts: int) -> Callable[..., 
             lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
             jax.eval_shape(value_and_grad, model, *first),
         )
-        unroll = parts if jax.default_backend() == "cpu" else 1
+        unroll = parts if platform() == "cpu" else 1
         return jax.lax.scan(add, zeros, split, unroll=unroll)[0]
 
     return accumulated

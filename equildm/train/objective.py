@@ -1,7 +1,6 @@
 """What is minimised."""
 
 import abc
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -9,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._types import Key, Keys, Latent, TextEmbedding
+from .._types import Key, Keys, Latent
 from ..noise import AbstractPrediction, AbstractSchedule, AbstractTimes, AbstractWeight, corrupt
 from ..runtime import Computing, Policy
+from ..runtime.inside import over_examples
 from .remat import Remat, rematerialise
 from .state import TrainState
 
@@ -65,7 +65,7 @@ class LatentDiffusion(AbstractObjective):
     **Fields:**
 
     - `schedule`, `prediction`, `weight`, `times`: see `equildm.noise`.
-    - `null_text`: embedding of the empty caption.
+    - `null_text`: embedding of the empty caption; or whatever else the network is conditioned on.
     - `dropout`: share of captions dropped.
     - `policy`: dtype of the network's arithmetic; the loss is float32.
     - `remat`: which activations are computed again in the backward pass, see `rematerialise`.
@@ -75,7 +75,7 @@ class LatentDiffusion(AbstractObjective):
     prediction: AbstractPrediction
     weight: AbstractWeight
     times: AbstractTimes
-    null_text: TextEmbedding
+    null_text: Any
     dropout: float = eqx.field(static=True, default=0.1)
     policy: Policy = eqx.field(static=True, default=Policy())
     remat: Remat = eqx.field(static=True, default="none")
@@ -90,12 +90,12 @@ class LatentDiffusion(AbstractObjective):
     def __call__(self, model: Any, batch: Any, keys: Keys) -> tuple[Float[Array, ""], Metrics]:
         """See `AbstractObjective`. `batch` has `latents` and `text`."""
         network = Computing(rematerialise(model, self.remat), self.policy)
-        losses = jax.vmap(partial(self.example, network))(batch.latents, batch.text, keys)
+        losses = over_examples(
+            LatentDiffusion.example, self, network, batch.latents, batch.text, keys
+        )
         return jnp.mean(losses), {}
 
-    def example(
-        self, network: Any, clean: Latent, text: TextEmbedding, key: Key
-    ) -> Float[Array, ""]:
+    def example(self, network: Any, clean: Latent, text: Any, key: Key) -> Float[Array, ""]:
         """The weighted loss of one example."""
         time_key, noise_key, drop_key = jax.random.split(key, 3)
         clean = clean.astype(jnp.float32)

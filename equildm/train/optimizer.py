@@ -1,7 +1,9 @@
-"""AdamW with warm-up and clipping."""
+"""AdamW with warm-up and clipping, and what takes less memory than it."""
 
 from typing import Literal
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from .packing import Packed, packed
@@ -36,16 +38,50 @@ def adamw(
     b2: float = 0.999,
     weight_decay: float = 0.01,
     clip: float = 1.0,
+    momentum: Literal["float32", "bfloat16"] = "float32",
 ) -> optax.GradientTransformation:
     """AdamW (Loshchilov & Hutter 2019) after clipping the gradient's global norm to `clip`.
 
-    Decay acts on matrices and kernels only, not on biases and norms.
+    Decay acts on matrices and kernels only, not on biases and norms. `momentum` is the dtype that
+    the first moment is kept in: 8 bytes of state a parameter, or 6. The second is float32 always,
+    for its changes are a thousandth of it and less.
     """
     return packed(
         optax.chain(
             optax.clip_by_global_norm(clip),
-            optax.adamw(rate, b1=b1, b2=b2, weight_decay=weight_decay, mask=_decays),
+            optax.adamw(
+                rate,
+                b1=b1,
+                b2=b2,
+                weight_decay=weight_decay,
+                mask=_decays,
+                mu_dtype=None if momentum == "float32" else jnp.bfloat16,
+            ),
         )
+    )
+
+
+def adafactor(
+    rate: optax.ScalarOrSchedule,
+    *,
+    weight_decay: float = 0.01,
+    clip: float = 1.0,
+) -> optax.GradientTransformation:
+    """Adafactor (Shazeer & Stern 2018) without momentum, with rate and decay as in `adamw`.
+
+    Of a kernel with at least 128 features in and out it keeps the second moment's means over each
+    (algorithm 4): next to nothing a parameter. An update's root mean square is at most 1 before
+    the rate (section 6). Each array is treated by itself, so that nothing is packed and a step
+    takes longer to compile.
+    """
+    return optax.chain(
+        optax.clip_by_global_norm(clip),
+        optax.scale_by_factored_rms(),
+        optax.clip_by_block_rms(1.0),
+        optax.add_decayed_weights(
+            weight_decay, mask=lambda params: jax.tree.map(lambda x: x.ndim > 1, params)
+        ),
+        optax.scale_by_learning_rate(rate),
     )
 
 

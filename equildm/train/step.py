@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from .._types import Key
+from ..runtime.inside import mesh_of, on_mesh
 from .accumulate import accumulate
 from .ema import AbstractEMA
 from .objective import AbstractMovingObjective, AbstractObjective, Metrics
@@ -49,6 +50,8 @@ def make_step(
     **Returns:** a function; its metrics are `loss`, `grad_norm`, `finite` and the objective's own.
     """
 
+    mesh = mesh_of(shardings)
+
     def loss(trained, frozen, objective, batch, keys):
         return objective(eqx.combine(trained, frozen), batch, keys)
 
@@ -60,7 +63,10 @@ def make_step(
         trained, frozen = eqx.partition(state.model, eqx.is_inexact_array)
 
         def gradient(trained, batch, keys):
-            return jax.value_and_grad(loss, has_aux=True)(trained, frozen, objective, batch, keys)
+            with on_mesh(mesh):
+                return jax.value_and_grad(loss, has_aux=True)(
+                    trained, frozen, objective, batch, keys
+                )
 
         size = jax.tree.leaves(batch)[0].shape[0]
         keys = jax.random.split(jax.random.fold_in(key, state.step), size)

@@ -5,8 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.pallas import tpu as pltpu
 
-from equildm.nn import attend, CrossAttn, fused_attend, kernels
+from equildm.nn import attend, CrossAttn, fused_attend, kernels, pallas
+from equildm.runtime.target import compiling_for
 
 
 def inputs(length, width, dtype=jnp.float32):
@@ -43,8 +45,15 @@ def gpu(monkeypatch):
 
 @pytest.mark.parametrize("width", [8, 40])
 def test_tpus_take_pallas(tpu, width):
-    assert lowered("tpu", *inputs(256, width, jnp.bfloat16)).count("tpu_custom_call") == 3
+    # One kernel forward, one backward; 64 queries are too few.
+    assert lowered("tpu", *inputs(256, width, jnp.bfloat16)).count("tpu_custom_call") == 2
     assert "tpu_custom_call" not in lowered("tpu", *inputs(64, width))
+
+
+def test_the_target_of_a_compilation_decides():
+    with compiling_for("tpu"):
+        assert lowered("tpu", *inputs(128, 8)).count("tpu_custom_call") == 2
+    assert "tpu_custom_call" not in lowered("tpu", *inputs(128, 8))
 
 
 @pytest.mark.parametrize("width", [8, 40])
@@ -55,13 +64,18 @@ def test_gpus_take_cudnn(gpu, width):
         assert "cudnn" not in lowered("cuda", *other)
 
 
-def test_pallas_agrees_with_attend(tpu):
-    from jax.experimental.pallas import tpu as pltpu
-
-    arrays = inputs(256, 40)
+@pytest.mark.parametrize("shown", [None, 20, 0])
+@pytest.mark.parametrize("keys", [256, 77])
+def test_pallas_agrees_with_attend(tpu, keys, shown):
+    query, *_ = inputs(256, 40)
+    _, key, value = inputs(keys, 40)
+    mask = None if shown is None else jnp.arange(keys) < shown
 
     def value_and_grad(function):
-        return jax.value_and_grad(lambda *a: jnp.sum(jnp.sin(function(*a))), (0, 1, 2))(*arrays)
+        def loss(*arrays):
+            return jnp.sum(jnp.sin(function(*arrays, mask)))
+
+        return jax.value_and_grad(loss, (0, 1, 2))(query, key, value)
 
     with pltpu.force_tpu_interpret_mode():
         got = value_and_grad(fused_attend)
@@ -69,8 +83,35 @@ def test_pallas_agrees_with_attend(tpu):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=5e-6)
 
 
-def test_masks_and_choices_are_kept(tpu):
-    arrays, mask = inputs(128, 8), jnp.arange(128) < 77
-    np.testing.assert_array_equal(fused_attend(*arrays, mask), attend(*arrays, mask))
+def test_pallas_goes_past_many_blocks(tpu, monkeypatch):
+    monkeypatch.setattr(pallas, "BLOCK", 128)
+    arrays = inputs(512, 8)
+    with pltpu.force_tpu_interpret_mode():
+        got = fused_attend(*arrays)
+    np.testing.assert_allclose(got, attend(*arrays), rtol=1e-5, atol=1e-6)
+
+
+def test_pallas_is_mapped_and_differentiated_in_any_order(tpu):
+    """Also over an axis that only some of the arguments have."""
+    query, key, value = (jnp.stack([x, x / 2]) for x in inputs(128, 8))
+
+    def gradient(function, *arrays):
+        return jax.grad(lambda *a: jnp.sum(jnp.sin(function(*a))), (0, 1, 2))(*arrays)
+
+    def outside(attend):
+        return gradient(jax.vmap(attend, (0, None, 0)), query, key[0], value)
+
+    def inside(attend):
+        each = jax.vmap(lambda q, v: gradient(attend, q, key[0], v))(query, value)
+        return each[0], jnp.sum(each[1], 0), each[2]
+
+    with pltpu.force_tpu_interpret_mode():
+        results = outside(fused_attend), inside(fused_attend)
+    for result in results:
+        for a, b in zip(result, outside(attend), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=5e-6)
+
+
+def test_choices_are_kept(tpu):
     chosen = CrossAttn(16, 16, 2, attend=attend, key=jax.random.key(0))
     assert jnp.all(jnp.isfinite(chosen(jnp.ones((128, 16)), jnp.ones((128, 16)))))

@@ -1,0 +1,167 @@
+"""What a compiled program sends between devices, read from its text.
+
+The text is XLA's, `compiled.as_text()`: one instruction a line, one computation after the other,
+the loops' bodies among them.
+"""
+
+import dataclasses
+import math
+import re
+from collections import defaultdict
+from typing import Any, Literal
+
+Kind = Literal["all-gather", "reduce-scatter", "all-reduce", "all-to-all", "collective-permute"]
+
+_BYTES = {"pred": 1, "s4": 0.5, "u4": 0.5, "bf16": 2, "f16": 2}
+_KINDS = "all-gather|reduce-scatter|all-reduce|all-to-all|collective-permute"
+_COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$")
+_COLLECTIVE = re.compile(rf"^\s+(?:ROOT )?%?[\w.\-]+ = (.*?) ({_KINDS})(-start)?\(")
+_CALLED = re.compile(
+    r"(body|condition|calls|to_apply|branch_computations|called_computations)="
+    r"(?:\{([^}]*)\}|%?([\w.\-]+))"
+)
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+_FUSED = re.compile(r" fusion\(.*calls=%?([\w.\-]+)")
+_STARTED = re.compile(r"%?async-collective-start[\w.\-]* = .* fusion\(.*calls=%?([\w.\-]+)")
+_SHAPE = re.compile(r"(pred|[a-z]+\d+)[a-z0-9]*\[([\d,]*)\]")
+_LIST = re.compile(r"replica_groups=\{\{([\d,]*)\}")
+_IOTA = re.compile(r"replica_groups=\[\d+,(\d+)\]")
+_NAMED = re.compile(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Collective:
+    """One instruction.
+
+    **Fields:**
+
+    - `kind`: what it does.
+    - `size`: bytes of the whole array: the result of an all-gather, what a reduce-scatter reads.
+    - `devices`: that take part in one group.
+    - `times`: a step runs it, the turns of the loops around it.
+    - `source`: the operation that it was made for, as JAX names it.
+    """
+
+    kind: Kind
+    size: float
+    devices: int
+    times: int
+    source: str
+
+    @property
+    def received(self) -> float:
+        """Bytes that come into each device in a step, by the best algorithm on a ring."""
+        share = (self.devices - 1) / self.devices
+        once = {"all-reduce": 2 * share, "collective-permute": 1.0}.get(self.kind, share)
+        return once * self.size * self.times
+
+
+def read_collectives(text: str, turns: int = 1) -> list[Collective]:
+    """Every collective of a compiled program that moves anything.
+
+    `turns` is the length of a loop whose text does not say it. A collective that overlaps with
+    fusions is written in each of them, and counts where it starts. An all-reduce whose fusion
+    hands each device its part only is a reduce-scatter.
+    """
+    lines, entry = _computations(text)
+    times = _times(lines, entry, turns)
+    goes_on = set(_FUSED.findall(text)) - set(_STARTED.findall(text))
+    found = []
+    for name, body in lines.items():
+        for line in body:
+            match = _COLLECTIVE.match(line)
+            if match is None or not times[name]:
+                continue
+            shape, kind, start = match.groups()
+            scattered = kind == "all-reduce" and "all-reduce-scatter" in name
+            if name in goes_on and not scattered:
+                continue
+            devices = _devices(line)
+            size = _size(shape)
+            if start and kind == "all-gather":  # what it starts from and what it makes
+                size *= devices / (devices + 1)
+            if start and kind == "collective-permute":
+                size /= 2
+            if kind == "reduce-scatter":
+                size *= devices
+            if scattered:
+                kind = "reduce-scatter"
+            source = re.search(r'op_name="([^"]*)"', line)
+            if devices > 1:
+                op_name = source.group(1) if source else ""
+                found.append(Collective(kind, size, devices, times[name], op_name))  # type: ignore[arg-type]
+    return found
+
+
+def summary(collectives: list[Collective]) -> dict[str, dict[str, Any]]:
+    """By kind: instructions in the program, how often they run in a step, bytes of whole arrays,
+    bytes received by each device, and the largest array."""
+    kinds: dict[str, dict[str, Any]] = {}
+    for one in collectives:
+        kind = kinds.setdefault(
+            one.kind, {"instructions": 0, "runs": 0, "bytes": 0.0, "received": 0.0, "largest": 0.0}
+        )
+        kind["instructions"] += 1
+        kind["runs"] += one.times
+        kind["bytes"] += one.size * one.times
+        kind["received"] += one.received
+        kind["largest"] = max(kind["largest"], one.size)
+    return kinds
+
+
+def _computations(text: str) -> tuple[dict[str, list[str]], str]:
+    lines: dict[str, list[str]] = {}
+    entry, current = "", None
+    for line in text.splitlines():
+        start = _COMPUTATION.match(line)
+        if start:
+            current = start.group(2)
+            lines[current] = []
+            entry = current if start.group(1) else entry
+        elif line.startswith("}"):
+            current = None
+        elif current is not None:
+            lines[current].append(line)
+    if not entry:
+        raise ValueError(
+            "A compiled program has an ENTRY computation, which this text has not. Pass what "
+            "`compiled.as_text()` returns."
+        )
+    return lines, entry
+
+
+def _times(lines: dict[str, list[str]], entry: str, unknown: int) -> dict[str, int]:
+    """How often each computation runs in a step."""
+    times: dict[str, int] = defaultdict(int)
+
+    def visit(name: str, turns: int) -> None:
+        times[name] += turns
+        for line in lines.get(name, ()):
+            trips = _TRIPS.search(line)
+            for role, several, single in _CALLED.findall(line):
+                length = (int(trips.group(1)) if trips else unknown) if role == "body" else 1
+                for callee in several.split(",") if several else [single]:
+                    visit(callee.strip().lstrip("%"), turns * length)
+
+    visit(entry, 1)
+    return times
+
+
+def _size(shape: str) -> float:
+    total = 0.0
+    for dtype, sides in _SHAPE.findall(shape):
+        width = _BYTES.get(dtype) or int(re.sub(r"\D", "", dtype)) / 8
+        total += width * math.prod(int(side) for side in sides.split(",") if side)
+    return total
+
+
+def _devices(line: str) -> int:
+    if listed := _LIST.search(line):
+        return len(listed.group(1).split(","))
+    if iota := _IOTA.search(line):
+        return int(iota.group(1))
+    if named := _NAMED.search(line):
+        sizes = dict(re.findall(r"'(\w+)'=(\d+)", named.group(1)))
+        return math.prod(int(sizes[axis]) for axis in re.findall(r"'(\w+)'", named.group(2)))
+    # Pairs of a permutation, or all devices in one group.
+    return 2

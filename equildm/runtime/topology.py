@@ -1,0 +1,106 @@
+"""TPUs that are not here: their published rates, and their devices to compile for.
+
+`libtpu` compiles for a described slice on any Linux machine. Nothing is allocated, nothing runs.
+"""
+
+import dataclasses
+import importlib.util
+import math
+import os
+import re
+from typing import Any
+
+import jax
+from jax.experimental import topologies
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """What the vendor publishes of one chip. Rates are per second, sizes in bytes."""
+
+    name: str
+    flops: float
+    """Peak of bfloat16 products, a multiply and an add as two."""
+    hbm: float
+    """Memory that a program may use; libtpu's own limit where it states one."""
+    bandwidth: float
+    """Between memory and chip."""
+    links: float
+    """Between chips, of all links of a chip, both directions together."""
+    axes: int
+    """Dimensions of a slice."""
+    chips: int
+    """Of the largest slice."""
+    source: str
+
+
+CHIPS = {
+    chip.name: chip
+    for chip in (
+        Chip("v5e", 197e12, 15.75 * 2**30, 819e9, 400e9, 2, 256, "cloud.google.com/tpu/docs/v5e"),
+        Chip(
+            "v5p", 459e12, 95.74 * 2**30, 2765e9, 1200e9, 3, 6144, "cloud.google.com/tpu/docs/v5p"
+        ),
+        Chip("v6e", 918e12, 31.25 * 2**30, 1600e9, 800e9, 2, 256, "cloud.google.com/tpu/docs/v6e"),
+    )
+}
+
+_ENVIRONMENT = {
+    # Nothing is asked of a metadata server, and no chip of this host is taken.
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_LOG_DIR": "disabled",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+
+
+def plan_on_this_host() -> None:
+    """Sets what libtpu needs to compile without TPUs, for this process: to be called before JAX
+    looks for devices. Arrays that do exist are the host's."""
+    os.environ.update(_ENVIRONMENT)
+    jax.config.update("jax_platforms", "cpu")
+
+
+def parse_topology(text: str) -> tuple[Chip, tuple[int, ...]]:
+    """Reads `"v5e:4x4"` into the chip and the slice's sides.
+
+    **Raises** `ValueError` on a chip that is not in the table and on sides that make no slice.
+    """
+    name, _, sides = text.partition(":")
+    if name not in CHIPS:
+        raise ValueError(
+            f"A topology is one of {', '.join(CHIPS)} and its sides; received {text!r}. "
+            "Write for example 'v5e:4x4' or 'v5p:4x4x4'."
+        )
+    chip = CHIPS[name]
+    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", sides) or sides.count("x") != chip.axes - 1:
+        raise ValueError(
+            f"A slice of {name} has {chip.axes} sides, such as {name}:"
+            f"{'x'.join(['4'] * chip.axes)}; received {text!r}."
+        )
+    shape = tuple(map(int, sides.split("x")))
+    if math.prod(shape) > chip.chips:
+        raise ValueError(
+            f"A slice of {name} has at most {chip.chips} chips, received {text!r} with "
+            f"{math.prod(shape)}. Choose a smaller one."
+        )
+    return chip, shape
+
+
+def describe_devices(topology: str) -> list[Any]:
+    """The devices of a slice that need not exist, for a mesh to compile for.
+
+    **Raises** `ValueError` where `topology` is none and `ImportError` where libtpu is missing.
+    """
+    _, shape = parse_topology(topology)
+    if importlib.util.find_spec("libtpu") is None:
+        raise ImportError(
+            "Compiling for a TPU takes libtpu, which is not installed here. On Linux: "
+            'pip install "equildm[tpu]".'
+        )
+    # A host holds four chips (v5e: eight); a smaller slice says how few it has.
+    small = math.prod(shape) < 4
+    bounds = {"chips_per_host_bounds": (*shape, 1, 1)[:3]} if small else {}
+    described = topologies.get_topology_desc(platform="tpu", topology_name=topology, **bounds)
+    return list(described.devices)

@@ -1,0 +1,98 @@
+"""The results of `plan_tpu.py` as a table."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+HEADERS = (
+    "size",
+    "what",
+    "slice",
+    "mesh",
+    "a chip x parts",
+    "GiB of",
+    "fits",
+    "TFLOP",
+    "GB moved",
+    "GB received",
+    "gathers",
+    "bound (s)",
+    "by",
+    "MFU <=",
+    "training",
+    "compile (s)",
+)
+GIB = 2**30
+
+
+def table(results: list[dict[str, Any]], steps: int) -> None:
+    """Prints them; the fastest of each size and slice has a star."""
+    shown = Table(title="One chip, one update (train) or one batch (sample)")
+    for header in HEADERS:
+        shown.add_column(header, justify="left" if header in HEADERS[:4] else "right")
+    for result in results:
+        shown.add_row(*row(result, steps, best(results, result)))
+    Console(width=190).print(shown)
+    for result in results:
+        for line in explained(result):
+            print(line)
+
+
+def best(results: list[dict[str, Any]], result: dict[str, Any]) -> bool:
+    """Whether no other mesh of this size and slice is faster."""
+
+    def same(other: dict[str, Any]) -> bool:
+        names = ("what", "preset", "topology", "batch")
+        return other["fits"] and all(other["case"][n] == result["case"][n] for n in names)
+
+    times = [other["bound"]["seconds"] for other in results if same(other)]
+    return result["fits"] and len(times) > 1 and result["bound"]["seconds"] == min(times)
+
+
+def row(result: dict[str, Any], steps: int, star: bool = False) -> list[str]:
+    """One line of the table."""
+    case = result["case"]
+    over = (result["memory"] - result["limit"]) / GIB
+    fit = "yes" if result["fits"] else f"by {over:.1f} no"
+    line = [
+        case["preset"],
+        case["what"],
+        case["topology"],
+        case["mesh"] + (" *" if star else ""),
+        f"{result['per_chip']} x {result['parts']}",
+        f"{result['memory'] / GIB:.2f} / {result['limit'] / GIB:.2f}",
+        fit,
+    ]
+    if "bound" not in result:
+        return line + [""] * (len(HEADERS) - len(line))
+    seconds = result["bound"]["seconds"]
+    days = steps * seconds / 86400
+    return [
+        *line,
+        f"{result['executed_flops'] / 1e12:.1f}",
+        f"{result['traffic'] / 1e9:.0f}",
+        f"{result['received'] / 1e9:.2f}",
+        str(result["collectives"].get("all-gather", {}).get("instructions", 0)),
+        f"{seconds:.3g}",
+        result["bound"]["by"],
+        f"{result['mfu']:.0%}",
+        f"{days:.1f} d" if case["what"] == "train" else "",
+        f"{result['compile']['compile_seconds']:.0f}",
+    ]
+
+
+def explained(result: dict[str, Any]) -> list[str]:
+    """The collectives found beside those that the mesh explains."""
+    if "collectives" not in result:
+        return []
+    case = result["case"]
+    lines = [f"{case['preset']} {case['what']} {case['topology']} {case['mesh']}:"]
+    for kind, theory in result["expected"].items():
+        lines.append(f"  theory: {theory['count']} {kind}, {theory['bytes'] / 1e9:.3f} GB")
+    for kind, found in sorted(result["collectives"].items()):
+        lines.append(
+            f"  found: {found['instructions']} {kind}, {found['runs']} runs, "
+            f"{found['bytes'] / 1e9:.3f} GB, the largest {found['largest'] / 1e6:.1f} MB"
+        )
+    return lines
