@@ -41,16 +41,15 @@ class TrainState(eqx.Module):
         the state lies in shards on it, and the optimiser's and the averages' parts are made there:
         no device ever holds more than its own.
         """
-        if mesh is not None:
-            model = put(model, shardings(model, mesh))
-        trained = eqx.filter(model, eqx.is_inexact_array)
         number = jnp.asarray(step, jnp.int32)
         if mesh is None or mesh.size == 1:
+            trained = eqx.filter(model, eqx.is_inexact_array)
             state = cls(model, optimizer.init(trained), ema.init(model), number)
             return state if mesh is None else put(state, shardings(state, mesh))
 
         # As one program of many devices; on one, where nothing is to be placed, it would only be
         # one more to compile.
+        model = put(model, shardings(model, mesh))
         model_arrays, static = eqx.partition(model, eqx.is_array)
 
         def rest(arrays: Any) -> Any:
