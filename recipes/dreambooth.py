@@ -50,7 +50,7 @@ from equildm.runtime import (
     to_uint8,
 )
 from equildm.sample import DPMpp2M, TextToImage
-from equildm.text import AbstractTextEncoder, Captioned, embed
+from equildm.text import Captioned, embed
 from equildm.train import Intervals, PriorPreservation, TrainState
 
 
@@ -199,12 +199,13 @@ def _encode(vae: VAE, images: Any) -> Any:
 def prior_of(config: Config, run: Run, start: Start, captions: Sequence[str]) -> np.ndarray:
     """A picture of each caption, made by the model as it is, and kept in the run's folder."""
     file = run.path / "prior.npz"
+    whole = start.model.denoiser(fetch(start.network))
+    pipeline = TextToImage(whole, start.vae, start.text, start.model.latent_shape)
 
     def make() -> None:
         if file.exists():
             return
         say(f"Making {len(captions)} pictures of the class.")
-        pipeline = text_to_image(start.model, start.network, start.vae, start.text)
         images = made(pipeline, config, start.model, captions, seed=config.seed + 3)
         with replacing(file) as temporary, temporary.open("wb") as out:
             np.savez(out, images=images)
@@ -213,13 +214,6 @@ def prior_of(config: Config, run: Run, start: Start, captions: Sequence[str]) ->
     once("prior", make)
     with np.load(file, allow_pickle=False) as kept:
         return kept["images"]
-
-
-def text_to_image(
-    model: parts.Model, network: Any, vae: VAE, text: AbstractTextEncoder
-) -> TextToImage:
-    """Captions to pictures, of a whole network."""
-    return TextToImage(model.denoiser(fetch(network)), vae, text, model.latent_shape)
 
 
 def made(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -112,9 +112,9 @@ def _through(vae: VAE, images: jax.Array) -> jax.Array:
     return jax.vmap(lambda image: vae.decode(vae.encode(image).mode()))(images)
 
 
-def upscaled(make: Upscaler, low: np.ndarray, levels: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Each small picture by itself, uint8."""
-    made = [make(image, levels=levels, seed=seed + i) for i, image in enumerate(low)]
+def upscaled(make: Upscaler, low: np.ndarray, levels: np.ndarray, **options: Any) -> np.ndarray:
+    """Each small picture by itself, uint8; the i-th from seed i."""
+    made = [make(image, levels=levels, seed=i, **options) for i, image in enumerate(low)]
     return to_pixels(np.stack(made))
 
 

@@ -58,7 +58,7 @@ class Concatenated(eqx.Module):
         return self.network.at(x, self.network.time(t, shift), condition.text)
 
 
-def concatenated(network: WidthScaledUNet, channels: int) -> Concatenated:
+def concatenated(network: Any, channels: int) -> Concatenated:
     """The network with `channels` more input channels, whose weights are zero.
 
     So is the projection: whatever the picture and its level, it begins as `network`.

@@ -1,6 +1,5 @@
 """Learning one subject without forgetting its class."""
 
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -11,6 +10,7 @@ from jaxtyping import Array, Float
 from .._types import Keys
 from ..data import PriorBatch
 from ..runtime import Computing
+from ..runtime.inside import over_examples
 from .objective import AbstractObjective, LatentDiffusion, Metrics
 from .remat import rematerialise
 
@@ -52,6 +52,8 @@ class PriorPreservation(AbstractObjective):
 
         both = jax.tree.map(alternating, batch.subject, batch.prior)
         keys = jax.vmap(lambda key: jax.random.split(key, 2))(keys).reshape(pairs)
-        losses = jax.vmap(partial(objective.example, network))(both.latents, both.text, keys)
+        losses = over_examples(
+            LatentDiffusion.example, objective, network, both.latents, both.text, keys
+        )
         subject, prior = jnp.mean(losses[0::2]), jnp.mean(losses[1::2])
         return subject + self.weight * prior, {"subject": subject, "prior": prior}

@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
-from .._types import Image, Key, Keys, Latent, TextEmbedding
+from .._types import Image, Key, Keys, Latent
 from ..data import RestorationBatch, to_unit
 from ..denoise import PictureCondition
 from ..latents import enlarged, VAE
 from ..noise import corrupt
 from ..runtime import Computing
+from ..runtime.inside import over_examples
 from .objective import AbstractObjective, LatentDiffusion, Metrics
 from .remat import rematerialise
 
@@ -49,28 +50,33 @@ class SuperResolution(AbstractObjective):
         """See `AbstractObjective`."""
         objective = self.objective
         network = Computing(rematerialise(model, objective.remat), objective.policy)
+        losses = over_examples(
+            SuperResolution.example, self, network, batch.images, batch.low, batch.text, keys
+        )
+        return jnp.mean(losses), {}
 
-        def example(
-            image: UInt8[Array, "height width 3"],
-            low: UInt8[Array, "low_height low_width 3"],
-            text: TextEmbedding,
-            key: Key,
-        ) -> Float[Array, ""]:
-            level_key, noise_key, key = jax.random.split(key, 3)
-            level = jax.random.uniform(level_key) * self.augmentation * objective.schedule.steps
-            clean = mode(self.vae, to_unit(image))
-            picture = mode(self.vae, enlarged(to_unit(low), image.shape[:2]))
-            if self.augmentation:
-                noise = jax.random.normal(noise_key, picture.shape, jnp.float32)
-                alpha, sigma = objective.schedule.alpha(level), objective.schedule.sigma(level)
-                picture = corrupt(picture, noise, alpha, sigma)
+    def example(
+        self,
+        network: Any,
+        image: UInt8[Array, "height width 3"],
+        low: UInt8[Array, "low_height low_width 3"],
+        text: Any,
+        key: Key,
+    ) -> Float[Array, ""]:
+        """The loss of one pair."""
+        schedule = self.objective.schedule
+        level_key, noise_key, key = jax.random.split(key, 3)
+        level = jax.random.uniform(level_key) * self.augmentation * schedule.steps
+        clean = mode(self.vae, to_unit(image))
+        picture = mode(self.vae, enlarged(to_unit(low), image.shape[:2]))
+        if self.augmentation:
+            noise = jax.random.normal(noise_key, picture.shape, jnp.float32)
+            picture = corrupt(picture, noise, schedule.alpha(level), schedule.sigma(level))
 
-            def beside(x: Latent, t: Any, text: TextEmbedding) -> Latent:
-                return network(x, t, PictureCondition(text, picture, level))
+        def beside(x: Latent, t: Any, text: Any) -> Latent:
+            return network(x, t, PictureCondition(text, picture, level))
 
-            return objective.example(beside, clean, text, key)
-
-        return jnp.mean(jax.vmap(example)(batch.images, batch.low, batch.text, keys)), {}
+        return self.objective.example(beside, clean, text, key)
 
 
 def mode(vae: VAE, image: Image) -> Latent:
