@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import tyro
 from planned import abstract_sampling, abstract_training, model_flops, Planned
-from plans import table
+from plans import markdown, table
 
 from equildm.denoise import preset
 from equildm.runtime import make_mesh, parse_mesh
@@ -69,6 +69,8 @@ class Config:
     """Of the compiler: O2 is what a run takes, and takes four times as long."""
     out: Path = Path("runs/plans.jsonl")
     """Where results go."""
+    report: Path | None = None
+    """File for a table, in Markdown, of all that --out holds."""
     text: Path | None = None
     """Folder for the compiled programs' text."""
 
@@ -92,6 +94,8 @@ def main(config: Config) -> None:
             if result["fits"]:
                 break
     table(results, config.steps)
+    if config.report is not None:
+        config.report.write_text(markdown(known, config.steps), encoding="utf-8")
 
 
 def planned(config: Config) -> list[Planned]:
@@ -176,7 +180,7 @@ def plan(case: Planned, config: Config) -> dict[str, Any]:
                 text=writer(case, config.text),
             )
         except DoesNotFit as error:
-            return result | {"fits": False, "memory": error.needed}
+            return result | {"fits": False, "memory": error.needed, "limit": error.limit}
     model = model_flops(case) / result["chips"]
     return result | {"model_flops": model, "expected": expected} | facts(case, program, chip, model)
 

@@ -25,6 +25,7 @@ from equildm.runtime import (
     Policy,
     replicated,
 )
+from equildm.runtime._leaves import named
 from equildm.runtime.ahead import Effort
 from equildm.runtime.inside import on_mesh, over_examples
 from equildm.runtime.mesh import AXES
@@ -135,7 +136,7 @@ def abstract_training(case: Planned, mesh: Mesh) -> Abstract:
     objective, objective_static = eqx.partition(objective, _is_shape)
     placed = abstract(state, mesh)
     places = jax.tree.map(lambda leaf: leaf.sharding, placed)
-    batch = LatentBatch(_latents(case), _text(case, (case.batch,)))
+    batch = LatentBatch(_latents(case), _text(case, (case.batch,)))  # type: ignore[arg-type]
 
     def step(objective: Any, state: Any, batch: Any) -> Any:
         update = make_step(
@@ -193,14 +194,33 @@ def model_flops(case: Planned) -> float:
 def _expected(case: Planned, network: Any, mesh: Mesh) -> dict[str, Any]:
     """What fully sharded data parallelism sends in a step: every kernel in shards is gathered in
     bfloat16, for training forward and backward, and its gradient scattered in bfloat16; all that
-    for each part of the batch. Counts are instructions, bytes are of the whole kernels."""
-    leaves = [leaf.shape for leaf in jax.tree.leaves(network) if _is_shape(leaf)]
-    split = [shape for shape in leaves if "fsdp" in partition("", shape, mesh.shape)]
-    once = {"count": len(split), "bytes": 2.0 * sum(map(math.prod, split)) * case.parts}
+    for each part of the batch. Counts are instructions, bytes are of the whole kernels.
+
+    Captions have no gradient, so that what reads them is not gathered backwards; the time's
+    embedding stands outside of the blocks, is float32, and is kept.
+    """
+    split = {
+        path: math.prod(leaf.shape) * (4 if path.startswith(".time.") else 2)
+        for path, leaf in named(network).items()
+        if _is_shape(leaf) and "fsdp" in partition(path, leaf.shape, mesh.shape)
+    }
+    inside = [
+        size
+        for path, size in split.items()
+        if ".cross_attention.to_key." not in path
+        and ".cross_attention.to_value." not in path
+        and not path.startswith(".time.")
+    ]
+
+    def sent(sizes: list[int]) -> dict[str, float]:
+        return {"count": len(sizes), "bytes": float(sum(sizes) * case.parts)}
+
     if case.what == "sample":
-        return {"all-gather": once}
-    both = {"count": 2 * once["count"], "bytes": 2 * once["bytes"]}
-    return {"all-gather": both, "reduce-scatter": once}
+        return {"all-gather": sent([*split.values()])}
+    return {
+        "all-gather": sent([*split.values(), *inside]),
+        "reduce-scatter": sent([*split.values()]),
+    }
 
 
 def _network(case: Planned) -> Any:

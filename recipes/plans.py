@@ -39,6 +39,13 @@ def table(results: list[dict[str, Any]], steps: int) -> None:
             print(line)
 
 
+def markdown(results: list[dict[str, Any]], steps: int) -> str:
+    """The table for a page."""
+    rows: list[Any] = [HEADERS, ["---"] * len(HEADERS)]
+    rows += [row(result, steps, best(results, result)) for result in results]
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in rows)
+
+
 def best(results: list[dict[str, Any]], result: dict[str, Any]) -> bool:
     """Whether no other mesh of this size and slice is faster."""
 

@@ -23,7 +23,7 @@ def on_mesh(mesh: Mesh | AbstractMesh | None) -> AbstractContextManager[Any]:
     """Tells what is traced inside which mesh it will run on."""
     if mesh is None:
         return nullcontext()
-    return jax.sharding.use_abstract_mesh(getattr(mesh, "abstract_mesh", mesh))
+    return jax.sharding.use_abstract_mesh(mesh.abstract_mesh if isinstance(mesh, Mesh) else mesh)
 
 
 def mesh_of(shardings: Any) -> Mesh | AbstractMesh | None:

@@ -105,7 +105,7 @@ print("agreed")
 
 @pytest.mark.slow
 def test_shards_change_nothing_and_are_sent_as_often_as_theory_says():
-    assert helpers.run_python(EIGHT).split()[-1] == "agreed"
+    assert helpers.run_python(EIGHT, timeout=1200).split()[-1] == "agreed"
 
 
 @pytest.fixture
