@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from .compare import mean_over_seeds, NORMAL, score
 from .cost import Counting
@@ -261,12 +262,13 @@ def _label(
     axis: Axes, x: str, y: str, *, title: str = "", log: str = "", legend: bool = True
 ) -> None:
     axis.set(xlabel=x, ylabel=y, title=title)
-    if "x" in log:
-        axis.set_xscale("log", base=2 if x == STEPS else 10)
-    if x == STEPS:
-        axis.xaxis.set_major_formatter("{x:g}")
-    if "y" in log:
-        axis.set_yscale("log")
+    for name, side in (("x", axis.xaxis), ("y", axis.yaxis)):
+        if name in log:
+            steps = name == "x" and x == STEPS
+            axis.set(**{f"{name}scale": "log"})
+            side.set_major_locator(LogLocator(2 if steps else 10, (1,) if steps else (1, 2, 5)))
+            side.set_major_formatter("{x:g}")
+            side.set_minor_locator(NullLocator())
     axis.grid(alpha=0.3, which="both")
     axis.title.set_fontsize("medium")
     if legend and axis.get_legend_handles_labels()[0]:

@@ -9,6 +9,7 @@ scores = scorer.scores(match, fid)             # on the host
 import dataclasses
 import json
 import os
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,11 @@ class Scorer:
             )
         self._truth: Int[np.ndarray, "pictures"] = np.array([position[c] for c in captions], int)
         self._weights = leave_out(self._truth, groups, seed)
+        chosen = zlib.crc32("\n".join(self.captions).encode())
+        self._about = (
+            f"{reference.about}; {len(self.captions)} pictures of captions {chosen:08x}, "
+            f"{len(self._weights)} groups, seed {seed}"
+        )
         self._frechet = FrechetReference(reference.statistics)
 
     def on_device(
@@ -207,7 +213,7 @@ class Scorer:
             found.rank1,
             *found.rank1_interval,
             len(self.captions),
-            f"{self.reference.about}; {len(self.captions)} pictures, seed {self._seed}",
+            self._about,
         )
 
 

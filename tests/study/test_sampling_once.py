@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from equildm import Latent, NoiseLevel
+from equildm._types import Latent, NoiseLevel
 from equildm.denoise import AbstractDenoiser
 from equildm.latents import VAEConfig
 from equildm.noise import grids, ScaledLinear
