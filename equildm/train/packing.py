@@ -26,8 +26,8 @@ class Packed(NamedTuple):
 
     **Fields:**
 
-    - `kernels`: a vector of all small arrays of two axes and more.
-    - `vectors`: a vector of the other small arrays.
+    - `kernels`: a vector of all small arrays of two axes and more; `None` where there is none.
+    - `vectors`: a vector of the other small arrays, or `None`.
     - `others`: the rest, leaf by leaf.
     """
 
@@ -57,7 +57,8 @@ def unpack(packed: Packed, like: Any) -> Any:
     """The tree again, of the structure and the shapes of `like`, which need not hold data."""
     leaves, structure = jax.tree.flatten(like)
     small: tuple[Any, Any] = packed.kernels, packed.vectors
-    traced = isinstance(packed.kernels, jax.core.Tracer)
+    held = next((vector for vector in small if vector is not None), None)
+    traced = isinstance(held, jax.core.Tracer)
     small = jax.lax.optimization_barrier(small) if traced else jax.device_get(small)
     names = [_group(leaf) for leaf in leaves]
     groups: dict[str, Iterator[Any]] = {}
@@ -66,10 +67,10 @@ def unpack(packed: Packed, like: Any) -> Any:
         groups[group] = _cut(vector, shapes)
     groups["others"] = iter(packed.others)
     tree = jax.tree.unflatten(structure, [next(groups[name]) for name in names])
-    if traced or not isinstance(packed.kernels, jax.Array):
+    if traced or not isinstance(held, jax.Array):
         return tree
     cut, others = eqx.partition(tree, lambda leaf: isinstance(leaf, np.ndarray))
-    whole = jax.tree.map(lambda _: packed.kernels.sharding, cut)
+    whole = jax.tree.map(lambda _: held.sharding, cut)
     return eqx.combine(put(cut, whole), others)
 
 
@@ -93,12 +94,14 @@ def _group(leaf: Any) -> Literal["kernels", "vectors", "others"]:
 
 
 def _joined(module: Any, leaves: list[Any]) -> Any:
-    flat = [leaf.reshape(-1) for leaf in leaves]
-    return module.concatenate([module.zeros(0, jnp.float32), *flat])
+    # Not an empty vector: a checkpoint cannot hold one.
+    return module.concatenate([leaf.reshape(-1) for leaf in leaves]) if leaves else None
 
 
 def _cut(vector: Any, shapes: list[tuple[int, ...]]) -> Iterator[Any]:
     """The arrays of these shapes that lie end to end in `vector`."""
+    if not shapes:
+        return
     sizes = [math.prod(shape) for shape in shapes]
     starts: Any = np.cumsum([0, *sizes], dtype=np.int32)[:-1]
     if isinstance(vector, np.ndarray):

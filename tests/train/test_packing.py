@@ -7,8 +7,9 @@ import numpy as np
 import optax
 import pytest
 
+from equildm.runtime import Checkpoints
 from equildm.runtime.sharding import SMALL
-from equildm.train import adamw, pack, packed, unpack
+from equildm.train import adamw, DecayEMA, pack, packed, TrainState, unpack
 
 
 @pytest.fixture
@@ -70,3 +71,21 @@ def test_a_transformation_without_parameters_is_packed_too(tree):
     optimizer = packed(optax.scale(-1.0))
     updates, _ = optimizer.update(tree, optimizer.init(tree))
     same(updates, jax.tree.map(jnp.negative, tree))
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"kernel": jnp.arange(6.0).reshape(2, 3)},  # low-rank adapters are of this kind
+        {"vector": jnp.arange(3.0)},
+        {"count": jnp.arange(3)},
+    ],
+)
+def test_what_there_is_none_of_is_not_there(tree, tmp_path):
+    assert eqx.tree_equal(unpack(pack(tree), tree), tree)
+    assert eqx.tree_equal(jax.jit(lambda tree: unpack(pack(tree), tree))(tree), tree)
+    state = TrainState.create(eqx.filter(tree, eqx.is_inexact_array), adamw(1e-3), DecayEMA())
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, state.pieces(), {})
+        restored = checkpoints.restore(state.pieces())
+    assert eqx.tree_equal(state.with_pieces(restored.items), state)
