@@ -1,6 +1,6 @@
 """The recipe on eight devices, in every way to split it, learns what it learns on one.
 
-With `mini`: the sharding rule splits 41 of its arrays, two thirds of what it weighs.
+With `mini`: the sharding rule splits most of what it weighs (tests/train/test_sharded_state.py).
 """
 
 import os
