@@ -9,7 +9,7 @@ and to the first run, paired by square. Leaves scores.json and a picture with a 
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import parts
@@ -38,8 +38,8 @@ class Config:
     """Of the sampler."""
     average: str | None = None
     """Which average of the weights; `none` for the weights as trained."""
-    sets: tuple[Literal["fid", "kid"], ...] = ()
-    """Scores of the pictures as a set beside the true ones, by VGG16."""
+    sets: tuple[Literal["fid", "kid", "is"], ...] = ()
+    """Scores of the pictures as a set: beside the true ones by VGG16, or by themselves (is)."""
     rows: int = 6
     """Squares in the picture."""
     out: Path = Path("runs/upscalers")
@@ -81,7 +81,7 @@ def main(config: Config) -> None:
     table = {name: summary(values, name, str(config.runs[0]), held.groups) for name in values}
     for name, images in made.items():
         reference = "held-out squares"
-        options = {"inception": None, "resize": "tf1", "seed": 0}
+        options: dict[str, Any] = {"inception": None, "resize": "tf1", "seed": 0}
         for found in compare_sets(config.sets, images, held.images, reference, **options):
             table[name][found.name] = found.value
 

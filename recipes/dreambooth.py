@@ -186,9 +186,12 @@ def encoded(
     start: Start, images: np.ndarray, captions: Sequence[str], config: Config
 ) -> LatentBatch:
     """Latents with embeddings of their captions, or with token ids to train the encoder with."""
-    words = start.text.tokenize(captions) if config.train_text else embed(start.text, captions)
+    words: Any = start.text.tokenize(captions)
+    if not config.train_text:
+        words = embed(start.text, captions)
     latents = [_encode(start.vae, part) for part in np.split(images, range(32, len(images), 32))]
-    return LatentBatch(np.concatenate([np.asarray(part) for part in latents]), words)
+    joined: Any = np.concatenate([np.asarray(part) for part in latents])
+    return LatentBatch(joined, words)
 
 
 @eqx.filter_jit

@@ -73,7 +73,10 @@ def held_squares(
 ) -> Held:
     """The same squares always: of each picture in turn, at random places where there is something
     to see (a standard deviation above `texture`, of 255)."""
-    images, low, groups, tries = [], [], [], 0
+    images: list[np.ndarray] = []
+    low: list[np.ndarray] = []
+    groups: list[int] = []
+    tries = 0
     while len(images) < count and tries < 20 * count + 20 * len(source):
         index, tries = tries % len(source), tries + 1
         generator = np.random.default_rng((index, tries))

@@ -112,7 +112,7 @@ def _upscaled(
     vae, tiles = upscaler.vae, {"tile": upscaler.tile, "overlap": overlap}
     noise_key, picture_key, solver_key = jax.random.split(key, 3)
     small = picture.astype(jnp.float32) / 127.5 - 1
-    size = tuple(side * upscaler.scale for side in small.shape[:2])
+    size = upscaler.scale * small.shape[0], upscaler.scale * small.shape[1]
     latent = vae.scaled(tiled_encode(vae, enlarged(small, size), **tiles).mode())
     if upscaler.augmented:
         noise = jax.random.normal(picture_key, latent.shape, jnp.float32)

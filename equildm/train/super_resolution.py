@@ -68,7 +68,7 @@ class SuperResolution(AbstractObjective):
         level_key, noise_key, key = jax.random.split(key, 3)
         level = jax.random.uniform(level_key) * self.augmentation * schedule.steps
         clean = mode(self.vae, to_unit(image))
-        picture = mode(self.vae, enlarged(to_unit(low), image.shape[:2]))
+        picture = mode(self.vae, enlarged(to_unit(low), (image.shape[0], image.shape[1])))
         if self.augmentation:
             noise = jax.random.normal(noise_key, picture.shape, jnp.float32)
             picture = corrupt(picture, noise, schedule.alpha(level), schedule.sigma(level))
