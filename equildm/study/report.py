@@ -19,8 +19,9 @@ from .gallery import equal_cost, guidance_strips, Shown
 from .laws import laws
 from .paper import TABLE_1
 from .recommend import recommend
+from .rules import UNKNOWN
 from .table import Row
-from .verdicts import UNKNOWN, Verdict, verdicts
+from .verdicts import Verdict, verdicts
 
 STYLE = """
 :root { color-scheme: light; }

@@ -1,0 +1,189 @@
+"""How a study's table answers the paper's findings on sizes, samplers and guidance.
+
+The rules stand in words in `paper.FINDINGS`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from .compare import difference, draws, score
+from .cost import Counting
+from .fit import fit_power_law
+from .frontier import best, by, common_budgets, DRAWS, newest, optimal_guidance, winners
+from .laws import reference_rows, train_compute
+from .table import Row
+
+Answer = Literal["reproduced", "not reproduced", "not resolvable at this scale"]
+UNKNOWN: Answer = "not resolvable at this scale"
+Found = tuple[Answer, str]
+"""The answer, and the numbers that it rests on."""
+
+
+def by_sign(sign: int) -> Answer:
+    """-1 is as the paper found, 1 the reverse."""
+    return {-1: "reproduced", 1: "not reproduced"}.get(sign, UNKNOWN)  # type: ignore[return-value]
+
+
+def last_checkpoints(rows: Sequence[Row]) -> list[Row]:
+    """Last checkpoints of models that were not distilled, each at its best guidance."""
+    return optimal_guidance([row for row in newest(rows) if not row.method])
+
+
+def training_compute(rows: list[Row]) -> Found:
+    """The law of FID over training compute."""
+    chosen = reference_rows(rows)
+    x = [train_compute(row) for row in chosen]
+    if len(set(x)) < 3 or len(chosen) < 4:
+        return UNKNOWN, f"{len(chosen)} checkpoints at one way of sampling; a law takes 4."
+    law = fit_power_law(x, [row.fid for row in chosen])
+    low, high = law.interval
+    return by_sign(int(low > 0) - int(high < 0)), f"FID = {law}."
+
+
+def size(rows: list[Row]) -> Found:
+    """Largest against smallest size in the most steps."""
+    plain = last_checkpoints(rows)
+    widths = by(plain, lambda row: row.width)
+    if len(widths) < 2:
+        return UNKNOWN, "One size."
+    small, large = widths[min(widths)], widths[max(widths)]
+    common = {(r.sampler, r.steps) for r in small} & {(r.sampler, r.steps) for r in large}
+    if not common:
+        return UNKNOWN, "No sampler and number of steps in common."
+    way = max(common, key=lambda way: (way[1], way[0] == "ddim", way[0]))
+    a, b = (best(r for r in group if (r.sampler, r.steps) == way) for group in (large, small))
+    d = difference(a, b)
+    return by_sign(d.sign), f"{way[0]}, {way[1]} steps: c = {a.width} {score(a)}, " + (
+        f"c = {b.width} {score(b)}; difference {d}."
+    )
+
+
+def smaller_at_budgets(rows: list[Row], counting: Counting = "once") -> tuple[int, str]:
+    """-1 where smaller models win at more budgets than larger ones."""
+    if len({row.width for row in rows}) < 2:
+        return 0, "One size."
+    found = winners(rows, common_budgets(rows, counting=counting), counting=counting)
+    asked = [w.smaller_wins for w in found if len(w.by_width) > 1]
+    won, lost = asked.count(1), asked.count(-1)
+    said = ", ".join(f"{w.budget:.2g}: c = {w.row.width}" for w in found)
+    text = (
+        f"Smaller better at {won} budgets, larger at {lost}, undecided at "
+        f"{len(asked) - won - lost}. Winners: {said}."
+    )
+    return int(lost > won) - int(won > lost), text
+
+
+def small_models(rows: list[Row]) -> Found:
+    """Whether smaller models are better at more budgets than larger ones."""
+    sign, text = smaller_at_budgets(last_checkpoints(rows))
+    return by_sign(sign), text
+
+
+def large_models(rows: list[Row]) -> Found:
+    """Whether the largest size is better at the largest budget."""
+    plain = last_checkpoints(rows)
+    if len({row.width for row in plain}) < 2:
+        return UNKNOWN, "One size."
+    first, *_, last = winners(plain, common_budgets(plain))
+    if first.row.width == max(last.by_width):
+        return "not reproduced", f"c = {first.row.width} wins at the smallest budget already."
+    rival = last.by_width[first.row.width]
+    d = difference(last.largest, rival)
+    text = (
+        f"At {last.budget:.3g}: c = {last.largest.width} {score(last.largest)}, "
+        f"c = {rival.width} {score(rival)}; difference {d}. At {first.budget:.2g} "
+        f"c = {first.row.width} wins."
+    )
+    return by_sign(d.sign), text
+
+
+def every_sampler(rows: list[Row]) -> Found:
+    """`small_models` for each sampler."""
+    found = {
+        name: smaller_at_budgets(group)
+        for name, group in by(last_checkpoints(rows), lambda r: r.sampler).items()
+    }
+    signs = [sign for sign, _ in found.values()]
+    text = " ".join(f"{name}: {said}" for name, (_, said) in found.items())
+    if 1 in signs:
+        return "not reproduced", text
+    return ("reproduced" if signs.count(-1) >= 2 else UNKNOWN), text
+
+
+def against_ddim(name: str, expected: int) -> Callable[[list[Row]], Found]:
+    """A rule: whether a sampler is worse (1) or better (-1) than DDIM in up to 20 steps."""
+
+    def rule(rows: list[Row]) -> Found:
+        plain = [row for row in last_checkpoints(rows) if row.steps <= 20]
+        ways = by(plain, lambda row: (row.run, row.steps))
+        signs, said = [], []
+        for group in ways.values():
+            mine, ddim = ([r for r in group if r.sampler == s] for s in (name, "ddim"))
+            if mine and ddim:
+                d = difference(best(mine), best(ddim))
+                signs.append(d.sign)
+                said.append(f"c = {mine[0].width}, {mine[0].steps} steps: {d}")
+        if not signs:
+            return UNKNOWN, f"No row of {name} beside DDIM in up to 20 steps."
+        lead = signs.count(expected) - signs.count(-expected)
+        text = (
+            f"{name} worse in {signs.count(1)}, better in {signs.count(-1)} of {len(signs)} cases. "
+            f"{name} minus ddim: {'; '.join(said)}."
+        )
+        return by_sign(int(lead < 0) - int(lead > 0)), text
+
+    return rule
+
+
+def _best_weights(rows: list[Row]) -> tuple[float, np.ndarray]:
+    """The best guidance weight, and that of each draw."""
+    weights = np.array([row.guidance for row in rows])
+    return best(rows).guidance, weights[np.argmin(draws(rows, DRAWS), axis=1)]
+
+
+def _compare_weights(pairs: list[tuple[str, list[Row], list[Row]]]) -> Found:
+    differ, said = [], []
+    for label, a, b in pairs:
+        if len(a) > 1 and len(b) > 1:
+            (one, many), (other, others) = _best_weights(a), _best_weights(b)
+            differ.append(float(np.mean(many != others)))
+            said.append(f"{label}: {one:g} and {other:g}, different in {differ[-1]:.0%} of draws")
+    text = "; ".join(said) + "." if said else "Nothing to compare."
+    if not differ or not (max(differ) >= 0.95 or max(differ) <= 0.05):
+        return UNKNOWN, text
+    return ("reproduced" if max(differ) >= 0.95 else "not reproduced"), text
+
+
+def _ddim(rows: list[Row]) -> dict[int, dict[int, list[Row]]]:
+    """By width, then by steps: all guidance weights."""
+    chosen = [r for r in newest(rows) if r.sampler == "ddim" and not r.method]
+    widths = by(chosen, lambda row: row.width)
+    return {w: by(widths[w], lambda row: row.steps) for w in sorted(widths)}
+
+
+def guidance_by_steps(rows: list[Row]) -> Found:
+    """Whether the best weight differs between few and many steps."""
+    found = _ddim(rows)
+    return _compare_weights(
+        [
+            (f"c = {w}, {min(steps)} and {max(steps)} steps", steps[min(steps)], steps[max(steps)])
+            for w, steps in found.items()
+            if len(steps) > 1
+        ]
+    )
+
+
+def guidance_by_size(rows: list[Row]) -> Found:
+    """Whether the best weight differs between the sizes."""
+    found = _ddim(rows)
+    if len(found) < 2:
+        return UNKNOWN, "One size."
+    small, large = found[min(found)], found[max(found)]
+    return _compare_weights(
+        [
+            (f"{n} steps, c = {min(found)} and {max(found)}", small[n], large[n])
+            for n in sorted(set(small) & set(large))
+        ]
+    )
