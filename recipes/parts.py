@@ -130,8 +130,10 @@ class Distilled:
     """A student for each number of sampling steps: that number, and the update it was done at."""
 
     def stage(self, steps: int) -> int | None:
-        """The update at which the student for so many steps was done, where there is one."""
-        return dict(self.stages).get(steps)
+        """The update at which the student for so many steps was done, or for the most steps below;
+        where there is none, for the fewest. None of a model without stages."""
+        below = [stage for stage in self.stages if stage[0] <= steps]
+        return max(below)[1] if below else min(self.stages, default=(0, None))[1]
 
 
 @dataclasses.dataclass(frozen=True)
