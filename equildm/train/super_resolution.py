@@ -79,6 +79,6 @@ class SuperResolution(AbstractObjective):
         return self.objective.example(beside, clean, text, key)
 
 
-def mode(vae: VAE, image: Image) -> Latent:
+def mode(vae: VAE, image: Image) -> Float[Array, "latent_height latent_width channels"]:
     """The scaled latent of an image, without noise."""
     return jax.lax.stop_gradient(vae.scaled(vae.encode(image).mode()))

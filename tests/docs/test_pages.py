@@ -59,3 +59,16 @@ def test_the_readme_runs():
     names = run("README.md")
     assert names["latent"].shape == (16, 16, 4)
     assert bool(jnp.isfinite(names["latent"]).all())
+
+
+def test_the_guide_to_super_resolution_runs():
+    names = run("docs/super_resolution.md")  # its assertions are the test
+    assert names["low"].dtype == "uint8" and names["wide"].network.conv_in.weight.shape[2] == 8
+
+
+def test_the_guide_to_dreambooth_runs():
+    names = run("docs/dreambooth.md")
+    assert bool(names["metrics"]["finite"]) and names["metrics"]["prior"] > 0
+    before, after = names["network"], names["tuned"]
+    assert jnp.array_equal(before.conv_out.weight, after.conv_out.weight)
+    assert not jnp.array_equal(before.conv_in.weight, after.conv_in.weight)

@@ -5,10 +5,27 @@ import json
 import jax
 import pytest
 from PIL import Image
+from text_folders import clip_folder
 
 from equildm.data import ShapesSource
-from equildm.interop import save_vae
+from equildm.denoise import UNetConfig
+from equildm.interop import (
+    clip_table,
+    save_lora,
+    save_stable_diffusion,
+    save_vae,
+    Scheduler,
+    StableDiffusion,
+    unet_table,
+)
 from equildm.latents import VAEConfig
+from equildm.nn import new_adapters
+from equildm.text import CLIPConfig, CLIPText, read_tokenizer
+
+UNET = UNetConfig(
+    32, context_width=64, multipliers=(1, 1), depths=(1, 1), transformer_depths=(1, 0)
+)
+LEVELS = {"multipliers": (1, 1), "depth": 1}
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +55,22 @@ def options(pictures, vae, tmp_path):
         *("--size", "32", "--batch-size", "4", "--warmup", "4", "--held-out", "0"),
         *("--every.log", "1", "--every.save", "4", "--prompts"),
     ]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A small Stable Diffusion with fresh weights."""
+    path = tmp_path_factory.mktemp("weights")
+    vocabulary = clip_folder(path / "vocabulary")
+    unet, vae, clip = (jax.random.key(i) for i in range(3))
+    vae_config = VAEConfig(width=32, **LEVELS)
+    tower = CLIPConfig(vocabulary=vocabulary, width=64, depth=1, heads=1).build(key=clip)
+    text = CLIPText(tower, read_tokenizer(path / "vocabulary", "clip"))
+    parts = (UNET.build(key=unet), UNET, vae_config.build(key=vae), vae_config, text)
+    model = StableDiffusion(*parts, Scheduler(), sample_size=8)
+    save_stable_diffusion(path / "model", model)
+    adapters = new_adapters(model.unet, 2, key=jax.random.key(3))
+    adapters = jax.tree.map(lambda leaf: leaf + 0.3, adapters)
+    tables = {"unet": unet_table(UNET), "text_encoder": clip_table(1)}
+    save_lora(path / "lora.safetensors", {"unet": adapters}, tables)
+    return path
