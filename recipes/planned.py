@@ -69,6 +69,7 @@ class Planned:
     tokens: int
     sampler_steps: int
     effort: Effort
+    quick: bool
 
     @property
     def parallel(self) -> int:
@@ -97,7 +98,7 @@ class Planned:
         """The case in words that JSON holds."""
         words = {**dataclasses.asdict(self), "context_width": self.unet.context_width}
         del words["unet"]
-        return words
+        return {name: word for name, word in words.items() if name != "quick" or word}
 
     def name(self) -> str:
         """For a file."""

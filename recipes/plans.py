@@ -78,9 +78,9 @@ def row(result: dict[str, Any], steps: int, star: bool = False) -> list[str]:
     return [
         *line,
         f"{result['executed_flops'] / 1e12:.1f}",
-        f"{result['traffic'] / 1e9:.0f}",
+        "" if result["traffic"] is None else f"{result['traffic'] / 1e9:.0f}",
         f"{result['received'] / 1e9:.2f}",
-        str(result["collectives"].get("all-gather", {}).get("instructions", 0)),
+        str(result["collectives"].get("all-gather", {}).get("instructions", "")),
         f"{seconds:.3g}",
         result["bound"]["by"],
         f"{result['mfu']:.0%}",
@@ -91,7 +91,7 @@ def row(result: dict[str, Any], steps: int, star: bool = False) -> list[str]:
 
 def explained(result: dict[str, Any]) -> list[str]:
     """The collectives found beside those that the mesh explains."""
-    if "collectives" not in result:
+    if not result.get("collectives"):
         return []
     case = result["case"]
     lines = [f"{case['preset']} {case['what']} {case['topology']} {case['mesh']}:"]

@@ -69,10 +69,11 @@ def count_flops(
 def jaxpr_flops(jaxpr: Any, *, lanes: int = 1) -> Flops:
     """As `count_flops`, of a program that is traced already.
 
-    With `lanes`, products inside Pallas kernels count with every side rounded up to a multiple of
-    it, as a matrix unit of that width takes them.
+    A loop of unknown length, as a sampler's, counts as one turn. With `lanes`, products inside
+    Pallas kernels count with every side rounded up to a multiple of it, as a matrix unit of that
+    width takes them.
     """
-    return _Counter(True, False, lanes).jaxpr(jaxpr)
+    return _Counter(True, False, lanes, while_once=True).jaxpr(jaxpr)
 
 
 def xla_flops(fn: Callable, *args: Any) -> float:
@@ -118,10 +119,13 @@ _REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "reduce_min", "reduce_prod"
 class _Counter:
     """Walks a jaxpr. A jaxpr that is called many times is walked once."""
 
-    def __init__(self, padded_taps: bool, loops_once: bool, lanes: int = 1):
+    def __init__(
+        self, padded_taps: bool, loops_once: bool, lanes: int = 1, while_once: bool = False
+    ):
         self.padded_taps = padded_taps
         self.loops_once = loops_once
         self.lanes = lanes
+        self.while_once = while_once
         self.in_kernel = False
         self.seen: dict[int, tuple[Any, Flops]] = {}
 
@@ -181,7 +185,7 @@ class _Counter:
 
     def _while(self, eqn: Any) -> Flops:
         once = self.jaxpr(eqn.params["body_jaxpr"]) + self.jaxpr(eqn.params["cond_jaxpr"])
-        if once.total:
+        if once.total and not self.while_once:
             raise ValueError(
                 "count_flops needs loops of known length, but received a while_loop whose body "
                 f"takes {once.total} operations each time. Use lax.scan, or lax.fori_loop with "
