@@ -188,7 +188,7 @@ def trained_part(config: FineTuning, network: Any, run: Run) -> Trained:
 
 def optimizer_of(config: FineTuning, default_rate: float) -> optax.GradientTransformation:
     """AdamW at the rates of the options."""
-    optimizer, factors = config.optimizer(default_rate), config.factors()
+    optimizer, factors = config.make_optimizer(default_rate), config.factors()
     return optax.chain(optimizer, rate_groups(factors)) if factors else optimizer
 
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 import parts
 from jax.sharding import AbstractMesh, Mesh
+from training import OPTIMIZERS
 
 from equildm import TextEmbedding
 from equildm.data import LatentBatch
@@ -32,20 +32,12 @@ from equildm.runtime.mesh import AXES
 from equildm.runtime.sharding import partition
 from equildm.sample import DPMpp2M, sample
 from equildm.train import (
-    adafactor,
-    adamw,
     LatentDiffusion,
     learning_rate,
     make_step,
     rematerialise,
     TrainState,
 )
-
-OPTIMIZERS: dict[str, Callable[[optax.Schedule], optax.GradientTransformation]] = {
-    "adamw": adamw,
-    "adamw-bf16": lambda rate: adamw(rate, momentum="bfloat16"),
-    "adafactor": adafactor,
-}
 
 Abstract = tuple[Callable[..., Any], tuple[Any, ...], tuple[int, ...], dict[str, Any]]
 """A function, its arguments, which of them it may overwrite, and what `_expected` says."""

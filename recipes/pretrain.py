@@ -162,7 +162,7 @@ def main(config: Config) -> None:
         network,
         cache,
         objective,
-        config.optimizer(1e-4 if width >= 64 else 1e-3),  # the paper's rate for its own sizes
+        config.make_optimizer(1e-4 if width >= 64 else 1e-3),  # the paper's rate for its own sizes
         parts.EMAS[config.ema],
         pictures_of(config, model, run) if config.prompts else None,
     )

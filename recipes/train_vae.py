@@ -159,7 +159,7 @@ def main(config: Config) -> None:
         model,
         Pictures(training, crop_of(config, random=True, flip=config.flip)),
         objective,
-        config.optimizer(2e-3),
+        config.make_optimizer(2e-3),
         DecayEMA(config.ema),
         pictures_of(crops(config, held_out, 32), whole),
     )

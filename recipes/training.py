@@ -1,7 +1,9 @@
 """What every recipe that trains has in common: its options, and the way from parts to a state."""
 
 import dataclasses
+from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,6 +30,7 @@ from equildm.runtime import (
 )
 from equildm.train import (
     AbstractEMA,
+    adafactor,
     adamw,
     fit,
     Intervals,
@@ -40,6 +43,12 @@ from equildm.train import (
 
 MAY_CHANGE = ("resume", "run", "steps", "every", "keep", "mesh", "cluster", "snapshots")
 """Options that may differ when a run is resumed."""
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "adamw": adamw,
+    "adamw-bf16": partial(adamw, momentum="bfloat16"),
+    "adafactor": adafactor,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,8 +71,10 @@ class Training:
     """Steps until the peak."""
     decay: Literal["constant", "cosine"] = "cosine"
     """What the learning rate does after the peak."""
+    optimizer: Literal["adamw", "adamw-bf16", "adafactor"] = "adamw"
+    """AdamW; with its first moment in bfloat16, to save memory; or Adafactor, to save more."""
     weight_decay: float | None = None
-    """AdamW's, on matrices and kernels; by default 0.01, or what suits the method."""
+    """The optimiser's, on matrices and kernels; by default 0.01, or what suits the method."""
     clip: float = 1.0
     """Largest norm of the gradient."""
     mesh: str = ""
@@ -80,12 +91,13 @@ class Training:
     """Interval, in steps, at which the averages are kept for good, so that their length can be
     chosen after training (sample.py --average 0.07); 0 keeps none."""
 
-    def optimizer(
+    def make_optimizer(
         self, default_rate: float, default_weight_decay: float = 0.01
     ) -> optax.GradientTransformation:
-        """AdamW as these options say."""
+        """The optimiser as these options say."""
         weight_decay = default_weight_decay if self.weight_decay is None else self.weight_decay
-        return adamw(self.rates(default_rate), weight_decay=weight_decay, clip=self.clip)
+        make = OPTIMIZERS[self.optimizer]
+        return make(self.rates(default_rate), weight_decay=weight_decay, clip=self.clip)
 
     def rates(self, default_rate: float) -> optax.Schedule:
         """The learning rate as these options say."""
@@ -99,7 +111,7 @@ class Training:
             raise ValueError(f"A run takes at least 1 step, received {self.steps}.")
         if self.snapshots < 0:
             raise ValueError(f"Snapshots have an interval, or 0 for none; got {self.snapshots}.")
-        self.optimizer(1.0)
+        self.make_optimizer(1.0)
         check_batch(self.batch_size, make_mesh(self.mesh))
 
 

@@ -73,7 +73,10 @@ class Run:
                 "Pass resume to go on with it, or choose another folder."
             )
         if existing:
-            _check_same(path, _read(path), document, may_change)
+            old = _read(path)
+            if old["recipe"] == recipe:  # a field added since the run began had its default
+                old["config"] = to_json(from_json(type(config), old["config"]))
+            _check_same(path, old, document, may_change)
         elif strangers := _strangers(path):
             raise ValueError(
                 f"A new run needs an empty folder, received {path} which holds {strangers[0]!r} "

@@ -102,7 +102,9 @@ def main(config: Config) -> None:
     run = Run.create(config.run, config, "small", resume=config.resume, may_change=may_change)
     model = initialised(lambda: Network(key=jax.random.key(config.seed)), mesh)
     data = Points(config.slow)
-    state = train(config, run, model, data, Distance(), config.optimizer(1e-3), PowerEMA(), picture)
+    state = train(
+        config, run, model, data, Distance(), config.make_optimizer(1e-3), PowerEMA(), picture
+    )
     leaves = jax.tree.leaves(fetch(state.pieces()))
     say("state " + hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest())
 

@@ -65,6 +65,11 @@ def test_a_field_that_was_added_since_takes_its_default(tmp_path):
     del document["config"]["rate"], document["config"]["data"]["path"]
     file.write_text(json.dumps(document))
     assert run.load_config(Config) == Config(steps=7)
+    Run.create(tmp_path / "run", Config(steps=7), "pretrain", resume=True)
+    document["config"]["steps"] = 8
+    file.write_text(json.dumps(document))
+    with pytest.raises(ValueError, match="steps is 8"):
+        Run.create(tmp_path / "run", Config(steps=7), "pretrain", resume=True)
 
 
 @pytest.mark.parametrize(
