@@ -190,7 +190,9 @@ def started_from(folder: Path, sizes: VAEConfig) -> VAE:
 
 def averaged(frozen: Any, state: TrainState) -> VAE:
     """The VAE of averaged weights, whole, without the discriminator."""
-    model = eqx.combine(fetch(state.average()), frozen)
+    model = fetch(state.average())
+    if frozen is not None:
+        model = eqx.combine(model, frozen)
     return model.vae if isinstance(model, AdversarialVAE) else model
 
 

@@ -1,10 +1,11 @@
 """What is refused before any process waits for another; parts of a batch on odd meshes."""
 
+import helpers
 import jax
 import numpy as np
 import pytest
 
-from equildm.runtime import agreed, batch_parts, Cluster, fetch, make_mesh, once, put, shardings
+from equildm.runtime import batch_parts, Cluster, fetch, make_mesh, put, shardings
 from equildm.runtime.global_arrays import _parts
 
 
@@ -21,7 +22,6 @@ def no_environment(monkeypatch):
         ({"processes": 0}, "at least 1 process, received processes=0"),
         ({"processes": 2, "process_id": 2}, "from 0 to 1, received process_id=2"),
         ({"heartbeat": 0}, "at least 1 second"),
-        ({"processes": 2, "process_id": 0}, "coordinator=None.*Give all three"),
     ],
 )
 def test_what_cannot_be(options, message):
@@ -39,13 +39,33 @@ def test_the_environment_is_asked_and_checked(monkeypatch):
     assert not jax.distributed.is_initialized()
 
 
+ALONE = """
+import jax
+from equildm.runtime import agreed, Cluster, once
+try:
+    Cluster(processes=2, process_id=0).join()
+except ValueError as error:
+    assert "coordinator=None" in str(error) and "Give all three" in str(error)
+else:
+    raise AssertionError
+Cluster().join()
+assert not jax.distributed.is_initialized()
+assert agreed(7) == 7 and agreed(None) is None
+once("made", lambda: print("made"))
+"""
+
+
 def test_alone_without_a_scheduler():
-    Cluster().join()
+    """In a process that has looked at no device yet, as JAX asks."""
+    assert helpers.run_python(ALONE, devices=1) == "made\n"
+
+
+def test_alone_where_devices_are_in_use():
+    jax.devices()
+    Cluster().join()  # as one recipe that calls another does
     assert not jax.distributed.is_initialized()
-    assert agreed(7) == 7 and agreed(None) is None
-    made = []
-    once("made", lambda: made.append(1))
-    assert made == [1]
+    with pytest.raises(RuntimeError, match="must be called before"):
+        Cluster(coordinator="127.0.0.1:1", processes=2, process_id=0).join()
 
 
 @pytest.mark.parametrize(
