@@ -14,7 +14,7 @@ def run_python(
     *args: str,
     devices: int = 8,
     env: Mapping[str, str] | None = None,
-    timeout: float = 300,
+    timeout: float = 900,
 ) -> str:
     """Runs code (a string) or a script (a path) in a fresh process with simulated CPU devices.
 
