@@ -37,7 +37,6 @@ from equildm.runtime import (
     count_parameters,
     once,
     picture_grid,
-    Policy,
     Run,
     say,
     to_uint8,
@@ -75,7 +74,7 @@ def main(config: Config) -> None:
     pretrained = dataclasses.replace(pretrained, cache=config.cache or pretrained.cache)
     cache = cache_of(pretrained, vae, text)
     schedule, prediction = parts.SCHEDULES[model.schedule], parts.PREDICTIONS[model.prediction]
-    policy = Policy.default() if config.compute == "auto" else Policy(config.compute)
+    policy = parts.policy(config.compute)
     whole = partial(merged, network) if config.lora is not None else lambda trained: trained
     pictures = pictures_of(config, model, run, whole) if config.prompts else None
 

@@ -17,7 +17,7 @@ from equildm.denoise import preset
 from equildm.interop import load_stable_diffusion, load_vae
 from equildm.latents import VAE
 from equildm.nn import initialised, merged, new_adapters
-from equildm.runtime import Checkpoints, Policy, Run
+from equildm.runtime import Checkpoints, Run
 from equildm.text import AbstractTextEncoder, embed
 from equildm.train import (
     AbstractObjective,
@@ -144,7 +144,7 @@ def objective_of(config: FineTuning, start: Start, null_text: Any, dropout: floa
         times=parts.TIMES[config.times],
         null_text=null_text,
         dropout=dropout,
-        policy=Policy.default() if config.compute == "auto" else Policy(config.compute),
+        policy=parts.policy(config.compute),
         remat=config.remat,
     )
 

@@ -219,7 +219,7 @@ def distance_of(name: str, vae: VAE) -> AbstractDistance:
 def optimizer_of(config: Config, steps: int) -> optax.GradientTransformation:
     """The method's, for a phase of so many steps."""
     recipe, config = config.recipe, dataclasses.replace(config, steps=steps)
-    if recipe.optimizer == "adamw" or config.optimizer != "adamw":
+    if (config.optimizer or recipe.optimizer) != "radam":
         return config.make_optimizer(recipe.rate, recipe.weight_decay)
     radam = optax.radam(config.rates(recipe.rate))
     return packed(optax.chain(optax.clip_by_global_norm(config.clip), radam))

@@ -55,6 +55,7 @@ from equildm.runtime import (
     Checkpoints,
     from_json,
     once,
+    Policy,
     replacing,
     Run,
     to_json,
@@ -105,6 +106,11 @@ EMAS: dict[str, AbstractEMA] = {
     "decay-0.999": DecayEMA(0.999),
     "decay-0.95": DecayEMA(0.95),
 }
+
+
+def policy(name: Literal["auto", "float32", "bfloat16"]) -> Policy:
+    """The arithmetic of that name; auto is what suits the device."""
+    return Policy.default() if name == "auto" else Policy(name)
 
 
 def solver(name: str) -> diffrax.AbstractSolver:

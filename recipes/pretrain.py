@@ -31,7 +31,6 @@ from equildm.noise import grids
 from equildm.runtime import (
     count_parameters,
     picture_grid,
-    Policy,
     Progress,
     Run,
     say,
@@ -153,7 +152,7 @@ def main(config: Config) -> None:
         times=parts.TIMES[config.times],
         null_text=jax.tree.map(jnp.asarray, cache.null_text),
         dropout=config.dropout,
-        policy=Policy.default() if config.compute == "auto" else Policy(config.compute),
+        policy=parts.policy(config.compute),
         remat=config.remat,
     )
     train(

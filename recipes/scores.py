@@ -8,6 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from equildm.data import to_unit
 from equildm.features import (
     AbstractFeatureExtractor,
     antialiased_bicubic,
@@ -122,7 +123,7 @@ def compare_pairs(
         found.append(("CLIP score", f"CLIP {clip.name}", "captions", values))
     if "lpips" in metrics:
         lpips = eqx.filter_jit(load_lpips("alex"))
-        pairs = zip(_unit_range(made), _unit_range(real), strict=True)
+        pairs = zip(to_unit(made), to_unit(real), strict=True)
         values = np.array([float(lpips(a, b)) for a, b in pairs])
         found.append(("LPIPS", "AlexNet", "real pictures of the same captions", values))
     return [
@@ -139,7 +140,3 @@ def compare_pairs(
         )
         for name, extractor, reference, values in found
     ]
-
-
-def _unit_range(images: np.ndarray) -> np.ndarray:
-    return images.astype(np.float32) / np.float32(127.5) - 1

@@ -71,8 +71,9 @@ class Training:
     """Steps until the peak."""
     decay: Literal["constant", "cosine"] = "cosine"
     """What the learning rate does after the peak."""
-    optimizer: Literal["adamw", "adamw-bf16", "adafactor"] = "adamw"
-    """AdamW; with its first moment in bfloat16, to save memory; or Adafactor, to save more."""
+    optimizer: Literal["adamw", "adamw-bf16", "adafactor"] | None = None
+    """AdamW; with its first moment in bfloat16, to save memory; or Adafactor, to save more. By
+    default AdamW, or what suits the method."""
     weight_decay: float | None = None
     """The optimiser's, on matrices and kernels; by default 0.01, or what suits the method."""
     clip: float = 1.0
@@ -96,7 +97,7 @@ class Training:
     ) -> optax.GradientTransformation:
         """The optimiser as these options say."""
         weight_decay = default_weight_decay if self.weight_decay is None else self.weight_decay
-        make = OPTIMIZERS[self.optimizer]
+        make = OPTIMIZERS[self.optimizer or "adamw"]
         return make(self.rates(default_rate), weight_decay=weight_decay, clip=self.clip)
 
     def rates(self, default_rate: float) -> optax.Schedule:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import parts
+import train_vae
 
 from equildm import TextEmbedding
 from equildm.data import AbstractSource, HeldPictures, open_source, split, to_pixels, to_unit
@@ -106,13 +107,7 @@ def bicubic(low: np.ndarray, size: int) -> np.ndarray:
 
 def through(vae: VAE, images: np.ndarray) -> np.ndarray:
     """Good pictures to latents and back, uint8: the best that a model of these latents can do."""
-    made = _through(vae, jnp.asarray(to_unit(images)))
-    return to_pixels(np.asarray(made))
-
-
-@eqx.filter_jit
-def _through(vae: VAE, images: jax.Array) -> jax.Array:
-    return jax.vmap(lambda image: vae.decode(vae.encode(image).mode()))(images)
+    return to_pixels(np.asarray(train_vae.through(vae, to_unit(images))))
 
 
 def upscaled(make: Upscaler, low: np.ndarray, levels: np.ndarray, **options: Any) -> np.ndarray:

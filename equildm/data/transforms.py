@@ -11,7 +11,18 @@ _Pixels = TypeVar("_Pixels", np.ndarray, Array)
 
 
 @dataclasses.dataclass(frozen=True)
-class Crop:
+class _Square:
+    size: int
+    random: bool = False
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"A picture's size must be at least 1 pixel; got {self.size}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Crop(_Square):
     """Resizes the shorter side to `size`, keeping the aspect, and cuts a square of `size` x `size`.
 
     The resize is bicubic with the kernel widened when shrinking (antialiased). It acts on the cut
@@ -26,14 +37,6 @@ class Crop:
     Random choices come from the generator in the call, in a fixed order and number: the same
     generator state gives the same picture.
     """
-
-    size: int
-    random: bool = False
-    flip: bool = False
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"A picture's size must be at least 1 pixel; got {self.size}.")
 
     def __call__(
         self,
@@ -77,19 +80,11 @@ class Crop:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cut:
+class Cut(_Square):
     """Cuts a square of `size` x `size` pixels as they are, for photographs larger than that.
 
     **Arguments:** as of `Crop`; `random` places the square anywhere.
     """
-
-    size: int
-    random: bool = False
-    flip: bool = False
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"A picture's size must be at least 1 pixel; got {self.size}.")
 
     def __call__(
         self,

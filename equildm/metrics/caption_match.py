@@ -42,12 +42,23 @@ class CaptionMatcher:
 
     def image_vectors(self, images: Iterable[np.ndarray]) -> Float[np.ndarray, "images width"]:
         """Unit vectors of images, uint8 or in [-1, 1]."""
-        standard = (_features(self.vgg, images) - self.mean) / self.deviation
-        return _unit(standard @ self.weight)
+        pooled = pool_features(self.vgg, images, taps=TAPS)
+        return image_vectors(pooled, self.mean, self.deviation, self.weight)
 
     def caption_vectors(self, captions: Sequence[str]) -> Float[np.ndarray, "captions width"]:
         """Unit vectors of captions."""
         return _unit(_sentences(self.text, captions) - self.caption_mean)
+
+
+def image_vectors(
+    pooled: Float[np.ndarray, "images features"],
+    mean: Float[np.ndarray, "features"],
+    deviation: Float[np.ndarray, "features"],
+    weight: Float[np.ndarray, "features width"],
+) -> Float[np.ndarray, "images width"]:
+    """Unit vectors of images whose features, the means of `TAPS`, are there already; the rest is
+    as in `CaptionMatcher`."""
+    return _unit((_roots(pooled) - mean) / deviation @ weight)
 
 
 def fit_caption_matcher(
@@ -73,7 +84,7 @@ def fit_caption_matcher(
     - `vgg`: a feature network with at least five taps.
     - `text`: a sentence encoder.
     """
-    features = _features(vgg, images)
+    features = _roots(pool_features(vgg, images, taps=TAPS))
     if len(features) != len(captions) or len(captions) < 2:
         raise ValueError(
             "fit_caption_matcher takes one caption for each image and at least two of them, "
@@ -119,10 +130,8 @@ def caption_match(
     return retrieval(name, vectors, truth, matcher.caption_vectors(distinct), random)
 
 
-def _features(
-    vgg: AbstractFeatureExtractor, images: Iterable[np.ndarray]
-) -> Float[np.ndarray, "images features"]:
-    return np.sqrt(pool_features(vgg, images, taps=TAPS).astype(np.float64))
+def _roots(pooled: Float[np.ndarray, "images features"]) -> Float[np.ndarray, "images features"]:
+    return np.sqrt(pooled.astype(np.float64))
 
 
 def _sentences(

@@ -75,6 +75,13 @@ def has_shards(tree: Any) -> bool:
     return any(map(_is_shard, jax.tree.leaves(tree, is_leaf=_is_shard)))
 
 
+def gathered(tree: Any) -> Any:
+    """`tree` with whole kernels, for what looks values up and casts none."""
+    return jax.tree.map(
+        lambda leaf: leaf.astype(leaf.dtype) if _is_shard(leaf) else leaf, tree, is_leaf=_is_shard
+    )
+
+
 def over_examples(
     function: Callable[..., Any], constants: Any, network: Any, *examples: Any
 ) -> Any:

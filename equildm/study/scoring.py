@@ -29,7 +29,7 @@ from ..metrics import (
     frechet_name,
     retrieval,
 )
-from ..metrics.caption_match import TAPS
+from ..metrics.caption_match import image_vectors, TAPS
 from ..runtime import replacing
 from ..text import AbstractTextEncoder
 from .spread import frechet_spread, FrechetReference, leave_out
@@ -198,11 +198,8 @@ class Scorer:
                 f"and {len(fid)}."
             )
         value, spread = frechet_spread(fid, self._frechet, self._weights)
-        standard = (np.sqrt(match.astype(np.float64)) - self.reference.mean) / (
-            self.reference.deviation
-        )
-        vectors = standard @ self.reference.weight
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        fitted = self.reference
+        vectors = image_vectors(match, fitted.mean, fitted.deviation, fitted.weight)
         random = np.random.default_rng(self._seed)
         name = f"{self._vgg.name} R-precision"
         found = retrieval(name, vectors, self._truth, self.reference.vectors, random)

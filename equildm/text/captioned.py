@@ -3,11 +3,10 @@
 from typing import Any
 
 import equinox as eqx
-import jax
 from jaxtyping import Array, Float
 
 from .._types import Latent, Time
-from ..runtime.inside import Shard
+from ..runtime.inside import gathered
 from .encoder import AbstractTextEncoder
 from .tokenizer import TokenBatch
 
@@ -32,13 +31,5 @@ class Captioned(eqx.Module):
     ) -> Float[Array, "height width out_channels"]:
         """See `WidthScaledUNet`. `tokens` are those of one caption, without a batch axis."""
         # An embedding is looked up, not cast, so that its shards are gathered here.
-        text = jax.tree.map(_whole, self.text, is_leaf=_is_shard)
+        text = gathered(self.text)
         return self.network(x, t, text(tokens.ids, tokens.mask))
-
-
-def _is_shard(node: Any) -> bool:
-    return isinstance(node, Shard)
-
-
-def _whole(leaf: Any) -> Any:
-    return leaf.astype(leaf.dtype) if _is_shard(leaf) else leaf
