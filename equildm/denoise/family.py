@@ -1,6 +1,7 @@
 """The paper's family of UNets by width or by size name (table 1), and smaller ones."""
 
 import dataclasses
+import math
 
 from .._types import Key
 from .embedded import GuidanceConditioned
@@ -67,7 +68,8 @@ def preset(size: str | int, **overrides) -> UNetConfig:
     **Arguments:**
 
     - `size`: a name (`"39M"` to `"5B"`, or `"tiny"`, `"mini"`, `"small"`), or a width: 64 to 768
-        in the paper, any multiple of 16 here. Norms have 32 groups, 16 where the width asks it.
+        in the paper, any multiple of 8 here. Norms have 32 groups, 16 or 8 where the width asks
+        it.
     - `overrides`: other fields of `UNetConfig`, for instance `context_width=384`.
     """
     widths = SIZES | SMALL
@@ -79,9 +81,9 @@ def preset(size: str | int, **overrides) -> UNetConfig:
             f"A preset is one of {', '.join(widths)}, or a width; received {size!r}. "
             "Use one of these names, or a number such as 64."
         )
-    if width <= 0 or width % 16:
+    if width <= 0 or width % 8:
         raise ValueError(
-            f"A preset's width must be a positive multiple of 16, received {width}. Build a "
+            f"A preset's width must be a positive multiple of 8, received {width}. Build a "
             "UNetConfig with its own groups and heads for other widths."
         )
-    return UNetConfig(width, **{"groups": 32 if width % 32 == 0 else 16, **overrides})
+    return UNetConfig(width, **{"groups": math.gcd(width, 32), **overrides})

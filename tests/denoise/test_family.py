@@ -62,7 +62,15 @@ def test_fresh_weights_follow_from_the_key():
     )
 
 
-@pytest.mark.parametrize("wrong", ["40M", 0, 17, -32])
+@pytest.mark.parametrize(
+    "width, groups", [(8, 8), (16, 16), (24, 8), (32, 32), (40, 8), (48, 16), (320, 32)]
+)
+def test_norms_have_as_many_groups_as_the_width_allows(width, groups):
+    assert preset(width).groups == groups
+    shapes(preset(width, context_width=8))
+
+
+@pytest.mark.parametrize("wrong", ["40M", 0, 17, 12, -32])
 def test_unknown_presets_are_refused(wrong):
     with pytest.raises(ValueError, match="preset"):
         preset(wrong)
