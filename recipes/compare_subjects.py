@@ -4,7 +4,8 @@ Each model makes pictures of captions with the rare word and without it, from th
 
 - subject fidelity: how alike pictures with the rare word are to the subject's own, by VGG16's
   features at five depths (cosine, 1 is equal). Beside it the same for captions without the word,
-  which should not look like the subject;
+  which should not look like the subject; and in how many it is the subject that is shown: they
+  are more alike to the subject's pictures than to the start's of the same captions, without it;
 - prompt fidelity: of how many pictures with the word the start's pictures of the same caption
   without it are nearer than those of any other caption;
 - prior: how far (LPIPS) pictures without the word have moved from the start's, and how diverse
@@ -17,7 +18,7 @@ import dataclasses
 import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -26,6 +27,7 @@ import numpy as np
 import parts
 import tyro
 from dreambooth import Config as DreamBooth, made, spoken, subject_of
+from scores import interval
 
 from equildm.data import to_unit
 from equildm.data.tinted import UNSEEN
@@ -61,56 +63,64 @@ def main(config: Config) -> None:
     features, distance = Features(), Distances()
     own = features(subject)
 
-    results, rows, first = {}, [], None
+    every = [*known, *unseen]
+    groups = np.repeat(np.arange(len(every)), config.count)
+    seen = groups < len(known)
+
+    results, rows = {}, []
+    first: np.ndarray | None = None
+    moved: dict[str, np.ndarray] = {}
     for path in (config.start, *config.runs):
         run = Run.open(path)
         model = parts.load_model(run)
         network, step = parts.load_network(run, model)
         make = partial(made, parts.pipeline(run, model, network), trained, model, seed=11)
         with_word, without = (
-            {
-                kind: make([spoken(p, token) for p in prompts for _ in range(config.count)])
-                for kind, prompts in (("known", known), ("unseen", unseen))
-            }
+            make([spoken(prompt, token) for prompt in every for _ in range(config.count)])
             for token in (trained.token, "")
         )
-        first = without if first is None else first
-        every = [*known, *unseen]
-        results[str(path)] = scores = {
-            "step": step,
-            "subject, known captions": alike(features(with_word["known"]), own),
-            "subject, unseen captions": alike(features(with_word["unseen"]), own),
-            "bare known captions": alike(features(without["known"]), own),
-            "bare unseen captions": alike(features(without["unseen"]), own),
-            "caption kept": retrieved(
-                features(np.concatenate([with_word["known"], with_word["unseen"]])),
-                features(np.concatenate([first["known"], first["unseen"]])),
-                config.count,
-            ),
-            "class moved": float(
-                np.mean([distance(without[kind], first[kind]).mean() for kind in first])
-            ),
+        if first is None:
+            first, looks = without, features(without)
+        alike = {
+            name: Alike.of(features(images), own, looks[seen])
+            for name, images in (("word", with_word), ("bare", without))
+        }
+        moved[str(path)] = distance(without, first)
+        values = {
+            "subject, known captions": (alike["word"].subject[seen], groups[seen]),
+            "subject, unseen captions": (alike["word"].subject[~seen], groups[~seen]),
+            "bare known captions": (alike["bare"].subject[seen], groups[seen]),
+            "bare unseen captions": (alike["bare"].subject[~seen], groups[~seen]),
+            "subject shown, known captions": (alike["word"].shown[seen], groups[seen]),
+            "subject shown, unseen captions": (alike["word"].shown[~seen], groups[~seen]),
+            "subject shown without the word": (alike["bare"].shown, groups),
+            "caption kept": (retrieved(features(with_word), looks, config.count), groups),
+            "class moved": (moved[str(path)], groups),
             "class diversity": diversity(without, config.count, distance),
         }
-        say(f"{path}: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items() if k != "step"))
-        for kind, prompts in (("known", known), ("unseen", unseen)):
-            some = [i * config.count for i in range(min(3, len(prompts)))]
-            rows += [with_word[kind][i] for i in some] + [without[kind][i] for i in some]
+        if path in config.runs[1:]:
+            base = str(config.runs[0])
+            values[f"class moved over {base}"] = (moved[str(path)] - moved[base], groups)
+        results[str(path)] = scores = summary(values) | {"step": step}
+        say(f"{path}, step {step}:")
+        for name in values:
+            if name in scores:
+                low, high = scores[f"{name} interval"]
+                say(f"    {name:32s}{scores[name]:.3f} [{low:.3f}, {high:.3f}]")
+        starts = [*range(min(3, len(known))), *(len(known) + i for i in range(min(3, len(unseen))))]
+        rows += [images[i * config.count] for images in (with_word, without) for i in starts]
 
     document = {
         "config": {"count": config.count, "captions": every, "token": trained.token},
+        "interval": "95 %, bootstrap over captions",
         "chance of caption kept": 1 / len(every),
         "scores": results,
     }
     config.out.mkdir(parents=True, exist_ok=True)
     write_atomic(config.out / "scores.json", json.dumps(document, indent=2) + "\n")
-    columns = 2 * (min(3, len(known)) + min(3, len(unseen)))
-    labels = [
-        spoken(prompt, token)
-        for prompts in (known, unseen)
-        for token in (trained.token, "")
-        for prompt in prompts[:3]
-    ] * len(results)
+    shown = [*known[:3], *unseen[:3]]
+    labels = [spoken(prompt, token) for token in (trained.token, "") for prompt in shown]
+    labels, columns = labels * len(results), len(labels)
     save_png(config.out / "pictures.png", picture_grid(np.stack(rows), labels, columns=columns))
     print(f"Written to {config.out}; each row is a run.")
 
@@ -133,37 +143,52 @@ class Distances:
     """LPIPS (AlexNet) of pictures in pairs."""
 
     def __init__(self) -> None:
-        self._compare = eqx.filter_jit(jax.vmap(load_lpips("alex")))
+        self._compare = eqx.filter_jit(eqx.filter_vmap(load_lpips("alex")))
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.asarray(self._compare(jnp.asarray(to_unit(a)), jnp.asarray(to_unit(b))))
 
 
-def alike(made: np.ndarray, own: np.ndarray) -> float:
-    """Mean cosine of every pair."""
-    return float(np.mean(made @ own.T))
+class Alike(NamedTuple):
+    """What each picture looks like."""
+
+    subject: np.ndarray
+    """Mean cosine to the subject's own pictures."""
+    shown: np.ndarray
+    """1.0 where that is more than the mean cosine to the start's pictures of the same captions
+    without the word, else 0.0."""
+
+    @staticmethod
+    def of(made: np.ndarray, subject: np.ndarray, others: np.ndarray) -> "Alike":
+        """From features."""
+        nearness = (made @ subject.T).mean(1)
+        return Alike(nearness, (nearness > (made @ others.T).mean(1)).astype(np.float64))
 
 
-def retrieved(made: np.ndarray, reference: np.ndarray, count: int) -> float:
-    """Share of pictures nearest to the mean of the reference's pictures of the same caption."""
+def retrieved(made: np.ndarray, reference: np.ndarray, count: int) -> np.ndarray:
+    """1.0 for pictures nearest to the mean of the reference's pictures of the same caption."""
     means = reference.reshape(-1, count, reference.shape[1]).mean(1)
     nearest = np.argmax(made @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T, axis=1)
-    return float(np.mean(nearest == np.repeat(np.arange(len(means)), count)))
+    return (nearest == np.repeat(np.arange(len(means)), count)).astype(np.float64)
 
 
-def diversity(pictures: dict[str, np.ndarray], count: int, distance: Any) -> float:
-    """Mean distance of two pictures of one caption."""
-    found = []
-    for images in pictures.values():
-        grouped = images.reshape(-1, count, *images.shape[1:])
-        for shift in range(1, count):
-            found.append(
-                distance(
-                    grouped[:, shift:].reshape(-1, *images.shape[1:]),
-                    grouped[:, :-shift].reshape(-1, *images.shape[1:]),
-                ).mean()
-            )
-    return float(np.mean(found)) if found else 0.0
+def diversity(images: np.ndarray, count: int, distance: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of every two pictures of one caption, and which caption."""
+    one, other = (
+        np.concatenate([np.arange(len(images)).reshape(-1, count)[:, i] for i in places])
+        for places in np.triu_indices(count, 1)
+    )
+    return distance(images[one], images[other]), one // count
+
+
+def summary(values: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    """Means with intervals over captions, of what there is."""
+    row: dict[str, Any] = {}
+    for name, (found, groups) in values.items():
+        if len(found):
+            row[name] = round(float(np.mean(found)), 4)
+            row[f"{name} interval"] = interval(found, groups)
+    return row
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 import parts
 import tyro
 import upscaling
-from scores import compare_sets
+from scores import compare_sets, interval
 from super_resolution import Config as SuperResolution
 
 from equildm.data.degrade import DEGRADATIONS
@@ -120,11 +120,11 @@ def summary(
     row: dict = {}
     for kind, found in values[name].items():
         row[kind] = round(float(found.mean()), 4)
-        row[f"{kind} interval"] = upscaling.interval(found, groups)
+        row[f"{kind} interval"] = interval(found, groups)
         for other in {"bicubic", first} - {name}:
             difference = found - values[other][kind]
             row[f"{kind} over {other}"] = round(float(difference.mean()), 4)
-            row[f"{kind} over {other} interval"] = upscaling.interval(difference, groups)
+            row[f"{kind} over {other} interval"] = interval(difference, groups)
     return row
 
 

@@ -1,4 +1,4 @@
-"""What evaluate.py measures beside the caption match: pictures against real ones and captions."""
+"""What recipes measure of pictures: against real ones, captions; means with intervals."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -140,3 +140,15 @@ def compare_pairs(
         )
         for name, extractor, reference, values in found
     ]
+
+
+def interval(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean, drawing whole groups: squares of one picture, or
+    pictures of one caption, are alike."""
+    names = np.unique(groups)
+    sums = np.array([values[groups == name].sum() for name in names])
+    counts = np.array([(groups == name).sum() for name in names])
+    drawn = np.random.default_rng(seed).integers(len(names), size=(2000, len(names)))
+    means = sums[drawn].sum(1) / counts[drawn].sum(1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)

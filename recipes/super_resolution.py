@@ -98,6 +98,9 @@ def main(config: Config) -> None:
         config.run, config, "super_resolution", resume=config.resume, may_change=may_change
     )
     training, held_out = upscaling.sources(config.data, config.shrink, config.held_out)
+    degradation = DEGRADATIONS[config.degradation](config.scale)
+    held = upscaling.held_squares(held_out, config.size, degradation, config.count)
+    say(f"{len(training)} pictures, {len(held_out)} held out.")
 
     # The network: the pretrained one, with room for a second latent.
     start = started(config, run, mesh, size=config.size)
@@ -106,11 +109,9 @@ def main(config: Config) -> None:
     )
     parts.save_model(run, model)
     network = concatenated(start.network, model.unet.in_channels)
-    check_start(start, network, model)
     say(f"{count_parameters(network) / 1e6:.1f}M parameters, of {start.said}.")
 
     # Data: squares of pictures, and small ones of them.
-    degradation = DEGRADATIONS[config.degradation](config.scale)
     captions = [""] if config.captions == "none" else own_captions(training)
     dataset = Restoration(
         training,
@@ -120,8 +121,7 @@ def main(config: Config) -> None:
         text=embed(start.text, captions),
         crops=config.crops,
     )
-    held = upscaling.held_squares(held_out, config.size, degradation, config.count)
-    say(f"{len(training)} pictures, {len(held_out)} held out.")
+    check_start(start, network, model)
 
     # What it learns.
     dropout = 0.0 if config.captions == "none" else config.dropout

@@ -12,7 +12,15 @@ import parts
 import train_vae
 
 from equildm import TextEmbedding
-from equildm.data import AbstractSource, HeldPictures, open_source, split, to_pixels, to_unit
+from equildm.data import (
+    AbstractSource,
+    HeldPictures,
+    open_source,
+    Skips,
+    split,
+    to_pixels,
+    to_unit,
+)
 from equildm.data.degrade import AbstractDegradation, degraded, resized
 from equildm.interop import load_lpips, load_vae
 from equildm.latents import VAE
@@ -73,18 +81,19 @@ def held_squares(
     texture: float = 6.0,
 ) -> Held:
     """The same squares always: of each picture in turn, at random places where there is something
-    to see (a standard deviation above `texture`, of 255)."""
+    to see (a standard deviation above `texture`, of 255). What cannot be used is passed over."""
+    skips = Skips(source)
     images: list[np.ndarray] = []
     low: list[np.ndarray] = []
     groups: list[int] = []
     tries = 0
-    while len(images) < count and tries < 20 * count + 20 * len(source):
+    while len(source) and len(images) < count and tries < 20 * count + 20 * len(source):
         index, tries = tries % len(source), tries + 1
         generator = np.random.default_rng((index, tries))
-        image = source.image(index)
-        room = np.array(image.shape[:2]) - size
-        if min(room) < 0:
+        image = skips.attempt(index, source.image)
+        if image is None or min(image.shape[:2]) < size:
             continue
+        room = np.array(image.shape[:2]) - size
         top, left = (int(x) for x in generator.random(2) * (room + 0.999))
         square = image[top : top + size, left : left + size]
         if square.std() > texture:
@@ -94,7 +103,7 @@ def held_squares(
     if not images:
         raise ValueError(
             f"There must be a held-out picture of at least {size}x{size} pixels with something to "
-            f"see on it; of {len(source)} none is. Hold out more of them."
+            f"see on it; of {len(source)} held out none is. Hold out more of them: --held-out 0.2."
         )
     return Held(np.stack(images), np.stack(low), np.array(groups))
 
@@ -129,18 +138,6 @@ def scorer() -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
         return dict(zip(SCORES, map(np.asarray, values), strict=True))
 
     return scores
-
-
-def interval(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean, drawing whole groups: squares of one picture are
-    alike."""
-    names = np.unique(groups)
-    sums = np.array([values[groups == name].sum() for name in names])
-    counts = np.array([(groups == name).sum() for name in names])
-    drawn = np.random.default_rng(seed).integers(len(names), size=(2000, len(names)))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
 
 
 def read_picture(path: Path) -> np.ndarray:
