@@ -185,7 +185,8 @@ def started_from(folder: Path, sizes: VAEConfig) -> VAE:
             f"--init takes a VAE of the sizes that are trained: {sizes}; received {found}. "
             "Give the options that it was made with."
         )
-    return dataclasses.replace(vae, scale=1.0, shift=0.0)
+    like = eqx.filter_eval_shape(sizes.build, key=jax.random.key(0))
+    return jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(vae))
 
 
 def averaged(frozen: Any, state: TrainState) -> VAE:
