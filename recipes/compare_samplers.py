@@ -16,13 +16,15 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import choices
 import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import matplotlib
+import models
+import networks
 import numpy as np
-import parts
 import tyro
 from jaxtyping import Array, Float
 from rich.console import Console
@@ -66,7 +68,7 @@ class Config:
     """Samples of each caption."""
     cfg: float = 3.0
     """Guidance weight."""
-    grid: parts.Grid = "trailing"
+    grid: choices.Grid = "trailing"
     """How the noise levels are spaced, as in sample.py."""
     reference: int = 250
     """Steps of the fine solution."""
@@ -78,7 +80,7 @@ class Config:
 
 def problem(name: str) -> str:
     """Which of the problems a solver solves."""
-    solver = parts.solver(name)
+    solver = choices.solver(name)
     if not needs_key(solver):
         return "flow"
     return "noise level" if isinstance(default_time(solver), Level) else "half log SNR"
@@ -93,7 +95,9 @@ def evaluations(name: str, levels: Float[np.ndarray, "levels"]) -> int:
         return 0.5 * y
 
     one = jnp.ones(1)
-    jax.block_until_ready(sample(denoiser, one, levels, parts.solver(name), key=jax.random.key(0)))
+    jax.block_until_ready(
+        sample(denoiser, one, levels, choices.solver(name), key=jax.random.key(0))
+    )
     jax.effects_barrier()
     return len(calls)
 
@@ -109,12 +113,12 @@ def main(config: Config) -> None:
     problems = {name: problem(name) for name in config.solvers}
     enable_compile_cache()
     run = Run.open(config.run)
-    model = parts.load_model(run)
-    network, step = parts.load_network(run, model)
+    model = models.load_model(run)
+    network, step = networks.load_network(run, model)
     guided = Guided(model.denoiser(network), jnp.asarray(config.cfg))
-    grid = partial(parts.GRIDS[config.grid], parts.SCHEDULES[model.schedule])
+    grid = partial(choices.GRIDS[config.grid], choices.SCHEDULES[model.schedule])
 
-    text = embed(parts.text_encoder(run, model.caption_length), [*config.prompts, ""])
+    text = embed(models.text_encoder(run, model.caption_length), [*config.prompts, ""])
     conditions = jax.tree.map(lambda leaf: np.repeat(leaf[:-1], config.count, axis=0), text)
     null = jax.tree.map(lambda leaf: leaf[-1], text)
     keys = jax.random.split(jax.random.key(config.seed), len(config.prompts) * config.count)
@@ -138,7 +142,7 @@ def main(config: Config) -> None:
 
     def latents(name: str, steps: int) -> Array:
         levels = jnp.asarray(grids.pad(grid(steps), longest), jnp.float32)
-        return run_solver(parts.solver(name), levels, guided)
+        return run_solver(choices.solver(name), levels, guided)
 
     errors: dict[str, dict[int, float]] = {}
     first: dict[tuple[str, int], Array] = {}

@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+import choices
 import matplotlib
+import models
 import numpy as np
-import parts
 import tyro
 from evaluate import Judge
 from sources import open_run, Source
@@ -89,7 +90,7 @@ def main(config: Config) -> None:
         with Progress(len(todo), label="comparing", unit="points") as progress:
             opened: tuple[Any, Source | None] = None, None
             for number, (name, path, sampler, steps, cfg) in enumerate(todo, start=1):
-                distilled = parts.load_model(Run.open(path)).distilled
+                distilled = models.load_model(Run.open(path)).distilled
                 which = path, distilled and distilled.stage(steps)
                 if opened[0] != which:
                     opened = which, open_run(path, steps=steps)
@@ -127,7 +128,7 @@ def jobs(config: Config) -> list[tuple[str, Path, str, int, float]]:
     """Model, run folder, sampler, steps and weight of every point."""
     found = []
     for number, path in enumerate(config.runs):
-        distilled = parts.load_model(Run.open(path)).distilled
+        distilled = models.load_model(Run.open(path)).distilled
         if (distilled is None) != (number == 0):
             raise ValueError(f"Give the teacher first and its students after it; {path} is not so.")
         samplers = config.teacher_solvers if distilled is None else (distilled.sampler,)
@@ -170,7 +171,7 @@ def make(
     return source.make(
         captions,
         levels=levels,
-        solver=parts.solver(sampler),
+        solver=choices.solver(sampler),
         weight=cfg,
         seed=config.seed,
         batch=config.batch,

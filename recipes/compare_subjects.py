@@ -4,8 +4,9 @@ Each model makes pictures of captions with the rare word and without it, from th
 
 - subject fidelity: how alike pictures with the rare word are to the subject's own, by VGG16's
   features at five depths (cosine, 1 is equal). Beside it the same for captions without the word,
-  which should not look like the subject; and in how many it is the subject that is shown: they
-  are more alike to the subject's pictures than to the start's of the same captions, without it;
+  which should not look like the subject;
+- subject shown: how many pictures are nearer (LPIPS) to the subject's own of the same caption than
+  to the start's of it without the word. How the default subject looks in unseen captions is known;
 - prompt fidelity: of how many pictures with the word the start's pictures of the same caption
   without it are nearer than those of any other caption;
 - prior: how far (LPIPS) pictures without the word have moved from the start's, and how diverse
@@ -18,18 +19,18 @@ import dataclasses
 import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
+import models
+import networks
 import numpy as np
-import parts
 import tyro
 from dreambooth import Config as DreamBooth, made, spoken, subject_of
 from scores import interval
 
-from equildm.data import to_unit
+from equildm.data import Crop, TintedEmoji, to_unit
 from equildm.data.tinted import UNSEEN
 from equildm.features import pool_features
 from equildm.interop import load_lpips, load_vgg16
@@ -57,11 +58,12 @@ def main(config: Config) -> None:
         raise ValueError("compare_subjects.py needs a run of dreambooth.py after the start.")
     enable_compile_cache()
     trained = Run.open(config.runs[0]).load_config(DreamBooth)
-    model = parts.load_model(Run.open(config.start))
+    model = models.load_model(Run.open(config.start))
     subject, captions = subject_of(trained, model.size)
     known, unseen = list(dict.fromkeys(captions)), list(config.unseen)
     features, distance = Features(), Distances()
     own = features(subject)
+    looks = subject_by_caption(trained, model.size, subject, captions)
 
     every = [*known, *unseen]
     groups = np.repeat(np.arange(len(every)), config.count)
@@ -72,29 +74,35 @@ def main(config: Config) -> None:
     moved: dict[str, np.ndarray] = {}
     for path in (config.start, *config.runs):
         run = Run.open(path)
-        model = parts.load_model(run)
-        network, step = parts.load_network(run, model)
-        make = partial(made, parts.pipeline(run, model, network), trained, model, seed=11)
+        model = models.load_model(run)
+        network, step = networks.load_network(run, model)
+        make = partial(made, models.pipeline(run, model, network), trained, model, seed=11)
         with_word, without = (
             make([spoken(prompt, token) for prompt in every for _ in range(config.count)])
             for token in (trained.token, "")
         )
         if first is None:
-            first, looks = without, features(without)
+            first = without
+            bare = features(first)
         alike = {
-            name: Alike.of(features(images), own, looks[seen])
+            name: (features(images) @ own.T).mean(1)
+            for name, images in (("word", with_word), ("bare", without))
+        }
+        shown = {
+            name: subject_shown(images, first, every, looks, distance)
             for name, images in (("word", with_word), ("bare", without))
         }
         moved[str(path)] = distance(without, first)
         values = {
-            "subject, known captions": (alike["word"].subject[seen], groups[seen]),
-            "subject, unseen captions": (alike["word"].subject[~seen], groups[~seen]),
-            "bare known captions": (alike["bare"].subject[seen], groups[seen]),
-            "bare unseen captions": (alike["bare"].subject[~seen], groups[~seen]),
-            "subject shown, known captions": (alike["word"].shown[seen], groups[seen]),
-            "subject shown, unseen captions": (alike["word"].shown[~seen], groups[~seen]),
-            "subject shown without the word": (alike["bare"].shown, groups),
-            "caption kept": (retrieved(features(with_word), looks, config.count), groups),
+            "subject, known captions": (alike["word"][seen], groups[seen]),
+            "subject, unseen captions": (alike["word"][~seen], groups[~seen]),
+            "bare known captions": (alike["bare"][seen], groups[seen]),
+            "bare unseen captions": (alike["bare"][~seen], groups[~seen]),
+            "shown, known captions": of_captions(shown["word"], seen, groups),
+            "shown, unseen captions": of_captions(shown["word"], ~seen, groups),
+            "shown, bare known captions": of_captions(shown["bare"], seen, groups),
+            "shown, bare unseen captions": of_captions(shown["bare"], ~seen, groups),
+            "caption kept": (retrieved(features(with_word), bare, config.count), groups),
             "class moved": (moved[str(path)], groups),
             "class diversity": diversity(without, config.count, distance),
         }
@@ -118,8 +126,10 @@ def main(config: Config) -> None:
     }
     config.out.mkdir(parents=True, exist_ok=True)
     write_atomic(config.out / "scores.json", json.dumps(document, indent=2) + "\n")
-    shown = [*known[:3], *unseen[:3]]
-    labels = [spoken(prompt, token) for token in (trained.token, "") for prompt in shown]
+    some = [*known[:3], *unseen[:3]]
+    labels = [spoken(prompt, trained.token) for prompt in some] + [
+        spoken(prompt) for prompt in some
+    ]
     labels, columns = labels * len(results), len(labels)
     save_png(config.out / "pictures.png", picture_grid(np.stack(rows), labels, columns=columns))
     print(f"Written to {config.out}; each row is a run.")
@@ -149,20 +159,45 @@ class Distances:
         return np.asarray(self._compare(jnp.asarray(to_unit(a)), jnp.asarray(to_unit(b))))
 
 
-class Alike(NamedTuple):
-    """What each picture looks like."""
+def subject_by_caption(
+    trained: DreamBooth, size: int, own: np.ndarray, captions: list[str]
+) -> dict[str, np.ndarray]:
+    """How the subject looks in each caption that this is known of."""
+    pairs = list(zip(captions, own, strict=True))
+    if trained.data == "tinted":
+        unseen, crop = TintedEmoji(UNSEEN), Crop(size)
+        pairs += [(unseen.caption(i), crop(unseen.image(i))) for i in range(len(unseen))]
+    return {name: np.stack([x for y, x in pairs if y == name]) for name, _ in pairs}
 
-    subject: np.ndarray
-    """Mean cosine to the subject's own pictures."""
-    shown: np.ndarray
-    """1.0 where that is more than the mean cosine to the start's pictures of the same captions
-    without the word, else 0.0."""
 
-    @staticmethod
-    def of(made: np.ndarray, subject: np.ndarray, others: np.ndarray) -> "Alike":
-        """From features."""
-        nearness = (made @ subject.T).mean(1)
-        return Alike(nearness, (nearness > (made @ others.T).mean(1)).astype(np.float64))
+def subject_shown(
+    images: np.ndarray,
+    bare: np.ndarray,
+    captions: list[str],
+    looks: dict[str, np.ndarray],
+    distance: Any,
+) -> np.ndarray:
+    """1.0 for pictures nearer to the subject than to the bare pictures of their caption, else 0.0;
+    not a number where it is not known how the subject looks."""
+    shown = np.full(len(images), np.nan)
+    count = len(images) // len(captions)
+    for i, caption in enumerate(captions):
+        here = slice(i * count, (i + 1) * count)
+        if caption in looks:
+            nearness = [
+                np.mean([distance(images[here], np.stack([one] * count)) for one in others], 0)
+                for others in (looks[caption], bare[here])
+            ]
+            shown[here] = nearness[0] < nearness[1]
+    return shown
+
+
+def of_captions(
+    values: np.ndarray, which: np.ndarray, groups: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The values of some captions, where there are."""
+    which = which & np.isfinite(values)
+    return values[which], groups[which]
 
 
 def retrieved(made: np.ndarray, reference: np.ndarray, count: int) -> np.ndarray:

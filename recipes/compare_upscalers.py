@@ -11,8 +11,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import choices
+import models
+import networks
 import numpy as np
-import parts
 import tyro
 import upscaling
 from scores import compare_sets, interval
@@ -49,7 +51,7 @@ class Config:
 def main(config: Config) -> None:
     if not config.runs:
         raise ValueError("compare_upscalers.py needs a run of super_resolution.py.")
-    solver = parts.solver(config.solver)
+    solver = choices.solver(config.solver)
     enable_compile_cache()
     trained = [Run.open(path).load_config(SuperResolution) for path in config.runs]
     first = trained[0]
@@ -68,10 +70,10 @@ def main(config: Config) -> None:
     made = {"bicubic": upscaling.bicubic(held.low, first.size)}
     for path in config.runs:
         run = Run.open(path)
-        model = parts.load_model(run)
-        network, _ = parts.load_network(run, model, average=config.average)
+        model = models.load_model(run)
+        network, _ = networks.load_network(run, model, average=config.average)
         make = upscaling.upscaler(run, model, network)
-        levels = grids.trailing(parts.SCHEDULES[model.schedule], config.steps)
+        levels = grids.trailing(choices.SCHEDULES[model.schedule], config.steps)
         made[str(path)] = upscaling.upscaled(make, held.low, levels, solver=solver)
     vae, _ = load_vae(config.runs[0] / "vae")
     made["vae"] = upscaling.through(vae, held.images)

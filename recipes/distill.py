@@ -15,11 +15,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import choices
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import models
+import networks
 import numpy as np
-import parts
 import tyro
 from methods import Config, objective_of, optimizer_of, STAGED
 from pretrain import cache_of, Config as Pretrain
@@ -50,19 +52,19 @@ PICTURE_STEPS = (1, 2, 4, 8)
 def main(config: Config) -> None:
     mesh = launch(config)
     source = Run.open(config.teacher)
-    pretrained, model = source.load_config(Pretrain), parts.load_model(source)
-    network, step = parts.load_network(source, model, average=config.average, mesh=mesh)
+    pretrained, model = source.load_config(Pretrain), models.load_model(source)
+    network, step = networks.load_network(source, model, average=config.average, mesh=mesh)
     say(f"{count_parameters(network) / 1e6:.1f}M parameters, of step {step} of {source.path}.")
 
     # Stages and growing grids depend on the number of steps.
     fixed = ("steps",) if config.method in (*STAGED, "ict") else ()
     may_change = [name for name in (*MAY_CHANGE, "cache", "prompts") if name not in fixed]
     run = Run.create(config.run, config, "distill", resume=config.resume, may_change=may_change)
-    parts.run_vae(source.path / "vae", run)
+    models.run_vae(source.path / "vae", run)
     files = source.path / "config.json", run.path / "teacher.json"
     once("teacher", lambda: write_atomic(files[1], files[0].read_text(encoding="utf-8")))
     model = student_model(config, model)
-    parts.save_model(run, model)
+    models.save_model(run, model)
 
     if config.lora is not None:
         with Checkpoints(run.path / "base") as base:
@@ -70,11 +72,11 @@ def main(config: Config) -> None:
 
     vae, _ = load_vae(run.path / "vae")
     own_text = source.path if (source.path / "text_encoder").exists() else None
-    text = parts.run_text(own_text, run, model.caption_length)
+    text = models.run_text(own_text, run, model.caption_length)
     pretrained = dataclasses.replace(pretrained, cache=config.cache or pretrained.cache)
     cache = cache_of(pretrained, vae, text)
-    schedule, prediction = parts.SCHEDULES[model.schedule], parts.PREDICTIONS[model.prediction]
-    policy = parts.policy(config.compute)
+    schedule, prediction = choices.SCHEDULES[model.schedule], choices.PREDICTIONS[model.prediction]
+    policy = choices.policy(config.compute)
     whole = partial(merged, network) if config.lora is not None else lambda trained: trained
     pictures = pictures_of(config, model, run, whole) if config.prompts else None
 
@@ -84,7 +86,7 @@ def main(config: Config) -> None:
     for number in range(min(done // length, len(config.phases) - 1), len(config.phases)):
         start = number * length
         if number > 0:
-            network, _ = parts.load_network(run, model, step=start, mesh=mesh)
+            network, _ = networks.load_network(run, model, step=start, mesh=mesh)
         student: AbstractStudent = Student(schedule, prediction, policy, config.remat)
         if config.lora is not None:
             student = AdaptedStudent(student, network)
@@ -105,7 +107,7 @@ def main(config: Config) -> None:
             cache,
             objective,
             optimizer_of(config, length),
-            parts.EMAS[model.ema],
+            choices.EMAS[model.ema],
             pictures,
             start=start,
             label=f"{config.method} {config.phases[number] or ''}".rstrip(),
@@ -113,13 +115,13 @@ def main(config: Config) -> None:
     say(f"Pictures are in {run.samples}. More: python recipes/sample.py {run.path} --prompt ...")
 
 
-def student_model(config: Config, teacher: parts.Model) -> parts.Model:
+def student_model(config: Config, teacher: models.Model) -> models.Model:
     """The teacher's sizes with what distillation changes, and how to sample it."""
     recipe, phases = config.recipe, config.phases
     length = config.steps // len(phases)
     stages = tuple((n, (i + 1) * length) for i, n in enumerate(phases) if n is not None)
     own_weight = {"fixed": 1.0, "embedded": float(np.clip(config.cfg, *config.weights))}
-    distilled = parts.Distilled(
+    distilled = models.Distilled(
         boundary=recipe.boundary,
         sampler=recipe.sampler,
         steps=stages[-1][0] if stages else 4,
@@ -133,7 +135,7 @@ def student_model(config: Config, teacher: parts.Model) -> parts.Model:
     )
 
 
-def begin(network: Any, model: parts.Model, seed: int) -> Any:
+def begin(network: Any, model: models.Model, seed: int) -> Any:
     """What is trained, before its first step: the teacher in memory of its own, or adapters that
     change nothing yet."""
     if model.lora is not None:
@@ -146,19 +148,19 @@ def begin(network: Any, model: parts.Model, seed: int) -> Any:
 
 def pictures_of(
     config: Config,
-    model: parts.Model,
+    model: models.Model,
     run: Run,
     whole: Callable[[Any], Any],
 ) -> Callable[[TrainState], np.ndarray]:
     """Makes each prompt in 1, 2, 4 and 8 steps, a column each, by the first average, of which
     `whole` makes a network."""
     assert model.distilled is not None
-    schedule, weight = parts.SCHEDULES[model.schedule], model.distilled.weight
-    solver = parts.solver(model.distilled.sampler)
+    schedule, weight = choices.SCHEDULES[model.schedule], model.distilled.weight
+    solver = choices.solver(model.distilled.sampler)
     longest = max(PICTURE_STEPS) + 1
 
     def pictures(state: TrainState) -> np.ndarray:
-        pipeline = parts.pipeline(run, model, whole(state.average()))
+        pipeline = models.pipeline(run, model, whole(state.average()))
         make = partial(pipeline, config.prompts, solver=solver, weight=weight, seed=0)
         grid = [grids.pad(grids.trailing(schedule, steps), longest) for steps in PICTURE_STEPS]
         images = np.stack([make(levels=levels) for levels in grid], axis=1)

@@ -18,11 +18,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import choices
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import models
 import numpy as np
-import parts
 import tyro
 from finetuning import FineTuning, objective_of, optimizer_of, Start, started, trained_part
 from training import launch, MAY_CHANGE, train
@@ -113,7 +114,7 @@ def main(config: Config) -> None:
     run = Run.create(config.run, config, "dreambooth", resume=config.resume, may_change=may_change)
     start = started(config, run, mesh)
     model = dataclasses.replace(start.model, trains_text=config.train_text)
-    parts.save_model(run, model)
+    models.save_model(run, model)
     say(f"{count_parameters(start.network) / 1e6:.1f}M parameters, of {start.said}.")
 
     # Data: the subject, and pictures of its class by the model as it is.
@@ -145,7 +146,7 @@ def main(config: Config) -> None:
         SubjectLatents(subject, prior),
         part.on(objective),
         optimizer_of(config, rate),
-        parts.EMAS[model.ema],
+        choices.EMAS[model.ema],
         pictures_of(config, model, run, part.whole) if config.prompts else None,
     )
     say(f"Pictures are in {run.samples}. More: python recipes/sample.py {run.path} --prompt ...")
@@ -222,7 +223,7 @@ def prior_of(config: Config, run: Run, start: Start, captions: Sequence[str]) ->
 def made(
     pipeline: TextToImage,
     config: Config,
-    model: parts.Model,
+    model: models.Model,
     captions: Sequence[str],
     *,
     seed: int = 0,
@@ -231,7 +232,7 @@ def made(
     return to_uint8(
         pipeline(
             list(captions),
-            levels=grids.trailing(parts.SCHEDULES[model.schedule], config.sampling_steps),
+            levels=grids.trailing(choices.SCHEDULES[model.schedule], config.sampling_steps),
             solver=DPMpp2M(),
             weight=config.guidance,
             seed=seed,
@@ -241,13 +242,13 @@ def made(
 
 
 def pictures_of(
-    config: Config, model: parts.Model, run: Run, whole: Callable[[Any], Any]
+    config: Config, model: models.Model, run: Run, whole: Callable[[Any], Any]
 ) -> Callable[[TrainState], np.ndarray]:
     """Makes the grid of the prompts, with the rare word and without, by the first average."""
     captions = [spoken(prompt, config.token if "{}" in prompt else "") for prompt in config.prompts]
 
     def pictures(state: TrainState) -> np.ndarray:
-        pipeline = parts.pipeline(run, model, fetch(whole(state.average())))
+        pipeline = models.pipeline(run, model, fetch(whole(state.average())))
         return picture_grid(made(pipeline, config, model, captions), captions)
 
     return pictures

@@ -25,9 +25,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import choices
 import jax
+import models
+import networks
 import numpy as np
-import parts
 import tyro
 from pretrain import Config as Pretrain
 from scores import compare_pairs, compare_sets, Metric
@@ -92,7 +94,7 @@ class Judge:
         self, run: Run, *, split_name: Literal["held-out", "training"], count: int, seed: int
     ):
         """**Arguments:** the run, and as in `Config`."""
-        trained, model = data_config(run), parts.load_model(run)
+        trained, model = data_config(run), models.load_model(run)
         training, held_out = split(open_source(trained.data), trained.held_out)
         asked = held_out if split_name == "held-out" else training
         chosen = np.random.default_rng(seed).permutation(len(asked))[:count]
@@ -129,21 +131,21 @@ class Judge:
 
 
 def main(config: Config) -> None:
-    solver = parts.solver(config.solver)
+    solver = choices.solver(config.solver)
     if "clip-score" in config.metrics and config.clip is None:
         raise ValueError("The metric 'clip-score' takes weights: give --clip PATH.")
     enable_compile_cache()
     run = Run.open(config.run)
-    model = parts.load_model(run)
-    network, step = parts.load_network(run, model, average=config.average)
-    make = parts.pipeline(run, model, network)
+    model = models.load_model(run)
+    network, step = networks.load_network(run, model, average=config.average)
+    make = models.pipeline(run, model, network)
     judge = Judge(run, split_name=config.split, count=config.count, seed=config.seed)
 
     began = time.perf_counter()
     made = to_uint8(
         make(
             judge.captions,
-            levels=grids.trailing(parts.SCHEDULES[model.schedule], config.steps),
+            levels=grids.trailing(choices.SCHEDULES[model.schedule], config.steps),
             solver=solver,
             weight=config.cfg,
             seed=config.seed,

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import choices
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import models
+import networks
 import optax
-import parts
 from jax.sharding import Mesh
 from training import Training
 
@@ -92,7 +94,7 @@ class Start(NamedTuple):
     """A model to go on from; its VAE and text encoder are in the new run's folder."""
 
     network: Any
-    model: parts.Model
+    model: models.Model
     vae: VAE
     text: AbstractTextEncoder
     said: str
@@ -138,13 +140,13 @@ def started(config: FineTuning, run: Run, mesh: Mesh, *, size: int | None = None
 def objective_of(config: FineTuning, start: Start, null_text: Any, dropout: float):
     """The loss of latents and captions, with the schedule and the prediction of the start."""
     return LatentDiffusion(
-        schedule=parts.SCHEDULES[start.model.schedule],
-        prediction=parts.PREDICTIONS[start.model.prediction],
-        weight=parts.WEIGHTS[config.weight],
-        times=parts.TIMES[config.times],
+        schedule=choices.SCHEDULES[start.model.schedule],
+        prediction=choices.PREDICTIONS[start.model.prediction],
+        weight=choices.WEIGHTS[config.weight],
+        times=choices.TIMES[config.times],
         null_text=null_text,
         dropout=dropout,
-        policy=parts.policy(config.compute),
+        policy=choices.policy(config.compute),
         remat=config.remat,
     )
 
@@ -199,11 +201,11 @@ def _keep(frozen: Any, run: Run) -> None:
 
 
 def _fresh(config: FineTuning, run: Run, mesh: Mesh) -> Start:
-    parts.run_vae(config.vae, run)
+    models.run_vae(config.vae, run)
     vae, vae_config = load_vae(run.path / "vae")
-    text = parts.run_text(None, run, 16)
+    text = models.run_text(None, run, 16)
     channels = vae_config.latent_channels
-    model = parts.Model(
+    model = models.Model(
         unet=preset(
             config.preset,
             in_channels=channels,
@@ -223,15 +225,15 @@ def _fresh(config: FineTuning, run: Run, mesh: Mesh) -> Start:
 
 def _of_run(config: FineTuning, run: Run, mesh: Mesh) -> Start:
     source = Run.open(Path(config.start))
-    model = parts.load_model(source)
+    model = models.load_model(source)
     if model.distilled is not None or model.trains_text or model.upscaling is not None:
         raise ValueError(
             f"{source.path} was distilled or fine-tuned itself: start from the run of pretrain.py."
         )
-    network, step = parts.load_network(source, model, average=config.average, mesh=mesh)
-    parts.run_vae(config.vae or source.path / "vae", run)
+    network, step = networks.load_network(source, model, average=config.average, mesh=mesh)
+    models.run_vae(config.vae or source.path / "vae", run)
     own_text = source.path if (source.path / "text_encoder").exists() else None
-    text = parts.run_text(own_text, run, model.caption_length)
+    text = models.run_text(own_text, run, model.caption_length)
     vae, _ = load_vae(run.path / "vae")
     return Start(network, model, vae, text, f"step {step} of {source.path}")
 
@@ -240,15 +242,15 @@ def _of_diffusers(folder: Path, config: FineTuning, run: Run, mesh: Mesh) -> Sta
     found = load_stable_diffusion(folder, mesh=mesh)
     if found.unet_config.guidance_width is not None:
         raise ValueError(f"{folder} was distilled: start from the model that it is a student of.")
-    parts.run_vae(config.vae or folder / "vae", run)
-    text = parts.run_text(folder, run, found.text.length)
+    models.run_vae(config.vae or folder / "vae", run)
+    text = models.run_text(folder, run, found.text.length)
     vae, vae_config = load_vae(run.path / "vae")
-    model = parts.Model(
+    model = models.Model(
         unet=found.unet_config,
         size=found.sample_size * vae_config.factor,
         factor=vae_config.factor,
-        prediction=_name(parts.PREDICTIONS, found.scheduler.prediction, "prediction"),
-        schedule=_name(parts.SCHEDULES, found.scheduler.schedule, "schedule"),
+        prediction=_name(choices.PREDICTIONS, found.scheduler.prediction, "prediction"),
+        schedule=_name(choices.SCHEDULES, found.scheduler.schedule, "schedule"),
         caption_length=found.text.length,
         ema=config.ema,
     )

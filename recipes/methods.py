@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+import choices
 import jax.numpy as jnp
 import optax
-import parts
 import tyro
 from training import Training
 
@@ -129,7 +129,7 @@ class Config(Training):
         """Refuses what cannot work, before anything is loaded."""
         super().check()
         if self.solver is not None:
-            parts.solver(self.solver)
+            choices.solver(self.solver)
         guidance, staged = self.recipe.guidance, self.method in STAGED
         allowed = {"guided": ("embedded", "fixed"), "progressive": ("none", "fixed", "embedded")}
         if guidance not in allowed.get(self.method, (guidance,)):
@@ -196,17 +196,17 @@ def objective_of(
     if config.method == "guided":
         return GuidedDistillation(student, null_text, schedule, teacher, guidance)
 
-    choices: dict[str, Any] = {"guidance": guidance, "dropout": dropout}
+    options: dict[str, Any] = {"guidance": guidance, "dropout": dropout}
     if config.distance is not None:
-        choices["distance"] = distance_of(config.distance, vae)
+        options["distance"] = distance_of(config.distance, vae)
     if config.data_weight is not None:
-        choices["data_weight"] = config.data_weight
+        options["data_weight"] = config.data_weight
     if config.method == "ict":
-        return iCT(student, null_text, schedule, config.steps, **choices)
+        return iCT(student, null_text, schedule, config.steps, **options)
     if config.solver is not None:
-        choices["trajectory"] = TeacherStep(teacher, parts.solver(config.solver))
+        options["trajectory"] = TeacherStep(teacher, choices.solver(config.solver))
     preset = {"codi": CoDi, "lcm": LCM, "cm": CM}[config.method]
-    return preset(student, null_text, schedule, teacher, **choices)
+    return preset(student, null_text, schedule, teacher, **options)
 
 
 def distance_of(name: str, vae: VAE) -> AbstractDistance:

@@ -5,10 +5,10 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal
 
+import choices
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import parts
 from jax.sharding import AbstractMesh, Mesh
 from training import OPTIMIZERS
 
@@ -111,7 +111,7 @@ class Planned:
 def abstract_training(case: Planned, mesh: Mesh) -> Abstract:
     """The step of `pretrain.py`: bfloat16, clipped AdamW, averages, accumulation."""
     optimizer = OPTIMIZERS[case.optimizer](learning_rate(1e-4, warmup=10_000))
-    ema = parts.EMAS[case.ema]
+    ema = choices.EMAS[case.ema]
     objective = LatentDiffusion(
         ScaledLinear(),
         Velocity(),

@@ -15,10 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import choices
 import jax
 import jax.numpy as jnp
+import models
 import numpy as np
-import parts
 import tyro
 from training import launch, MAY_CHANGE, train, Training
 
@@ -118,15 +119,15 @@ def main(config: Config) -> None:
     mesh = launch(config)
     may_change = (*MAY_CHANGE, "cache", "prompts", "guidance")
     run = Run.create(config.run, config, "pretrain", resume=config.resume, may_change=may_change)
-    parts.run_vae(config.vae, run)
+    models.run_vae(config.vae, run)
 
     # Data: latents and text embeddings, made once.
     vae, vae_config = load_vae(run.path / "vae")
-    text = parts.run_text(config.text, run, config.caption_length)
+    text = models.run_text(config.text, run, config.caption_length)
     cache = cache_of(config, vae, text)
 
     # The network.
-    model = parts.Model(
+    model = models.Model(
         unet=preset(
             width,
             in_channels=vae_config.latent_channels,
@@ -140,19 +141,19 @@ def main(config: Config) -> None:
         caption_length=config.caption_length,
         ema=config.ema,
     )
-    parts.save_model(run, model)
+    models.save_model(run, model)
     network = initialised(partial(model.unet.build, key=jax.random.key(config.seed)), mesh)
     say(f"{count_parameters(network) / 1e6:.1f}M parameters, {len(cache)} pictures.")
 
     # What it learns.
     objective = LatentDiffusion(
-        schedule=parts.SCHEDULES[config.schedule],
-        prediction=parts.PREDICTIONS[config.prediction],
-        weight=parts.WEIGHTS[config.weight],
-        times=parts.TIMES[config.times],
+        schedule=choices.SCHEDULES[config.schedule],
+        prediction=choices.PREDICTIONS[config.prediction],
+        weight=choices.WEIGHTS[config.weight],
+        times=choices.TIMES[config.times],
         null_text=jax.tree.map(jnp.asarray, cache.null_text),
         dropout=config.dropout,
-        policy=parts.policy(config.compute),
+        policy=choices.policy(config.compute),
         remat=config.remat,
     )
     train(
@@ -162,7 +163,7 @@ def main(config: Config) -> None:
         cache,
         objective,
         config.make_optimizer(1e-4 if width >= 64 else 1e-3),  # the paper's rate for its own sizes
-        parts.EMAS[config.ema],
+        choices.EMAS[config.ema],
         pictures_of(config, model, run) if config.prompts else None,
     )
     say(f"Pictures are in {run.samples}. More: python recipes/sample.py {run.path} --prompt ...")
@@ -189,12 +190,14 @@ def cache_of(config: Config, vae: VAE, text: AbstractTextEncoder) -> CachedLaten
         )
 
 
-def pictures_of(config: Config, model: parts.Model, run: Run) -> Callable[[TrainState], np.ndarray]:
+def pictures_of(
+    config: Config, model: models.Model, run: Run
+) -> Callable[[TrainState], np.ndarray]:
     """Makes the grid of the fixed prompts from the first average."""
-    levels = grids.trailing(parts.SCHEDULES[config.schedule], 16)
+    levels = grids.trailing(choices.SCHEDULES[config.schedule], 16)
 
     def pictures(state: TrainState) -> np.ndarray:
-        pipeline = parts.pipeline(run, model, state.average())
+        pipeline = models.pipeline(run, model, state.average())
         images = pipeline(
             config.prompts, levels=levels, solver=DPMpp2M(), weight=config.guidance, seed=0
         )

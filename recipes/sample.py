@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import parts
+import choices
 import tyro
 from sources import open_run, open_weights, Source
 
@@ -46,7 +46,7 @@ class Config:
     """Sampler by name; by default the model's own, ddim for most."""
     steps: int | None = None
     """Steps of the sampler; by default 50, or a distilled model's own."""
-    grid: parts.Grid | None = None
+    grid: choices.Grid | None = None
     """How the noise levels are spaced; by default trailing, or as the weights' scheduler says."""
     rescale: float = 0.0
     """Guidance rescale (Lin et al. 2023); 0.7 where colours are too strong."""
@@ -71,7 +71,7 @@ def main(config: Config) -> None:
     if not config.prompt:
         raise ValueError("sample.py needs a caption. Pass --prompt 'red heart'.")
     if config.solver is not None:
-        parts.solver(config.solver)  # A wrong name is an error before anything is read.
+        choices.solver(config.solver)  # A wrong name is an error before anything is read.
     source = open_source(config)
     enable_compile_cache()
 
@@ -85,7 +85,7 @@ def main(config: Config) -> None:
         levels=source.levels(steps, name, config.grid),
         seeds=[i % config.count for i in range(len(captions))],
         seed=config.seed,
-        solver=parts.solver(name),
+        solver=choices.solver(name),
         weight=weights * len(config.prompt),
         negative=config.negative,
         rescale=config.rescale,

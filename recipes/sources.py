@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import choices
 import equinox as eqx
+import models
+import networks
 import numpy as np
-import parts
 
 from equildm.interop import (
     folder_tables,
@@ -32,7 +34,7 @@ class Source(NamedTuple):
     make: TextToImage
     sampler: str
     """Name of the sampler to take unless another is asked for."""
-    levels: Callable[[int, str, parts.Grid | None], np.ndarray]
+    levels: Callable[[int, str, choices.Grid | None], np.ndarray]
     """The noise levels for a number of steps and a sampler, on a grid or the model's own."""
     pictures: Path
     """Where pictures go."""
@@ -56,17 +58,17 @@ def open_run(
     Where a run has students for several numbers of sampling steps, `steps` chooses among them.
     """
     run = Run.open(path)
-    model = parts.load_model(run)
+    model = models.load_model(run)
     distilled = model.distilled
     if step is None and distilled is not None:
         step = distilled.stage(steps or distilled.steps)
-    network, step = parts.load_network(run, model, average=average, step=step)
+    network, step = networks.load_network(run, model, average=average, step=step)
 
-    def levels(steps: int, sampler: str, grid: parts.Grid | None) -> np.ndarray:
+    def levels(steps: int, sampler: str, grid: choices.Grid | None) -> np.ndarray:
         del sampler
-        return parts.GRIDS[grid or "trailing"](parts.SCHEDULES[model.schedule], steps)
+        return choices.GRIDS[grid or "trailing"](choices.SCHEDULES[model.schedule], steps)
 
-    make = parts.pipeline(run, model, network)
+    make = models.pipeline(run, model, network)
     source = Source(make, "ddim", levels, run.samples, f"step {step} of {path}")
     if distilled is None:
         return source
@@ -88,10 +90,10 @@ def open_weights(
     for lora in loras:
         model = with_lora(model, lora, lora_scale)
 
-    def levels(steps: int, sampler: str, grid: parts.Grid | None) -> np.ndarray:
+    def levels(steps: int, sampler: str, grid: choices.Grid | None) -> np.ndarray:
         if grid is None:
             return model.scheduler.levels(steps, sampler)
-        return parts.GRIDS[grid](model.scheduler.schedule, steps)
+        return choices.GRIDS[grid](model.scheduler.schedule, steps)
 
     make = model.text_to_image(height, width)
     return Source(make, model.scheduler.sampler, levels, Path("samples"), str(path))
@@ -151,13 +153,13 @@ def read_model(
 
 def _run_model(path: Path, average: str | None) -> StableDiffusion:
     run = Run.open(path)
-    model = parts.load_model(run)
-    network, _ = parts.load_network(run, model, average=average)
-    make = parts.pipeline(run, model, network)
+    model = models.load_model(run)
+    network, _ = networks.load_network(run, model, average=average)
+    make = models.pipeline(run, model, network)
     _, vae_config = load_vae(run.path / "vae")
     scheduler = Scheduler(
-        parts.SCHEDULES[model.schedule],
-        parts.PREDICTIONS[model.prediction],
+        choices.SCHEDULES[model.schedule],
+        choices.PREDICTIONS[model.prediction],
         spacing="trailing",
         ends_clean=True,
     )

@@ -4,8 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
+import choices
 import methods
-import parts
+import models
 import tyro
 from pretrain import Config as Pretrain
 
@@ -84,7 +85,7 @@ class Config:
     def check(self) -> None:
         """Refuses what cannot work, before anything is done."""
         for name in {*self.samplers, self.reference[0]}:
-            parts.solver(name)
+            choices.solver(name)
         if self.runs and (self.phase in ("train", "distill")):
             raise ValueError("A study of runs that are there trains nothing: leave --runs out.")
         if self.checkpoints < 1 or self.train.steps % self.checkpoints:
@@ -151,7 +152,7 @@ def points(config: Config) -> list[tuple[Point, Path]]:
         raise ValueError(f"Runs are told apart by their folder's name, received {names}.")
     for path in config.folders():
         run = Run.open(path)
-        ways = _student_ways if parts.load_model(run).distilled else _ladder_ways
+        ways = _student_ways if models.load_model(run).distilled else _ladder_ways
         for step, sampler, steps, guidance in ways(config, run):
             for seed in config.seeds:
                 found[Point(path.name, step, sampler, steps, guidance, seed)] = path
@@ -178,7 +179,7 @@ def _ladder_ways(config: Config, run: Run) -> list[Way]:
 
 
 def _student_ways(config: Config, run: Run) -> list[Way]:
-    distilled = parts.load_model(run).distilled
+    distilled = models.load_model(run).distilled
     assert distilled is not None
     newest = Checkpoints(run.checkpoints).latest()
     if newest is None:

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import choices
 import jax
 import jax.numpy as jnp
 import methods
+import models
+import networks
 import numpy as np
-import parts
 from compare_samplers import evaluations
 from evaluate import data_config
 from pretrain import Config as Pretrain
@@ -85,12 +87,12 @@ class Studio:
         config = self._config
         _, model, given, null, _ = self._run(path)
         make = self._make(path, point.train_step)
-        solver = parts.solver(point.sampler)
+        solver = choices.solver(point.sampler)
         batch = min(config.batch, config.count)
         weights = jnp.full(batch, point.guidance, jnp.float32)
 
         def queue(steps: int, index: np.ndarray) -> jax.Array:
-            levels = grids.trailing(parts.SCHEDULES[model.schedule], steps)
+            levels = grids.trailing(choices.SCHEDULES[model.schedule], steps)
             return make.queue(
                 jax.tree.map(lambda leaf: leaf[index], given),
                 null,
@@ -147,15 +149,15 @@ class Studio:
 
     def _open(self, path: Path) -> tuple:
         run = Run.open(path)
-        model = parts.load_model(run)
-        make = parts.pipeline(run, model, None)
+        model = models.load_model(run)
+        make = models.pipeline(run, model, None)
         given = embed(make.text, list(self._scorer.captions))
         null = jax.tree.map(lambda leaf: leaf[0], embed(make.text, [""]))
         return run, model, given, null, make
 
     def _load(self, path: Path, step: int) -> TextToImage:
         run, model, _, _, make = self._run(path)
-        network, _ = parts.load_network(run, model, step=step)
+        network, _ = networks.load_network(run, model, step=step)
         return dataclasses.replace(make, denoiser=model.denoiser(network))
 
 
@@ -163,7 +165,7 @@ class Studio:
 def _facts(path: Path) -> dict[str, Any]:
     """What all rows of a run have in common."""
     run = Run.open(path)
-    model = parts.load_model(run)
+    model = models.load_model(run)
     trained = run.load_config(methods.Config if model.distilled else Pretrain)
     return {
         "width": model.unet.width,
@@ -177,7 +179,7 @@ def _facts(path: Path) -> dict[str, Any]:
 
 @functools.cache
 def _branches(path: Path, guidance: float) -> int:
-    told = parts.load_model(Run.open(path)).unet.guidance_width is not None
+    told = models.load_model(Run.open(path)).unet.guidance_width is not None
     return 1 if told or guidance in (0.0, 1.0) else 2
 
 
@@ -190,13 +192,13 @@ def _evaluations(sampler: str, steps: int) -> int:
 
 @functools.cache
 def _counted(sampler: str, steps: int) -> int:
-    return evaluations(sampler, grids.trailing(parts.SCHEDULES["scaled-linear"], steps))
+    return evaluations(sampler, grids.trailing(choices.SCHEDULES["scaled-linear"], steps))
 
 
 def make_scorer(config: Config, claims: Claims) -> Scorer:
     """The scorer of the study's captions, with a reference that is made by one process, once."""
     first = Run.open(config.folders()[0])
-    trained, model = data_config(first), parts.load_model(first)
+    trained, model = data_config(first), models.load_model(first)
     source = open_source(trained.data)
     training, held_out = split(source, trained.held_out)
     asked = held_out if config.split == "held-out" else training

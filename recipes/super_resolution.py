@@ -18,10 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import choices
 import jax
 import jax.numpy as jnp
+import models
 import numpy as np
-import parts
 import tyro
 import upscaling
 from finetuning import FineTuning, objective_of, optimizer_of, Start, started, trained_part
@@ -105,9 +106,9 @@ def main(config: Config) -> None:
     # The network: the pretrained one, with room for a second latent.
     start = started(config, run, mesh, size=config.size)
     model = dataclasses.replace(
-        start.model, upscaling=parts.Upscaling(config.scale, config.augmentation)
+        start.model, upscaling=models.Upscaling(config.scale, config.augmentation)
     )
-    parts.save_model(run, model)
+    models.save_model(run, model)
     network = concatenated(start.network, model.unet.in_channels)
     say(f"{count_parameters(network) / 1e6:.1f}M parameters, of {start.said}.")
 
@@ -129,7 +130,7 @@ def main(config: Config) -> None:
         objective_of(config, start, start.null_text(), dropout), start.vae, config.augmentation
     )
     part = trained_part(config, network, run)
-    levels = grids.trailing(parts.SCHEDULES[model.schedule], config.sampling_steps)
+    levels = grids.trailing(choices.SCHEDULES[model.schedule], config.sampling_steps)
 
     def upscaled(state: TrainState, low: np.ndarray) -> np.ndarray:
         network = fetch(part.whole(state.average()))
@@ -142,7 +143,7 @@ def main(config: Config) -> None:
         dataset,
         part.on(objective),
         optimizer_of(config, 1e-4 if model.unet.width >= 64 else 5e-4),
-        parts.EMAS[model.ema],
+        choices.EMAS[model.ema],
         pictures_of(held, config.size, upscaled),
     )
     made = upscaled(state, held.low)
@@ -164,7 +165,7 @@ def main(config: Config) -> None:
     print(f"Pictures are in {run.samples}. More: python recipes/upscale.py {run.path} PICTURE")
 
 
-def check_start(start: Start, network: Any, model: parts.Model) -> None:
+def check_start(start: Start, network: Any, model: models.Model) -> None:
     """Raises `AssertionError` unless the widened network does what the pretrained one does."""
     noise, picture = jax.random.normal(jax.random.key(0), (2, *model.latent_shape))
     text, t = start.null_text(), jnp.asarray(500.0)

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import parts
+import choices
+import models
+import networks
 import tyro
 from upscaling import read_picture, upscaler
 
@@ -44,13 +46,13 @@ class Config:
 def main(config: Config) -> None:
     if not config.pictures:
         raise ValueError("upscale.py needs a picture. Name a file after the run.")
-    solver = parts.solver(config.solver)
+    solver = choices.solver(config.solver)
     enable_compile_cache()
     run = Run.open(config.run)
-    model = parts.load_model(run)
-    network, step = parts.load_network(run, model, average=config.average)
+    model = models.load_model(run)
+    network, step = networks.load_network(run, model, average=config.average)
     make = upscaler(run, model, network)
-    levels = grids.trailing(parts.SCHEDULES[model.schedule], config.steps)
+    levels = grids.trailing(choices.SCHEDULES[model.schedule], config.steps)
     config.out.mkdir(parents=True, exist_ok=True)
     for path in config.pictures:
         picture, began = read_picture(path), time.perf_counter()

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import choices
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import models
 import numpy as np
-import parts
 import train_vae
 
 from equildm import TextEmbedding
@@ -43,7 +44,7 @@ class Held(NamedTuple):
     """Which picture each was cut out of."""
 
 
-def upscaler(run: Run, model: parts.Model, network: object) -> Upscaler:
+def upscaler(run: Run, model: models.Model, network: object) -> Upscaler:
     """Small pictures to large ones with this network and the run's own VAE."""
     if model.upscaling is None:
         raise ValueError(
@@ -51,12 +52,12 @@ def upscaler(run: Run, model: parts.Model, network: object) -> Upscaler:
             "recipes/super_resolution.py makes runs that make pictures larger."
         )
     vae, _ = load_vae(run.path / "vae")
-    text = parts.text_encoder(run, model.caption_length)
+    text = models.text_encoder(run, model.caption_length)
     null: TextEmbedding = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), embed(text, [""]))
     return Upscaler(
         model.denoiser(network),
         vae,
-        parts.SCHEDULES[model.schedule],
+        choices.SCHEDULES[model.schedule],
         null,
         scale=model.upscaling.scale,
         tile=model.latent_shape[0],

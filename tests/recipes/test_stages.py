@@ -5,7 +5,7 @@ import sys
 from helpers import ROOT
 
 sys.path.insert(0, str(ROOT / "recipes"))
-from parts import Distilled
+from models import Distilled
 
 
 def test_a_student_serves_its_number_of_steps_and_those_up_to_the_next():

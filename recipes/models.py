@@ -1,17 +1,14 @@
-"""What several recipes put together: choices by name, a run folder's model, pictures of it."""
+"""What a run folder holds beside weights: the model's description, VAE and text encoder."""
 
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import diffrax
 import equinox as eqx
 import jax
-import numpy as np
-from jax.sharding import Mesh
+from choices import PREDICTIONS, SCHEDULES
 
 from equildm.denoise import (
     AbstractDenoiser,
@@ -29,95 +26,9 @@ from equildm.interop import (
     save_text_encoder,
     shipped_vae,
 )
-from equildm.nn import merged, new_adapters
-from equildm.noise import (
-    AbstractPrediction,
-    AbstractSchedule,
-    AbstractTimes,
-    AbstractWeight,
-    Clean,
-    EDM,
-    Epsilon,
-    grids,
-    LogitNormalTimes,
-    LogSNRUniformTimes,
-    MinSNR,
-    P2,
-    ScaledLinear,
-    SquaredCosine,
-    Uniform,
-    UniformTimes,
-    Velocity,
-    ZeroTerminalSNR,
-)
-from equildm.runtime import (
-    abstract,
-    Checkpoints,
-    from_json,
-    once,
-    Policy,
-    replacing,
-    Run,
-    to_json,
-    write_atomic,
-)
-from equildm.sample import SOLVERS, TextToImage
+from equildm.runtime import from_json, once, replacing, Run, to_json, write_atomic
+from equildm.sample import TextToImage
 from equildm.text import AbstractTextEncoder, Captioned
-from equildm.train import (
-    AbstractEMA,
-    DecayEMA,
-    divided,
-    matching,
-    pack,
-    posthoc_average,
-    PowerEMA,
-    Snapshot,
-    unpack,
-)
-
-PREDICTIONS: dict[str, AbstractPrediction] = {"eps": Epsilon(), "v": Velocity(), "x0": Clean()}
-SCHEDULES: dict[str, AbstractSchedule] = {
-    "scaled-linear": ScaledLinear(),
-    "squared-cosine": SquaredCosine(),
-    "scaled-linear-zero-snr": ZeroTerminalSNR(ScaledLinear()),
-}
-WEIGHTS: dict[str, AbstractWeight] = {
-    "uniform": Uniform(),
-    "min-snr": MinSNR(),
-    "p2": P2(),
-    "edm": EDM(),
-}
-TIMES: dict[str, AbstractTimes] = {
-    "uniform": UniformTimes(),
-    "logit-normal": LogitNormalTimes(),
-    "log-snr": LogSNRUniformTimes(),
-}
-Grid = Literal["trailing", "leading", "linspace", "karras", "uniform-lambda"]
-GRIDS: dict[Grid, Callable[[AbstractSchedule, int], np.ndarray]] = {
-    "trailing": grids.trailing,
-    "leading": grids.leading,
-    "linspace": grids.linspace,
-    "karras": grids.karras,
-    "uniform-lambda": grids.uniform_lambda,
-}
-EMAS: dict[str, AbstractEMA] = {
-    "power": PowerEMA(),
-    "decay": DecayEMA(),
-    "decay-0.999": DecayEMA(0.999),
-    "decay-0.95": DecayEMA(0.95),
-}
-
-
-def policy(name: Literal["auto", "float32", "bfloat16"]) -> Policy:
-    """The arithmetic of that name; auto is what suits the device."""
-    return Policy.default() if name == "auto" else Policy(name)
-
-
-def solver(name: str) -> diffrax.AbstractSolver:
-    """The sampler of that name."""
-    if name not in SOLVERS:
-        raise ValueError(f"A solver is one of {', '.join(SOLVERS)}; received {name!r}.")
-    return SOLVERS[name]()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,100 +141,6 @@ def pipeline(run: Run, model: Model, network: Any) -> TextToImage:
         text = text_encoder(run, model.caption_length)
     guidance = Guided if model.unet.guidance_width is None else EmbeddedGuidance
     return TextToImage(model.denoiser(network), vae, text, model.latent_shape, guidance)
-
-
-def load_network(
-    run: Run,
-    model: Model,
-    *,
-    average: str | None = None,
-    step: int | None = None,
-    mesh: Mesh | None = None,
-):
-    """A run's network and the step it is from.
-
-    `average` is one of the run's averages by name (the first by default), `"none"` for the weights
-    as they were trained, or a relative width such as `"0.07"`: made of the run's snapshots.
-    `step` is that of a checkpoint or of a snapshot; the newest checkpoint by default. With `mesh`
-    the network lies in shards on it.
-    """
-    whole = _abstract(run, model)
-    trained, frozen = _divided(model, whole)
-    trained, step = _load_trained(run, model, trained, average, step, mesh)
-    if frozen is None:
-        return trained, step
-    base = Checkpoints(run.path / "base").restore({"model": _shapes(frozen, mesh)}).items["model"]
-    return eqx.combine(trained, base) if model.lora is None else merged(base, trained), step
-
-
-def _abstract(run: Run, model: Model) -> Any:
-    """The shapes of the network, and of its text encoder where that was trained too."""
-    if not model.trains_text:
-        return model.abstract()
-    text = text_encoder(run, model.caption_length)
-    return Captioned(model.abstract(), eqx.filter_eval_shape(lambda text: text, text))
-
-
-def _divided(model: Model, whole: Any) -> tuple[Any, Any]:
-    """The shapes of what was trained, and of what it belongs to where that is not the same."""
-    if model.lora is not None:
-        key = jax.random.key(0)
-        return eqx.filter_eval_shape(new_adapters, whole, model.lora, key=key), whole
-    if model.train == ("*",):
-        return whole, None
-    return divided(whole, matching(*model.train))
-
-
-def _shapes(tree: Any, mesh: Mesh | None) -> Any:
-    shapes = eqx.filter(tree, lambda x: isinstance(x, jax.ShapeDtypeStruct))
-    return shapes if mesh is None else abstract(shapes, mesh)
-
-
-def _load_trained(
-    run: Run,
-    model: Model,
-    trained: Any,
-    average: str | None,
-    step: int | None,
-    mesh: Mesh | None,
-):
-    names = EMAS[model.ema].names()
-    shapes = _shapes(trained, mesh)
-    averages = (_shapes(jax.eval_shape(pack, shapes), mesh),) * len(names)
-    if average not in (None, "none", *names):
-        return _posthoc(run, model, average, averages, shapes, step)
-    checkpoints = Checkpoints(run.checkpoints)
-    if average == "none":
-        restored = checkpoints.restore({"model": shapes}, step)
-        return restored.items["model"], restored.step
-    if step is not None and step not in checkpoints.steps() and run.averages.exists():
-        checkpoints = Checkpoints(run.averages)
-    restored = checkpoints.restore({"ema": averages}, step)
-    return unpack(restored.items["ema"][names.index(average or names[0])], shapes), restored.step
-
-
-def _posthoc(run: Run, model: Model, average: Any, averages: Any, shapes: Any, step: int | None):
-    """An average of a width that was not kept (Karras et al. 2024, section 3.2)."""
-    ema, kept = EMAS[model.ema], Checkpoints(run.averages)
-    try:
-        width = float(average)
-    except ValueError:
-        width = -1.0
-    if width <= 0 or not isinstance(ema, PowerEMA) or not kept.steps():
-        raise ValueError(
-            f"This run keeps the averages {', '.join(ema.names())}; received {average!r}. Use one "
-            "of these, or 'none' for the trained weights. With pretrain.py --ema power --snapshots "
-            "N it may be any relative width, such as 0.07."
-        )
-    step = step or kept.steps()[-1]
-    snapshots = [
-        Snapshot(number, sigma_rel, found)
-        for number in kept.steps()
-        for sigma_rel, found in zip(
-            ema.sigma_rels, kept.restore({"ema": averages}, number).items["ema"], strict=True
-        )
-    ]
-    return unpack(posthoc_average(snapshots, step, width), shapes), step
 
 
 def run_text(folder: Path | None, run: Run, length: int) -> AbstractTextEncoder:
