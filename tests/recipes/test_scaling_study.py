@@ -1,5 +1,6 @@
-"""A whole study, small: trained, distilled, swept with a kill in between, reported."""
+"""A whole study, small: trained, distilled, swept with ten kills in between, reported."""
 
+import dataclasses
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from helpers import ROOT, run_python
 
@@ -45,23 +47,36 @@ def test_a_study_from_nothing_to_its_report(options, tmp_path):
     differing = {key for key in configs[0] if configs[0][key] != configs[1][key]}
     assert differing == {"preset", "run"}
 
-    # Killed as soon as two rows are there.
-    process = subprocess.Popen(
-        [sys.executable, str(STUDY), str(folder), "sweep"],
-        cwd=ROOT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
-    )
+    # Killed ten times, each time that a row or two more are there and at any moment from then on.
+    random = np.random.default_rng(0)
     rows = RowFiles(folder / "rows")
-    while len(rows.names()) < 2 and process.poll() is None:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    written = {p.name: p.stat().st_mtime_ns for p in rows.folder.glob("*.json")}
-    assert 2 <= len(written) < 26
+    kept: dict[str, int] = {}
+    for _ in range(10):
+        goal = min(len(kept) + int(random.integers(1, 3)), 25)
+        process = subprocess.Popen(
+            [sys.executable, str(STUDY), str(folder), "sweep"],
+            cwd=ROOT,
+            env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+        )
+        while len(rows.names()) < goal and process.poll() is None:
+            time.sleep(0.1)
+        time.sleep(random.uniform(0, 0.5))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        found = {p.name: p.stat().st_mtime_ns for p in rows.folder.glob("*.json")}
+        assert kept.items() <= found.items()  # nothing was computed again
+        kept = found
+    assert 10 <= len(kept) < 26
     study("sweep")
-    assert all(  # nothing was computed again
-        (rows.folder / name).stat().st_mtime_ns == at for name, at in written.items()
-    )
+    found = {p.name: p.stat().st_mtime_ns for p in rows.folder.glob("*.json")}
+    assert kept.items() < found.items()
+
+    # The same table as in peace, but for the time that pictures took.
+    peace = tmp_path / "peace"
+    runs = [str(folder / "runs" / name) for name in ("c016", "c032", "c016-lcm", "c032-lcm")]
+    run_python(STUDY, str(peace), "sweep", *options, "--runs", *runs, devices=1, timeout=1500)
+    timeless = lambda rows: [dataclasses.replace(row, seconds=0.0) for row in rows.read()]
+    assert timeless(rows) == timeless(RowFiles(peace / "rows"))
 
     printed = study("report")
     table = read_table(folder / "table.parquet")
