@@ -110,6 +110,7 @@ class Config(FineTuning):
 
 def main(config: Config) -> None:
     mesh = launch(config)
+    open_source(config.data)  # says what is wrong with it before there is a folder
     may_change = (*MAY_CHANGE, "prompts")
     run = Run.create(config.run, config, "dreambooth", resume=config.resume, may_change=may_change)
     start = started(config, run, mesh)

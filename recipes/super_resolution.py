@@ -94,14 +94,14 @@ class Config(FineTuning):
 
 def main(config: Config) -> None:
     mesh = launch(config)
-    may_change = (*MAY_CHANGE, "count", "sampling_steps")
-    run = Run.create(
-        config.run, config, "super_resolution", resume=config.resume, may_change=may_change
-    )
     training, held_out = upscaling.sources(config.data, config.shrink, config.held_out)
     degradation = DEGRADATIONS[config.degradation](config.scale)
     held = upscaling.held_squares(held_out, config.size, degradation, config.count)
     say(f"{len(training)} pictures, {len(held_out)} held out.")
+    may_change = (*MAY_CHANGE, "count", "sampling_steps")
+    run = Run.create(
+        config.run, config, "super_resolution", resume=config.resume, may_change=may_change
+    )
 
     # The network: the pretrained one, with room for a second latent.
     start = started(config, run, mesh, size=config.size)
