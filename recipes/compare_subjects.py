@@ -114,7 +114,7 @@ def main(config: Config) -> None:
         for name in values:
             if name in scores:
                 low, high = scores[f"{name} interval"]
-                say(f"    {name:32s}{scores[name]:.3f} [{low:.3f}, {high:.3f}]")
+                say(f"    {name:32s} {scores[name]:.3f} [{low:.3f}, {high:.3f}]")
         starts = [*range(min(3, len(known))), *(len(known) + i for i in range(min(3, len(unseen))))]
         rows += [images[i * config.count] for images in (with_word, without) for i in starts]
 
