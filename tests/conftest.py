@@ -12,11 +12,6 @@ import numpy as np
 import pytest
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Most of the tests' time is LLVM's. Two thirds of it are saved by optimising nothing: a loop then
-# runs slower, and computes the same. Processes that tests start inherit it; your own flags win.
-QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-if QUICK not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{QUICK} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 from jaxtyping import install_import_hook
 
@@ -26,11 +21,20 @@ from benchmarks._peer import Peer, PEER_PYTHON, peer_python  # noqa: E402
 
 collect_ignore = ["peers"]
 
+QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+"""Compiles in half the time, which is most of the tests'. The code is slower, and the same."""
+
 RunPeer = Callable[..., dict[str, np.ndarray]]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A second run compiles nothing: the compile cache lies in pytest's (`--cache-clear`)."""
+    """A second run compiles nothing: the compile cache lies in pytest's (`--cache-clear`).
+
+    Processes that tests start inherit all this. Flags that you set win over `QUICK`.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if QUICK not in flags:
+        os.environ["XLA_FLAGS"] = f"{QUICK} {flags}".strip()
     assert config.cache is not None
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")

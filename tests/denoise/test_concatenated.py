@@ -12,7 +12,7 @@ from equildm.denoise import concatenated, PictureCondition, WidthScaledUNet
 
 @pytest.fixture(scope="module")
 def unet():
-    sizes = {"multipliers": (1, 2), "depths": (1, 1), "transformer_depths": (1, 0), "heads": 2}
+    sizes = {"multipliers": (1,), "depths": (1,), "transformer_depths": (1,), "heads": 2}
     return WidthScaledUNet(
         8, in_channels=3, out_channels=3, context_width=5, groups=4, **sizes, key=jax.random.key(0)
     )

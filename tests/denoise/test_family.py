@@ -51,7 +51,8 @@ def test_widths_differ_in_sizes_only():
 
 
 def test_fresh_weights_follow_from_the_key():
-    config = preset("tiny", context_width=8)
+    sizes = {"multipliers": (1, 2), "depths": (1, 1), "transformer_depths": (0, 1)}
+    config = preset("tiny", context_width=8, **sizes)
     a, b = config.build(key=jax.random.key(1)), config.build(key=jax.random.key(1))
     c = config.build(key=jax.random.key(2))
     assert eqx.tree_equal(a, b)

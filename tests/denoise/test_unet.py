@@ -51,18 +51,27 @@ def their_layout(leaf):
     return leaf.transpose(3, 2, 0, 1) if leaf.ndim == 4 else leaf.T
 
 
-@pytest.fixture(scope="module")
-def network():
+def random_network(**sizes):
     """Every weight moved off its initial value, so that scales and biases are seen as well."""
-    network = preset(WIDTH, context_width=CONTEXT).build(key=jax.random.key(0))
+    network = preset(WIDTH, context_width=CONTEXT, **sizes).build(key=jax.random.key(0))
     random = np.random.default_rng(0)
     return jax.tree.map(
         lambda x: x + 0.05 * random.standard_normal(x.shape).astype(np.float32), network
     )
 
 
-def test_is_the_unet_of_diffusers(network, peer):
+SMALL = {"multipliers": (1, 2), "depths": (1, 1), "transformer_depths": (1, 0)}
+SIZES = {
+    "small": (SMALL, {"channels": (WIDTH, 2 * WIDTH), "layers": 1}),
+    "whole": ({}, {"channels": [WIDTH * m for m in (1, 2, 4, 4)], "layers": 2}),
+}
+
+
+@pytest.mark.parametrize("size", ["small", pytest.param("whole", marks=pytest.mark.slow)])
+def test_is_the_unet_of_diffusers(size, peer):
     """On a latent that is not square, at two times, with one caption shorter than the other."""
+    sizes, config = SIZES[size]
+    network = random_network(**sizes)
     random = np.random.default_rng(1)
     x = random.standard_normal((2, 8, 24, 4), np.float32)
     t = np.asarray([7.0, 812.0], np.float32)
@@ -71,8 +80,9 @@ def test_is_the_unet_of_diffusers(network, peer):
 
     leaves = jax.tree_util.tree_leaves_with_path(network)
     weights = {f"weight_{their_name(path)}": their_layout(leaf) for path, leaf in leaves}
-    config = {"width": WIDTH, "context_width": CONTEXT}
-    theirs = peer("unet", config, x=x, t=t, text=text, mask=mask, **weights)
+    theirs = peer(
+        "unet", config | {"context_width": CONTEXT}, x=x, t=t, text=text, mask=mask, **weights
+    )
 
     def loss(x):
         out = jax.vmap(network)(x, t, TextEmbedding(jnp.asarray(text), jnp.asarray(mask)))
@@ -85,7 +95,10 @@ def test_is_the_unet_of_diffusers(network, peer):
         assert error < 1e-4
 
 
-def test_bfloat16_in_bfloat16_out(network):
+def test_bfloat16_in_bfloat16_out():
+    network = eqx.filter_eval_shape(
+        preset(WIDTH, context_width=CONTEXT, **SMALL).build, key=jax.random.key(0)
+    )
     text = TextEmbedding(jnp.zeros((TOKENS, CONTEXT)), jnp.ones(TOKENS, bool))
     latent = jnp.zeros((8, 8, 4), jnp.bfloat16)
     out = eqx.filter_eval_shape(network, latent, jnp.zeros(()), text)

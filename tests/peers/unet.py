@@ -9,14 +9,14 @@ from diffusers import UNet2DConditionModel
 
 def run(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """Its output, and the gradient of the sum of squares by `x`. Arrays `weight_NAME` fill it."""
-    width = config["width"]
+    levels = len(config["channels"])
     network = UNet2DConditionModel(
         in_channels=4,
         out_channels=4,
-        block_out_channels=(width, 2 * width, 4 * width, 4 * width),
-        down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
-        layers_per_block=2,
+        block_out_channels=config["channels"],
+        down_block_types=("CrossAttnDownBlock2D",) * (levels - 1) + ("DownBlock2D",),
+        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (levels - 1),
+        layers_per_block=config["layers"],
         cross_attention_dim=config["context_width"],
         attention_head_dim=8,
         norm_num_groups=32,
