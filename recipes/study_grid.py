@@ -63,7 +63,7 @@ class Config:
     count: int = 192
     """Pictures of each point: a caption each, more than one where these are fewer."""
     batch: int = 64
-    """Pictures made at a time."""
+    """Pictures made at a time, at most."""
     real: int = 20_000
     """Real pictures at most, of both splits, that FID is a distance to."""
     groups: int = 40

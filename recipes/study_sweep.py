@@ -88,7 +88,7 @@ class Studio:
         _, model, given, null, _ = self._run(path)
         make = self._make(path, point.train_step)
         solver = choices.solver(point.sampler)
-        batch = min(config.batch, config.count)
+        batch = -(-config.count // -(-config.count // config.batch))  # as even as can be
         weights = jnp.full(batch, point.guidance, jnp.float32)
 
         def queue(steps: int, index: np.ndarray) -> jax.Array:
