@@ -38,12 +38,16 @@ class Config:
     """Sampler by name."""
     steps: int = 16
     """Of the sampler."""
+    recolour: float = 0.0
+    """Take colours of the small picture: all that is coarser than so many of its pixels, e.g. 2."""
     average: str | None = None
     """Which average of the weights; `none` for the weights as trained."""
     sets: tuple[Literal["fid", "kid", "is"], ...] = ()
     """Scores of the pictures as a set: beside the true ones by VGG16, or by themselves (is)."""
     rows: int = 6
     """Squares in the picture."""
+    show: tuple[str, ...] = ()
+    """Held-out pictures, by name, that they are of; by default as they come."""
     out: Path = Path("runs/upscalers")
     """Folder for the table and the picture."""
 
@@ -67,6 +71,14 @@ def main(config: Config) -> None:
     degradation = DEGRADATIONS[first.degradation](first.scale)
     held = upscaling.held_squares(held_out, first.size, degradation, config.count)
 
+    names = [held_out.name(int(group)) for group in held.groups]
+    shown = [i for i, name in enumerate(names) if not config.show or name in config.show]
+    if not shown:
+        raise ValueError(
+            f"--show takes names of held-out pictures, received {config.show}. They are "
+            f"{', '.join(dict.fromkeys(names))}."
+        )
+
     made = {"bicubic": upscaling.bicubic(held.low, first.size)}
     for path in config.runs:
         run = Run.open(path)
@@ -74,7 +86,8 @@ def main(config: Config) -> None:
         network, _ = networks.load_network(run, model, average=config.average)
         make = upscaling.upscaler(run, model, network)
         levels = grids.trailing(choices.SCHEDULES[model.schedule], config.steps)
-        made[str(path)] = upscaling.upscaled(make, held.low, levels, solver=solver)
+        options: dict[str, Any] = {"solver": solver, "recolour": config.recolour}
+        made[str(path)] = upscaling.upscaled(make, held.low, levels, **options)
     vae, _ = load_vae(config.runs[0] / "vae")
     made["vae"] = upscaling.through(vae, held.images)
 
@@ -83,8 +96,8 @@ def main(config: Config) -> None:
     table = {name: summary(values, name, str(config.runs[0]), held.groups) for name in values}
     for name, images in made.items():
         reference = "held-out squares"
-        options: dict[str, Any] = {"inception": None, "resize": "tf1", "seed": 0}
-        for found in compare_sets(config.sets, images, held.images, reference, **options):
+        about: dict[str, Any] = {"inception": None, "resize": "tf1", "seed": 0}
+        for found in compare_sets(config.sets, images, held.images, reference, **about):
             table[name][found.name] = found.value
 
     for name, row in table.items():
@@ -99,17 +112,16 @@ def main(config: Config) -> None:
         "pictures": len(np.unique(held.groups)),
         "interval": "95 %, bootstrap over pictures",
         "sampler": f"{config.solver}, {config.steps} steps",
+        "recolour": config.recolour,
         "scores": table,
     }
     config.out.mkdir(parents=True, exist_ok=True)
     write_atomic(config.out / "scores.json", json.dumps(document, indent=2) + "\n")
 
-    rows = min(config.rows, len(held.images))
-    repeat = first.scale
-    small = held.low.repeat(repeat, 1).repeat(repeat, 2)
+    small = held.low.repeat(first.scale, 1).repeat(first.scale, 2)
     columns = {"small": small, **made, "true": held.images}
-    grid = np.stack([images[:rows] for images in columns.values()], axis=1)
-    labels = [Path(name).name for name in columns] * rows
+    grid = np.stack([images[shown[: config.rows]] for images in columns.values()], axis=1)
+    labels = [Path(name).name for name in columns] * len(grid)
     grid = grid.reshape(-1, *grid.shape[2:])
     save_png(config.out / "pictures.png", picture_grid(grid, labels, columns=len(columns)))
     print(f"Written to {config.out}.")

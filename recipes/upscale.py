@@ -35,6 +35,8 @@ class Config:
     """Of the sampler."""
     level: float = 0.0
     """Noise that the small picture is given first, as a time of 0 to 999: more invents more."""
+    recolour: float = 0.0
+    """Take colours of the small picture: all that is coarser than so many of its pixels, e.g. 2."""
     seed: int = 0
     """The same one makes the same picture."""
     average: str | None = None
@@ -63,6 +65,7 @@ def main(config: Config) -> None:
             solver=solver,
             level=config.level,
             overlap=config.overlap,
+            recolour=config.recolour,
         )
         out = config.out / f"{path.stem}_x{make.scale}.png"
         save_png(out, to_uint8(large))

@@ -5,6 +5,7 @@ from .encoding import encode as encode
 from .inpaint import Inpainted as Inpainted
 from .likelihood import bits_per_dimension as bits_per_dimension, log_likelihood as log_likelihood
 from .randomness import example_noise as example_noise, slerp as slerp
+from .recolour import recoloured as recoloured
 from .sampling import (
     default_time as default_time,
     levy_area as levy_area,

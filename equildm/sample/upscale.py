@@ -14,6 +14,7 @@ from .._types import Key, TextEmbedding
 from ..denoise import AbstractDenoiser, Guided, PictureCondition
 from ..latents import enlarged, tiled_decode, tiled_encode, VAE
 from ..noise import AbstractSchedule, corrupt
+from .recolour import recoloured
 from .sampling import sample
 from .solvers import DDIM
 from .tiles import TiledDenoiser
@@ -59,6 +60,7 @@ class Upscaler(eqx.Module):
         weight: float = 1.0,
         level: float = 0.0,
         overlap: int | None = None,
+        recolour: float = 0.0,
     ) -> Float[np.ndarray, "large_height large_width 3"]:
         """A picture `scale` times as large, in [-1, 1]. Each size compiles once.
 
@@ -73,7 +75,11 @@ class Upscaler(eqx.Module):
         - `level`: of noise that the picture is given first, as a time of the schedule: more lets
             the model invent more. Of no use to a model that was not trained with it.
         - `overlap`: of tiles, in positions; by default a quarter of a tile.
+        - `recolour`: what is coarser than so many pixels of the small picture comes from there,
+            see `recoloured`; 0 leaves the model's colours.
         """
+        if not recolour >= 0:
+            raise ValueError(f"Colours are blurred by a width of 0 or more, received {recolour}.")
         if level and not self.augmented:
             raise ValueError(
                 f"This model was trained on small pictures as they are, received level {level}. "
@@ -93,7 +99,7 @@ class Upscaler(eqx.Module):
             jnp.asarray(levels),
         )
         overlap = max(1, self.tile // 4) if overlap is None else overlap
-        made = _upscaled(self, solver, weight, overlap, *arrays)
+        made = _upscaled(self, solver, weight, overlap, float(recolour), *arrays)
         return np.asarray(made)[: large[0], : large[1]]
 
 
@@ -103,6 +109,7 @@ def _upscaled(
     solver: diffrax.AbstractSolver,
     weight: Any,
     overlap: int,
+    recolour: float,
     picture: UInt8[Array, "height width 3"],
     text: TextEmbedding,
     level: Float[Array, ""],
@@ -124,4 +131,5 @@ def _upscaled(
     captions = (text, upscaler.null_text)
     pair = tuple(PictureCondition(caption, latent, level) for caption in captions)
     made = sample(denoiser, noise, levels, solver, condition=pair, key=solver_key)
-    return tiled_decode(vae, vae.unscaled(made), **tiles)
+    decoded = tiled_decode(vae, vae.unscaled(made), **tiles)
+    return recoloured(decoded, small, recolour) if recolour else decoded

@@ -5,12 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from equildm import TextEmbedding
 from equildm.denoise import AbstractDenoiser, PictureCondition
 from equildm.latents import VAEConfig
 from equildm.noise import grids, ScaledLinear
-from equildm.sample import sample, TiledDenoiser, Upscaler
+from equildm.sample import recoloured, sample, TiledDenoiser, Upscaler
 
 SCHEDULE = ScaledLinear()
 TEXT = TextEmbedding(jnp.zeros((2, 3)), jnp.ones(2, bool))
@@ -91,3 +92,24 @@ def test_a_model_without_augmentation_takes_pictures_as_they_are(upscaler):
     picture = np.zeros((4, 4, 3), np.uint8)
     with pytest.raises(ValueError, match="as they are, received level 10"):
         plain(picture, levels=grids.trailing(SCHEDULE, 2), level=10.0)
+
+
+def test_colours_of_the_small_picture_come_back():
+    large, small = drawn(24, 32, 3), drawn(6, 8, 3, seed=1)
+    ours = recoloured(large, small, 1.5)
+    means = np.asarray(large).reshape(6, 4, 8, 4, 3).mean((1, 3))
+    blurred = gaussian_filter(np.asarray(small) - means, (1.5, 1.5, 0), mode="nearest")
+    difference = jax.image.resize(jnp.asarray(blurred), (24, 32, 3), "cubic")
+    np.testing.assert_allclose(ours, large + difference, atol=1e-5)
+    cast = jnp.array([0.3, -0.2, 0.1])
+    np.testing.assert_allclose(recoloured(large + cast, small, 1.5), ours, atol=1e-5)
+
+
+def test_an_upscaler_takes_the_colours_when_told(upscaler):
+    picture = np.random.default_rng(0).integers(0, 256, (4, 8, 3), np.uint8)
+    options = {"levels": grids.trailing(SCHEDULE, 2), "seed": 3}
+    plain, coloured = (upscaler(picture, recolour=width, **options) for width in (0.0, 1.0))
+    small = jnp.asarray(picture, jnp.float32) / 127.5 - 1
+    np.testing.assert_allclose(coloured, recoloured(jnp.asarray(plain), small, 1.0), atol=1e-5)
+    with pytest.raises(ValueError, match="width of 0 or more, received -1"):
+        upscaler(picture, recolour=-1.0, **options)
