@@ -169,7 +169,8 @@ def check(objective, examples, size):
     """`examples(p)` are the losses of the batch's examples by the paper."""
     data, keys = batch(size)
     model = Affine(jnp.asarray(STUDENT, jnp.float32))
-    (loss, _), grad = eqx.filter_value_and_grad(objective, has_aux=True)(model, data, keys)
+    value_and_grad = eqx.filter_jit(eqx.filter_value_and_grad(objective, has_aux=True))
+    (loss, _), grad = value_and_grad(model, data, keys)
     expected = np.mean(examples(STUDENT))
     slopes = [np.mean(examples(STUDENT + 1e-30j * row)).imag / 1e-30 for row in np.eye(4)]
     np.testing.assert_allclose(loss, expected, rtol=5e-5)
@@ -191,10 +192,11 @@ def test_consistency_presets_are_their_papers(method, formula):
     data, keys = batch()
     target = Affine(jnp.asarray(STUDENT if method == "ict" else TARGET, jnp.float32))
     objective = ConsistencyLoss(choices, target, jnp.asarray(STEP))
+    draw_one = jax.jit(lambda *example: choices.draw(*example, objective.step))
     draws = []
     for key, latent, tokens in zip(keys, data.latents, data.text.tokens, strict=True):
         text = TextEmbedding(tokens, jnp.ones(2, bool))
-        draw = choices.draw(key, latent, text, objective.step)
+        draw = draw_one(key, latent, text)
         captions = [float(jnp.mean(t.tokens)) for t in draw.condition]
         numbers = (np.asarray(v, np.float64) for v in (latent, *draw[2:3], draw.s0, draw.s1))
         draws.append((*numbers, float(draw.weight), *captions))
