@@ -1,7 +1,8 @@
 """Runs of super_resolution.py beside bicubic and their VAE, on the same held-out pictures.
 
-PSNR, SSIM and LPIPS of each, with 95 % intervals over photographs, and the difference to bicubic
-and to the first run, paired by square. Leaves scores.json and a picture with a row for each square.
+PSNR, SSIM and LPIPS of each, with 95 % intervals over photographs, and the differences to the
+others, paired by square. Leaves scores.json and a picture with a row for each square. With
+--recolour there are also the colours alone, put on grey: what is not the model's doing.
 
     python recipes/compare_upscalers.py runs/upscale runs/upscale-scratch --count 96
 """
@@ -88,12 +89,14 @@ def main(config: Config) -> None:
         levels = grids.trailing(choices.SCHEDULES[model.schedule], config.steps)
         options: dict[str, Any] = {"solver": solver, "recolour": config.recolour}
         made[str(path)] = upscaling.upscaled(make, held.low, levels, **options)
+    if config.recolour:
+        made["colours alone"] = upscaling.colours_alone(held.low, first.size, config.recolour)
     vae, _ = load_vae(config.runs[0] / "vae")
     made["vae"] = upscaling.through(vae, held.images)
 
     score = upscaling.scorer()
     values = {name: score(images, held.images) for name, images in made.items()}
-    table = {name: summary(values, name, str(config.runs[0]), held.groups) for name in values}
+    table = {name: summary(values, name, held.groups) for name in values}
     for name, images in made.items():
         reference = "held-out squares"
         about: dict[str, Any] = {"inception": None, "resize": "tf1", "seed": 0}
@@ -127,15 +130,13 @@ def main(config: Config) -> None:
     print(f"Written to {config.out}.")
 
 
-def summary(
-    values: dict[str, dict[str, np.ndarray]], name: str, first: str, groups: np.ndarray
-) -> dict:
-    """Means with intervals, and paired differences to bicubic and to the first run."""
+def summary(values: dict[str, dict[str, np.ndarray]], name: str, groups: np.ndarray) -> dict:
+    """Means with intervals, and paired differences to the others."""
     row: dict = {}
     for kind, found in values[name].items():
         row[kind] = round(float(found.mean()), 4)
         row[f"{kind} interval"] = interval(found, groups)
-        for other in {"bicubic", first} - {name}:
+        for other in [other for other in values if other != name]:
             difference = found - values[other][kind]
             row[f"{kind} over {other}"] = round(float(difference.mean()), 4)
             row[f"{kind} over {other} interval"] = interval(difference, groups)

@@ -27,7 +27,7 @@ from equildm.interop import load_lpips, load_vae
 from equildm.latents import VAE
 from equildm.metrics import psnr, ssim
 from equildm.runtime import Run
-from equildm.sample import Upscaler
+from equildm.sample import recoloured, Upscaler
 from equildm.text import embed
 
 SCORES = ("psnr", "ssim", "lpips")
@@ -113,6 +113,13 @@ def bicubic(low: np.ndarray, size: int) -> np.ndarray:
     """Small pictures resized up, uint8."""
     large = [resized(image.astype(np.float32) / 255, (size, size), "antialiased") for image in low]
     return to_pixels(2 * np.stack(large) - 1)
+
+
+def colours_alone(low: np.ndarray, size: int, width: float) -> np.ndarray:
+    """Grey pictures with the colours of small ones, uint8: these, blurred and resized up."""
+    grey = jnp.zeros((size, size, 3))
+    colour = jax.jit(jax.vmap(lambda small: recoloured(grey, small, width)))
+    return to_pixels(np.asarray(colour(jnp.asarray(to_unit(low)))))
 
 
 def through(vae: VAE, images: np.ndarray) -> np.ndarray:
