@@ -4,6 +4,7 @@ Set before jax is imported. Tests that need several devices run in a process of 
 `helpers.run_python`.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -30,8 +31,9 @@ RunPeer = Callable[..., dict[str, np.ndarray]]
 def pytest_configure(config: pytest.Config) -> None:
     """A second run compiles nothing: the compile cache lies in pytest's (`--cache-clear`).
 
-    Processes that tests start inherit all this. Flags that you set win over `QUICK`.
+    Processes that tests start inherit the variables. Flags that you set win over `QUICK`.
     """
+    gc.set_threshold(50_000)  # tracing makes many objects and few cycles: a tenth less time
     flags = os.environ.get("XLA_FLAGS", "")
     if QUICK not in flags:
         os.environ["XLA_FLAGS"] = f"{QUICK} {flags}".strip()

@@ -54,7 +54,7 @@ def test_train_vae_leaves_a_vae(pictures, tmp_path):
         RECIPES / "train_vae.py",
         *("--run", str(run), "--data", str(pictures), "--size", "32", "--held-out", "0.3"),
         *("--steps", "3", "--warmup", "1", "--batch-size", "4", "--lpips", "0"),
-        *("--width", "8", "--groups", "4", "--multipliers", "1", "1", "1"),
+        *("--width", "8", "--groups", "4", "--multipliers", "1", "1"),
         devices=1,
     )
     written = json.loads((run / "vae" / "config.json").read_text())

@@ -91,7 +91,7 @@ def test_prior_preservation_is_its_formula(network, objective, make_batch):
     objective = eqx.tree_at(lambda o: o.weight, objective, MinSNR())
     batch = PriorBatch(make_batch(0, 3), make_batch(1, 3))
     keys = jax.random.split(jax.random.key(5), 3)
-    loss, metrics = PriorPreservation(objective, 0.7)(network, batch, keys)
+    loss, metrics = eqx.filter_jit(PriorPreservation(objective, 0.7))(network, batch, keys)
 
     def transcribed(latent, tokens, key):
         time_key, noise_key, _ = jax.random.split(key, 3)
@@ -139,16 +139,18 @@ def test_a_text_encoder_is_trained_with_its_network(network, objective, make_bat
     words = encoder.tokenize(["a red disc", "", "a blue square", "two"])
     null = jax.tree.map(lambda leaf: jnp.asarray(leaf[1]), words)
     assert isinstance(null, TokenBatch)
-    embedded = jax.vmap(encoder)(jnp.asarray(words.ids), jnp.asarray(words.mask))
+    embedded = jax.jit(jax.vmap(encoder))(jnp.asarray(words.ids), jnp.asarray(words.mask))
     latents = make_batch(0, 4).latents
     keys = jax.random.split(jax.random.key(7), 4)
-    of_text = eqx.tree_at(lambda o: o.null_text, objective, encoder(null.ids, null.mask))
-    expected, _ = of_text(network, LatentBatch(latents, embedded), keys)
+    of_text = eqx.tree_at(
+        lambda o: o.null_text, objective, jax.tree.map(lambda leaf: leaf[1], embedded)
+    )
+    expected, _ = eqx.filter_jit(of_text)(network, LatentBatch(latents, embedded), keys)
     of_ids = eqx.tree_at(lambda o: o.null_text, objective, null)
     batch = jax.tree.map(jnp.asarray, LatentBatch(latents, words))
-    loss, _ = of_ids(both, batch, keys)
+    value_and_grad = eqx.filter_jit(eqx.filter_value_and_grad(of_ids, has_aux=True))
+    (loss, _), grads = value_and_grad(both, batch, keys)
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
-    grads = eqx.filter_grad(lambda model: of_ids(model, batch, keys)[0])(both)
     assert all(float(jnp.abs(g).max()) > 0 for g in jax.tree.leaves(grads.network))
     assert max(float(jnp.abs(g).max()) for g in jax.tree.leaves(grads.text)) > 0
 
@@ -157,8 +159,8 @@ class Beside(eqx.Module):
     """Sees a picture's latent, the level and the caption, each in its own way."""
 
     network: eqx.Module
-    of_picture: float = eqx.field(static=True)
-    of_level: float = eqx.field(static=True)
+    of_picture: jax.Array = eqx.field(converter=jnp.asarray)
+    of_level: jax.Array = eqx.field(converter=jnp.asarray)
 
     def __call__(self, x, t, condition):
         given = self.of_picture * condition.picture + self.of_level * condition.level
@@ -183,8 +185,15 @@ def test_super_resolution_is_the_loss_of_the_latents_beside_the_small_pictures(n
     vae, batch = pictures()
     keys = jax.random.split(jax.random.key(2), 3)
 
+    @jax.jit
     def latent(image):
         return (vae.encode(image).mode() - 0.1) * 0.5
+
+    @eqx.filter_jit
+    def example(given, i, key):
+        shown = lambda x, t, text: network(x, t, text) + given
+        text = jax.tree.map(lambda leaf: leaf[i], batch.text)
+        return objective.example(shown, clean[i], text, key)
 
     clean = jax.vmap(latent)(to_unit(batch.images))
     small = jax.vmap(lambda low: latent(enlarged(to_unit(low), (8, 8))))(batch.low)
@@ -192,22 +201,15 @@ def test_super_resolution_is_the_loss_of_the_latents_beside_the_small_pictures(n
 
     # Blind to the picture, it is the loss of the latents.
     task = SuperResolution(objective, vae, augmentation=0.1)
-    blind, _ = task(Beside(network, 0.0, 0.0), batch, keys)
-    expected, _ = objective(network, LatentBatch(clean, batch.text), inner)
+    augmented, exact = eqx.filter_jit(task), eqx.filter_jit(SuperResolution(objective, vae, 0.0))
+    blind, _ = augmented(Beside(network, 0.0, 0.0), batch, keys)
+    expected, _ = eqx.filter_jit(objective)(network, LatentBatch(clean, batch.text), inner)
     np.testing.assert_allclose(blind, expected, rtol=1e-5)
 
     # Seeing it as it is.
     for level in (0.0, 1.0):
-        seen, _ = SuperResolution(objective, vae, 0.0)(Beside(network, 0.3, level), batch, keys)
-        truth = [
-            objective.example(
-                lambda x, t, text, i=i: network(x, t, text) + 0.3 * small[i],
-                clean[i],
-                jax.tree.map(lambda leaf, i=i: leaf[i], batch.text),
-                inner[i],
-            )
-            for i in range(3)
-        ]
+        seen, _ = exact(Beside(network, 0.3, level), batch, keys)
+        truth = [example(0.3 * small[i], jnp.asarray(i), inner[i]) for i in range(3)]
         np.testing.assert_allclose(seen, np.mean(truth), rtol=1e-5)
 
     # Noised to a time that the network is told.
@@ -219,15 +221,8 @@ def test_super_resolution_is_the_loss_of_the_latents_beside_the_small_pictures(n
         noise = jax.random.normal(noise_key, small[i].shape)
         noised = schedule.alpha(level) * small[i] + schedule.sigma(level) * noise
         given = 0.3 * noised + 0.01 * level
-        truth.append(
-            objective.example(
-                lambda x, t, text, given=given: network(x, t, text) + given,
-                clean[i],
-                jax.tree.map(lambda leaf, i=i: leaf[i], batch.text),
-                rest,
-            )
-        )
-    told, _ = task(Beside(network, 0.3, 0.01), batch, keys)
+        truth.append(example(given, jnp.asarray(i), rest))
+    told, _ = augmented(Beside(network, 0.3, 0.01), batch, keys)
     np.testing.assert_allclose(told, np.mean(truth), rtol=1e-5)
     with pytest.raises(ValueError, match="share of the schedule"):
         SuperResolution(objective, vae, 1.0)
