@@ -1,9 +1,10 @@
 """What tests of several rooms share."""
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,3 +39,27 @@ def run_python(
         f"exit code {done.returncode}\n--- stdout\n{done.stdout}\n--- stderr\n{done.stderr}"
     )
     return done.stdout
+
+
+REFUSED = """
+import contextlib, io, json, os, runpy, sys
+recipe, *commands = json.loads(sys.argv[1])
+sys.path.insert(0, os.path.dirname(recipe))
+said = []
+for command in commands:
+    sys.argv = [recipe, *command]
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
+        try:
+            runpy.run_path(recipe, run_name="__main__")
+        except (ValueError, SystemExit) as error:
+            said.append(f"{errors.getvalue()}{error}")
+        else:
+            said.append("accepted")
+print(json.dumps(said))
+"""
+
+
+def refusals(recipe: Path, *commands: Sequence[str]) -> list[str]:
+    """What a recipe says to options that it refuses: to each command, in one fresh process."""
+    printed = run_python(REFUSED, json.dumps([str(recipe), *map(list, commands)]), devices=1)
+    return json.loads(printed.splitlines()[-1])

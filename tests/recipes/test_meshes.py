@@ -16,8 +16,6 @@ from PIL import Image
 from equildm.runtime import read_metrics, Run
 
 RECIPE = ROOT / "recipes" / "pretrain.py"
-QUICK = {"XLA_FLAGS": "--xla_llvm_disable_expensive_passes=true"}
-"""Compiles in half the time."""
 
 
 def losses(run):
@@ -32,7 +30,6 @@ def test_twenty_steps_agree_with_one_device(options, mesh, whole, tmp_path):
         RECIPE,
         *(*options, "--run", str(run), "--steps", "20", "--batch-size", "8"),
         *("--preset", "mini", "--mesh", mesh),
-        env=QUICK,
         timeout=3000,
     )
     np.testing.assert_allclose(losses(run), whole, rtol=1e-5)
@@ -48,7 +45,6 @@ def whole(pictures, vae, tmp_path_factory):
         *("--every.log", "1", "--prompts", "--run", str(folder / "run")),
         *("--steps", "20", "--preset", "mini"),
         devices=1,
-        env=QUICK,
         timeout=3000,
     )
     return losses(folder / "run")
@@ -60,7 +56,7 @@ def test_two_processes_build_the_cache_and_make_the_pictures_of_one(options, tmp
     options = [*options, "a red square", "--steps", "3", "--warmup", "1", "--preset", "16"]
     alone, both = tmp_path / "alone", tmp_path / "both"
     cache = ("--cache", str(tmp_path / "cache of one"))
-    run_python(RECIPE, *options, *cache, "--run", str(alone), devices=1, env=QUICK, timeout=3000)
+    run_python(RECIPE, *options, *cache, "--run", str(alone), devices=1, timeout=3000)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -71,7 +67,7 @@ def test_two_processes_build_the_cache_and_make_the_pictures_of_one(options, tmp
         subprocess.Popen(
             [*command, str(number)],
             cwd=ROOT,
-            env=os.environ | env | QUICK,
+            env=os.environ | env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
