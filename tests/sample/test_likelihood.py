@@ -36,9 +36,8 @@ def test_log_likelihood_is_the_closed_form() -> None:
     with jax.enable_x64(True):
         oracle, ys = mixture(), points()
         prior = lambda y: oracle.log_density(y, jnp.array(HIGH))
-        found = jax.vmap(
-            lambda y: log_likelihood(oracle, y, LOW, HIGH, log_prior=prior, controller=FINE)
-        )(ys)
+        options = {"log_prior": prior, "controller": FINE}
+        found = jax.jit(jax.vmap(lambda y: log_likelihood(oracle, y, LOW, HIGH, **options)))(ys)
         exact = jax.vmap(lambda y: oracle.log_density(y, jnp.array(LOW)))(ys)
     assert float(np.ptp(exact)) > 5
     np.testing.assert_allclose(found, exact, atol=1e-3)
@@ -48,7 +47,7 @@ def test_the_default_prior_and_precision() -> None:
     """In float32, from `N(0, 1 + s^2)` at a level where the data hardly shows."""
     oracle = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), mixture())
     ys = points().astype(jnp.float32)
-    found = jax.vmap(lambda y: log_likelihood(oracle, y, LOW, 3000.0))(ys)
+    found = jax.jit(jax.vmap(lambda y: log_likelihood(oracle, y, LOW, 3000.0)))(ys)
     exact = jax.vmap(lambda y: oracle.log_density(y, jnp.array(LOW)))(ys)
     np.testing.assert_allclose(found, exact, atol=2e-2)
 
@@ -74,8 +73,8 @@ def test_hutchinson_is_unbiased() -> None:
         estimate = lambda key, n: log_likelihood(
             oracle, y, LOW, HIGH, key=key, probes=n, log_prior=prior
         )
-        single = np.asarray(jax.vmap(lambda key: estimate(key, 1))(keys))
-        many = np.asarray(jax.vmap(lambda key: estimate(key, 8))(keys))
+        both = jax.jit(jax.vmap(lambda key: (estimate(key, 1), estimate(key, 8))))(keys)
+        single, many = map(np.asarray, both)
     assert 0.05 < single.std()  # it is an estimate
     assert abs(single.mean() - exact) < 4 * single.std() / 10
     np.testing.assert_allclose(single.std() / many.std(), 8**0.5, rtol=0.3)
@@ -102,9 +101,14 @@ def test_there_and_back(solver: Any, options: Any, steps: int, bound: float) -> 
     levels = grids.exponential(ScaledLinear(), steps)
     with jax.enable_x64(True):
         oracle, ys = mixture(), points(2)[:2]
-        for y in ys:
+
+        @jax.jit
+        def there_and_back(y: Array) -> tuple[Array, Array]:
             noise = encode(oracle, y, levels, solver, **options)
-            back = sample(oracle, noise, levels[levels > 0], solver, **options)
+            return noise, sample(oracle, noise, levels[levels > 0], solver, **options)
+
+        for y in ys:
+            noise, back = there_and_back(y)
             error = float(jnp.max(jnp.abs(back - y)))
             assert error < bound, error
             assert 0.3 < float(jnp.std(noise)) < 3

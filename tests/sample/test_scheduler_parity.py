@@ -230,7 +230,7 @@ def last_levels(steps: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("eta", [0.0, 1.0, 0.3])
+@pytest.mark.parametrize("eta", [0.0, 0.3, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_ddim(peer: Any, inputs: Inputs, eta: float) -> None:
     variants = ({}, {"steps_offset": 1, "set_alpha_to_one": False})
     made = cases("DDIMScheduler", variants[:1], clip_sample=False)
@@ -286,7 +286,7 @@ FINALS = (
 @pytest.mark.parametrize(
     "solver, order",
     [
-        (lambda first, second: DDIM(), 1),
+        pytest.param(lambda first, second: DDIM(), 1, marks=pytest.mark.slow),
         (lambda first, second: DPMpp2M(first), 2),
         (lambda first, second: DPMpp3M(True, first, second), 3),
     ],
@@ -321,7 +321,7 @@ def test_sde_dpm_2m(peer: Any, inputs: Inputs) -> None:
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize("order", [3, pytest.param(2, marks=pytest.mark.slow)])
 def test_unipc(peer: Any, inputs: Inputs, order: int) -> None:
     # It has no way to end at 0 without lowering the order.
     finals = (FINALS[0], *FINALS[2:])

@@ -39,7 +39,9 @@ def response_and_variance(solver: Any, steps: int) -> tuple[float, float]:
     grid = jnp.geomspace(HIGH, LOW, steps + 1)
     along = StepAlong(grid)
 
-    def final(inputs: Array) -> Array:
+    @jax.jit
+    @jax.vmap
+    def finals(inputs: Array) -> Array:
         def increment(t0: Array, t1: Array) -> Array:
             return inputs[1:][jnp.sum(grid > t1)][None] * jnp.sqrt(t1 - t0)
 
@@ -49,8 +51,8 @@ def response_and_variance(solver: Any, steps: int) -> tuple[float, float]:
             terms, solver, grid[0], grid[-1], None, inputs[:1], stepsize_controller=along
         ).ys[-1][0]
 
-    offset = final(jnp.zeros(steps + 1))
-    slopes = jax.vmap(final)(jnp.eye(steps + 1)) - offset
+    offset, *ends = finals(jnp.vstack([jnp.zeros(steps + 1), jnp.eye(steps + 1)]))
+    slopes = jnp.stack(ends) - offset
     np.testing.assert_allclose(offset + 0.7 * slopes[0], 0.7)  # the right mean is kept
     variance = slopes[0] ** 2 * (0.25 + HIGH**2) + jnp.sum(slopes[1:] ** 2)
     return float(slopes[0]), float(variance)
@@ -72,7 +74,7 @@ def churned_shrink(churn: float, steps: int) -> float:
     "solver, response, order",
     [
         (lambda n: Ancestral(), partial(shrink, 1.0), 1),
-        (lambda n: Ancestral(0.5), partial(shrink, 0.25), 1),
+        pytest.param(lambda n: Ancestral(0.5), partial(shrink, 0.25), 1, marks=pytest.mark.slow),
         (lambda n: SDEDPMpp2M(), partial(shrink, 1.0), 2),
         (lambda n: ChurnedHeun(4 / n), partial(churned_shrink, 4.0), 2),
     ],
@@ -119,10 +121,10 @@ def draw(solver: Any, steps: int, count: int = 1500) -> tuple[np.ndarray, np.nda
     "solver, steps",
     [
         (Ancestral(), 200),
-        (Ancestral(0.5), 200),
+        pytest.param(Ancestral(0.5), 200, marks=pytest.mark.slow),
         (SDEDPMpp2M(), 60),
         (ChurnedHeun(0.1), 60),
-        (diffrax.SRA1(), 60),
+        pytest.param(diffrax.SRA1(), 60, marks=pytest.mark.slow),
         (diffrax.ShARK(), 60),
         (DPMpp2M(), 40),
     ],
