@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Keys
@@ -80,7 +81,7 @@ class OnPart(AbstractObjective):
 def _is_trainable(leaf: Any) -> bool:
     # Shapes count as the arrays that they stand for.
     return eqx.is_inexact_array(leaf) or (
-        isinstance(leaf, jax.ShapeDtypeStruct) and jax.numpy.issubdtype(leaf.dtype, "inexact")
+        isinstance(leaf, jax.ShapeDtypeStruct) and jnp.issubdtype(leaf.dtype, jnp.inexact)
     )
 
 

@@ -35,8 +35,7 @@ def start(options, tmp_path):
         *options,
         "--run",
         str(run),
-        "--steps",
-        "2",
+        *("--steps", "2", "--decay", "constant"),
         devices=1,
         timeout=1500,
     )
@@ -86,17 +85,17 @@ def test_a_subject_is_learned_resumed_and_sampled(start, subject, tmp_path):
 
 @pytest.mark.slow  # three processes that compile a step, one with a text encoder
 @pytest.mark.parametrize(
-    "options",
+    "what",
     [
         ("--lora", "2"),
         ("--prior-weight", "0", "--train", "*attention*"),
         ("--train-text", "--train", "text.*layers.5*", "*to_v*", "--groups", "text.*=0.1"),
     ],
 )
-def test_parts_are_taught_and_sampled(start, subject, options, tmp_path):
+def test_parts_are_taught_and_sampled(start, subject, what, tmp_path):
     run = tmp_path / "run"
-    teach(start, subject, run, "--steps", "2", *options)
-    assert (run / "base").is_dir() and (run / "prior.npz").exists() == ("0" not in options)
+    teach(start, subject, run, "--steps", "2", *what)
+    assert (run / "base").is_dir() and (run / "prior.npz").exists() == ("0" not in what)
     out = tmp_path / "picture.png"
     sample = (str(run), "--prompt", "a sks disc", "--count", "1", "--steps", "2", "--out", str(out))
     run_python(RECIPES / "sample.py", *sample, devices=1, timeout=900)

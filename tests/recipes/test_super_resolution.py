@@ -33,8 +33,7 @@ def test_from_a_run_resumed_on_eight_devices_and_used(options, small, tmp_path):
         *options,
         "--run",
         str(start),
-        "--steps",
-        "3",
+        *("--steps", "3", "--decay", "constant"),
         devices=1,
         timeout=1500,
     )

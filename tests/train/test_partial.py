@@ -56,6 +56,17 @@ def test_only_the_part_learns_and_it_learns_as_in_the_whole(network, objective, 
     np.testing.assert_array_equal(whole.model.inwards.weight, network.inwards.weight)
 
 
+def test_shapes_are_divided_as_their_arrays(network):
+    """As a run's folder is read: the shapes of both parts, then their arrays."""
+    where = matching("text.*")
+    shapes = eqx.filter_eval_shape(lambda network: network, network)
+    for abstract, arrays in zip(divided(shapes, where), divided(network, where), strict=True):
+        abstract = [x for x in jax.tree.leaves(abstract) if isinstance(x, jax.ShapeDtypeStruct)]
+        assert [x.shape for x in abstract] == [
+            x.shape for x in jax.tree.leaves(arrays) if eqx.is_array(x)
+        ]
+
+
 def test_a_factor_is_another_learning_rate(network, objective, make_batch):
     """Beside optax's own labels, with weight decay and a schedule."""
     batch = make_batch()
