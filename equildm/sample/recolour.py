@@ -32,7 +32,7 @@ def recoloured(
     blurred = small - jnp.mean(cells, axis=(1, 3))
     for axis in (0, 1):
         blurred = _blurred(blurred, axis, width)
-    return large + enlarged(blurred, large.shape[:2])
+    return large + enlarged(blurred, (large.shape[0], large.shape[1]))
 
 
 def _blurred(
