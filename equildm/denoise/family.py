@@ -1,7 +1,6 @@
 """The paper's family of UNets by width or by size name (table 1), and smaller ones."""
 
 import dataclasses
-import math
 
 from .._types import Key
 from .embedded import GuidanceConditioned
@@ -68,8 +67,9 @@ def preset(size: str | int, **overrides) -> UNetConfig:
     **Arguments:**
 
     - `size`: a name (`"39M"` to `"5B"`, or `"tiny"`, `"mini"`, `"small"`), or a width: 64 to 768
-        in the paper, any multiple of 8 here. Norms have 32 groups, 16 or 8 where the width asks
-        it.
+        in the paper, any multiple of 8 here. Norms have 32 groups from width 64 on, as in the
+        paper, and 8 below and where 32 do not divide the width: a group of one channel would lose
+        its mean.
     - `overrides`: other fields of `UNetConfig`, for instance `context_width=384`.
     """
     widths = SIZES | SMALL
@@ -86,4 +86,5 @@ def preset(size: str | int, **overrides) -> UNetConfig:
             f"A preset's width must be a positive multiple of 8, received {width}. Build a "
             "UNetConfig with its own groups and heads for other widths."
         )
-    return UNetConfig(width, **{"groups": math.gcd(width, 32), **overrides})
+    groups = 32 if width >= 64 and width % 32 == 0 else 8
+    return UNetConfig(width, **{"groups": groups, **overrides})
