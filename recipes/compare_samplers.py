@@ -86,7 +86,7 @@ def problem(name: str) -> str:
     return "noise level" if isinstance(default_time(solver), Level) else "half log SNR"
 
 
-def evaluations(name: str, levels: Float[np.ndarray, "levels"]) -> int:
+def evaluations(name: str, levels: Float[np.ndarray, " levels"]) -> int:
     """How often a solver asks the denoiser on this grid: counted on one that does nothing."""
     calls = []
 

@@ -19,8 +19,8 @@ from equildm.denoise import AbstractDenoiser
 class GaussianMixture(AbstractDenoiser):
     """The exact denoiser of a mixture. A condition, if given, is a vector of component weights."""
 
-    means: Float[Array, "components *shape"]
-    stds: Float[Array, "components"]
+    means: Float[Array, " components *shape"]
+    stds: Float[Array, " components"]
 
     def __call__(self, y: Array, s: Array, condition: Any = None) -> Array:
         """`sum_k r_k (m_k + d_k^2 / (d_k^2 + s^2) (y - m_k))`, with `r_k` the posterior of `k`."""

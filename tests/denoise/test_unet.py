@@ -80,9 +80,8 @@ def test_is_the_unet_of_diffusers(size, peer):
 
     leaves = jax.tree_util.tree_leaves_with_path(network)
     weights = {f"weight_{their_name(path)}": their_layout(leaf) for path, leaf in leaves}
-    theirs = peer(
-        "unet", config | {"context_width": CONTEXT}, x=x, t=t, text=text, mask=mask, **weights
-    )
+    config = config | {"context_width": CONTEXT, "groups": preset(WIDTH).groups}
+    theirs = peer("unet", config, x=x, t=t, text=text, mask=mask, **weights)
 
     def loss(x):
         out = jax.vmap(network)(x, t, TextEmbedding(jnp.asarray(text), jnp.asarray(mask)))

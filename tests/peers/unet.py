@@ -19,7 +19,7 @@ def run(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]
         layers_per_block=config["layers"],
         cross_attention_dim=config["context_width"],
         attention_head_dim=8,
-        norm_num_groups=32,
+        norm_num_groups=config["groups"],
     )
     prefix = "weight_"
     weights = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
