@@ -61,9 +61,10 @@ def fit_power_law(x: Values, y: Values, *, resamples: int = 2000, seed: int = 0)
     - `resamples`: of the bootstrap.
     - `seed`: of the draw.
     """
-    log_x, log_y = (np.log(np.asarray(v, float)) for v in (x, y))
-    if not (np.isfinite(log_x).all() and np.isfinite(log_y).all()):
+    values = [np.asarray(v, float) for v in (x, y)]
+    if not all(np.all((v > 0) & np.isfinite(v)) for v in values):
         raise ValueError(f"A power law is fitted to numbers above 0, received {x} and {y}.")
+    log_x, log_y = map(np.log, values)
     n = len(log_x)
     if len(log_y) != n or n < 4 or len(np.unique(log_x)) < 3:
         raise ValueError(

@@ -132,7 +132,8 @@ def against_ddim(name: str, expected: int) -> Callable[[list[Row]], Found]:
             f"{name} worse in {signs.count(1)}, better in {signs.count(-1)} of {len(signs)} cases. "
             f"{name} minus ddim: {'; '.join(said)}."
         )
-        return by_sign(int(lead < 0) - int(lead > 0)), text
+        resolved = 4 * abs(lead) >= len(signs)
+        return by_sign(resolved * (int(lead < 0) - int(lead > 0))), text
 
     return rule
 
