@@ -174,7 +174,7 @@ def test_verdicts_in_a_world_where_it_is_wrong(study):
 
 
 def test_a_case_or_two_of_many_is_not_a_trend(make_row):
-    """Of twelve comparisons DDPM loses two: by chance, or at one size. It loses three: a quarter."""
+    """Of twelve comparisons DDPM loses two, which says little, or three, a quarter."""
     ways = [(width, steps) for width in (8, 16, 32) for steps in (2, 4, 8, 16)]
     for worse, expected in ((2, "not resolvable at this scale"), (3, "reproduced")):
         rows = [
