@@ -16,7 +16,7 @@ HEADERS = (
     "TFLOP",
     "GB moved",
     "GB received",
-    "gathers",
+    "sent / theory",
     "bound (s)",
     "by",
     "MFU <=",
@@ -80,13 +80,20 @@ def row(result: dict[str, Any], steps: int, star: bool = False) -> list[str]:
         f"{result['executed_flops'] / 1e12:.1f}",
         "" if result["traffic"] is None else f"{result['traffic'] / 1e9:.0f}",
         f"{result['received'] / 1e9:.2f}",
-        str(result["collectives"].get("all-gather", {}).get("instructions", "")),
+        share(result),
         f"{seconds:.3g}",
         result["bound"]["by"],
         f"{result['mfu']:.0%}",
         f"{days:.1f} d" if case["what"] == "train" else "",
         f"{result['compile']['compile_seconds']:.0f}",
     ]
+
+
+def share(result: dict[str, Any]) -> str:
+    """The bytes that all collectives send, over those that the mesh explains."""
+    found = sum(one["bytes"] for one in result["collectives"].values())
+    theory = sum(one["bytes"] for one in result["expected"].values())
+    return f"{found / theory:.3f}" if found and theory else ""
 
 
 def explained(result: dict[str, Any]) -> list[str]:
@@ -102,4 +109,6 @@ def explained(result: dict[str, Any]) -> list[str]:
             f"  found: {found['instructions']} {kind}, {found['runs']} runs, "
             f"{found['bytes'] / 1e9:.3f} GB, the largest {found['largest'] / 1e6:.1f} MB"
         )
+    if share(result):
+        lines.append(f"  all that is sent, over theory: {share(result)}")
     return lines

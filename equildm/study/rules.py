@@ -118,19 +118,22 @@ def against_ddim(name: str, expected: int) -> Callable[[list[Row]], Found]:
     def rule(rows: list[Row]) -> Found:
         plain = [row for row in last_checkpoints(rows) if row.steps <= 20]
         ways = by(plain, lambda row: (row.run, row.steps))
-        signs, said = [], []
+        found = {}
         for group in ways.values():
             mine, ddim = ([r for r in group if r.sampler == s] for s in (name, "ddim"))
             if mine and ddim:
-                d = difference(best(mine), best(ddim))
-                signs.append(d.sign)
-                said.append(f"c = {mine[0].width}, {mine[0].steps} steps: {d}")
-        if not signs:
+                label = f"c = {mine[0].width}, {mine[0].steps} steps"
+                found[label] = difference(best(mine), best(ddim))
+        if not found:
             return UNKNOWN, f"No row of {name} beside DDIM in up to 20 steps."
+        signs = [d.sign for d in found.values()]
         lead = signs.count(expected) - signs.count(-expected)
+        decided = "; ".join(f"{label}: {d}" for label, d in found.items() if d.sign)
         text = (
-            f"{name} worse in {signs.count(1)}, better in {signs.count(-1)} of {len(signs)} cases. "
-            f"{name} minus ddim: {'; '.join(said)}."
+            f"{name} worse in {signs.count(1)}, better in {signs.count(-1)} of {len(signs)} cases, "
+            f"the rest undecided. {name} minus ddim: median "
+            f"{np.median([d.value for d in found.values()]):.2g}"
+            f"{'; ' if decided else ''}{decided}."
         )
         resolved = 4 * abs(lead) >= len(signs)
         return by_sign(resolved * (int(lead < 0) - int(lead > 0))), text
