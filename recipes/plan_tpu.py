@@ -26,7 +26,7 @@ from plans import markdown, table
 
 from equildm.denoise import preset
 from equildm.runtime import make_mesh, parse_mesh
-from equildm.runtime.ahead import compile_ahead, DoesNotFit, memory_ahead, Needed, Program
+from equildm.runtime.ahead import compile_ahead, DoesNotFit, Program
 from equildm.runtime.collectives import summary
 from equildm.runtime.roofline import roofline
 from equildm.runtime.target import compiling_for
@@ -69,9 +69,6 @@ class Config:
     """Of the compiler: O2 is what a run takes, and takes four times as long."""
     out: Path = Path("runs/plans.jsonl")
     """Where results go."""
-    quick: bool = False
-    """Stop when the memory is known, before code is generated, which takes longest. The bound is
-    then without the traffic of the memory, and collectives are those of theory."""
     report: Path | None = None
     """File for a table, in Markdown, of all that --out holds."""
     text: Path | None = None
@@ -132,7 +129,6 @@ def planned(config: Config) -> list[Planned]:
                             tokens=config.tokens,
                             sampler_steps=config.sampler_steps,
                             effort=config.effort,
-                            quick=config.quick,
                         )
                     )
                     cases[-1].check()
@@ -174,11 +170,6 @@ def plan(case: Planned, config: Config) -> dict[str, Any]:
     with compiling_for("tpu"):
         make = abstract_training if case.what == "train" else abstract_sampling
         function, args, donate, expected = make(case, mesh)
-        if case.quick:
-            needed = memory_ahead(function, *args, donate=donate, effort=case.effort)
-            model = model_flops(case) / result["chips"]
-            result |= {"model_flops": model, "expected": expected}
-            return result | quick_facts(case, needed, chip, model, expected)
         try:
             program = compile_ahead(
                 function,
@@ -203,7 +194,9 @@ def facts(case: Planned, program: Program, chip: Chip, model: float) -> dict[str
     traffic = outside + (program.traffic - outside) * case.parts
     received = sum(one.received for one in program.collectives)
     turns = case.sampler_steps if case.what == "sample" else 1
-    executed = program.executed.total / chips if case.what == "train" else model / turns
+    # The sampler's loop has no length in the traced program, so that its share of padding counts.
+    padded = program.executed.total / program.flops.total
+    executed = program.executed.total / chips if case.what == "train" else model / turns * padded
     bound = roofline(flops=executed, traffic=traffic, received=received, chip=chip)
     return {
         "fits": program.memory <= chip.hbm,
@@ -221,33 +214,6 @@ def facts(case: Planned, program: Program, chip: Chip, model: float) -> dict[str
             "trace_seconds": program.trace_seconds,
             "compile_seconds": program.compile_seconds,
             "wall_seconds": program.wall_seconds,
-        },
-    }
-
-
-def quick_facts(
-    case: Planned, needed: Needed, chip: Chip, model: float, expected: dict[str, Any]
-) -> dict[str, Any]:
-    """What is known without the program."""
-    turns = case.sampler_steps if case.what == "sample" else 1
-    devices = parse_mesh(case.mesh).get("fsdp", 1)
-    received = sum(theory["bytes"] for theory in expected.values()) * (devices - 1) / devices
-    executed = needed.executed.total / math.prod(parse_topology(case.topology)[1])
-    executed = executed if case.what == "train" else model / turns
-    bound = roofline(flops=executed, traffic=0.0, received=received, chip=chip)
-    return {
-        "fits": needed.memory <= chip.hbm,
-        "memory": needed.memory,
-        "executed_flops": executed,
-        "traffic": None,
-        "received": received,
-        "collectives": {},
-        "bound": dataclasses.asdict(bound) | {"seconds": bound.seconds * turns, "by": bound.limit},
-        "mfu": bound.utilisation(model / turns, chip),
-        "compile": {
-            "trace_seconds": needed.trace_seconds,
-            "compile_seconds": needed.compile_seconds,
-            "wall_seconds": needed.wall_seconds,
         },
     }
 

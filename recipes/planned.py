@@ -61,7 +61,6 @@ class Planned:
     tokens: int
     sampler_steps: int
     effort: Effort
-    quick: bool
 
     @property
     def parallel(self) -> int:
@@ -90,7 +89,7 @@ class Planned:
         """The case in words that JSON holds."""
         words = {**dataclasses.asdict(self), "context_width": self.unet.context_width}
         del words["unet"]
-        return {name: word for name, word in words.items() if name != "quick" or word}
+        return words
 
     def name(self) -> str:
         """For a file."""

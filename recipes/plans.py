@@ -78,7 +78,7 @@ def row(result: dict[str, Any], steps: int, star: bool = False) -> list[str]:
     return [
         *line,
         f"{result['executed_flops'] / 1e12:.1f}",
-        "" if result["traffic"] is None else f"{result['traffic'] / 1e9:.0f}",
+        f"{result['traffic'] / 1e9:.0f}",
         f"{result['received'] / 1e9:.2f}",
         share(result),
         f"{seconds:.3g}",

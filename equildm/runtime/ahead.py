@@ -122,50 +122,6 @@ def compile_ahead(
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class Needed:
-    """What is known of a program before code is generated for it; fields as in `Program`."""
-
-    memory: float
-    flops: Flops
-    executed: Flops
-    trace_seconds: float
-    compile_seconds: float
-    wall_seconds: float
-
-
-def memory_ahead(
-    function: Callable[..., Any], *args: Any, donate: tuple[int, ...] = (), effort: Effort = "O1"
-) -> Needed:
-    """The memory that `function(*args)` takes, in less time than `compile_ahead`.
-
-    The compiler is told of a device with hardly any memory, and stops with the sum of what the
-    program would need, before it generates code. Near the limit of a true device it would still
-    try to save some, so that this is an upper bound.
-    """
-    wall, start = time.perf_counter(), _processor_seconds()
-    traced = jax.jit(function, donate_argnums=donate).trace(*args)
-    lowered = traced.lower(lowering_platforms=("tpu",))
-    middle = _processor_seconds()
-    options = {"optimization_level": effort, "xla_tpu_max_hbm_size_mib": "16"}
-    try:
-        memory = lowered.compile(compiler_options=options).memory_analysis()
-        needed = memory.argument_size_in_bytes + memory.temp_size_in_bytes
-    except jax.errors.JaxRuntimeError as error:
-        sizes = out_of_memory(str(error))
-        if sizes is None:
-            raise
-        needed = sizes[0]
-    return Needed(
-        memory=needed,
-        flops=jaxpr_flops(traced.jaxpr),
-        executed=jaxpr_flops(traced.jaxpr, lanes=128),
-        trace_seconds=middle - start,
-        compile_seconds=_processor_seconds() - middle,
-        wall_seconds=time.perf_counter() - wall,
-    )
-
-
 def out_of_memory(message: str) -> tuple[float, float] | None:
     """Bytes needed and bytes there are, of a compiler's message that a program is too big."""
     for pattern in _TOO_BIG:
