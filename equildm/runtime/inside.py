@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from .sharding import BATCH, partition
 
-FSDP = "fsdp"
+FSDP, TENSOR = "fsdp", "tensor"
 
 
 def on_mesh(mesh: Mesh | AbstractMesh | None) -> AbstractContextManager[Any]:
@@ -42,12 +42,14 @@ class Shard(eqx.Module):
 
     The cast to the arithmetic's dtype is the all-gather of fully sharded data parallelism: of one
     layer, where it is used, and of half the bytes of the float32 master weight. Its gradient is
-    the reduce-scatter, in the same dtype, straight to the parts.
+    the reduce-scatter, in the same dtype, straight to the parts. What the axis `tensor` splits
+    stays split: left to itself, the compiler would gather that, too.
     """
 
     part: Array
     axis: int = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
+    tensor: PartitionSpec = eqx.field(static=True, default=PartitionSpec())
 
     @property
     def ndim(self) -> int:
@@ -59,7 +61,16 @@ class Shard(eqx.Module):
 
     def astype(self, dtype: Any) -> Array:
         """The whole kernel."""
-        return jax.lax.all_gather(self.part.astype(dtype), FSDP, axis=self.axis, tiled=True)
+
+        def gather(part: Array) -> Array:
+            return jax.lax.all_gather(part, FSDP, axis=self.axis, tiled=True)
+
+        if TENSOR in self.tensor:
+            spec = self.tensor
+            gather = jax.shard_map(
+                gather, in_specs=spec, out_specs=spec, axis_names={TENSOR}, check_vma=False
+            )
+        return gather(self.part.astype(dtype))
 
     def __jax_array__(self) -> Array:
         return self.astype(self.dtype)
@@ -105,12 +116,15 @@ def over_examples(
     arrays, static = eqx.partition((constants, network), eqx.is_array)
     leaves, structure = jax.tree.flatten(arrays[1])
     shapes = [leaf.shape for leaf in leaves]
-    specs = [_fsdp_only(partition("", shape, sizes)) for shape in shapes]
+    rules = [partition("", shape, sizes) for shape in shapes]
+    specs = [_only(FSDP, spec) for spec in rules]
 
     def local(constants: Any, leaves: list[Array], *examples: Any) -> Any:
         shards = [
-            Shard(leaf, tuple(spec).index(FSDP), shape) if FSDP in spec else leaf
-            for leaf, spec, shape in zip(leaves, specs, shapes, strict=True)
+            Shard(leaf, tuple(spec).index(FSDP), shape, _only(TENSOR, spec))
+            if FSDP in spec
+            else leaf
+            for leaf, spec, shape in zip(leaves, rules, shapes, strict=True)
         ]
         arrays = constants, jax.tree.unflatten(structure, shards)
         whole = eqx.combine(arrays, static, is_leaf=_is_shard)
@@ -139,7 +153,7 @@ def per_device(function: Callable[..., Any], heads: int, *arrays: Array) -> Any:
     if max(sizes.values(), default=1) == 1:
         return function(*arrays)
     batch: tuple[str, ...] = tuple(name for name in BATCH[0] if name in sizes)
-    tensor = "tensor" if sizes.get("tensor", 1) > 1 else None
+    tensor = TENSOR if sizes.get(TENSOR, 1) > 1 else None
     if any(x.shape[0] % math.prod(sizes[name] for name in batch) for x in arrays):
         batch = ()
     if tensor and any(x.shape[heads] % sizes[tensor] for x in arrays):
@@ -161,5 +175,5 @@ def _is_shard(node: Any) -> bool:
     return isinstance(node, Shard)
 
 
-def _fsdp_only(spec: PartitionSpec) -> PartitionSpec:
-    return PartitionSpec(*(axis if axis == FSDP else None for axis in spec))
+def _only(name: str, spec: PartitionSpec) -> PartitionSpec:
+    return PartitionSpec(*(axis if axis == name else None for axis in spec))

@@ -97,8 +97,9 @@ for name, remat, parts, expected in [
     losses, sent = run(name, remat, parts)
     np.testing.assert_allclose(losses, truth, rtol=1e-5, err_msg=name)
     assert expected is None or sent == expected, (name, sent)
-half, _ = run("fsdp=8", "blocks", policy=Policy("bfloat16"))
-np.testing.assert_allclose(half, truth, rtol=1e-2)
+for name in ("fsdp=8", "fsdp=4,tensor=2"):
+    half, _ = run(name, "blocks", policy=Policy("bfloat16"))
+    np.testing.assert_allclose(half, truth, rtol=1e-2, err_msg=name)
 print("agreed")
 """
 
