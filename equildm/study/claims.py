@@ -1,9 +1,9 @@
 """Who computes what: processes, on one machine or several, that share a folder and nothing else.
 
-A claim on a unit of work is a file `<unit>.<generation>`, made by a call that fails if it is there
-(`O_EXCL`). Its owner touches it now and then. A claim whose owner is dead is not removed but
-outbid: the next generation's file is made, by the same call, so that of several processes that see
-the death one wins. The holder is the owner of the highest generation.
+A claim on a unit of work is a file `<unit>.<generation>`, made with its content by a call that fails
+if it is there (`os.link`). Its owner touches it now and then. A claim whose owner is dead is not
+removed but outbid: the next generation's file is made, by the same call, so that of several
+processes that see the death one wins. The holder is the owner of the highest generation.
 
 Done work is known by its result, not by its claim. Whoever gets a claim looks once more whether the
 result is there; whoever has written a result removes the unit's claims after it. So a process may
@@ -68,11 +68,9 @@ class Claims:
         generation = 0 if newest is None else _generation(newest) + 1
         path = self.folder / f"{unit}.{generation}"
         try:
-            file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+            self._create(path)
         except FileExistsError:
             return False
-        with os.fdopen(file, "w") as stream:
-            stream.write(self._record)
         with self._lock:
             self._held[unit] = path
         return True
@@ -97,6 +95,20 @@ class Claims:
                 owners.add(_content(path).get("owner"))
         return len(owners - {self.owner, None})
 
+    def _create(self, path: Path) -> None:
+        """Makes a claim's file; `FileExistsError` if it is there."""
+        part = self.folder / f".{path.name}.{self.owner}"
+        part.write_text(self._record, encoding="utf-8")
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links: the name is there before the content
+            with path.open("x", encoding="utf-8") as file:
+                file.write(self._record)
+        finally:
+            part.unlink()
+
     def _forget(self, unit: str) -> Path | None:
         with self._lock:
             return self._held.pop(unit, None)
@@ -113,7 +125,7 @@ class Claims:
         if owner.get("owner") == self.owner:
             return False
         if owner.get("machine") is not None and owner["machine"] == _machine():
-            return _start_of(int(owner["pid"])) != owner["start"]
+            return _start_of(owner["pid"]) != owner["start"]
         try:
             touched = path.stat().st_mtime
         except FileNotFoundError:  # given back, or settled, meanwhile
@@ -142,11 +154,13 @@ def _generation(path: Path) -> int:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """What a claim says of its owner; nothing where it is gone, or was only just made."""
+    """What a claim says of its owner; nothing where it is gone, or is not whole."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    whole = isinstance(found, dict) and isinstance(found.get("pid"), int)
+    return found if whole and {"owner", "machine", "start"} <= set(found) else {}
 
 
 def _myself() -> dict[str, Any]:

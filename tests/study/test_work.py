@@ -126,9 +126,13 @@ def elsewhere(folder, unit, age):
     os.utime(path, (now - age, now - age))
 
 
-@pytest.mark.parametrize("content", [None, "", "{"])
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"owner": "x"}', "no pid"])
 def test_an_owner_elsewhere_is_dead_when_it_is_silent(tmp_path, content):
     with Claims(tmp_path, stale=60.0) as claims:
+        if content == "no pid":  # of this very machine
+            assert claims.take("own")
+            content = (tmp_path / "own.0").read_text().replace('"pid"', '"peer"')
+            claims.give_back("own")
         elsewhere(tmp_path, "fresh", 5)
         elsewhere(tmp_path, "silent", 100)
         for unit, age in (("fresh", 5), ("silent", 100)):
@@ -138,6 +142,35 @@ def test_an_owner_elsewhere_is_dead_when_it_is_silent(tmp_path, content):
                 os.utime(path, (at, at))
         assert not claims.take("fresh")
         assert claims.take("silent")
+
+
+def test_a_claim_has_its_content_from_the_first_moment(tmp_path, monkeypatch):
+    def linked(source, target):
+        assert json.loads(source.read_text())["pid"] == os.getpid() and not target.exists()
+        link(source, target)
+
+    link = os.link
+    monkeypatch.setattr(os, "link", linked)
+    with Claims(tmp_path) as claims, Claims(tmp_path) as others:
+        assert claims.take("unit") and not others.take("unit")
+        assert claims.others() == 0 and others.others() == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_links_one_process_gets_a_claim(tmp_path, monkeypatch):
+    def unsupported(source, target):
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", unsupported)
+    with Claims(tmp_path) as claims, Claims(tmp_path) as others:
+        assert claims.take("unit") and not others.take("unit")
+        (tmp_path / "silent.0").write_text("")
+        os.utime(tmp_path / "silent.0", (0, 0))
+        claims._newest = lambda unit: None  # another has made the file since the look
+        assert not claims.take("silent")
+        assert (tmp_path / "silent.0").read_text() == ""
+        (tmp_path / "silent.0").unlink()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_of_many_that_see_a_death_one_takes_over(tmp_path):
