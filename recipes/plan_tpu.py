@@ -25,7 +25,7 @@ from planned import abstract_sampling, abstract_training, model_flops, Planned
 from plans import markdown, table
 
 from equildm.denoise import preset
-from equildm.runtime import make_mesh, parse_mesh
+from equildm.runtime import make_mesh, parse_mesh, write_atomic
 from equildm.runtime.ahead import compile_ahead, DoesNotFit, Program
 from equildm.runtime.collectives import summary
 from equildm.runtime.roofline import roofline
@@ -100,6 +100,11 @@ def main(config: Config) -> None:
 
 def planned(config: Config) -> list[Planned]:
     """Every case that is asked for, checked before anything is compiled."""
+    for name in ("presets", "topologies", "meshes", "what"):
+        if not getattr(config, name):
+            raise ValueError(f"--{name} takes at least one value, received none.")
+    if config.steps < 1:
+        raise ValueError(f"--steps is at least 1, received {config.steps}.")
     cases = []
     for name in config.presets:
         unet = preset(name, context_width=config.context_width)
@@ -136,12 +141,12 @@ def planned(config: Config) -> list[Planned]:
 
 
 def attempts(case: Planned, per_chip: int) -> list[Planned]:
-    """Cases to compile until one fits: so many examples a chip, or the most first, then halves."""
+    """Cases to compile until one fits: so many examples a chip, or the most first, then fewer."""
     if per_chip:
         return [case]
-    most = case.batch // case.parallel
-    sizes = [most // 2**i for i in range(most.bit_length()) if most % 2**i == 0]
-    return [dataclasses.replace(case, per_chip=size) for size in sizes if size <= LARGEST]
+    each = case.batch // case.parallel
+    sizes = [size for size in range(min(each, LARGEST), 0, -1) if each % size == 0]
+    return [dataclasses.replace(case, per_chip=size) for size in sizes]
 
 
 LARGEST = 128
@@ -149,10 +154,14 @@ LARGEST = 128
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The results that are there."""
+    """The results that are there. The last line may be half of one, after a kill."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        write_atomic(path, "".join(lines[:-1]))
+        del lines[-1]
+    return [json.loads(line) for line in lines]
 
 
 def plan(case: Planned, config: Config) -> dict[str, Any]:
@@ -175,7 +184,7 @@ def plan(case: Planned, config: Config) -> dict[str, Any]:
                 function,
                 *args,
                 donate=donate,
-                turns=case.parts,
+                turns=case.parts if case.what == "train" else 1,
                 effort=case.effort,
                 text=writer(case, config.text),
             )
@@ -186,17 +195,20 @@ def plan(case: Planned, config: Config) -> dict[str, Any]:
 
 
 def facts(case: Planned, program: Program, chip: Chip, model: float) -> dict[str, Any]:
-    """The numbers of a compiled program, of one chip and one step."""
+    """The numbers of a compiled program, of one chip and one update; of a sampler, one of its steps
+    for one part of the batch, and the bound of all."""
     chips = math.prod(parse_topology(case.topology)[1])
-    # XLA counts the loop over parts of the batch once. What the optimiser reads and writes, the
-    # state twice, is outside.
-    outside = min(2.0 * program.arguments, program.traffic) if case.what == "train" else 0.0
-    traffic = outside + (program.traffic - outside) * case.parts
     received = sum(one.received for one in program.collectives)
-    turns = case.sampler_steps if case.what == "sample" else 1
-    # The sampler's loop has no length in the traced program, so that its share of padding counts.
-    padded = program.executed.total / program.flops.total
-    executed = program.executed.total / chips if case.what == "train" else model / turns * padded
+    if case.what == "train":
+        # XLA counts the loop over parts of the batch once. What the optimiser reads and writes, the
+        # state twice, is outside.
+        outside = min(2.0 * program.arguments, program.traffic)
+        traffic = outside + (program.traffic - outside) * case.parts
+        turns, executed = 1, program.executed.total / chips
+    else:
+        # The loop has no length in the traced program, so that its share of padding counts.
+        traffic, turns = program.traffic, case.sampler_steps * case.parts
+        executed = model / turns * program.executed.total / program.flops.total
     bound = roofline(flops=executed, traffic=traffic, received=received, chip=chip)
     return {
         "fits": program.memory <= chip.hbm,

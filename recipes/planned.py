@@ -75,6 +75,18 @@ class Planned:
 
     def check(self) -> None:
         """Refuses what cannot be compiled."""
+        sides = 2 ** (len(self.unet.multipliers) - 1)
+        for name, value in (("side", self.side / sides), ("tokens", self.tokens),
+                            ("sampler-steps", self.sampler_steps)):  # fmt: skip
+            if value < 1 or value != int(value):
+                raise ValueError(
+                    f"--{name} is positive, and a latent's side a multiple of {sides}; received "
+                    f"{getattr(self, name.replace('-', '_'))}."
+                )
+        if self.per_chip < 0:
+            raise ValueError(
+                f"--per-chip is a number of examples, or 0 to search; received {self.per_chip}."
+            )
         sizes = parse_mesh(self.mesh)
         mesh = AbstractMesh(tuple(sizes.get(axis, 1) for axis in AXES), AXES)
         check_batch(self.batch, mesh)
@@ -148,6 +160,7 @@ def abstract_training(case: Planned, mesh: Mesh) -> Abstract:
 
 def abstract_sampling(case: Planned, mesh: Mesh) -> Abstract:
     """The sampler of `sample.py` up to the decoder: guided, DPM-Solver++(2M), bfloat16."""
+    case = dataclasses.replace(case, batch=case.parallel * case.per_chip)  # one part of it
     network = _network(case)
     arrays, static = eqx.partition(network, _is_shape)
     levels = grids.trailing(ScaledLinear(), case.sampler_steps)
@@ -184,24 +197,41 @@ def model_flops(case: Planned) -> float:
 
 
 def _expected(case: Planned, network: Any, mesh: Mesh) -> dict[str, Any]:
-    """What fully sharded data parallelism sends in a step: every kernel in shards is gathered in
-    bfloat16, for training forward and backward, and its gradient scattered in bfloat16; all that
-    for each part of the batch. Counts are instructions, bytes are of the whole kernels.
+    """What sharded data parallelism sends in a step: every kernel in shards over `fsdp` is gathered
+    in bfloat16, for training forward and backward, and its gradient scattered in bfloat16; a
+    gradient of what is not in shards is summed over `data` and `fsdp`, one of what is over `data`,
+    in float32; all that for each part of the batch. Counts are kernels, bytes are of whole ones,
+    or of the halves that `tensor` makes. What `tensor` sends of activations is not counted.
 
-    Captions have no gradient, so that what reads them is not gathered backwards; the time's
-    embedding stands outside of the blocks, is float32, and is kept.
+    Captions have no gradient, so that what reads them is not gathered backwards, unless blocks are
+    computed again; the time's embedding stands outside of the blocks, is float32, and is kept.
     """
-    split = {
-        path: math.prod(leaf.shape) * (4 if path.startswith(".time.") else 2)
+    sizes = mesh.shape
+    rules = {
+        path: (math.prod(leaf.shape), partition(path, leaf.shape, sizes))
         for path, leaf in named(network).items()
-        if _is_shape(leaf) and "fsdp" in partition(path, leaf.shape, mesh.shape)
+        if _is_shape(leaf)
     }
+    local = {
+        path: size // (sizes["tensor"] if "tensor" in spec else 1)
+        for path, (size, spec) in rules.items()
+    }
+    split = {
+        path: local[path] * (4 if path.startswith(".time.") else 2)
+        for path, (_, spec) in rules.items()
+        if "fsdp" in spec
+    }
+    captions = (".cross_attention.to_key.", ".cross_attention.to_value.")
     inside = [
         size
         for path, size in split.items()
-        if ".cross_attention.to_key." not in path
-        and ".cross_attention.to_value." not in path
-        and not path.startswith(".time.")
+        if not path.startswith(".time.")
+        and (case.remat == "blocks" or not any(name in path for name in captions))
+    ]
+    summed = [
+        4 * (size // sizes["fsdp"] if path in split else size)
+        for path, size in local.items()
+        if sizes["data"] * (1 if path in split else sizes["fsdp"]) > 1
     ]
 
     def sent(sizes: list[int]) -> dict[str, float]:
@@ -212,6 +242,7 @@ def _expected(case: Planned, network: Any, mesh: Mesh) -> dict[str, Any]:
     return {
         "all-gather": sent([*split.values(), *inside]),
         "reduce-scatter": sent([*split.values()]),
+        "all-reduce": sent(summed),
     }
 
 

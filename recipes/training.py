@@ -41,8 +41,11 @@ from equildm.train import (
     TrainState,
 )
 
-MAY_CHANGE = ("resume", "run", "steps", "every", "keep", "mesh", "cluster", "snapshots")
-"""Options that may differ when a run is resumed."""
+MAY_CHANGE = (
+    *("resume", "run", "steps", "every", "keep", "mesh", "cluster", "snapshots"),
+    *("accumulate", "remat"),
+)
+"""Options that may differ when a run is resumed: the curve is the same but for rounding."""
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adamw": adamw,
@@ -102,18 +105,25 @@ class Training:
 
     def rates(self, default_rate: float) -> optax.Schedule:
         """The learning rate as these options say."""
-        return learning_rate(
-            self.rate or default_rate, warmup=self.warmup, steps=self.steps, decay=self.decay
-        )
+        peak = default_rate if self.rate is None else self.rate
+        return learning_rate(peak, warmup=self.warmup, steps=self.steps, decay=self.decay)
 
     def check(self) -> None:
         """Refuses what cannot work, before anything is loaded."""
-        if self.steps < 1:
-            raise ValueError(f"A run takes at least 1 step, received {self.steps}.")
+        for name in ("steps", "accumulate", "keep"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"--{name} is at least 1, received {getattr(self, name)}. Choose 1 or more."
+                )
         if self.snapshots < 0:
             raise ValueError(f"Snapshots have an interval, or 0 for none; got {self.snapshots}.")
         self.make_optimizer(1.0)
-        check_batch(self.batch_size, make_mesh(self.mesh))
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"A batch is cut into equal slices, received {self.batch_size} examples and "
+                f"--accumulate {self.accumulate}. Choose a divisor."
+            )
+        check_batch(self.batch_size // self.accumulate, make_mesh(self.mesh))
 
 
 def launch(config: Training) -> Mesh:

@@ -8,12 +8,22 @@ import dataclasses
 import math
 import re
 from collections import defaultdict
-from typing import Any, Literal
+from typing import Any, get_args, Literal
 
-Kind = Literal["all-gather", "reduce-scatter", "all-reduce", "all-to-all", "collective-permute"]
+Kind = Literal[
+    "all-gather",
+    "reduce-scatter",
+    "all-reduce",
+    "all-to-all",
+    "ragged-all-to-all",
+    "collective-permute",
+    "collective-broadcast",
+]
 
 _BYTES = {"pred": 1, "s4": 0.5, "u4": 0.5, "bf16": 2, "f16": 2}
-_KINDS = "all-gather|reduce-scatter|all-reduce|all-to-all|collective-permute"
+_KINDS = "|".join(get_args(Kind))
+_TWICE = ("all-to-all", "ragged-all-to-all", "collective-permute", "collective-broadcast")
+"""Whose start names what goes in and what comes out, of one size."""
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$")
 _COLLECTIVE = re.compile(rf"^\s+(?:ROOT )?%?[\w.\-]+ = (.*?) ({_KINDS})(-start)?\(")
 _CALLED = re.compile(
@@ -26,7 +36,11 @@ _STARTED = re.compile(r"%?async-collective-start[\w.\-]* = .* fusion\(.*calls=%?
 _SHAPE = re.compile(r"(pred|[a-z]+\d+)[a-z0-9]*\[([\d,]*)\]")
 _LIST = re.compile(r"replica_groups=\{\{([\d,]*)\}")
 _IOTA = re.compile(r"replica_groups=\[\d+,(\d+)\]")
-_NAMED = re.compile(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}")
+_NAMED = re.compile(
+    r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\([^)]*\))? \{([^}]*)\}"
+)  # axes by name, one of which may be a part of it: 'b':(1)4
+_AXIS = re.compile(r"'(\w+)'(?::\(\d+\)(\d+))?")
+_EVERYONE = re.compile(r"(?:num_partitions|replica_count)=(\d+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +78,7 @@ def read_collectives(text: str, turns: int = 1) -> list[Collective]:
     hands each device its part only is a reduce-scatter.
     """
     lines, entry = _computations(text)
+    everyone = math.prod(map(int, _EVERYONE.findall(text.partition("\n")[0])))
     times = _times(lines, entry, turns)
     goes_on = set(_FUSED.findall(text)) - set(_STARTED.findall(text))
     found = []
@@ -76,13 +91,13 @@ def read_collectives(text: str, turns: int = 1) -> list[Collective]:
             scattered = kind == "all-reduce" and "all-reduce-scatter" in name
             if name in goes_on and not scattered:
                 continue
-            devices = _devices(line)
+            devices = _devices(line, 2 if kind == "collective-permute" else everyone)
             size = _size(shape)
-            if start and kind == "all-gather":  # what it starts from and what it makes
+            if start and kind in ("all-gather", "reduce-scatter"):  # a part and the whole
                 size *= devices / (devices + 1)
-            if start and kind == "collective-permute":
+            elif start and kind in _TWICE:
                 size /= 2
-            if kind == "reduce-scatter":
+            elif kind == "reduce-scatter":
                 size *= devices
             if scattered:
                 kind = "reduce-scatter"
@@ -155,13 +170,13 @@ def _size(shape: str) -> float:
     return total
 
 
-def _devices(line: str) -> int:
+def _devices(line: str, otherwise: int) -> int:
     if listed := _LIST.search(line):
         return len(listed.group(1).split(","))
     if iota := _IOTA.search(line):
         return int(iota.group(1))
     if named := _NAMED.search(line):
         sizes = dict(re.findall(r"'(\w+)'=(\d+)", named.group(1)))
-        return math.prod(int(sizes[axis]) for axis in re.findall(r"'(\w+)'", named.group(2)))
-    # Pairs of a permutation, or all devices in one group.
-    return 2
+        axes = _AXIS.findall(named.group(2))
+        return math.prod(int(part or sizes[axis]) for axis, part in axes)
+    return otherwise

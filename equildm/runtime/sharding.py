@@ -48,7 +48,8 @@ def partition(
     if len(shape) >= 2 and math.prod(shape) >= small:
         for name in ("tensor", "fsdp"):
             for axis in (-1, -2):
-                divides = sizes[name] > 1 and shape[axis] % sizes[name] == 0
+                size = sizes.get(name, 1)
+                divides = size > 1 and shape[axis] % size == 0
                 if divides and spec[axis] is None:
                     spec[axis] = name
                     break
@@ -97,11 +98,11 @@ def check_batch(size: int, mesh: Mesh | AbstractMesh) -> int:
 
     **Raises** `ValueError` when it does not.
     """
-    parts = mesh.shape["data"] * mesh.shape["fsdp"]
+    parts = math.prod(mesh.shape.get(name, 1) for name in BATCH[0])
     if size < 1 or size % parts:
         raise ValueError(
-            f"A batch is split evenly over data x fsdp = {parts} devices, received {size} "
-            f"examples. Use a multiple of {parts}, or another mesh."
+            f"A batch, or a slice of one, is split evenly over data x fsdp = {parts} devices, "
+            f"received {size} examples. Use a multiple of {parts}, or another mesh."
         )
     return size
 

@@ -45,6 +45,10 @@ CHIPS = {
     )
 }
 
+_SMALL = ((1, 1), (2, 2), (2, 4))
+_SLICES = {"v5p": ((1, 1, 1), (1, 2, 2), (2, 2, 2), (2, 2, 4), (2, 4, 4))}
+"""Slices with a side that 4 does not divide: of v5p, and of the others."""
+
 _ENVIRONMENT = {
     # Nothing is asked of a metadata server, and no chip of this host is taken.
     "TPU_SKIP_MDS_QUERY": "1",
@@ -80,12 +84,20 @@ def parse_topology(text: str) -> tuple[Chip, tuple[int, ...]]:
             f"{'x'.join(['4'] * chip.axes)}; received {text!r}."
         )
     shape = tuple(map(int, sides.split("x")))
+    if tuple(sorted(shape)) not in _SLICES.get(name, _SMALL) and any(n % 4 for n in shape):
+        raise ValueError(
+            f"A slice of {name} has sides of {_sides(name)}, or multiples of 4; received {text!r}."
+        )
     if math.prod(shape) > chip.chips:
         raise ValueError(
             f"A slice of {name} has at most {chip.chips} chips, received {text!r} with "
             f"{math.prod(shape)}. Choose a smaller one."
         )
     return chip, shape
+
+
+def _sides(name: str) -> str:
+    return ", ".join("x".join(map(str, sides)) for sides in _SLICES.get(name, _SMALL))
 
 
 def describe_devices(topology: str) -> list[Any]:

@@ -19,6 +19,10 @@ def learning_rate(
     """Linear warm-up to `peak`, then constant as in the paper, or a cosine down to 0 at `steps`."""
     if peak <= 0:
         raise ValueError(f"A learning rate is positive, received {peak}. The paper's is 1e-4.")
+    if decay not in ("constant", "cosine"):
+        raise ValueError(f"A learning rate's decay is 'constant' or 'cosine', received {decay!r}.")
+    if warmup < 0:
+        raise ValueError(f"A warm-up has 0 steps or more, received {warmup}. Use 0 for none.")
     rise = optax.linear_schedule(peak / max(warmup, 1), peak, max(warmup - 1, 1))
     if decay == "constant":
         return rise
@@ -46,6 +50,9 @@ def adamw(
     the first moment is kept in: 8 bytes of state a parameter, or 6. The second is float32 always,
     for its changes are a thousandth of it and less.
     """
+    _check(weight_decay, clip)
+    if momentum not in ("float32", "bfloat16"):
+        raise ValueError(f"Momentum is 'float32' or 'bfloat16', received {momentum!r}.")
     return packed(
         optax.chain(
             optax.clip_by_global_norm(clip),
@@ -74,6 +81,7 @@ def adafactor(
     the rate (section 6). Each array is treated by itself, so that nothing is packed and a step
     takes longer to compile.
     """
+    _check(weight_decay, clip)
     return optax.chain(
         optax.clip_by_global_norm(clip),
         optax.scale_by_factored_rms(),
@@ -83,6 +91,15 @@ def adafactor(
         ),
         optax.scale_by_learning_rate(rate),
     )
+
+
+def _check(weight_decay: float, clip: float) -> None:
+    if weight_decay < 0:
+        raise ValueError(f"Weight decay is 0 or more, received {weight_decay}. Use 0 for none.")
+    if not clip > 0:
+        raise ValueError(
+            f"Gradients are clipped to a norm above 0, received {clip}. Use inf not to clip."
+        )
 
 
 def _decays(params: Packed) -> Packed:

@@ -41,6 +41,24 @@ def test_collectives_of_a_program():
     assert kinds["collective-permute"]["bytes"] == 2 * 128
 
 
+@pytest.mark.parametrize(
+    ("line", "size", "devices"),
+    [
+        ("((f32[1024]), f32[64]) reduce-scatter-start(x), replica_groups=[1,16]<=[16]", 4096, 16),
+        ("((f32[64]), f32[1024]) all-gather-start(x), replica_groups=[1,16]<=[16]", 4096, 16),
+        ("((f32[1024]), f32[1024]) all-to-all-start(x), replica_groups=[1,16]<=[16]", 4096, 16),
+        ("f32[64] reduce-scatter(x), replica_groups={}", 4096, 64),
+        ("f32[8] all-gather(x), replica_groups=mesh['a'=2,'b'=8], device_ids=(0) {'b'}", 32, 8),
+        ("f32[8] all-gather(x), replica_groups=mesh['a'=2,'b'=8] {'a','b':(1)4}", 32, 8),
+        ("f32[8] ragged-all-to-all(x), replica_groups={{0,1,2}}", 32, 3),
+    ],
+)
+def test_forms_of_collectives(line, size, devices):
+    text = f"HloModule m, num_partitions=64\n\nENTRY %main () -> f32[] {{\n  %r = {line}\n}}\n"
+    (found,) = read_collectives(text)
+    assert (found.size, found.devices) == (size if devices != 64 else 256 * 64, devices)
+
+
 def test_a_length_that_the_text_says_wins():
     text = HLO.replace("body=%body,", 'body=%body, x="known_trip_count":{"n":"7"},')
     assert summary(read_collectives(text, turns=4))["reduce-scatter"]["runs"] == 7
@@ -91,6 +109,11 @@ def test_roofline():
 def test_topologies():
     chip, shape = parse_topology("v5p:4x4x4")
     assert chip.name == "v5p" and shape == (4, 4, 4)
+    for text in ("v5e:8x16", "v5e:4x2", "v6e:1x1", "v5p:2x2x1", "v5p:4x4x8", "v5p:1x1x1"):
+        assert math.prod(parse_topology(text)[1]) <= 128
+    for text in ("v5e:3x3", "v5e:1x256", "v6e:2x8", "v5p:5x5x5", "v5p:1x1x2"):
+        with pytest.raises(ValueError, match="or multiples of 4; received"):
+            parse_topology(text)
     for text in ("v9:4x4", "v5e", "v5e:4", "v5e:4x4x4", "v5p:4x4", "v5e:0x4", "v5e:4xx4", "v5e:a"):
         with pytest.raises(ValueError, match="received"):
             parse_topology(text)
