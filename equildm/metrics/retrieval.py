@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 DISTRACTORS = 99
 RESAMPLES = 2000
+TIE = 1e-9
 
 
 class CaptionMatch(NamedTuple):
@@ -15,7 +16,8 @@ class CaptionMatch(NamedTuple):
     **Fields:**
 
     - `name`: what it was computed with, for instance "VGG16-MiniLM R-precision".
-    - `rank1`: share of images whose own caption ranks first. `chance` for unrelated captions.
+    - `rank1`: share of images whose own caption ranks first; one that shares the first rank with
+        others counts as its share. `chance` for unrelated captions.
     - `rank1_interval`: 95 % bootstrap interval of it.
     - `mrr`: mean of `1 / rank`.
     - `mrr_interval`: 95 % bootstrap interval of it.
@@ -52,8 +54,9 @@ def retrieval(
     """Ranks each image's own caption among itself and 99 others, by inner product.
 
     The others are drawn for each image without replacement from all captions but its own (all of
-    them where there are fewer). Equal scores count half: an embedding that tells nothing apart
-    scores chance, not 1.
+    them where there are fewer). Scores within 1e-9, which rounding tells apart, are equal: of `n`
+    others with the same score half rank before the true caption, and of a first rank `1 / (1 + n)`
+    is its own. An embedding that tells nothing apart scores chance, not 1.
 
     The intervals resample captions, each with all its images, because several pictures of one
     caption are not independent.
@@ -71,15 +74,24 @@ def retrieval(
             "R-precision takes at least one image and two distinct captions to choose from, "
             f"received {len(images)} and {total}. Give a pool of other captions."
         )
+    images, captions = np.asarray(images, np.float64), np.asarray(captions, np.float64)
+    if not (np.isfinite(images).all() and np.isfinite(captions).all()):
+        raise ValueError(
+            "R-precision is of finite vectors, received "
+            f"{np.sum(~np.isfinite(images).all(axis=1))} images and "
+            f"{np.sum(~np.isfinite(captions).all(axis=1))} captions that are not. Look for NaN in "
+            "the images."
+        )
     others = min(DISTRACTORS, total - 1)
-    ranks = np.empty(len(images))
+    first, inverse = np.empty((2, len(images)))
     for i, (image, true) in enumerate(zip(images, truth, strict=True)):
         # Indices from `true` on move up by one: every caption but the true one.
         drawn = random.choice(total - 1, others, replace=False)
         drawn = drawn + (drawn >= true)
         scores, score = captions[drawn] @ image, captions[true] @ image
-        ranks[i] = 1 + np.sum(scores > score) + 0.5 * np.sum(scores == score)
-    first, inverse = (ranks == 1).astype(float), 1 / ranks
+        equal = np.isclose(scores, score, rtol=0.0, atol=TIE)
+        better, ties = np.sum((scores > score) & ~equal), np.sum(equal)
+        first[i], inverse[i] = (better == 0) / (1 + ties), 1 / (1 + better + ties / 2)
     return CaptionMatch(
         name=name,
         rank1=float(first.mean()),

@@ -40,10 +40,29 @@ def test_random_vectors_score_chance_within_the_interval():
     assert out.mrr_interval[0] < harmonic < out.mrr_interval[1]
 
 
-def test_a_constant_embedding_earns_nothing():
-    ones = np.ones((200, 4))
-    out = retrieval("test", ones, np.arange(200), ones, np.random.default_rng(0))
-    assert out.rank1 == 0.0 and out.mrr < 0.03
+@pytest.mark.parametrize("images", ["any", "the captions'"])
+def test_captions_that_nothing_tells_apart_score_chance(images):
+    """Not what the last bits of equal inner products give."""
+    random = np.random.default_rng(0)
+    vector, *others = random.normal(size=(201, 384)) / 384**0.5
+    captions = np.tile(vector, (200, 1))
+    shown = np.array(others) if images == "any" else captions
+    out = retrieval("test", shown, np.arange(200), captions, random)
+    assert out.rank1 == pytest.approx(out.chance) and out.mrr == pytest.approx(1 / 50.5)
+
+
+def test_a_shared_first_rank_counts_as_its_share():
+    captions = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    images = np.array([[1.0, 0.0], [0.0, 1.0]])
+    out = retrieval("test", images, np.array([0, 2]), captions, np.random.default_rng(0))
+    assert out.rank1 == 0.75 and out.mrr == pytest.approx((1 / 1.5 + 1) / 2)
+
+
+def test_pictures_of_nothing_rank_nowhere():
+    with pytest.raises(ValueError, match="received 1 images and 0 captions that are not"):
+        retrieval(
+            "test", np.full((1, 2), np.nan), np.zeros(1, int), np.eye(2), np.random.default_rng(0)
+        )
 
 
 def test_intervals_count_captions_not_pictures():
