@@ -10,6 +10,8 @@ from jaxtyping import Array, Bool, Float, Int
 from .pairs import check_pair
 
 BLOCK = 1024
+ROUNDING = 1e-12
+"""Of a squared distance, relative to the squared norms of its ends."""
 
 
 class PrecisionRecall(NamedTuple):
@@ -37,8 +39,9 @@ def precision_recall(
 ) -> PrecisionRecall:
     """Improved precision and recall (Kynkaanniemi et al. 2019, section 2).
 
-    The neighbourhood of an image is the ball up to its `neighbours`-th nearest of its own set. In
-    float64, on the default device; `block x block` distances are in memory at a time.
+    The neighbourhood of an image is the ball up to its `neighbours`-th nearest of its own set, the
+    border included: what lies as far within rounding is inside. In float64, on the default device;
+    `block x block` distances are in memory at a time.
 
     **Arguments:**
 
@@ -126,7 +129,10 @@ def _inside(
 def _within(
     point: _Block, centre: _Block, radius: Float[Array, "centres"]
 ) -> Bool[Array, "points centres"]:
-    within = _distances(point.rows, centre.rows) <= radius
+    # Rounding errors grow with the distance from the origin: of this point, and of the centre's
+    # neighbour, which is at most the centre's own and the radius.
+    slack = 1e-9 * radius + ROUNDING * _norms(point.rows, centre.rows)
+    within = _distances(point.rows, centre.rows) <= radius + slack
     return within & centre.exists & point.exists[:, None]
 
 
@@ -134,6 +140,12 @@ def _distances(
     x: Float[Array, "rows features"], y: Float[Array, "columns features"]
 ) -> Float[Array, "rows columns"]:
     """Squared. What rounding alone can make of equal rows is 0, wherever they stand."""
-    norms = jnp.sum(x * x, axis=1)[:, None] + jnp.sum(y * y, axis=1)
+    norms = _norms(x, y)
     squared = norms - 2.0 * (x @ y.T)
-    return jnp.where(squared > 1e-12 * norms, squared, 0.0)
+    return jnp.where(squared > ROUNDING * norms, squared, 0.0)
+
+
+def _norms(
+    x: Float[Array, "rows features"], y: Float[Array, "columns features"]
+) -> Float[Array, "rows columns"]:
+    return jnp.sum(x * x, axis=1)[:, None] + jnp.sum(y * y, axis=1)

@@ -101,6 +101,24 @@ def test_density_and_coverage_are_the_formulas(sets):
     assert out.coverage == pytest.approx(inside.any(axis=0).mean())
 
 
+@pytest.mark.parametrize("width", [1, 5])
+def test_what_lies_on_the_border_is_inside(width):
+    """Whole numbers, of which many are as far as the k-th nearest; in integers that is exact."""
+    out = precision_recall(
+        np.array([[-1.0], [5.0], [9.0]]), np.array([[0.0], [1.0], [3.0]]), neighbours=1
+    )
+    assert out.precision == pytest.approx(2 / 3)
+    random = np.random.default_rng(0)
+    distance = lambda x, y: np.sum((x[:, None] - y) ** 2, axis=-1)
+    for _ in range(20):
+        made, real = random.integers(0, 12, (2, 23, width)) + random.integers(1000)
+        balls = [np.sort(distance(x, x), axis=1)[:, 2] for x in (real, made)]
+        inside, counts = distance(made, real) <= balls[0], distance(real, made) <= balls[1]
+        out = precision_recall(made.astype(float), real.astype(float), neighbours=2)
+        expected = (inside.any(1).mean(), counts.any(1).mean(), inside.sum() / 46)
+        assert out == pytest.approx((*expected, inside.any(0).mean()))
+
+
 def test_precision_and_recall_of_plain_cases():
     random = np.random.default_rng(0)
     x = random.normal(size=(60, 4)) + 1e4
