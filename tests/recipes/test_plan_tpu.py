@@ -64,7 +64,7 @@ bytes_of = lambda found: {kind: one["bytes"] for kind, one in found.items()}
 whole, halves = bytes_of(theory("fsdp=8")), bytes_of(theory("fsdp=4,tensor=2"))
 assert halves["all-gather"] == whole["all-gather"]  # of each kernel half, for two parts
 alone = bytes_of(theory("data=8"))
-assert alone["all-gather"] == alone["reduce-scatter"] == 0 and alone["all-reduce"] > 4 * 39e6
+assert alone["all-gather"] == alone["reduce-scatter"] == 0 and alone["all-reduce"] > 4 * 38e6
 both = bytes_of(theory("data=4,fsdp=2"))
 assert whole["all-reduce"] < both["all-reduce"] < 0.6 * alone["all-reduce"]
 counts = [theory("fsdp=8", remat=remat)["all-gather"]["count"] for remat in ("none", "blocks")]
