@@ -1,6 +1,13 @@
-"""What scores of two sets of features share."""
+"""What scores of two sets of features, and of two images, share."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+from .._types import Image
+
+LARGEST = 8.0
+"""A decoder may overshoot [-1, 1] a little; beyond this these are not such numbers."""
 
 
 def check_pair(a: np.ndarray, b: np.ndarray, *, least: int) -> None:
@@ -10,4 +17,27 @@ def check_pair(a: np.ndarray, b: np.ndarray, *, least: int) -> None:
         raise ValueError(
             f"Two sets of finite features (images, features) of one width are compared, at least "
             f"{least} images each, received shapes {a.shape} and {b.shape}."
+        )
+
+
+def check_images(name: str, image: Image, reference: Image, *, side: int = 1) -> None:
+    """Raises `ValueError` unless both are images `(height, width, channels)` of one size, at least
+    `side` pixels a side, floating in about [-1, 1]. Values are looked at unless they are traced.
+    """
+    a, b = image.shape, reference.shape
+    if a != b or len(a) != 3 or min(a[0], a[1]) < side or 0 in a:
+        raise ValueError(
+            f"{name} takes two images (height, width, channels) of one size, at least {side} "
+            f"pixels a side, received {a} and {b}. Use jax.vmap for several."
+        )
+    for array in (image, reference):
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            found = str(array.dtype)
+        elif not isinstance(array, jax.core.Tracer) and jnp.max(jnp.abs(array)) > LARGEST:
+            found = f"values up to {float(jnp.max(jnp.abs(array))):g}"
+        else:
+            continue
+        raise ValueError(
+            f"{name} takes floating images in [-1, 1], received {found}. Divide bytes by 127.5 and "
+            "subtract 1."
         )

@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._types import Image
+from .pairs import check_images
 
 SIGMA = 1.5
 RADIUS = 5
@@ -16,13 +17,9 @@ def ssim(image: Image, reference: Image) -> Float[Array, ""]:
     `mean over positions and colours of (2 m_a m_b + c1)(2 v_ab + c2) / ((m_a^2 + m_b^2 + c1)
     (v_a + v_b + c2))`, with means, variances and covariance under an 11x11 Gaussian window of
     sigma 1.5, `c1 = (0.01 * 2)^2`, `c2 = (0.03 * 2)^2` where 2 is the range. Only positions whose
-    window lies inside the image count.
+    window lies inside the image count. Bytes, batches and values far outside are a `ValueError`.
     """
-    if image.shape != reference.shape or min(image.shape[:2]) < 2 * RADIUS + 1:
-        raise ValueError(
-            f"ssim takes images of one size, at least {2 * RADIUS + 1} pixels a side, received "
-            f"{image.shape} and {reference.shape}."
-        )
+    check_images("ssim", image, reference, side=2 * RADIUS + 1)
     a, b = image.astype(jnp.float32), reference.astype(jnp.float32)
     mean_a, mean_b = _window(a), _window(b)
     var_a = _window(a * a) - mean_a**2

@@ -1,5 +1,6 @@
 """PSNR and SSIM against scikit-image."""
 
+import jax
 import jax.numpy as jnp
 import jaxtyping
 import numpy as np
@@ -38,3 +39,21 @@ def test_refuse(monkeypatch):
         psnr(A, A[:, :30])
     with pytest.raises(ValueError, match="at least 11 pixels"):
         ssim(A[:10], B[:10])
+
+
+@pytest.mark.parametrize("score", [psnr, ssim])
+def test_only_images_in_the_range_have_a_score(score, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    for wrong in (jnp.stack([A, B]), A[..., 0]):
+        with pytest.raises(ValueError, match=r"\(height, width, channels\).* received \("):
+            score(wrong, wrong)
+    shown = np.asarray((A + 1) * 127.5)
+    for wrong, found in ((shown.astype(np.uint8), "uint8"), (shown, "values up to 25")):
+        with pytest.raises(ValueError, match=rf"in \[-1, 1\], received {found}.*127\.5"):
+            score(A, wrong)
+
+
+@pytest.mark.parametrize("score", [psnr, ssim])
+def test_batches_are_mapped(score):
+    found = jax.jit(jax.vmap(score))(jnp.stack([A, B]), jnp.stack([B, B * 0.9]))
+    np.testing.assert_allclose(found, [score(A, B), score(B, B * 0.9)], rtol=1e-5)
