@@ -7,8 +7,10 @@ float64) and a small part of what the network costs.
 
 import dataclasses
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -18,6 +20,9 @@ from jaxtyping import Float
 
 from ..features import AbstractFeatureExtractor, described, stream_features
 from ..runtime import replacing
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error)
+"""What reading a file raises that is no `.npz`, or one of other arrays. A `.npy` is a TypeError."""
 
 ROWS = 512
 """Features that are put together before they are merged."""
@@ -109,7 +114,8 @@ class FeatureStatistics:
         extractor: str | None = None,
         count: int | None = None,
     ) -> "FeatureStatistics":
-        """Reads what `save` wrote, or a public `.npz` with `mu` and `sigma` alone.
+        """Reads what `save` wrote, or a public `.npz` with `mu` and `sigma` alone. Any other file
+        is a `ValueError` that names it.
 
         **Arguments:**
 
@@ -122,14 +128,10 @@ class FeatureStatistics:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 mean, covariance = (np.asarray(file[k], np.float64) for k in ("mu", "sigma"))
                 written = {k: file[k].item() for k in ("extractor", "count") if k in file}
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        except UNREADABLE as error:
             raise ValueError(
                 f"{path} must be an .npz with 'mu' and 'sigma', and is not: {error}."
             ) from error
-        if covariance.shape != (len(mean), len(mean)):
-            raise ValueError(
-                f"{path} holds a mean of {mean.shape} and a covariance of {covariance.shape}."
-            )
         told = {k: v for k, v in (("extractor", extractor), ("count", count)) if v is not None}
         for name in ("extractor", "count"):
             if name not in written | told:
@@ -137,6 +139,7 @@ class FeatureStatistics:
             if written.get(name, told.get(name)) != told.get(name, written.get(name)):
                 raise ValueError(f"{path}: its {name} is {written[name]!r}, not {told[name]!r}.")
         known = written | told
+        check_moments(path, known["count"], mean, covariance)
         scatter = covariance * (known["count"] - 1)
         return cls(str(known["extractor"]), int(known["count"]), mean, scatter)
 
@@ -174,6 +177,19 @@ def _joined(parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
             held = []
     if held:
         yield np.concatenate(held)
+
+
+def check_moments(path: Path, count: Any, mean: np.ndarray, square: np.ndarray) -> None:
+    """Raises `ValueError` unless a file holds mean and covariance, or scatter, of `count` features."""
+    if not isinstance(count, int | np.integer) or count < 2:
+        raise ValueError(f"{path}: its count must be a whole number of at least 2, not {count!r}.")
+    if mean.ndim != 1 or square.shape != 2 * mean.shape or not mean.size:
+        raise ValueError(
+            f"{path} must hold a mean (features,) and a covariance (features, features), and holds "
+            f"a mean of {mean.shape} and a covariance of {square.shape}."
+        )
+    if not (np.isfinite(mean).all() and np.isfinite(square).all()):
+        raise ValueError(f"{path} holds a mean or a covariance that is not finite. Make it again.")
 
 
 def check_alike(a: FeatureStatistics, b: FeatureStatistics) -> None:

@@ -70,7 +70,34 @@ def test_broken_files_are_named(tmp_path):
         FeatureStatistics.load(tmp_path / "c.npz")
     np.savez(tmp_path / "d.npz", mu=np.zeros(3), sigma=np.eye(2))
     with pytest.raises(ValueError, match=r"mean of \(3,\) and a covariance of \(2, 2\)"):
-        FeatureStatistics.load(tmp_path / "d.npz")
+        FeatureStatistics.load(tmp_path / "d.npz", extractor="Test", count=50)
+    np.save(tmp_path / "e.npy", np.zeros(3))
+    with pytest.raises(ValueError, match=r"e.npy must be an .npz"):
+        FeatureStatistics.load(tmp_path / "e.npy")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"mu": np.float64(1.0), "sigma": np.eye(1)}, r"mean of \(\)"),
+        ({"mu": np.zeros((3, 1))}, r"mean of \(3, 1\)"),
+        ({"mu": np.zeros(0), "sigma": np.zeros((0, 0))}, r"mean of \(0,\)"),
+        ({"mu": np.array([0.0, np.nan, 0.0])}, "not finite"),
+        ({"sigma": np.full((3, 3), np.inf)}, "not finite"),
+        ({"mu": np.array(["a", "b", "c"])}, "must be an .npz"),
+        ({"count": "many"}, "whole number of at least 2, not 'many'"),
+        ({"count": 2.5}, "not 2.5"),
+        ({"count": 1}, "not 1"),
+        ({"count": [50, 50]}, "must be an .npz"),
+    ],
+)
+def test_what_is_no_mean_and_covariance_is_refused(wrong, said, tmp_path):
+    right = {"mu": np.zeros(3), "sigma": np.eye(3), "count": 50, "extractor": "Test"}
+    np.savez(tmp_path / "f.npz", **right)
+    assert FeatureStatistics.load(tmp_path / "f.npz").count == 50
+    np.savez(tmp_path / "f.npz", **right | wrong)
+    with pytest.raises(ValueError, match=rf"f\.npz.*{said}"):
+        FeatureStatistics.load(tmp_path / "f.npz")
 
 
 CODE = """
