@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
 AXES = ("data", "fsdp", "tensor")
@@ -64,7 +65,9 @@ def make_mesh(
         )
     shape = [chosen.get(name, 1) for name in AXES]
     kinds = (AxisType.Auto,) * len(AXES)
-    return jax.make_mesh(shape, AXES, axis_types=kinds, devices=devices)
+    # An axis of a mesh may be a part of a torus' side: data=8,fsdp=2 on 4 x 4 chips.
+    placed = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    return Mesh(placed, AXES, axis_types=kinds)
 
 
 def _checked(sizes: dict[str, int]) -> dict[str, int]:

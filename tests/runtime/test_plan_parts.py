@@ -1,11 +1,13 @@
 """What is read out of compiled programs and what is worked out from it, on saved text."""
 
+import importlib.util
 import math
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import pytest
+from helpers import run_python
 
 from equildm.runtime import count_flops
 from equildm.runtime.ahead import DoesNotFit, out_of_memory
@@ -141,3 +143,18 @@ def test_narrow_heads_are_counted_as_the_unit_takes_them():
     plain, padded = jaxpr_flops(jaxpr).matmul, jaxpr_flops(jaxpr, lanes=128).matmul
     assert plain == count_flops(lambda *x: fused_attend(*x), *shapes).matmul
     assert padded == 16 * plain  # 8 wide on a unit of 128
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed")
+def test_meshes_that_cut_a_torus_side():
+    """Of 4 x 4 chips: 8 x 2 and 2 x 4 x 2. Nothing is compiled."""
+    code = """
+from equildm.runtime import make_mesh
+from equildm.runtime.topology import describe_devices, plan_on_this_host
+plan_on_this_host()
+for name in ("data=8,fsdp=2", "data=2,fsdp=4,tensor=2", "fsdp=16"):
+    mesh = make_mesh(name, devices=describe_devices("v5e:4x4"))
+    assert len({device.id for device in mesh.devices.flat}) == 16, name
+print("made")
+"""
+    assert run_python(code, devices=1).split()[-1] == "made"
