@@ -1,8 +1,8 @@
 """Who computes what: processes, on one machine or several, that share a folder and nothing else.
 
-A claim on a unit of work is a file `<unit>.<generation>`, made with its content by a call that fails
-if it is there (`os.link`). Its owner touches it now and then. A claim whose owner is dead is not
-removed but outbid: the next generation's file is made, by the same call, so that of several
+A claim on a unit of work is a file `<unit>.<generation>`, made with its content by a call that
+fails if it is there (`os.link`). Its owner touches it now and then. A claim whose owner is dead is
+not removed but outbid: the next generation's file is made, by the same call, so that of several
 processes that see the death one wins. The holder is the owner of the highest generation.
 
 Done work is known by its result, not by its claim. Whoever gets a claim looks once more whether the

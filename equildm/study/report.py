@@ -2,6 +2,7 @@
 
 import base64
 import html
+import inspect
 import io
 import os
 from collections.abc import Sequence
@@ -78,12 +79,12 @@ def write_report(
     rows = mean_over_seeds(rows)
     plain = newest(rows)
     budgets = list(budgets) or common_budgets(plain, 5, counting=counting)
-    parts = [f"<h1>{html.escape(title)}</h1>", _summary(rows)]
+    parts = [f"<h1>{html.escape(title)}</h1>", _summary(rows, counting)]
     parts += [f"<p>{html.escape(text)}</p>" for text in about]
     parts += ["<h2>What to use</h2>"]
     parts += [
-        f'<p class="answer">{html.escape(str(recommend(rows, b, counting=counting)))}</p>'
-        for b in budgets
+        f'<p class="answer">{html.escape(_answer(rows, budget, counting))}</p>'
+        for budget in budgets
     ]
     parts += [
         '<p class="note">± is a 95 % interval over captions and noise of the sampled pictures '
@@ -93,7 +94,8 @@ def write_report(
         _verdicts(verdicts(rows)),
     ]
     for name, (heading, draw) in FIGURES.items():
-        figure = draw(rows)
+        counted = "counting" in inspect.signature(draw).parameters
+        figure = draw(rows, counting) if counted else draw(rows)
         parts.append(f"<h2>{html.escape(heading)}</h2>")
         if figure is None:
             parts.append('<p class="note">The table holds no rows for this figure.</p>')
@@ -133,7 +135,14 @@ def write_report(
     return folder / "index.html"
 
 
-def _summary(rows: Sequence[Row]) -> str:
+def _answer(rows: Sequence[Row], budget: float, counting: Counting) -> str:
+    try:
+        return str(recommend(rows, budget, counting=counting))
+    except ValueError as refusal:  # it pays for nothing
+        return str(refusal)
+
+
+def _summary(rows: Sequence[Row], counting: Counting) -> str:
     widths = ", ".join(map(str, sorted({row.width for row in rows})))
     runs = len({(row.run, row.train_step) for row in rows})
     methods = sorted({row.method for row in rows} - {""})
@@ -141,7 +150,7 @@ def _summary(rows: Sequence[Row]) -> str:
         f"{len(rows)} ways of sampling {runs} checkpoints of widths {widths}"
         + (f", distilled by {', '.join(methods)}" if methods else "")
         + f". {rows[0].score} against {rows[0].reference}. Costs are in evaluations of the paper's "
-        "866M model on 64x64x4."
+        f"866M model on 64x64x4, guidance counted {counting}."
     )
     return f"<p>{html.escape(text)}</p>"
 

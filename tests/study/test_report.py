@@ -1,6 +1,7 @@
 """The page: every figure, valid, in need of nothing else; and in a real browser."""
 
 import base64
+import functools
 import html
 import io
 import json
@@ -88,6 +89,27 @@ def test_a_table_with_less_says_what_is_missing(study, tmp_path):
     assert text.count("holds no rows for this figure") >= 3 and "No pictures were kept" in text
     with pytest.raises(ValueError, match="one reference"):
         write_report(tmp_path, [])
+
+
+def test_figures_count_guidance_as_the_report_does(study, tmp_path, monkeypatch):
+    seen = {}
+    for name, (heading, draw) in FIGURES.items():
+
+        def spy(*args, name=name, **options):
+            seen[name] = args[1:], options
+
+        monkeypatch.setitem(FIGURES, name, (heading, functools.wraps(draw)(spy)))
+    text = write_report(tmp_path, study, counting="twice").read_text()
+    counted = {"cost", "samplers", "laws"}  # the others show no cost, or say how they count it
+    assert {name for name, given in seen.items() if given == (("twice",), {})} == counted
+    assert all(given == ((), {}) for name, given in seen.items() if name not in counted)
+    assert "guidance counted twice" in text
+
+
+def test_a_budget_that_pays_for_nothing_is_answered_so(study, tmp_path):
+    text = write_report(tmp_path, study, budgets=(1e-6, 1.0)).read_text()
+    assert text.count("For a budget of") == 1
+    assert text.count("A budget of 1e-06 evaluations of the 866M model pays for nothing") == 1
 
 
 @pytest.mark.slow  # starts a browser
