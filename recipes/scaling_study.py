@@ -14,6 +14,7 @@ or is doing. By default: widths 16 and 32 on emoji.
 docs/study.md is the guide.
 """
 
+import collections
 import dataclasses
 import json
 import sys
@@ -105,19 +106,32 @@ def report(config: Config) -> None:
     print(f"{len(rows)} rows in {config.folder / 'table.parquet'}, report in {page}.")
 
 
-def what_it_took(rows: list[Row]) -> str:
-    """Training and sampling in operations, pictures and time."""
-    runs = {row.run: row for row in rows if not row.method}
-    steps = {name: max(r.train_step for r in rows if r.run == name) for name in runs}
-    trained = sum(training_flops(r.gflops, r.batch, steps[name]) for name, r in runs.items())
+def what_it_took(rows: Sequence[Row]) -> str:
+    """Training, distillation and sampling in operations, pictures and time."""
+    trained, distilled = [r for r in rows if not r.method], [r for r in rows if r.method]
+    said = [f"Trained {taught(trained)}."] if trained else []
+    if distilled:
+        said.append(f"Distilled {taught(distilled)}, the teachers' evaluations left out.")
     made = sum(row.count for row in rows)
     sampled = sum(1e9 * row.gflops * row.evaluations * row.branches * row.count for row in rows)
-    hours = sum(row.seconds * row.count for row in rows) / 3600
-    lengths = ", ".join(f"c = {runs[name].width}: {n:,} steps" for name, n in steps.items())
-    return (
-        f"Trained {lengths}, {trained:.2g} operations in all. Sampled {made:,} pictures, "
-        f"{sampled:.2g} operations, in {hours:.2g} hours of {rows[0].device}."
-    )
+    hours: dict[str, float] = collections.defaultdict(float)
+    for row in rows:
+        hours[row.device] += row.seconds * row.count / 3600
+    times = " and ".join(f"{time:.2g} hours of {device}" for device, time in hours.items())
+    return " ".join([*said, f"Sampled {made:,} pictures, {sampled:.2g} operations, in {times}."])
+
+
+def taught(rows: Sequence[Row]) -> str:
+    """How long each run learned, and the operations of its own network."""
+    last: dict[str, Row] = {}
+    for row in sorted(rows, key=lambda row: (row.width, row.run, row.train_step)):
+        last[row.run] = row
+    lengths = []
+    for row in last.values():
+        model = f"c = {row.width}" + (f" by {row.method}" if row.method else "")
+        lengths.append(f"{model}: {row.train_step:,} steps")
+    total = sum(training_flops(row.gflops, row.batch, row.train_step) for row in last.values())
+    return f"{', '.join(lengths)}, {total:.2g} operations in all"
 
 
 def strip(folder: Path, row: Row) -> np.ndarray | None:
@@ -154,13 +168,14 @@ def remembered(folder: Path) -> Config | None:
     return dataclasses.replace(kept, folder=folder)
 
 
-def defaults(arguments: Sequence[str]) -> Config | None:
-    """What the folder that is named first remembers."""
-    named = next((a for a in arguments if not a.startswith("-")), None)
-    return None if named is None else remembered(Path(named))
+def parse(arguments: Sequence[str]) -> Config:
+    """The options that are given, and for the others those that their folder remembers."""
+    given = tyro.cli(Config, description=__doc__, args=arguments)
+    kept = remembered(given.folder)
+    if kept is None:
+        return given
+    return tyro.cli(Config, description=__doc__, args=arguments, default=kept)
 
 
 if __name__ == "__main__":
-    kept = defaults(sys.argv[1:])
-    options: dict[str, Any] = {} if kept is None else {"default": kept}
-    main(tyro.cli(Config, description=__doc__, **options))
+    main(parse(sys.argv[1:]))

@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
-import choices
 import methods
 import models
+import study_rules
 import tyro
 from pretrain import Config as Pretrain
 
@@ -84,21 +84,7 @@ class Config:
 
     def check(self) -> None:
         """Refuses what cannot work, before anything is done."""
-        for name in {*self.samplers, self.reference[0]}:
-            choices.solver(name)
-        if self.runs and (self.phase in ("train", "distill")):
-            raise ValueError("A study of runs that are there trains nothing: leave --runs out.")
-        if self.checkpoints < 1 or self.train.steps % self.checkpoints:
-            raise ValueError(
-                f"The {self.checkpoints} checkpoints lie at equal intervals of {self.train.steps} "
-                "steps: make --train.steps a multiple of --checkpoints."
-            )
-        own = Pretrain(steps=self.train.steps)
-        for name in ("run", "preset", "snapshots", "resume"):
-            if getattr(self.train, name) != getattr(own, name):
-                raise ValueError(f"--train.{name} is the study's own: leave it out.")
-        if min(self.count, self.batch, self.pictures + 1, len(self.seeds)) < 1:
-            raise ValueError("A study takes at least one picture and one seed for each point.")
+        study_rules.check(self)
 
     def pretraining(self) -> list[Pretrain]:
         """What pretrain.py is called with, for each width: identical but for that."""
