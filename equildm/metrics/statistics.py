@@ -180,7 +180,8 @@ def _joined(parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def check_moments(path: Path, count: Any, mean: np.ndarray, square: np.ndarray) -> None:
-    """Raises `ValueError` unless a file holds mean and covariance, or scatter, of `count` features."""
+    """Raises `ValueError` unless a file's arrays are of `count` features: their mean, and their
+    covariance or scatter."""
     if not isinstance(count, int | np.integer) or count < 2:
         raise ValueError(f"{path}: its count must be a whole number of at least 2, not {count!r}.")
     if mean.ndim != 1 or square.shape != 2 * mean.shape or not mean.size:

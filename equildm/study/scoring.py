@@ -30,12 +30,14 @@ from ..metrics import (
     retrieval,
 )
 from ..metrics.caption_match import image_vectors, TAPS
+from ..metrics.statistics import check_moments, UNREADABLE
 from ..runtime import replacing
 from ..text import AbstractTextEncoder
 from .spread import frechet_spread, FrechetReference, leave_out
 
 Pictures = UInt8[Array, "batch height width 3"]
 Features = Float[Array, "batch features"]
+ARRAYS = ("real_mean", "real_scatter", "mean", "deviation", "weight", "vectors")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,17 +103,27 @@ class Reference:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Reference":
-        """Reads what `save` wrote."""
-        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            real = FeatureStatistics(
-                str(file["extractor"]),
-                int(file["count"]),
-                file["real_mean"],
-                file["real_scatter"],
-            )
-            captions = tuple(json.loads(str(file["captions"])))
-            mean, deviation, weight = (file[name] for name in ("mean", "deviation", "weight"))
-            about, vectors = str(file["about"]), file["vectors"]
+        """Reads what `save` wrote.
+
+        **Raises** `ValueError` naming a file that holds anything else.
+        """
+        path = Path(path)
+        try:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+                about, extractor = str(file["about"]), str(file["extractor"])
+                count, captions = file["count"].item(), tuple(json.loads(str(file["captions"])))
+                real_mean, real_scatter, mean, deviation, weight, vectors = (
+                    np.asarray(file[name], np.float64) for name in ARRAYS
+                )
+        except FileNotFoundError:
+            raise
+        except UNREADABLE as error:
+            raise ValueError(
+                f"{path} must hold a reference that Reference.save wrote, and does not: {error}. "
+                "Remove it to make it again."
+            ) from error
+        check_moments(path, count, real_mean, real_scatter)
+        real = FeatureStatistics(extractor, count, real_mean, real_scatter)
         return cls(about, real, mean, deviation, weight, captions, vectors)
 
 
@@ -191,24 +203,30 @@ class Scorer:
         match: Float[np.ndarray, "pictures features"],
         fid: Float[np.ndarray, "pictures features"],
     ) -> Scores:
-        """Of all pictures' features as `on_device` gave them, on the host."""
+        """Of all pictures' features as `on_device` gave them, on the host.
+
+        Where some are not finite, as of a model that diverged, the distance is infinite and the
+        match NaN.
+        """
         if not len(match) == len(fid) == len(self.captions):
             raise ValueError(
                 f"Scores are of {len(self.captions)} pictures, received features of {len(match)} "
                 f"and {len(fid)}."
             )
         value, spread = frechet_spread(fid, self._frechet, self._weights)
-        fitted = self.reference
-        vectors = image_vectors(match, fitted.mean, fitted.deviation, fitted.weight)
-        random = np.random.default_rng(self._seed)
-        name = f"{self._vgg.name} R-precision"
-        found = retrieval(name, vectors, self._truth, self.reference.vectors, random)
+        share = (float("nan"),) * 3
+        if np.isfinite(match).all():
+            fitted = self.reference
+            vectors = image_vectors(match, fitted.mean, fitted.deviation, fitted.weight)
+            random = np.random.default_rng(self._seed)
+            name = f"{self._vgg.name} R-precision"
+            found = retrieval(name, vectors, self._truth, fitted.vectors, random)
+            share = (found.rank1, *found.rank1_interval)
         return Scores(
             frechet_name(self.reference.statistics),
             value,
             tuple(spread.tolist()),
-            found.rank1,
-            *found.rank1_interval,
+            *share,
             len(self.captions),
             self._about,
         )

@@ -72,6 +72,9 @@ def leave_out(
     - `captions`: for each image the number of its caption.
     - `groups`: how many sets; one for each caption where there are fewer.
     - `seed`: of the division into groups.
+
+    **Raises** `ValueError` for fewer than 2 groups, and where a set would keep fewer than 2 images,
+    which have no covariance.
     """
     _, caption = np.unique(captions, return_inverse=True)
     count = int(np.max(caption)) + 1
@@ -82,7 +85,13 @@ def leave_out(
             "captions. Sample more captions."
         )
     group = np.random.default_rng(seed).permutation(count)[caption] % groups
-    return (group[None] != np.arange(groups)[:, None]).astype(np.int64)
+    kept = group[None] != np.arange(groups)[:, None]
+    if kept.sum(axis=1).min() < 2:
+        raise ValueError(
+            "A jackknife leaves out a group of captions and keeps at least 2 images, received "
+            f"{len(captions)} images in {groups} groups. Sample more captions."
+        )
+    return kept.astype(np.int64)
 
 
 def frechet_spread(
@@ -99,7 +108,11 @@ def frechet_spread(
 
     The variance is that of the distance of *so many images* about its expectation. That this
     expectation is itself above the limit of many images is the same for all that are compared.
+
+    Features that are not finite, of a model that diverged, are infinitely far, with deviations 0.
     """
+    if not np.isfinite(features).all():
+        return float("inf"), np.zeros(len(weights))
     (value,) = reference.distances(features, np.ones((1, len(features))))
     without = reference.distances(features, weights)
     return float(value), (without - without.mean()) * np.sqrt(len(without) - 1)

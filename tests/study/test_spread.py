@@ -1,10 +1,12 @@
 """The jackknife of the Frechet distance: the distance itself, and how wide its interval is."""
 
+import jax
 import numpy as np
 import pytest
 
+from equildm.features import AlexNet, described
 from equildm.metrics import FeatureStatistics, frechet_distance
-from equildm.study import frechet_spread, FrechetReference, leave_out
+from equildm.study import frechet_spread, FrechetReference, leave_out, Reference, Scorer
 
 SIZE = 16
 
@@ -69,3 +71,68 @@ def test_pictures_of_one_caption_go_together():
     assert np.array_equal(weights[:, 0], weights[:, 2])
     with pytest.raises(ValueError, match="at least 2 groups"):
         leave_out(np.array([1, 1]), 40)
+
+
+@pytest.mark.parametrize("captions", [[0, 1], [0, 0, 0, 1]])
+def test_what_is_left_has_a_covariance(captions):
+    with pytest.raises(ValueError, match=r"at least 2 images, received \d images in 2 groups"):
+        leave_out(np.array(captions), 40)
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    """Of 6 pictures of 3 captions; the features of either score are 5 numbers."""
+    random = np.random.default_rng(6)
+    vgg = AlexNet(key=jax.random.key(0))
+    real = FeatureStatistics.of(described(vgg), random.normal(size=(50, 5)))
+    fitted = np.zeros(5), np.ones(5), random.normal(size=(5, 4))
+    reference = Reference("real", real, *fitted, ("a", "b", "c"), np.eye(4)[:3])
+    return Scorer(reference, vgg, ["a", "b", "c", "a", "b", "c"])
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_a_model_that_diverged_is_infinitely_far(scorer, broken):
+    """One row of the table, not the end of the sweep."""
+    features = np.abs(np.random.default_rng(7).normal(size=(6, 5)))
+    assert np.isfinite(scorer.scores(features, features).fid)
+    features[2] = broken
+    scores = scorer.scores(features, features)
+    assert scores.fid == np.inf and scores.fid_spread == (0.0, 0.0, 0.0)
+    assert np.isnan([scores.match, scores.match_low, scores.match_high]).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"captions": "3"},
+        {"captions": "["},
+        {"count": 2.5},
+        {"count": "many"},
+        {"real_mean": np.zeros((5, 1))},
+        {"real_scatter": np.full((5, 5), np.nan)},
+        {"weight": np.array(["x"])},
+        None,
+        "npy",
+        "empty",
+        "cut",
+    ],
+)
+def test_a_file_that_is_no_reference_is_named(scorer, wrong, tmp_path):
+    path = tmp_path / "reference.npz"
+    with pytest.raises(FileNotFoundError):
+        Reference.load(path)
+    scorer.reference.save(path)
+    assert Reference.load(path).captions == ("a", "b", "c")
+    with np.load(path) as file:
+        content = dict(file)
+    if isinstance(wrong, dict):
+        np.savez(path, **content | wrong)
+    elif wrong is None:
+        np.savez(path, **{name: content[name] for name in content if name != "vectors"})
+    elif wrong == "npy":
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    else:
+        path.write_bytes(b"" if wrong == "empty" else path.read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"reference\.npz"):
+        Reference.load(path)
