@@ -7,7 +7,7 @@ for; sampling costs that times the number of steps. `gflops` are those of a run'
 
 import dataclasses
 import functools
-from typing import Any, Literal
+from typing import Any, get_args, Literal
 
 import equinox as eqx
 import jax
@@ -77,6 +77,10 @@ def sampling_cost(
     - `branches`: 2 where guidance evaluates with and without the caption, else 1.
     - `counting`: see `Counting`.
     """
+    if counting not in get_args(Counting):
+        raise ValueError(
+            f"Guidance is counted {' or '.join(get_args(Counting))}, received {counting!r}."
+        )
     return cost * evaluations * (branches if counting == "twice" else 1)
 
 

@@ -1,5 +1,6 @@
 """Costs against the paper's table 1."""
 
+import jaxtyping
 import pytest
 
 from equildm.study import (
@@ -34,6 +35,12 @@ def test_sampling_costs_the_evaluations_and_guidance_once_or_twice():
     assert sampling_cost(0.13, 23) == pytest.approx(2.99)  # the paper's "at a cost of 3, the 83M"
     assert sampling_cost(1.0, 4, 2, "twice") == 8.0  # and its 4 distilled steps of the 866M
     assert sampling_cost(1.0, 4, 2, "once") == sampling_cost(1.0, 4, 1, "twice") == 4.0
+
+
+def test_guidance_is_counted_once_or_twice_and_not_otherwise(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match="once or twice, received 'Twice'"):
+        sampling_cost(1.0, 4, 2, "Twice")
 
 
 def test_a_training_step_is_three_evaluations_of_each_example():
