@@ -43,6 +43,8 @@ class Point:
     def name(self) -> str:
         """Fit for a file name, and different for different points."""
         weight = f"{self.guidance:g}"
+        if float(weight) != self.guidance:
+            weight = repr(float(self.guidance))  # six digits are not all of it
         return (
             f"{self.run}_{self.train_step:08d}_{self.sampler}_{self.steps:03d}_w{weight}"
             f"_s{self.seed}"
