@@ -1,7 +1,8 @@
 """Scores with their uncertainty, differences of scores, and draws of all scores at once."""
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -73,12 +74,21 @@ def draws(rows: Sequence[Row], count: int, seed: int = 0) -> Float[np.ndarray, "
 
 def mean_over_seeds(rows: Sequence[Row]) -> list[Row]:
     """One row for each way to sample a model, the mean over seeds of the noise; `seed` is the
-    first's."""
+    first's.
+
+    A way whose distance is not finite with every seed, as of a model that diverged, is left out:
+    through here rows enter everything that compares them.
+    """
     found: dict[tuple, list[Row]] = {}
     for row in in_order(rows):
         point = dataclasses.replace(row.point, seed=0)
         found.setdefault((point, row.reference), []).append(row)
-    return [_mean(group) for group in found.values()]
+    return finite(_mean(group) for group in found.values())
+
+
+def finite(rows: Iterable[Row]) -> list[Row]:
+    """Those with a distance to compare."""
+    return [row for row in rows if math.isfinite(row.fid)]
 
 
 def _mean(rows: list[Row]) -> Row:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .compare import difference, draws, mean_over_seeds
+from .compare import difference, draws, finite, mean_over_seeds
 from .cost import Counting
 from .table import Row
 
@@ -24,8 +24,12 @@ def by(rows: Iterable[Row], key: Callable[[Row], T]) -> dict[T, list[Row]]:
 
 
 def best(rows: Iterable[Row]) -> Row:
-    """The lowest distance; of equals the cheapest."""
-    return min(rows, key=lambda row: (row.fid, row.sampling_cost("twice"), row.point))
+    """The lowest distance; of equals the cheapest. A distance that is not finite is none, and
+    `ValueError` if all are such."""
+    found = finite(rows)
+    if not found:
+        raise ValueError("The best row is of rows with a finite distance, received none.")
+    return min(found, key=lambda row: (row.fid, row.sampling_cost("twice"), row.point))
 
 
 def newest(rows: Sequence[Row]) -> list[Row]:
@@ -45,7 +49,7 @@ def _checkpoint_key(row: Row) -> tuple:
 def optimal_guidance(rows: Sequence[Row]) -> list[Row]:
     """For each checkpoint, sampler and number of steps, the row of the guidance weight with the
     lowest distance (paper, section 3.3.1)."""
-    groups = by(rows, lambda row: (row.run, row.train_step, row.sampler, row.steps, row.seed))
+    groups = by(finite(rows), lambda r: (r.run, r.train_step, r.sampler, r.steps, r.seed))
     return [best(group) for group in groups.values()]
 
 
@@ -116,8 +120,10 @@ def common_budgets(
     """Budgets at equal ratios, from where two widths can be paid for to where all has been paid
     for.
 
-    With one width, over its whole range.
+    With one width, over its whole range; none without rows.
     """
+    if not rows:
+        return []
     costs = by(rows, lambda row: row.width)
     least = sorted(min(r.sampling_cost(counting) for r in group) for group in costs.values())
     most = max(row.sampling_cost(counting) for row in rows)

@@ -18,9 +18,10 @@ def reference_rows(rows: Sequence[Row]) -> list[Row]:
     """The checkpoints of all sizes, sampled in the one way that most of them have in common; the
     most steps, and then DDIM, where several ways are as common.
 
-    Models that were distilled are left out.
+    Models that were distilled are left out, and so is what has no logarithm: weights that were not
+    trained, and a distance of 0.
     """
-    plain = [row for row in mean_over_seeds(rows) if not row.method]
+    plain = [r for r in mean_over_seeds(rows) if not r.method and r.train_step > 0 and r.fid > 0]
     ways = by(plain, lambda row: (row.sampler, row.steps, row.guidance))
     if not ways:
         return []

@@ -67,19 +67,26 @@ def recommend(
     - `budget`: for one picture.
     - `unit`: `cost`, evaluations of the 866M model at 64x64 as in the paper; `gflops`, of the
         network at its own size, both branches of guidance; `seconds`, as measured on the table's
-        device.
+        device, of which there must be one: select its rows.
     - `counting`: whether guidance counts in `cost`.
     - `every_checkpoint`: look at all checkpoints, not the last of each run alone.
 
-    **Raises** `ValueError` for an empty table, for one of several kinds of score, and for a
-    budget that pays for nothing.
+    **Raises** `ValueError` for a table without a finite score, for one of several kinds of score,
+    for seconds of several devices, and for a budget that pays for nothing.
     """
-    rows = mean_over_seeds(table if every_checkpoint else newest(list(table)))
+    rows = mean_over_seeds(table)
+    rows = rows if every_checkpoint else newest(rows)
     kinds = {(row.score, row.reference) for row in rows}
     if len(kinds) != 1:
         raise ValueError(
-            f"A recommendation compares scores of one kind, received {sorted(kinds) or 'no rows'}. "
-            "Select rows of one score and one reference."
+            "A recommendation compares finite scores of one kind, received "
+            f"{sorted(kinds) or 'no rows'}. Select rows of one score and one reference."
+        )
+    devices = sorted({row.device for row in table if row.seconds > 0})
+    if unit == "seconds" and len(devices) > 1:
+        raise ValueError(
+            f"A budget in seconds is of one device, received rows of {', '.join(devices)}. Select "
+            f"those of one: [row for row in table if row.device == {devices[0]!r}]."
         )
     prices = np.array([price(row, unit, counting) for row in rows])
     paid = np.flatnonzero((prices <= budget * (1 + 1e-9)) & (prices > 0))

@@ -84,7 +84,8 @@ def guided_uneven(rows: list[Row]) -> Found:
     ratios: dict[int, list[tuple[int, Estimate]]] = {}
     for student in students:
         for row in plain:
-            if (row.width, row.steps) == (student.width, student.steps) and row.steps in (4, 8):
+            alike = (row.width, row.steps) == (student.width, student.steps)
+            if alike and row.steps in (4, 8) and min(row.fid, student.fid) > 0:
                 a, b = score(student), score(row)
                 ratio = a.value / b.value
                 error = ratio * float(np.hypot(a.error / a.value, b.error / b.value))

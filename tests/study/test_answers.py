@@ -7,8 +7,10 @@ import pytest
 from study_tables import truth
 
 from equildm.study import (
+    best,
     difference,
     draws,
+    FIGURES,
     fit_power_law,
     laws,
     newest,
@@ -127,6 +129,71 @@ def test_what_cannot_be_recommended(study):
         recommend([], 1.0)
     with pytest.raises(ValueError, match="one kind"):
         recommend([study[0], dataclasses.replace(study[1], score="other")], 1.0)
+
+
+def test_seconds_are_of_one_device(study):
+    other = [dataclasses.replace(row, device="gpu", seconds=row.seconds / 100) for row in study]
+    with pytest.raises(ValueError, match=r"one device, received rows of cpu, gpu\. Select .*'cpu'"):
+        recommend([*study[:20], *other[20:]], 0.02, unit="seconds")
+    unmeasured = [dataclasses.replace(row, seconds=0.0) for row in other[20:]]
+    assert recommend([*study[:20], *unmeasured], 0.02, unit="seconds").row.device == "cpu"
+    assert recommend([*study[:20], *other[20:]], 0.3).cost <= 0.3
+
+
+def test_what_diverged_is_never_chosen_and_changes_nothing(study):
+    """A row of it before each other one, and a whole run; of nothing else there is no best."""
+    broken = [
+        dataclasses.replace(row, fid=value, guidance=row.guidance + 0.25, run=run)
+        for row in study
+        for run, value in ((row.run, np.nan), ("diverged", np.inf))
+    ]
+    rows = [*broken, *study]
+    plain, whole = ([r for r in newest(table) if not r.method] for table in (study, rows))
+    assert best(rows) == best(study) and pareto(rows) == pareto(study)
+    assert optimal_guidance(rows) == optimal_guidance(study)
+    assert winners(whole, [0.05, 2.0]) == winners(plain, [0.05, 2.0])
+    assert recommend(rows, 0.3) == recommend(study, 0.3)
+    assert recommend(rows, 0.3, every_checkpoint=True) == recommend(
+        study, 0.3, every_checkpoint=True
+    )
+    assert {n: str(law) for n, law in laws(rows).items()} == {
+        n: str(law) for n, law in laws(study).items()
+    }
+    assert verdicts(rows) == verdicts(study)
+    for _, draw in FIGURES.values():
+        axes = [figure.axes for figure in map(draw, (rows, study)) if figure is not None]
+        seen = [[line.get_xydata().tolist() for axis in a for line in axis.lines] for a in axes]
+        assert seen[0] == seen[1]
+    assert pareto(broken) == winners(broken, [2.0]) == optimal_guidance(broken) == []
+    assert laws(broken) == {} and not any(draw(broken) for _, draw in FIGURES.values())
+    with pytest.raises(ValueError, match="finite"):
+        best(broken)
+    with pytest.raises(ValueError, match=r"finite scores .* no rows"):
+        recommend(broken, 1.0)
+    assert {v.answer for v in verdicts(broken)} == {"not resolvable at this scale"}
+
+
+def test_a_run_whose_last_checkpoint_diverged_is_the_one_before(study):
+    last = [
+        dataclasses.replace(row, train_step=2000, fid=np.inf) for row in study if not row.method
+    ]
+    assert recommend([*study, *last], 2.0) == recommend(study, 2.0)
+
+
+@pytest.mark.parametrize("wrong", [{"train_step": 0}, {"fid": 0.0}])
+def test_a_law_leaves_out_what_has_no_logarithm(study, make_row, wrong):
+    """One such checkpoint, beside twelve; and with three others, which are too few."""
+    more = make_row(**{"width": 16, "train_step": 900, "steps": 32} | wrong)
+    for name in ("training, all sizes", "training, c = 16"):
+        assert str(laws([*study, more])[name]) == str(laws(study)[name])
+    found = {v.finding.name: v for v in verdicts([*study, more])}["training compute"]
+    assert found.answer == "reproduced" and "12 points" in found.numbers
+    assert FIGURES["laws"][1]([*study, more]) is not None
+    zero = [dataclasses.replace(row, fid=0.0) for row in study if row.steps == 4]
+    assert len(verdicts([*study, *zero])) == len(verdicts(study)) == len(verdicts(zero))
+    few = [make_row(train_step=step) for step in (10, 20, 30)] + [make_row(**wrong)]
+    found = {v.finding.name: v for v in verdicts(few)}["training compute"]
+    assert found.answer == "not resolvable at this scale" and "3 checkpoints" in found.numbers
 
 
 def test_the_expectation_allows_for_luck(make_row):
