@@ -21,7 +21,7 @@ import matplotlib
 import models
 import numpy as np
 import tyro
-from evaluate import Judge
+from judge import Judge
 from sources import open_run, Source
 
 from equildm.denoise import EmbeddedGuidance

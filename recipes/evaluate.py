@@ -6,7 +6,8 @@ For captions of the training split, or of the split that was kept from it, one p
   matcher fitted on the real training pictures (VGG16 to MiniLM); beside it the score of real
   pictures, and of the same pictures with their captions shuffled, which is chance;
 - `fid`, `kid`, `precision-recall`: against the real pictures of the same captions, by VGG16, or by
-  Inception-v3 where `--inception` gives its weights; `is`, by SqueezeNet or those;
+  Inception-v3 where `--inception` gives its weights; `is`, by SqueezeNet or those; `fid` against
+  the statistics in a file where `--reference` names one;
 - `clip-score`, by the CLIP in the folder that `--clip` names;
 - `lpips`: the mean distance of a picture to the real one of its caption.
 
@@ -18,7 +19,6 @@ docs/metrics.md says what they are worth and how to get the weights.
 """
 
 import dataclasses
-import functools
 import json
 import time
 from collections.abc import Sequence
@@ -26,27 +26,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import choices
-import jax
 import models
 import networks
 import numpy as np
 import tyro
-from pretrain import Config as Pretrain
-from scores import compare_pairs, compare_sets, Metric
+from judge import Judge
+from required import of_inception, require, Rule, there
+from scores import compare_pairs, compare_sets, extractor_of, Metric
 
-from equildm.data import AbstractSource, Crop, open_source, split
-from equildm.features import pool_features
-from equildm.interop import load_minilm, load_vgg16
-from equildm.metrics import (
-    caption_match,
-    CaptionMatch,
-    CaptionMatcher,
-    FeatureStatistics,
-    fit_caption_matcher,
-    frechet_distance,
-)
+from equildm.features import described
+from equildm.metrics import collect_statistics, FeatureStatistics
 from equildm.noise import grids
-from equildm.runtime import enable_compile_cache, from_json, Run, to_uint8, write_atomic
+from equildm.runtime import enable_compile_cache, Run, to_uint8, write_atomic
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,67 +70,26 @@ class Config:
     """How Inception-v3's pictures are brought to 299 pixels: as for FID or for clean-FID."""
     clip: Path | None = None
     """Folder of a CLIP as transformers saves it."""
-
-
-class Judge:
-    """Scores pictures of some captions of a run's data.
-
-    **Fields:**
-
-    - `captions`: what to make pictures of.
-    - `real`: the pictures that belong to them.
-    """
-
-    def __init__(
-        self, run: Run, *, split_name: Literal["held-out", "training"], count: int, seed: int
-    ):
-        """**Arguments:** the run, and as in `Config`."""
-        trained, model = data_config(run), models.load_model(run)
-        training, held_out = split(open_source(trained.data), trained.held_out)
-        asked = held_out if split_name == "held-out" else training
-        chosen = np.random.default_rng(seed).permutation(len(asked))[:count]
-        self.captions = [asked.caption(int(i)) for i in chosen]
-        self.real = pictures(asked, chosen, model.size)
-        self._training, self._model, self._vgg = training, model, load_vgg16()
-        self._key = jax.random.key(seed)
-
-    @functools.cached_property
-    def _matcher(self) -> CaptionMatcher:
-        every = np.arange(len(self._training))
-        real = pictures(self._training, every, self._model.size)
-        text = load_minilm(length=self._model.caption_length)
-        return fit_caption_matcher(real, self._names, self._vgg, text)
-
-    @functools.cached_property
-    def _names(self) -> list[str]:
-        return [self._training.caption(i) for i in range(len(self._training))]
-
-    @functools.cached_property
-    def _statistics(self) -> FeatureStatistics:
-        return self._of(self.real)
-
-    def match(self, images: np.ndarray, captions: Sequence[str]) -> CaptionMatch:
-        """How often a picture's own caption is found among others."""
-        return caption_match(self._matcher, images, captions, self._names, self._key)
-
-    def distance(self, images: np.ndarray) -> float:
-        """VGG16-FID to the real pictures."""
-        return frechet_distance(self._of(images), self._statistics)
-
-    def _of(self, images: np.ndarray) -> FeatureStatistics:
-        return FeatureStatistics.of("VGG16", pool_features(self._vgg, images))
+    reference: Path | None = None
+    """An .npz with mu and sigma that FID is a distance to, in place of the real pictures of the
+    captions; of the same network."""
+    reference_count: int | None = None
+    """Of how many pictures that is, where the file does not say."""
+    save_reference: Path | None = None
+    """Where to write such a file of the real pictures of the captions."""
 
 
 def main(config: Config) -> None:
     solver = choices.solver(config.solver)
-    if "clip-score" in config.metrics and config.clip is None:
-        raise ValueError("The metric 'clip-score' takes weights: give --clip PATH.")
+    check(config)
     enable_compile_cache()
     run = Run.open(config.run)
+    judge = Judge(run, split_name=config.split, count=config.count, seed=config.seed)
+    check_number(config.metrics, len(judge.captions))
+    fid_to = references(config, judge.real)
     model = models.load_model(run)
     network, step = networks.load_network(run, model, average=config.average)
     make = models.pipeline(run, model, network)
-    judge = Judge(run, split_name=config.split, count=config.count, seed=config.seed)
 
     began = time.perf_counter()
     made = to_uint8(
@@ -181,6 +131,7 @@ def main(config: Config) -> None:
         inception=config.inception,
         resize=config.resize,
         seed=config.seed,
+        fid_to=fid_to,
     )
     pairs = (made, judge.real, judge.captions)
     found += compare_pairs(metrics, *pairs, clip=config.clip, seed=config.seed)
@@ -191,23 +142,72 @@ def main(config: Config) -> None:
     # Other metrics go beside the usual ones, not over them.
     usual = config.metrics == Config.metrics
     suffix = "" if usual else "_" + "_".join(sorted(config.metrics))
+    suffix += f"_to_{config.reference.stem}" if config.reference else ""
     out = run.path / f"evaluation_{config.split}_{step:08d}{suffix}.json"
     write_atomic(out, json.dumps(scores, indent=2) + "\n")
     print(f"Written to {out}.")
 
 
-def data_config(run: Run) -> Pretrain:
-    """What a run, or the teacher of a distilled run, was trained on."""
-    if run.recipe != "distill":
-        return run.load_config(Pretrain)
-    document = json.loads((run.path / "teacher.json").read_text(encoding="utf-8"))
-    return from_json(Pretrain, document["config"])
+def check(config: Config) -> None:
+    """Refuses what cannot work, before anything is loaded."""
+    fid, clip = "fid" in config.metrics, "clip-score" in config.metrics
+    to = config.reference is not None
+    require(
+        config,
+        [
+            Rule(config.count >= 1, "count", "Pictures are at least 1", "Use 256"),
+            Rule(config.batch >= 1, "batch", "Pictures at a time are at least 1", "Use 32"),
+            Rule(config.steps >= 1, "steps", "Sampling steps are at least 1", "Use 20"),
+            Rule(
+                config.clip is not None or not clip,
+                "clip",
+                "The metric clip-score takes the weights of a CLIP",
+                "Give --clip PATH",
+            ),
+            Rule(fid or not to, "reference", "A reference is FID's", "Add fid to --metrics"),
+            Rule(
+                to or config.reference_count is None,
+                "reference_count",
+                "The count is that of a reference",
+                "Give --reference PATH",
+            ),
+            there("clip", config.clip),
+            there("inception", config.inception),
+            there("reference", config.reference),
+            of_inception(config.resize, config.inception),
+        ],
+    )
 
 
-def pictures(source: AbstractSource, indices: np.ndarray, size: int) -> np.ndarray:
-    """Real pictures, cropped in the middle."""
-    crop = Crop(size)
-    return np.stack([crop(source.image(int(i))) for i in indices])
+def check_number(metrics: Sequence[str], count: int) -> None:
+    """Refuses metrics that so many pictures are too few for."""
+    for metric, least in (("fid", 2), ("kid", 2), ("precision-recall", 4)):
+        if metric in metrics and count < least:
+            raise ValueError(
+                f"{metric} takes at least {least} pictures, received {count}. Raise --count, take "
+                "a split with more captions, or leave it out of --metrics."
+            )
+
+
+def references(config: Config, real: np.ndarray) -> tuple[str, FeatureStatistics] | None:
+    """Writes the statistics of the real pictures, and reads those that FID is a distance to, with
+    their name."""
+    if config.save_reference is None and config.reference is None:
+        return None
+    extractor = extractor_of(config.inception, config.resize)
+    if config.save_reference is not None:
+        collect_statistics(extractor, real).save(config.save_reference)
+    if config.reference is None:
+        return None
+    found = FeatureStatistics.load(
+        config.reference, extractor=described(extractor), count=config.reference_count
+    )
+    if len(found.mean) != extractor.channels[-1]:
+        raise ValueError(
+            f"{described(extractor)} has {extractor.channels[-1]} features, received "
+            f"{len(found.mean)} in {config.reference}. Give the network that it was made with."
+        )
+    return f"pictures of {config.reference.name}", found
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from equildm.features import (
     AbstractFeatureExtractor,
     antialiased_bicubic,
     described,
+    InceptionV3,
     pool_features,
     Resized,
     tf1_bilinear,
@@ -48,15 +49,14 @@ def compare_sets(
     inception: Path | None,
     resize: Literal["tf1", "antialiased"],
     seed: int,
+    fid_to: tuple[str, FeatureStatistics] | None = None,
 ) -> list[Score]:
     """The pictures as a set beside the real ones, by VGG16 or by the Inception-v3 of a path; the
-    Inception score by SqueezeNet, for want of that."""
+    Inception score by SqueezeNet, for want of that. FID is to the statistics of that name where
+    they are given, and all else to the real pictures."""
     if not {"fid", "kid", "precision-recall", "is"} & set(metrics):
         return []
-    extractor: AbstractFeatureExtractor = load_vgg16()
-    if inception is not None:
-        network = load_inception(inception)
-        extractor = Resized(network, RESIZES[resize]())
+    extractor = extractor_of(inception, resize)
     sets = [pool_features(extractor, images) for images in (made, real)]
     about: dict[str, Any] = {"extractor": described(extractor), "count": len(made), "seed": seed}
     against = about | {"reference": reference, "reference_count": len(real)}
@@ -66,8 +66,11 @@ def compare_sets(
 
     scores = []
     if "fid" in metrics:
-        statistics = [FeatureStatistics.of(described(extractor), features) for features in sets]
-        scores.append(Score(name=name("FID"), value=frechet_distance(*statistics), **against))
+        of_made, of_real = (FeatureStatistics.of(described(extractor), x) for x in sets)
+        to, of_real = fid_to or (reference, of_real)
+        value = frechet_distance(of_made, of_real)
+        named = about | {"reference": to, "reference_count": of_real.count}
+        scores.append(Score(name=name("FID"), value=value, **named))
     if "kid" in metrics:
         # Half at most, else the subsets are all the same and seem certain.
         size = max(2, min(1000, len(made) // 2, len(real) // 2))
@@ -87,8 +90,8 @@ def compare_sets(
         for kind, value in precision_recall(*sets)._asdict().items():
             scores.append(Score(name=name(kind), value=value, settings=settings, **against))
     if "is" in metrics:
-        if inception is not None:
-            logits = np.asarray(network.logits(jnp.asarray(sets[0])))
+        if isinstance(extractor, Resized) and isinstance(extractor.extractor, InceptionV3):
+            logits = np.asarray(extractor.extractor.logits(jnp.asarray(sets[0])))
         else:
             classifier = Resized(load_squeezenet(), antialiased_bicubic(227))
             logits = pool_features(classifier, made)
@@ -105,6 +108,15 @@ def compare_sets(
             )
         )
     return scores
+
+
+def extractor_of(
+    inception: Path | None, resize: Literal["tf1", "antialiased"]
+) -> AbstractFeatureExtractor:
+    """The network of the set scores."""
+    if inception is None:
+        return load_vgg16()
+    return Resized(load_inception(inception), RESIZES[resize]())
 
 
 def compare_pairs(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import choices
-from evaluate import data_config
+from judge import data_config
 from pretrain import Config as Pretrain
 from required import of_inception, require, Rule, there
 

@@ -16,12 +16,12 @@ import models
 import networks
 import numpy as np
 from compare_samplers import evaluations
-from evaluate import data_config
+from judge import asked_of, data_config, usable
 from pretrain import Config as Pretrain
 from scores import RESIZES
 from study_grid import Config, points
 
-from equildm.data import Crop, open_source, split
+from equildm.data import AbstractSource, Crop, HeldPictures, open_source, split
 from equildm.features import described, Resized
 from equildm.interop import load_inception, load_minilm, load_vgg16
 from equildm.noise import grids
@@ -200,31 +200,30 @@ def make_scorer(config: Config, claims: Claims) -> Scorer:
     first = Run.open(config.folders()[0])
     trained, model = data_config(first), models.load_model(first)
     source = open_source(trained.data)
-    training, held_out = split(source, trained.held_out)
-    asked = held_out if config.split == "held-out" else training
-    if not len(asked):
-        raise ValueError(
-            f"There are no {config.split} captions: train with --train.held-out above 0, or pass "
-            "--split training."
-        )
+    pictures = HeldPictures(source)  # each is looked at before it is used
+    training, held_out = split(pictures, trained.held_out)
+    asked = asked_of(config.split, training, held_out)
     vgg, extractor = load_vgg16(), None
     if config.inception is not None:
         extractor = Resized(load_inception(config.inception), RESIZES[config.resize]())
     network = described(extractor or vgg)
+
+    def about(number: int) -> str:
+        return f"{number} real pictures of {trained.data}, {model.size} pixels, {network}"
+
     number = min(config.real, len(source))
-    about = f"{number} real pictures of {trained.data}, {model.size} pixels, {network}"
-    key = repr((source.fingerprint, trained.held_out, model.caption_length, about))
+    key = repr((source.fingerprint, trained.held_out, model.caption_length, about(number)))
     path = config.folder / f"reference-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
 
     def make() -> None:
         crop = Crop(model.size)
-        chosen = np.sort(np.random.default_rng(0).permutation(len(source))[:number])
-        fitted = np.sort(np.random.default_rng(1).permutation(len(training))[: config.real])
+        chosen = shuffled(pictures, config.real, seed=0)
+        fitted = sorted(shuffled(training, config.real, seed=1))
         fit_reference(
-            about,
-            (crop(source.image(int(i))) for i in chosen),
-            (crop(training.image(int(i))) for i in fitted),
-            [training.caption(int(i)) for i in fitted],
+            about(len(chosen)),
+            (crop(pictures.image(i)) for i in sorted(chosen)),
+            (crop(training.image(i)) for i in fitted),
+            [training.caption(i) for i in fitted],
             [held_out.caption(i) for i in range(len(held_out))],
             vgg=vgg,
             text=load_minilm(length=model.caption_length),
@@ -239,8 +238,13 @@ def make_scorer(config: Config, claims: Claims) -> Scorer:
         is_done=lambda name: (config.folder / name).exists(),
         begin=lambda name: make(),
     )
-    chosen = np.random.default_rng(0).permutation(len(asked))
-    captions = [asked.caption(int(chosen[i % len(chosen)])) for i in range(config.count)]
+    chosen = shuffled(asked, config.count, seed=0)
+    captions = [asked.caption(chosen[i % len(chosen)]) for i in range(config.count)]
     return Scorer(
         Reference.load(path), vgg, captions, extractor=extractor, groups=config.groups, seed=0
     )
+
+
+def shuffled(source: AbstractSource, count: int, seed: int) -> list[int]:
+    """So many usable samples, drawn at random, or all."""
+    return usable(source, np.random.default_rng(seed).permutation(len(source)), count)
