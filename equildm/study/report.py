@@ -74,9 +74,14 @@ def write_report(
             f"A report is of rows of one score and one reference, received {sorted(kinds)}. "
             "Select those of one."
         )
+    rows = mean_over_seeds(rows)
+    if not rows:
+        raise ValueError(
+            "A report takes a row whose distance is finite, received none: every model diverged. "
+            "Train with a lower rate."
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    rows = mean_over_seeds(rows)
     plain = newest(rows)
     budgets = list(budgets) or common_budgets(plain, 5, counting=counting)
     parts = [f"<h1>{html.escape(title)}</h1>", _summary(rows, counting)]

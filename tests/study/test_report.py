@@ -1,6 +1,7 @@
 """The page: every figure, valid, in need of nothing else; and in a real browser."""
 
 import base64
+import dataclasses
 import functools
 import html
 import io
@@ -89,6 +90,10 @@ def test_a_table_with_less_says_what_is_missing(study, tmp_path):
     assert text.count("holds no rows for this figure") >= 3 and "No pictures were kept" in text
     with pytest.raises(ValueError, match="one reference"):
         write_report(tmp_path, [])
+    diverged = [dataclasses.replace(row, fid=float("inf")) for row in study[:4]]
+    with pytest.raises(ValueError, match="every model diverged"):
+        write_report(tmp_path / "nothing", diverged)
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_figures_count_guidance_as_the_report_does(study, tmp_path, monkeypatch):
