@@ -71,6 +71,9 @@ class Config(Training):
     """Folder for everything that this run leaves."""
     steps: int = 2000
     """Updates in all."""
+    decay: Literal["constant", "cosine"] = "constant"
+    """What the learning rate does after the peak: constant as in the paper, so that a run can be
+    lengthened at any time, the averages doing what a decay does; or a cosine down to 0."""
     data: str = "emoji"
     """emoji, shapes, a folder of pictures with metadata.jsonl or .txt captions, tars (a glob), a
     .parquet or an .arrayrecord file."""

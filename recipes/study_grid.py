@@ -29,7 +29,7 @@ class Config:
 
     widths: tuple[int, ...] = (16, 32)
     """Base channels of each model of the ladder."""
-    train: Pretrain = Pretrain(steps=1000, decay="constant", prompts=())
+    train: Pretrain = Pretrain(steps=1000, prompts=())
     """Options of pretrain.py, the same for every width. Run, preset and snapshots are the
     study's."""
     checkpoints: int = 4
