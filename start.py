@@ -34,7 +34,7 @@ print(*sys.version_info[:3])
 """
 
 
-def say(text):
+def log(text):
     print("start.py: " + text, file=sys.stderr, flush=True)
 
 
@@ -65,7 +65,7 @@ def newest_python():
 
 def run(what, command):
     """Says one line; the command's own output is shown only if it fails."""
-    say(what)
+    log(what)
     done = subprocess.run(command, cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode != 0:
         sys.stderr.write(done.stdout.decode(errors="replace"))
@@ -94,7 +94,7 @@ def ensure(extra):
         STAMP.write_text(json.dumps(begun))
         run(f"making .venv with {python}", [python, "-m", "venv", str(VENV)])
         if shutil.which("nvidia-smi") and "gpu" not in asked:
-            say("to use the NVIDIA GPU here, start once with EQUILDM_EXTRAS=gpu")
+            log("to use the NVIDIA GPU here, start once with EQUILDM_EXTRAS=gpu")
     STAMP.write_text(json.dumps(begun))
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-compile"]
     name = str(ROOT) + ("[" + ",".join(begun["extras"]) + "]") * bool(begun["extras"])
@@ -105,7 +105,7 @@ def ensure(extra):
         STAMP.write_text(json.dumps(stamp))
         raise
     STAMP.write_text(json.dumps(wanted))
-    say(f"ready after {time.time() - start:.0f} s")
+    log(f"ready after {time.time() - start:.0f} s")
 
 
 if __name__ == "__main__":

@@ -2,15 +2,15 @@
 
 The peer is a script that serves commands (`benchmarks/peers/`), run by the interpreter that
 `EQUILDM_PEER_PYTHON` names, because PyTorch lives in another environment than jax. It is built
-once, stays alive, and is blocked on its standard input while ours runs, so the two can be
-*alternated* and the machine's mood falls on both alike:
+once, stays alive, and is blocked on its standard input while ours runs. So the two can be
+*alternated*, and slow moments of the machine affect both alike:
 
     with Peer("benchmarks/peers/unet_worker.py", {"width": 32, "batch": 8, "size": 16}) as peer:
         timings = alternate({"ours": ours, "peer": lambda: peer("step")["seconds"]}, rounds=7)
     print(compare(timings["ours"], timings["peer"]))
 
-where `ours()` makes one call, waits for its result and returns its seconds (`timed(f)` makes that
-of any `f`).
+where `ours()` makes one call, waits for its result and returns its seconds (`timed(f)` makes such
+a function of any `f`).
 
 **The protocol.** The worker reads one line of JSON, writes one line of JSON. The first line is the
 configuration and its answer says what was built; then `{"command": ..., ...}`, answered by at least
@@ -36,8 +36,8 @@ PEER_PYTHON = "EQUILDM_PEER_PYTHON"
 
 def peer_python() -> str | None:
     """The interpreter that has PyTorch: the one the environment names, else this one if it has."""
-    if chosen := os.environ.get(PEER_PYTHON):
-        return chosen
+    if python := os.environ.get(PEER_PYTHON):
+        return python
     return sys.executable if find_spec("torch") else None
 
 
@@ -47,11 +47,11 @@ class Peer:
     **Arguments:**
 
     - `script`: the worker's file.
-    - `config`: what it shall build, as JSON.
+    - `config`: what it builds, as JSON.
     - `python`: the interpreter; `peer_python()` by default.
 
     Calling it sends one command and waits for the answer, a dictionary. `built` is its first
-    answer. Raises `RuntimeError` with what the worker said if it fails.
+    answer. Raises `RuntimeError` with the worker's traceback if it fails.
     """
 
     def __init__(self, script: str | Path, config: Mapping[str, Any], *, python: str | None = None):
@@ -150,7 +150,10 @@ class Comparison(NamedTuple):
 
 
 def timed(function: Callable[[], object]) -> Callable[[], float]:
-    """Makes a call tell its seconds; `function` waits for its result (`jax.block_until_ready`)."""
+    """A function that calls `function` and returns its seconds.
+
+    `function` must wait for its result (`jax.block_until_ready`).
+    """
 
     def call() -> float:
         start = time.perf_counter()
@@ -202,7 +205,7 @@ def peak_mb() -> float:
 
 
 def reset_peak() -> bool:
-    """Forgets the peak so far (a compile's, say): `peak_mb` then tells what follows. Linux only."""
+    """Resets the peak, for instance after a compilation. Linux only; False elsewhere."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
         return True

@@ -1,10 +1,10 @@
-"""How fast bad pictures are made, beside how fast a training step takes them.
+"""How fast images are degraded, beside how fast a training step takes them.
 
     python benchmarks/degrade.py                        # 64-pixel squares, a tiny UNet, this CPU
     python benchmarks/degrade.py --sizes 256 --no-step  # the degradation alone
 
-One thread makes pictures; `data.batches` uses as many as there are cores. A step encodes both
-pictures of each pair, takes the UNet's gradient and updates: what it needs is one pair an example.
+One thread degrades images; `data.batches` uses as many as there are cores. A step encodes both
+images of each pair, takes the UNet's gradient and updates, and needs one pair for each example.
 """
 
 import dataclasses
@@ -21,15 +21,15 @@ import numpy as np
 import tyro
 
 from equildm import TextEmbedding
-from equildm.data import RestorationBatch
+from equildm.data import DegradedBatch
 from equildm.data.degrade import DEGRADATIONS, degraded
-from equildm.denoise import concatenated, preset
-from equildm.interop import load_vae, shipped_vae
+from equildm.denoise import preset, widen_input
+from equildm.interop import load_vae
 from equildm.noise import MinSNR, ScaledLinear, UniformTimes, Velocity
-from equildm.train import (
+from equildm.training import (
     adamw,
     DecayEMA,
-    LatentDiffusion,
+    DenoisingObjective,
     make_step,
     SuperResolution,
     TrainState,
@@ -41,17 +41,17 @@ class Config:
     """What is timed."""
 
     sizes: tuple[int, ...] = (64,)
-    """Sides of the good pictures."""
+    """Sides of the original images."""
     scale: int = 4
-    """By how much they get smaller."""
+    """Factor by which they are reduced."""
     preset: str = "tiny"
-    """UNet of the step."""
+    """Size of the step's UNet."""
     batch: int = 8
     """Examples a step."""
     rounds: int = 5
-    """How often each is timed."""
+    """Number of timings, of which the median counts."""
     step: bool = True
-    """Whether to time the step."""
+    """Whether to time the step too."""
 
 
 def main(config: Config) -> None:
@@ -62,40 +62,40 @@ def main(config: Config) -> None:
             degradation = make(config.scale)
             seconds = []
             for number in range(config.rounds + 1):
-                began = time.process_time()
+                start = time.process_time()
                 for i in range(32):
                     degraded(image, degradation, np.random.default_rng((number, i)))
-                seconds.append((time.process_time() - began) / 32)
+                seconds.append((time.process_time() - start) / 32)
             rate = 1 / statistics.median(seconds[1:])
-            print(f"{size:4d} pixels  {name:12s} {rate:8.0f} pictures/s of one core")
+            print(f"{size:4d} pixels  {name:12s} {rate:8.0f} images/s of one core")
         if config.step:
-            print(f"{size:4d} pixels  a step needs {needed(config, size):8.1f} pictures/s")
+            print(f"{size:4d} pixels  a step needs {step_rate(config, size):8.1f} images/s")
 
 
-def needed(config: Config, size: int) -> float:
+def step_rate(config: Config, size: int) -> float:
     """Examples a second of CPU time of a training step."""
-    vae, sizes = load_vae(shipped_vae())
-    channels = sizes.latent_channels
+    vae = load_vae()
+    channels = vae.latent_channels
     unet = preset(
         config.preset, in_channels=channels, out_channels=channels, context_width=384
     ).build(key=jax.random.key(0))
     null = TextEmbedding(jnp.zeros((16, 384)), jnp.ones(16, bool))
-    loss = LatentDiffusion(ScaledLinear(), Velocity(), MinSNR(), UniformTimes(), null)
+    loss = DenoisingObjective(ScaledLinear(), Velocity(), MinSNR(), UniformTimes(), null)
     optimizer, ema = adamw(1e-4), DecayEMA()
     step = make_step(SuperResolution(loss, vae), optimizer, ema, key=jax.random.key(0))
-    state = TrainState.create(concatenated(unet, channels), optimizer, ema)
+    state = TrainState.create(widen_input(unet, channels), optimizer, ema)
     side = size // config.scale
-    batch = RestorationBatch(
+    batch = DegradedBatch(
         jnp.zeros((config.batch, size, size, 3), jnp.uint8),
         jnp.zeros((config.batch, side, side, 3), jnp.uint8),
         jax.tree.map(lambda leaf: jnp.repeat(leaf[None], config.batch, 0), null),
     )
     seconds = []
     for _ in range(config.rounds + 1):
-        began = time.process_time()
+        start = time.process_time()
         state, metrics = step(state, batch)
         jax.block_until_ready(metrics)
-        seconds.append(time.process_time() - began)
+        seconds.append(time.process_time() - start)
     return config.batch / statistics.median(seconds[1:])
 
 

@@ -5,8 +5,8 @@
 
 Both are steps that train: `make_step` with noise, loss, clipping, AdamW and one average. A method
 adds evaluations of the network without gradient: its teacher's, two for each where guided, and its
-target's. Implied is the pretraining step and that many forward passes, timed by themselves; the
-last column is the time over that.
+target's. The implied time is that of the pretraining step and so many forward passes, timed by
+themselves; the last column is the measured time over the implied time.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -24,9 +24,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from jaxtyping import Array, Float
 
 from benchmarks._peer import alternate, timed
-from equildm import TextEmbedding
+from equildm import Network, TextEmbedding
 from equildm.data import LatentBatch
 from equildm.denoise import GuidanceConditioned, Preconditioned, WidthScaledUNet
 from equildm.distill import (
@@ -41,8 +42,16 @@ from equildm.distill import (
     Student,
 )
 from equildm.noise import grids, MinSNR, ScaledLinear, UniformTimes, Velocity
-from equildm.runtime import Computing, Policy
-from equildm.train import adamw, DecayEMA, LatentDiffusion, make_step, TrainState
+from equildm.runtime import InPrecision, Policy
+from equildm.training import (
+    AbstractMovingObjective,
+    AbstractObjective,
+    adamw,
+    DecayEMA,
+    DenoisingObjective,
+    make_step,
+    TrainState,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +61,13 @@ class Config:
     case: str = "32x8x16"
     """WIDTHxBATCHxSIZE of the latents, of 4 channels."""
     methods: tuple[str, ...] = ("codi", "lcm", "cm", "ict", "guided", "progressive", "stage-two")
-    """Which of them."""
+    """Methods to time."""
     compute: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the networks."""
     rounds: int = 9
-    """How often each is timed, in turns."""
+    """Number of rounds; in each, every method is timed once."""
     repeats: int = 1
-    """Calls in a round; some on a GPU."""
+    """Calls in a round: 1 on a CPU, several on a GPU."""
 
 
 EVALUATIONS = {
@@ -70,17 +79,19 @@ EVALUATIONS = {
     "progressive": 2,  # two steps of the teacher
     "stage-two": 2,
 }
-"""Without gradient, beside the student's own."""
+"""Evaluations of the network without gradient, in addition to the student's own."""
 
 
-def objectives(network: Any, null: TextEmbedding, policy: Policy) -> dict[str, Any]:
+def objectives(
+    network: WidthScaledUNet, null: TextEmbedding, policy: Policy
+) -> dict[str, AbstractObjective | AbstractMovingObjective]:
     """Each method by name, with `network` as its teacher."""
     schedule = ScaledLinear()
     student = Student(schedule, Velocity(), policy)
-    teacher = Preconditioned(Computing(network, policy), schedule, Velocity())
-    told = Computing(GuidanceConditioned(network), policy)
+    teacher = Preconditioned(InPrecision(network, policy), schedule, Velocity())
+    conditioned = InPrecision(GuidanceConditioned(network), policy)
     levels = jnp.asarray(grids.trailing(schedule, 16), jnp.float32)
-    common: Any = (student, null, schedule, teacher)
+    common = (student, null, schedule, teacher)
     return {
         "codi": CoDi(*common),
         "lcm": LCM(*common),
@@ -91,15 +102,20 @@ def objectives(network: Any, null: TextEmbedding, policy: Policy) -> dict[str, A
         "stage-two": ProgressiveDistillation(
             student,
             null,
-            Preconditioned(told, schedule, Velocity()),
+            Preconditioned(conditioned, schedule, Velocity()),
             levels,
             inherited_guidance(1.0, 6.0),
         ),
     }
 
 
-def stepping(objective: Any, model: Any, batch: LatentBatch, repeats: int) -> Callable[[], float]:
-    """Seconds of one of `repeats` training steps, compiled before."""
+def step_timer(
+    objective: AbstractObjective | AbstractMovingObjective,
+    model: Network,
+    batch: LatentBatch,
+    repeats: int,
+) -> Callable[[], float]:
+    """Measures the seconds of a training step, as the mean of `repeats`; compiles it before."""
     optimizer, ema = adamw(1e-5), DecayEMA(0.95)
     step = make_step(objective, optimizer, ema, key=jax.random.key(3))
     state = TrainState.create(jax.tree.map(jnp.copy, model), optimizer, ema)
@@ -122,46 +138,51 @@ def main(c: Config) -> None:
     width, size, side = (int(part) for part in c.case.split("x"))
     policy = Policy(c.compute)
     network = WidthScaledUNet(width, key=jax.random.key(0))
-    told = GuidanceConditioned(network)
+    conditioned = GuidanceConditioned(network)
     tokens = jax.random.normal(jax.random.key(2), (size, 77, 1024))
     text = TextEmbedding(tokens, jnp.ones((size, 77), bool))
     null = jax.tree.map(lambda leaf: leaf[0], text)
     batch = LatentBatch(jax.random.normal(jax.random.key(1), (size, side, side, 4)), text)
     times = jnp.linspace(0.0, 999.0, size)
 
-    pretraining = LatentDiffusion(
+    pretraining = DenoisingObjective(
         ScaledLinear(), Velocity(), MinSNR(), UniformTimes(), null, policy=policy
     )
 
     @eqx.filter_jit
-    def forward(network: Any, batch: LatentBatch) -> Any:
-        return jax.vmap(Computing(network, policy))(batch.latents, times, batch.text)
+    def forward(
+        network: Network, batch: LatentBatch
+    ) -> Float[Array, "batch height width channels"]:
+        return jax.vmap(InPrecision(network, policy))(batch.latents, times, batch.text)
 
     runs = timed(lambda: jax.block_until_ready([forward(network, batch) for _ in range(c.repeats)]))
     calls = {
         "forward": lambda: runs() / c.repeats,
-        "pretraining": stepping(pretraining, network, batch, c.repeats),
+        "pretraining": step_timer(pretraining, network, batch, c.repeats),
     }
     for name, objective in objectives(network, null, policy).items():
         if name in c.methods:
             print(f"{name}", end="", flush=True)
-            model = told if name in ("lcm", "guided", "stage-two") else network
-            calls[name] = stepping(objective, model, batch, c.repeats)
+            model = conditioned if name in ("lcm", "guided", "stage-two") else network
+            calls[name] = step_timer(objective, model, batch, c.repeats)
     timings = alternate(calls, rounds=c.rounds)
 
     print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, {os.cpu_count()} cores")
     print(f"c = {width}, batch {size}, {side}x{side}x4")
-    base, once = (np.array(timings[name].seconds) for name in ("pretraining", "forward"))
-    print(f"  forward {1e3 * np.median(once):.0f} ms, pretraining {1e3 * np.median(base):.0f} ms")
+    baseline, forward_time = (
+        np.array(timings[name].seconds) for name in ("pretraining", "forward")
+    )
+    milliseconds = [1e3 * np.median(times) for times in (forward_time, baseline)]
+    print("  forward {:.0f} ms, pretraining {:.0f} ms".format(*milliseconds))
     print("  method       evaluations      ms  / pretraining  implied  time / implied")
     for name in calls:
         if name in EVALUATIONS:
-            extra, took = EVALUATIONS[name], np.array(timings[name].seconds)
-            implied = 1 + extra * np.median(once) / np.median(base)
-            ratio = np.median(took / base)
+            extra, seconds = EVALUATIONS[name], np.array(timings[name].seconds)
+            implied = 1 + extra * np.median(forward_time) / np.median(baseline)
+            ratio = np.median(seconds / baseline)
             print(
-                f"  {name:12} 1 + {extra:<7} {1e3 * np.median(took):8.0f}  {ratio:13.2f}  "
-                f"{implied:7.2f}  {np.median(took / (base + extra * once)):14.2f}"
+                f"  {name:12} 1 + {extra:<7} {1e3 * np.median(seconds):8.0f}  {ratio:13.2f}  "
+                f"{implied:7.2f}  {np.median(seconds / (baseline + extra * forward_time)):14.2f}"
             )
 
 

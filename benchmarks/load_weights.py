@@ -3,11 +3,11 @@
     python benchmarks/load_weights.py                       # writes 5.2 GB of weights first
     python benchmarks/load_weights.py --folder /tmp/unets   # or finds them there, written once
 
-Both read the same folder to float32 on the CPU, each time in a fresh process (imports are not
-timed), in turns; the files are in the page cache. diffusers maps a float32 file and has read
-nothing when it returns: `touched` is the time at which every weight has been summed once as well.
-Memory is the peak of a process: resident, which counts the pages of a mapped file, and anonymous,
-which does not. A ratio is diffusers' over ours: above 1 ours is faster, or takes less.
+Both libraries read the same folder to float32 on the CPU, in turns, each time in a fresh process.
+Imports are not timed, and the files are in the page cache. diffusers maps a float32 file and has
+read nothing when it returns, so `touched` also counts the time to sum every weight once. Memory is
+the peak of a process: resident memory counts the pages of a mapped file, anonymous memory does not.
+A ratio is diffusers' figure over ours: above 1 ours is faster, or takes less.
 """
 
 import dataclasses
@@ -31,32 +31,34 @@ COLUMNS = ("seconds", "touched", "peak_mb", "anonymous_mb", "saving")
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What is timed."""
+    """Options of the benchmark."""
 
     width: int = 320
-    """Of the UNet: 320 is the 866M one."""
+    """Width of the UNet: 320 is the 866M one."""
     dtypes: tuple[str, ...] = ("float32", "float16")
-    """Of the files."""
+    """Types of the weight files."""
     folder: Path | None = None
-    """Where the files are kept; by default a temporary folder."""
+    """Folder of the weight files; by default a temporary one."""
     rounds: int = 5
-    """How often each loads."""
+    """Number of times that each library loads."""
     saves: bool = True
-    """Whether both also save, once a round."""
+    """Whether both libraries also save, once a round."""
 
 
 def make(folder: Path, c: Config) -> None:
-    """Writes the folders that are not there."""
+    """Writes the folders that do not exist yet."""
     heads = tuple(c.width * i // 64 for i in (1, 2, 4, 4))
     config = preset(c.width, heads=heads, linear_projections=True)
     missing = [dtype for dtype in c.dtypes if not (folder / dtype / "config.json").exists()]
-    network = config.build(key=jax.random.key(0)) if missing else None
+    if not missing:
+        return
+    network = config.build(key=jax.random.key(0))
     for dtype in missing:
         save_unet(folder / dtype, network, config, dtype=dtype)
 
 
-def once(library: str, source: Path, saved: Path | None) -> dict[str, float]:
-    """One fresh process' figures, by the names in `COLUMNS`."""
+def fresh_process(library: str, source: Path, saved: Path | None) -> dict[str, float]:
+    """The figures of one fresh process, by the names in `COLUMNS`."""
     python = sys.executable if library == "equildm" else None
     with Peer(WORKER, {"library": library}, python=python) as worker:
         figures = worker("load", folder=str(source))
@@ -77,7 +79,7 @@ def main(c: Config) -> None:
             for i in range(-1, c.rounds):
                 for library in list(figures)[:: 1 if i % 2 == 0 else -1]:
                     saved = folder / "saved" if c.saves else None
-                    taken = once(library, folder / dtype, saved)
+                    taken = fresh_process(library, folder / dtype, saved)
                     if i >= 0:  # The first round brings the file into the page cache.
                         figures[library].append(taken)
             for name in COLUMNS[: None if c.saves else -1]:

@@ -3,14 +3,14 @@
     python benchmarks/sampler_overhead.py                      # all parts
     python benchmarks/sampler_overhead.py --parts trivial unet --rounds 5
 
-Parts: `trivial`, a denoiser that does nothing much (the overhead of a step itself); `unet`, the
-width-scaled UNet; `noise`, the trivial denoiser with fresh noise at each step; `guidance`, what the
-second evaluation and a traced weight cost; `peer`, the loop of diffusers' pipeline (DDIM with
-guidance) around a UNet of the same configuration in PyTorch, in the interpreter that
-EQUILDM_PEER_PYTHON names.
+Parts: `trivial`, a denoiser of almost no work, which shows the overhead of a step; `unet`, the
+width-scaled UNet; `noise`, the trivial denoiser with fresh noise at each step; `guidance`, the cost
+of a traced guidance scale; `peer`, the loop of diffusers' pipeline (DDIM with guidance) around a
+UNet of the same configuration in PyTorch, in the interpreter that EQUILDM_PEER_PYTHON names.
 
-Times are seconds of one call, alternated; a ratio is the other's over ours: 1 is no overhead, above
-1 ours is faster. Compile times are tracing, lowering and compiling with empty caches.
+Times are seconds of one call, measured in turn. A ratio is the other time over ours: 1 is no
+overhead, and above 1 ours is faster. Compile times are of tracing, lowering and compiling with
+empty caches.
 """
 
 import dataclasses
@@ -32,17 +32,17 @@ import tyro
 from jaxtyping import Array
 
 from benchmarks._peer import alternate, compare, Peer, timed
-from equildm import TextEmbedding
+from equildm import Condition, TextEmbedding
 from equildm.denoise import Guided, Preconditioned, UNetConfig
 from equildm.noise import Epsilon, grids, ScaledLinear
-from equildm.sample import Ancestral, DDIM, sample
+from equildm.sampling import Ancestral, DDIM, Denoiser, sample
 
 SCHEDULE = ScaledLinear()
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What is timed."""
+    """What is timed, and at which size."""
 
     parts: tuple[str, ...] = ("trivial", "noise", "unet", "guidance", "peer")
     """Some of trivial, noise, unet, guidance, peer."""
@@ -55,18 +55,18 @@ class Config:
     size: int = 16
     """Height and width of the latents."""
     rounds: int = 5
-    """How often each is timed."""
-    weight: float = 7.5
-    """Of guidance."""
+    """Repetitions of each timing."""
+    guidance_scale: float = 7.5
+    """Scale of classifier-free guidance."""
 
 
-def trivial(y: Array, s: Array, condition: Any) -> Array:
-    """A denoiser of next to no work."""
+def trivial(y: Array, s: Array, condition: Condition) -> Array:
+    """A denoiser of almost no work."""
     return jnp.tanh(y) / (1 + s)
 
 
-def by_hand(denoiser: Any, noise: Array, levels: Array, text: Any) -> Array:
-    """DDIM as one writes it without a library."""
+def by_hand(denoiser: Denoiser, noise: Array, levels: Array, text: Condition) -> Array:
+    """DDIM written without a library."""
 
     def step(y: Array, ends: tuple[Array, Array]) -> tuple[Array, None]:
         s0, s1 = ends
@@ -77,8 +77,10 @@ def by_hand(denoiser: Any, noise: Array, levels: Array, text: Any) -> Array:
     return jax.lax.scan(step, y, (levels[:-1], levels[1:]))[0]
 
 
-def by_hand_noisy(denoiser: Any, noise: Array, levels: Array, text: Any, keys: Array) -> Array:
-    """The same with DDPM's fresh noise."""
+def by_hand_noisy(
+    denoiser: Denoiser, noise: Array, levels: Array, text: Condition, keys: Array
+) -> Array:
+    """The same for DDPM, with fresh noise."""
 
     def step(y: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, None]:
         s0, s1, i = inputs
@@ -93,14 +95,16 @@ def by_hand_noisy(denoiser: Any, noise: Array, levels: Array, text: Any, keys: A
     return jax.lax.scan(step, y, inputs)[0]
 
 
-def ours(denoiser: Any, noise: Array, levels: Array, text: Any) -> Array:
-    """The library's."""
+def ours(denoiser: Denoiser, noise: Array, levels: Array, text: Condition) -> Array:
+    """The same by the library."""
     run = lambda noise, text: sample(denoiser, noise, levels, DDIM(), condition=text)
     return jax.vmap(run)(noise, text)
 
 
-def ours_noisy(denoiser: Any, noise: Array, levels: Array, text: Any, keys: Array) -> Array:
-    """The library's, with fresh noise."""
+def ours_noisy(
+    denoiser: Denoiser, noise: Array, levels: Array, text: Condition, keys: Array
+) -> Array:
+    """The same by the library, with fresh noise."""
 
     def run(noise: Array, text: Any, key: Array) -> Array:
         return sample(denoiser, noise, levels, Ancestral(), condition=text, key=key)
@@ -109,7 +113,7 @@ def ours_noisy(denoiser: Any, noise: Array, levels: Array, text: Any, keys: Arra
 
 
 def compiled(function: Callable[..., Array], *args: Any) -> tuple[Callable[[], Any], float]:
-    """A call that waits for its result, and the seconds until it could be made."""
+    """A call that waits for its result, and the seconds of tracing and compiling."""
     jax.clear_caches()
     start = time.perf_counter()
     jitted: Any = eqx.filter_jit(function)
@@ -126,7 +130,7 @@ def versus(
     rounds: int,
     repeats: int = 1,
 ) -> None:
-    """Compiles both twice, runs both in turn, `repeats` calls at a time, and prints the ratios."""
+    """Compiles both twice, times both in turn, `repeats` calls at a time, and prints the ratios."""
     builds: dict[str, list[float]] = {"ours": [], "other": []}
     calls: dict[str, Callable[[], Any]] = {}
     for _ in range(2):
@@ -148,7 +152,7 @@ def versus(
 
 
 def main(c: Config) -> None:
-    """Times the parts asked for."""
+    """Times the chosen parts."""
     pace = partial(versus, rounds=c.rounds)
     jax.config.update("jax_enable_compilation_cache", False)
     levels = jnp.asarray(grids.trailing(SCHEDULE, c.steps), jnp.float32)
@@ -175,18 +179,21 @@ def main(c: Config) -> None:
     if "unet" in c.parts:
         pace(f"UNet c = {c.width}, scan by hand", ours, by_hand, denoiser, noise, levels, text)
     if "guidance" in c.parts:
-        fixed, traced = Guided(denoiser, c.weight), Guided(denoiser, jnp.array(c.weight))
+        fixed, traced = (
+            Guided(denoiser, c.guidance_scale),
+            Guided(denoiser, jnp.array(c.guidance_scale)),
+        )
         one = Guided(denoiser, jnp.array(1.0))
         guided = lambda d, *rest: ours(fixed, *rest)
-        pace("traced w, against a number", ours, guided, traced, noise, levels, pair)
+        pace("traced scale, against a number", ours, guided, traced, noise, levels, pair)
         plain = lambda d, noise, levels, pair: ours(denoiser, noise, levels, pair[0])
-        pace("traced w = 1, against none", ours, plain, one, noise, levels, pair)
+        pace("traced scale 1, against none", ours, plain, one, noise, levels, pair)
     if "peer" in c.parts:
-        guided_denoiser = Guided(denoiser, jnp.array(c.weight))
+        guided_denoiser = Guided(denoiser, jnp.array(c.guidance_scale))
         call, _ = compiled(ours, guided_denoiser, noise, levels, pair)
         config = {"width": c.width, "batch": c.batch, "size": c.size, "steps": c.steps}
         worker = Path(__file__).parent / "peers" / "pipeline_worker.py"
-        with Peer(worker, config | {"weight": c.weight}) as peer:
+        with Peer(worker, config | {"guidance_scale": c.guidance_scale}) as peer:
             timings = alternate(
                 {"ours": timed(call), "peer": lambda: peer("sample")["seconds"]}, rounds=c.rounds
             )

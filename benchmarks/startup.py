@@ -2,9 +2,9 @@
 
     python benchmarks/startup.py
 
-`first`: nothing is on disk, pictures and captions are encoded as well. `cold`: these are cached,
-the compiled programs are not. `warm`: both are. Each is a process of its own on the tiny preset,
-stopped as soon as its first step is in `metrics.jsonl`.
+`first`: nothing is cached, and images and captions are encoded first. `cold`: these are cached,
+the compiled programs are not. `warm`: both are cached. Each start is a process of its own on the
+tiny preset, and is stopped as soon as its first step is in `metrics.jsonl`.
 """
 
 import dataclasses
@@ -25,10 +25,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What is launched."""
+    """Options of the benchmark."""
 
     rounds: int = 3
-    """How often each kind of start is timed; `first` is timed once."""
+    """Number of times that each kind of start is timed; `first` is timed once."""
     options: tuple[str, ...] = ()
     """Further options of the recipe."""
 
@@ -39,7 +39,7 @@ def launch(folder: Path, options: tuple[str, ...]) -> float:
     shutil.rmtree(run, ignore_errors=True)
     command = [
         *(sys.executable, str(ROOT / "recipes" / "pretrain.py"), "--run", str(run)),
-        *("--cache", str(folder / "latents"), "--every.log", "1", "--prompts", *options),
+        *("--cache", str(folder / "latents"), "--log-every", "1", "--prompts", *options),
     ]
     environment = {"JAX_COMPILATION_CACHE_DIR": str(folder / "programs"), "PYTHONPATH": str(ROOT)}
     start = time.perf_counter()

@@ -4,10 +4,10 @@
     python benchmarks/sweep_overhead.py --width 64 --side 64 --count 512 --batch 64      # a GPU
 
 Bare sampling is the compiled sampler and decoder, batch after batch. The sweep is the same with all
-that `recipes/scaling_study.py` adds: claims, features of every picture (VGG16), FID with its
-intervals, caption match, kept pictures, rows on disk. Both make the same number of points one
-after the other, in turns, the first of each not timed. Weights are random. Metric time is what
-features and scores take by themselves.
+that `recipes/scaling_study.py` adds: locks, features of every image (VGG16), FID with its
+intervals, caption match, rows on disk. Both make the same number of points one after the other, in
+turns, the first of each not timed. Weights are random. Metric time is what features and scores take
+by themselves.
 """
 
 import dataclasses
@@ -15,8 +15,8 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -26,14 +26,15 @@ import numpy as np
 import tyro
 
 from benchmarks._peer import alternate
-from equildm.denoise import Preconditioned, preset
-from equildm.interop import load_minilm, load_vae, load_vgg16, shipped_vae
+from equildm.features import VGG16
+from equildm.interop import load_minilm, load_vae, load_vgg16
 from equildm.metrics import CaptionMatcher, FeatureStatistics
 from equildm.metrics.caption_match import TAPS
-from equildm.noise import grids, ScaledLinear, Velocity
-from equildm.sample import DDIM, TextToImage
-from equildm.study import Claims, Reference, Row, RowFiles, Scorer, share_work
-from equildm.text import embed
+from equildm.noise import NoiseConfig
+from equildm.pipeline import new_model, TextToImage, unet_for
+from equildm.runtime import make_mesh
+from equildm.study import Locks, Reference, Row, RowFiles, Scorer, Scores, share_work
+from equildm.text import AbstractTextEncoder, embed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,21 +44,21 @@ class Config:
     width: int = 64
     """Base channels of the UNet."""
     side: int = 16
-    """Of the latents; pictures are four times as wide."""
+    """Side of the latents; images are four times as wide."""
     steps: int = 16
-    """Of DDIM, guided."""
+    """Steps of DDIM, with guidance."""
     count: int = 16
-    """Pictures of a point."""
+    """Images of a point."""
     batch: int = 8
-    """Pictures at a time."""
+    """Images at a time."""
     points: int = 2
-    """Of a round."""
+    """Points of a round."""
     rounds: int = 3
     """How often each is timed."""
 
 
-def a_reference(captions: list[str], vgg: Any, text: Any) -> Reference:
-    """Of random features: scores take the same time whatever they are."""
+def random_reference(captions: list[str], vgg: VGG16, text: AbstractTextEncoder) -> Reference:
+    """A reference of random features: scores take the same time whatever they are."""
     random = np.random.default_rng(0)
     real = np.abs(random.normal(size=(2000, vgg.channels[-1])))
     size = sum(vgg.channels[tap] for tap in TAPS)
@@ -75,26 +76,34 @@ def a_reference(captions: list[str], vgg: Any, text: Any) -> Reference:
 
 def main(c: Config) -> None:
     """Times both."""
-    schedule = ScaledLinear()
-    text, vgg = load_minilm(), load_vgg16()
-    vae, vae_config = load_vae(shipped_vae())
-    channels = vae_config.latent_channels
-    sizes = {"in_channels": channels, "out_channels": channels, "context_width": text.width}
-    network = preset(c.width, **sizes).build(key=jax.random.key(0))
-    denoiser = Preconditioned(network, schedule, Velocity())
-    make = TextToImage(denoiser, vae, text, (c.side, c.side, channels))
+    text, vgg, vae = load_minilm(), load_vgg16(), load_vae()
+    model = new_model(
+        unet_for(c.width, vae, text),
+        vae,
+        text,
+        image_size=c.side * vae.factor,
+        noise=NoiseConfig(),
+        mesh=make_mesh(""),
+    )
+    text_to_image = TextToImage(model)
 
     captions = [f"caption {i}" for i in range(c.count)]
-    given, (null,) = embed(text, captions), [embed(text, [""])]
-    null = jax.tree.map(lambda leaf: leaf[0], null)
-    scorer = Scorer(a_reference([f"caption {i}" for i in range(2000)], vgg, text), vgg, captions)
-    levels = grids.trailing(schedule, c.steps)
-    weights = jnp.full(c.batch, 3.0, jnp.float32)
+    conditions, null = embed(text, captions), text.null()
+    reference = random_reference([f"caption {i}" for i in range(2000)], vgg, text)
+    scorer = Scorer(reference, vgg, captions)
+    levels = model.levels(c.steps)
+    scales = jnp.full(c.batch, 3.0, jnp.float32)
     batches = [np.arange(start, start + c.batch) for start in range(0, c.count, c.batch)]
 
     def queue(index: np.ndarray) -> jax.Array:
-        rows = jax.tree.map(lambda leaf: leaf[index], given)
-        return make.queue(rows, null, weights, levels=levels, seed=0, seeds=index, solver=DDIM())
+        batch = jax.tree.map(lambda leaf: leaf[index], conditions)
+        return text_to_image.dispatch(
+            batch, null, scales, levels=levels, seed=0, seeds=index, solver="ddim"
+        )
+
+    def scores_of(features: list[tuple[jax.Array, jax.Array]]) -> Scores:
+        match, fid = (np.concatenate([np.asarray(x) for x in parts]) for parts in zip(*features))
+        return scorer.scores(match, fid)
 
     def bare() -> float:
         began = time.perf_counter()
@@ -103,54 +112,44 @@ def main(c: Config) -> None:
         return time.perf_counter() - began
 
     def sweep() -> float:
-        with tempfile.TemporaryDirectory() as folder, Claims(f"{folder}/claims") as claims:
+        with tempfile.TemporaryDirectory() as folder, Locks(f"{folder}/locks") as locks:
             rows = RowFiles(f"{folder}/rows")
 
-            def begin(unit: str) -> Any:
-                found = [scorer.on_device(queue(index))[1:] for index in batches]
-                jax.block_until_ready(found)
-
-                def finish() -> None:
-                    scores = scorer.scores(
-                        *(np.concatenate([np.asarray(part[i]) for part in found]) for i in (0, 1))
-                    )
-                    rows.write(row(scores, int(unit[5:13]), c))
-
-                return finish
+            def begin(unit: str) -> Callable[[], None]:
+                features = [scorer.on_device(queue(index))[1:] for index in batches]
+                jax.block_until_ready(features)
+                return lambda: rows.write(row(scores_of(features), int(unit[5:13]), c))
 
             names = [row(None, i, c).point.name for i in range(c.points)]
             began = time.perf_counter()
-            share_work(names, claims=claims, is_done=rows.__contains__, begin=begin)
+            share_work(names, locks=locks, is_done=rows.__contains__, begin=begin)
             return time.perf_counter() - began
 
-    pictures = jax.block_until_ready([queue(index) for index in batches])
+    images = jax.block_until_ready([queue(index) for index in batches])
 
     def metrics() -> float:
         began = time.perf_counter()
         for _ in range(c.points):
-            found = [scorer.on_device(images)[1:] for images in pictures]
-            scorer.scores(*(np.concatenate([np.asarray(p[i]) for p in found]) for i in (0, 1)))
+            scores_of([scorer.on_device(batch)[1:] for batch in images])
         return time.perf_counter() - began
 
     for call in (bare, sweep, metrics):
         call()
     timings = alternate({"bare": bare, "sweep": sweep, "metrics": metrics}, rounds=c.rounds)
     seconds = {name: np.array(timing.seconds) for name, timing in timings.items()}
-    made = c.points * c.count
+    count = c.points * c.count
+    size = f"{c.side}x{c.side}x{vae.latent_channels}"
     print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, {os.cpu_count()} cores")
-    print(
-        f"c = {c.width}, {c.side}x{c.side}x{channels}, {c.steps} guided steps, {c.count} pictures"
-    )
-    print(f"  bare sampling {made / np.median(seconds['bare']):8.3g} pictures/s")
-    print(f"  sweep         {made / np.median(seconds['sweep']):8.3g} pictures/s")
+    print(f"c = {c.width}, {size}, {c.steps} guided steps, {c.count} images")
+    print(f"  bare sampling {count / np.median(seconds['bare']):8.3g} images/s")
+    print(f"  sweep         {count / np.median(seconds['sweep']):8.3g} images/s")
     print(f"  sweep over bare, time     {np.median(seconds['sweep'] / seconds['bare']):.3f}")
     print(f"  metric time over sampling {np.median(seconds['metrics'] / seconds['bare']):.3f}")
 
 
-def row(scores: Any, number: int, c: Config) -> Row:
+def row(scores: Scores | None, number: int, c: Config) -> Row:
     """A row of that number."""
-    nothing = {"score": "", "fid": 0.0, "fid_spread": (), "count": c.count, "reference": ""}
-    nothing |= {"match": 0.0, "match_low": 0.0, "match_high": 0.0}
+    scores = scores or Scores("", 0.0, (), 0.0, 0.0, 0.0, c.count, "")
     return Row(
         run="c064",
         train_step=number,
@@ -166,7 +165,7 @@ def row(scores: Any, number: int, c: Config) -> Row:
         gflops=0.0,
         seconds=0.0,
         device="",
-        **(nothing if scores is None else dataclasses.asdict(scores)),
+        **dataclasses.asdict(scores),
     )
 
 

@@ -31,8 +31,8 @@ from equildm import TextEmbedding
 from equildm.data import LatentBatch
 from equildm.denoise import UNetConfig
 from equildm.noise import Epsilon, ScaledLinear, Uniform, UniformTimes
-from equildm.runtime import Computing, count_flops, Policy
-from equildm.train import adamw, DecayEMA, LatentDiffusion, make_step, TrainState
+from equildm.runtime import count_flops, InPrecision, Policy
+from equildm.training import adamw, DecayEMA, DenoisingObjective, make_step, TrainState
 
 CASES = {"cpu": ("64x4x32", "32x8x16"), "gpu": ("64x32x64", "128x16x64", "320x8x64")}
 PEAK_FLOPS = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "L4": 121e12, "TPU v5 lite": 197e12}
@@ -41,18 +41,18 @@ PEAK_FLOPS = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "L4": 121e12, "TPU
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What is timed."""
+    """Options of the benchmark."""
 
     device: Literal["cpu", "gpu"] = "cpu"
-    """gpu means bfloat16, and torch.compile on the other side."""
+    """gpu means bfloat16, and torch.compile for PyTorch."""
     cases: tuple[str, ...] = ()
     """WIDTHxBATCHxSIZE of the latents, of 4 channels."""
     rounds: int = 7
-    """How often each is timed."""
+    """Number of times that each is timed."""
     repeats: int = 0
     """Calls in a round; by default 1 on a CPU, 20 on a GPU."""
     ema: float = 0.9999
-    """Decay of the average that both keep."""
+    """Decay of the average of the weights, on both sides."""
     peer: bool = True
     """Whether to time PyTorch."""
 
@@ -67,7 +67,7 @@ def ours(width: int, batch: int, size: int, c: Config) -> dict[str, Any]:
     times = jnp.linspace(0.0, 999.0, batch)
 
     def forward(network: Any, noisy: Any, times: Any, text: Any) -> Any:
-        return jax.vmap(Computing(network, policy))(noisy, times, text)
+        return jax.vmap(InPrecision(network, policy))(noisy, times, text)
 
     start = time.perf_counter()
     jitted: Any = eqx.filter_jit(forward)
@@ -76,7 +76,7 @@ def ours(width: int, batch: int, size: int, c: Config) -> dict[str, Any]:
     flops = count_flops(forward, network, noisy, times, text).total
 
     null = jax.tree.map(lambda leaf: leaf[0], text)
-    objective = LatentDiffusion(
+    objective = DenoisingObjective(
         ScaledLinear(), Epsilon(), Uniform(), UniformTimes(), null, policy=policy
     )
     optimizer, ema = adamw(1e-4), DecayEMA(c.ema)
@@ -100,13 +100,13 @@ def ours(width: int, batch: int, size: int, c: Config) -> dict[str, Any]:
 
 
 def repeated(function: Callable[[], Any], times: int) -> Callable[[], float]:
-    """Seconds of one of `times` calls, waited for at the end."""
+    """Seconds of one of `times` calls, with one wait at the end."""
     several = timed(lambda: jax.block_until_ready([function() for _ in range(times)]))
     return lambda: several() / times
 
 
 def peer_seconds(peer: Peer, kind: str, repeats: int) -> float:
-    """The same of PyTorch's."""
+    """Seconds of one of PyTorch's calls."""
     return peer(kind, repeats=repeats)["seconds"] / repeats
 
 

@@ -1,8 +1,15 @@
 """Latent diffusion models in JAX: typed Equinox parts, diffrax samplers, and how they scale.
 
-    from equildm import denoise, latents, nn, noise, sample, text, train
+    import equildm as eqd
 
-Each package's page says what is in it. The types that all of them share are here.
+    model = eqd.load_pretrained("runs/emoji")
+    images = eqd.TextToImage(model)(["a red heart"], steps=50, guidance_scale=3)
+
+Every public name stands here; `__init__.pyi` lists them by room. A room is loaded when one of its
+names is first used, so that the import itself costs next to nothing.
 """
 
-from ._types import Image as Image, Latent as Latent, TextEmbedding as TextEmbedding
+import lazy_loader
+
+__version__ = "0.2.0"
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

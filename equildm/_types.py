@@ -3,11 +3,12 @@
 Arrays hold one example; a batch is made by `jax.vmap` at the call site.
 """
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import equinox as eqx
 import jaxtyping
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree, Shaped
 
 Image: TypeAlias = Float[Array, "height width rgb"]
 """Pixels in [-1, 1], channels last."""
@@ -25,6 +26,19 @@ Key: TypeAlias = PRNGKeyArray
 
 Keys: TypeAlias = jaxtyping.Key[Array, "batch"]
 """One key for each example of a batch."""
+
+
+Condition: TypeAlias = PyTree
+"""What a network is conditioned on: a `TextEmbedding`, or whatever a wrap makes of one."""
+
+Network: TypeAlias = Callable[..., Array]
+"""`(x, t, condition) -> output`: a noisy latent `x` at time `t` to what the prediction names."""
+
+Batch: TypeAlias = PyTree
+"""Arrays with a leading batch axis, for instance a `LatentBatch`."""
+
+Metrics: TypeAlias = dict[str, Shaped[Array, ""]]
+"""Scalars to be logged, by name."""
 
 
 class TextEmbedding(eqx.Module):

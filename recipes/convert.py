@@ -5,28 +5,19 @@
     python recipes/convert.py model.safetensors folder/ --tokenizer exported/tokenizer
     python recipes/convert.py stable-diffusion-2-1/ half/ --dtype float16
 
-What comes in is told by what it is, what goes out by its name: one that ends in `.safetensors` is
-a single file in the names of the original code, any other a folder of diffusers.
+The content of the source tells what it is. The name of the output tells its layout: a name that
+ends in `.safetensors` is a single file with the names of the original code, any other a folder of
+diffusers. A model that diffusers cannot hold becomes a folder of this library.
 """
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import equinox as eqx
-import jax
 import tyro
 from rich.console import Console
-from rich.table import Table
-from sources import moving, read_model
 
-from equildm.interop import (
-    folder_tables,
-    Pair,
-    save_single_file,
-    save_stable_diffusion,
-    single_file_tables,
-)
+import equildm as eqd
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,77 +28,53 @@ class Config:
     """A run folder, a folder of diffusers or a .safetensors file."""
     out: Annotated[Path, tyro.conf.Positional]
     """A folder, or a file that ends in .safetensors. It must not exist yet."""
+    layout: eqd.ModelLayout | None = None
+    """Layout of the output; by default the one that its name tells."""
     dtype: Literal["stored", "float32", "float16", "bfloat16"] = "stored"
     """Of the tensors that are written; stored is each one's own."""
     tokenizer: Path | None = None
-    """CLIP's vocabulary and merges: a single file does not hold them."""
+    """Folder of CLIP's vocabulary and merges, which a single file does not hold."""
     prediction: Literal["epsilon", "v_prediction"] | None = None
     """What the network of a single file predicts; by default noise for Stable Diffusion 1 and
     velocity for 2. (2's `base` predicts noise.)"""
-    average: str | None = None
-    """Which average of a run's weights, as in sample.py."""
+    ema: str | None = None
+    """Average of a run's weights, as in sample.py."""
+    step: int | None = None
+    """Step of a run's checkpoint; the newest by default."""
     names: bool = False
-    """Print every tensor with both its names, not only how many there are."""
+    """Print both names of every tensor, not only the number of tensors."""
+
+    def __post_init__(self) -> None:
+        if self.out.exists():
+            raise ValueError(f"{self.out} exists and is not overwritten. Choose another name.")
 
 
 def main(config: Config) -> None:
-    if config.out.exists():
-        raise ValueError(f"{config.out} exists and is not overwritten. Choose another name.")
-    model = read_model(
+    model = eqd.load_pretrained(
         config.source,
+        dtype="stored",
+        ema=config.ema,
+        step=config.step,
         tokenizer=config.tokenizer,
         prediction=config.prediction,
-        average=config.average,
-        dtype="stored",
     )
-    single = config.out.suffix == ".safetensors"
-    tables = single_file_tables(model) if single else folder_tables(model)
-    save = save_single_file if single else save_stable_diffusion
-    with moving("writing", sum(size(module) for _, module, _ in tables)) as advance:
-        dtype = None if config.dtype == "stored" else config.dtype
-        save(config.out, model, dtype=dtype, advance=advance)
+    layout = config.layout or eqd.default_layout(config.out, model)
+    parts = eqd.part_tables(model, layout)  # refuses what the layout cannot hold
+    dtype = None if config.dtype == "stored" else config.dtype
+    eqd.save_pretrained(config.out, model, layout=layout, dtype=dtype)
     if config.names:
-        print_names(tables)
-    Console().print(mapped(tables))
+        for line in (line for part in parts for line in part.lines()):
+            print(line)
+    Console().print(eqd.summarise_parts(parts))
     print(f"Written: {config.out}")
-    if not single and not (config.out / "model_index.json").exists():
+    if layout == "diffusers" and not (config.out / "model_index.json").exists():
         print(
             "Without model_index.json: diffusers' pipeline shows its UNet the padding of captions, "
-            "which this model was trained without. Its classes open the parts, sample.py the whole."
+            "which this model was trained without. The classes of diffusers open the parts, "
+            "sample.py opens the model."
         )
-
-
-def mapped(tables: list[tuple[str, Any, list[Pair]]]) -> Table:
-    """What became what, a line for each part."""
-    table = Table("part", "module", title="mapped")
-    for heading in ("tensors", "parameters", "MiB in memory"):
-        table.add_column(heading, justify="right")
-    for part, module, pairs in tables:
-        tensors = len({pair.theirs for pair in pairs})
-        count = sum(array.size for _, array in named_arrays(module))
-        mebibytes = f"{size(module) / 2**20:,.1f}"
-        table.add_row(part, type(module).__name__, f"{tensors}", f"{count:,}", mebibytes)
-    return table
-
-
-def print_names(tables: list[tuple[str, Any, list[Pair]]]) -> None:
-    """Every array: our path, their name, our shape."""
-    for part, module, pairs in tables:
-        arrays = dict(named_arrays(module))
-        for pair in pairs:
-            shape = "x".join(map(str, arrays[pair.ours].shape))
-            print(f"{part:13} {pair.ours:66} {pair.theirs:72} {shape}")
-
-
-def size(module: Any) -> int:
-    """Bytes of a module's arrays."""
-    return sum(array.nbytes for _, array in named_arrays(module))
-
-
-def named_arrays(module: Any) -> list[tuple[str, Any]]:
-    """A module's arrays by the names that the tables give them."""
-    leaves = jax.tree_util.tree_flatten_with_path(eqx.filter(module, eqx.is_array))[0]
-    return [(jax.tree_util.keystr(path, simple=True, separator="."), a) for path, a in leaves]
+    if layout == "equildm":
+        print("diffusers has no form for this model: load_pretrained and sample.py open it.")
 
 
 if __name__ == "__main__":

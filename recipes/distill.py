@@ -1,174 +1,148 @@
 """Distils a run of pretrain.py into a student that samples in 1 to 8 steps.
 
-    python recipes/distill.py runs/emoji --method codi --run runs/emoji-codi
-    python recipes/distill.py runs/emoji --method lcm --weights 1 6 --run runs/emoji-lcm
-    python recipes/distill.py runs/emoji --method guided --weights 1 6 --run runs/emoji-guided
-    python recipes/sample.py runs/emoji-codi --prompt "red heart"        # by its best sampler
+    python recipes/distill.py runs/emoji --method codi --run runs/codi
+    python recipes/distill.py runs/emoji --method lcm --guidance-range 1 6 --run runs/lcm
+    python recipes/distill.py runs/emoji --method guided --guidance-range 1 6 --run runs/guided
+    python recipes/sample.py runs/codi --prompt "red heart"              # by its best sampler
 
-The student begins as its teacher. The run folder is like any other, `--resume` included. The
-methods with stages (guided, progressive) train one student after the other, each the teacher of the
-next, in equal shares of the steps; all of them are kept.
+The student begins as its teacher. Its run folder is like any other, `--resume` included. The staged
+methods (guided, progressive) train one student after the other, each the teacher of the next, in
+equal shares of the steps. The folder keeps all of them.
 """
 
 import dataclasses
-from collections.abc import Callable
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Annotated
 
-import choices
-import equinox as eqx
 import jax
-import jax.numpy as jnp
-import models
-import networks
 import numpy as np
 import tyro
-from methods import Config, objective_of, optimizer_of, STAGED
-from pretrain import cache_of, Config as Pretrain
-from training import launch, MAY_CHANGE, train
+from jaxtyping import UInt8
 
-from equildm.denoise import GuidanceConditioned, Preconditioned
-from equildm.distill import AbstractStudent, AdaptedStudent, Student
-from equildm.interop import load_vae
-from equildm.nn import merged, new_adapters
-from equildm.noise import grids
-from equildm.runtime import (
-    agreed,
-    Checkpoints,
-    Computing,
-    count_parameters,
-    once,
-    picture_grid,
-    Run,
-    say,
-    to_uint8,
-    write_atomic,
-)
-from equildm.train import TrainState
+import equildm as eqd
+from equildm.runtime.options import Hidden
 
-PICTURE_STEPS = (1, 2, 4, 8)
+PREVIEW_STEPS = (1, 2, 4, 8)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Distils a run of pretrain.py into a student that samples in 1 to 8 steps."""
+
+    teacher: Annotated[Path, tyro.conf.Positional]
+    """Run folder of the teacher."""
+    run: Path = Path("runs/distilled")
+    """Folder for everything that this run leaves."""
+    distill: eqd.Flat[eqd.DistillConfig] = eqd.DistillConfig()
+    train: eqd.Flat[eqd.TrainConfig] = eqd.TrainConfig(
+        optimizer=eqd.OptimizerConfig(decay="cosine")
+    )
+    teacher_ema: str | None = None
+    """Average of the teacher's weights: by name, `none` for the weights as trained, or a relative
+    width such as 0.07 where the run has snapshots."""
+    cache: Path | None = None
+    """Folder of cached latents and text embeddings; by default the teacher's."""
+    prompts: tuple[str, ...] = ("red heart", "cat face", "woman firefighter medium-dark skin tone")
+    """Prompts of the previews, in 1, 2, 4 and 8 steps; none for no previews."""
+    guidance_scale: float = 3.0
+    """Guidance scale of the previews, and of sampling later."""
+    data: Hidden[eqd.DataConfig | None] = None
+    """The teacher's data, which are the student's too."""
+
+    def __post_init__(self) -> None:
+        self.distill.check(self.train)
 
 
 def main(config: Config) -> None:
-    mesh = launch(config)
-    source = Run.open(config.teacher)
-    pretrained, model = source.load_config(Pretrain), models.load_model(source)
-    network, step = networks.load_network(source, model, average=config.average, mesh=mesh)
-    say(f"{count_parameters(network) / 1e6:.1f}M parameters, of step {step} of {source.path}.")
+    mesh = config.train.launch()
+    distill = config.distill
+    data = eqd.DataConfig.of_run(eqd.Run.open(config.teacher))
+    data = dataclasses.replace(data, cache=config.cache or data.cache)
+    config = dataclasses.replace(config, data=data)
+    run = config.train.prepare_run(
+        config.run,
+        config,
+        "distill",
+        may_change=("cache", "data.cache", "prompts"),
+        fixed=("train.steps",) if distill.depends_on_steps else (),
+    )
 
-    # Stages and growing grids depend on the number of steps.
-    fixed = ("steps",) if config.method in (*STAGED, "ict") else ()
-    may_change = [name for name in (*MAY_CHANGE, "cache", "prompts") if name not in fixed]
-    run = Run.create(config.run, config, "distill", resume=config.resume, may_change=may_change)
-    models.run_vae(source.path / "vae", run)
-    files = source.path / "config.json", run.path / "teacher.json"
-    once("teacher", lambda: write_atomic(files[1], files[0].read_text(encoding="utf-8")))
-    model = student_model(config, model)
-    models.save_model(run, model)
+    # The teacher, with its data, and the student's config.
+    teacher = eqd.load_pretrained(config.teacher, ema=config.teacher_ema, mesh=mesh)
+    step = eqd.run_step(config.teacher, ema=config.teacher_ema)
+    millions = eqd.count_parameters(teacher.network) / 1e6
+    eqd.log(f"{millions:.1f}M parameters, of step {step} of {config.teacher}.")
+    student_config = dataclasses.replace(
+        teacher.config,
+        network=distill.network(teacher.config.network),
+        solver=distill.settings.sampler,
+        sampling_steps=distill.sampling_steps,
+        guidance_scale=distill.sampling_scale(config.guidance_scale),
+    )
+    dataset = data.latents(teacher.vae, teacher.text_encoder)
+    distance = (
+        None if distill.distance is None else eqd.make_distance(distill.distance, teacher.vae)
+    )
 
-    if config.lora is not None:
-        with Checkpoints(run.path / "base") as base:
-            base.save(0, {"model": eqx.filter(network, eqx.is_array)}, {})
+    key, ema = jax.random.key(config.train.seed), config.train.ema or distill.settings.ema
+    _, frozen = distill.part.split(teacher.network, key=key)
+    eqd.begin_run(
+        run,
+        dataclasses.replace(teacher, config=student_config),
+        ema=ema,
+        trained=distill.part,
+        frozen=frozen,
+        stages=distill.students(config.train.steps),
+    )
 
-    vae, _ = load_vae(run.path / "vae")
-    own_text = source.path if (source.path / "text_encoder").exists() else None
-    text = models.run_text(own_text, run, model.caption_length)
-    pretrained = dataclasses.replace(pretrained, cache=config.cache or pretrained.cache)
-    cache = cache_of(pretrained, vae, text)
-    schedule, prediction = choices.SCHEDULES[model.schedule], choices.PREDICTIONS[model.prediction]
-    policy = choices.policy(config.compute)
-    whole = partial(merged, network) if config.lora is not None else lambda trained: trained
-    pictures = pictures_of(config, model, run, whole) if config.prompts else None
+    def preview(state: eqd.TrainState) -> UInt8[np.ndarray, "height width 3"]:
+        network = distill.part.join(state.average(), frozen)
+        student = dataclasses.replace(teacher, network=network, config=student_config)
+        make = partial(eqd.TextToImage(student), config.prompts)
+        longest = max(PREVIEW_STEPS) + 1
+        levels = [
+            eqd.grids.pad(eqd.grids.trailing(student.schedule, n), longest) for n in PREVIEW_STEPS
+        ]
+        images = np.stack([make(levels=grid) for grid in levels], axis=1)
+        labels = [f"{prompt} {steps}" for prompt in config.prompts for steps in PREVIEW_STEPS]
+        images = images.reshape(-1, *images.shape[2:])
+        return eqd.image_grid(eqd.to_uint8(images), labels, columns=len(PREVIEW_STEPS))
 
     # One phase after the other: the student of each is the teacher of the next.
-    length = config.steps // len(config.phases)
-    done = agreed(Checkpoints(run.checkpoints).latest()) or 0
-    for number in range(min(done // length, len(config.phases) - 1), len(config.phases)):
-        start = number * length
-        if number > 0:
-            network, _ = networks.load_network(run, model, step=start, mesh=mesh)
-        student: AbstractStudent = Student(schedule, prediction, policy, config.remat)
-        if config.lora is not None:
-            student = AdaptedStudent(student, network)
-        objective = objective_of(
-            config,
-            number,
-            student=student,
-            schedule=schedule,
-            null_text=jax.tree.map(jnp.asarray, cache.null_text),
-            teacher=Preconditioned(Computing(network, policy), schedule, prediction),
-            vae=vae,
+    length = config.train.steps // len(distill.phases)
+    done = eqd.broadcast_from_first(eqd.Checkpoints(run.checkpoints).latest()) or 0
+    for phase in range(min(done // length, len(distill.phases) - 1), len(distill.phases)):
+        start = phase * length
+        if phase > 0:
+            teacher = eqd.load_pretrained(run.path, step=start, mesh=mesh)
+        objective = distill.objective(
+            config.train,
+            teacher.network,
+            schedule=teacher.schedule,
+            prediction=teacher.prediction,
+            null_text=dataset.null_text,
+            distance=distance,
+            phase=phase,
         )
-        snapshots = length if config.method in STAGED else config.snapshots
-        train(
-            dataclasses.replace(config, steps=start + length, snapshots=snapshots),
-            run,
-            begin(network, model, config.seed),
-            cache,
+        eqd.train(
+            distill.trainable(teacher.network, key=key),
             objective,
-            optimizer_of(config, length),
-            choices.EMAS[model.ema],
-            pictures,
+            dataset,
+            distill.optimizer(config.train),
+            dataclasses.replace(
+                config.train,
+                steps=start + length,
+                ema=ema,
+                snapshots=length if distill.settings.staged else config.train.snapshots,
+            ),
+            run=run,
+            mesh=mesh,
+            preview=preview if config.prompts else None,
             start=start,
-            label=f"{config.method} {config.phases[number] or ''}".rstrip(),
+            label=f"{distill.method} {distill.phases[phase] or ''}".rstrip(),
         )
-    say(f"Pictures are in {run.samples}. More: python recipes/sample.py {run.path} --prompt ...")
-
-
-def student_model(config: Config, teacher: models.Model) -> models.Model:
-    """The teacher's sizes with what distillation changes, and how to sample it."""
-    recipe, phases = config.recipe, config.phases
-    length = config.steps // len(phases)
-    stages = tuple((n, (i + 1) * length) for i, n in enumerate(phases) if n is not None)
-    own_weight = {"fixed": 1.0, "embedded": float(np.clip(config.cfg, *config.weights))}
-    distilled = models.Distilled(
-        boundary=recipe.boundary,
-        sampler=recipe.sampler,
-        steps=stages[-1][0] if stages else 4,
-        weight=own_weight.get(recipe.guidance, config.cfg),
-        stages=stages,
-    )
-    told = 256 if recipe.guidance == "embedded" else None
-    unet = dataclasses.replace(teacher.unet, guidance_width=told)
-    return dataclasses.replace(
-        teacher, unet=unet, ema=recipe.ema, distilled=distilled, lora=config.lora
-    )
-
-
-def begin(network: Any, model: models.Model, seed: int) -> Any:
-    """What is trained, before its first step: the teacher in memory of its own, or adapters that
-    change nothing yet."""
-    if model.lora is not None:
-        return new_adapters(network, model.lora, key=jax.random.key(seed))
-    network = jax.tree.map(jnp.copy, network)
-    if model.unet.guidance_width is None or isinstance(network, GuidanceConditioned):
-        return network
-    return GuidanceConditioned(network, model.unet.guidance_width)
-
-
-def pictures_of(
-    config: Config,
-    model: models.Model,
-    run: Run,
-    whole: Callable[[Any], Any],
-) -> Callable[[TrainState], np.ndarray]:
-    """Makes each prompt in 1, 2, 4 and 8 steps, a column each, by the first average, of which
-    `whole` makes a network."""
-    assert model.distilled is not None
-    schedule, weight = choices.SCHEDULES[model.schedule], model.distilled.weight
-    solver = choices.solver(model.distilled.sampler)
-    longest = max(PICTURE_STEPS) + 1
-
-    def pictures(state: TrainState) -> np.ndarray:
-        pipeline = models.pipeline(run, model, whole(state.average()))
-        make = partial(pipeline, config.prompts, solver=solver, weight=weight, seed=0)
-        grid = [grids.pad(grids.trailing(schedule, steps), longest) for steps in PICTURE_STEPS]
-        images = np.stack([make(levels=levels) for levels in grid], axis=1)
-        labels = [f"{prompt} {steps}" for prompt in config.prompts for steps in PICTURE_STEPS]
-        images = images.reshape(-1, *images.shape[2:])
-        return picture_grid(to_uint8(images), labels, columns=len(PICTURE_STEPS))
-
-    return pictures
+    eqd.log(f"Images are in {run.samples}. More: python recipes/sample.py {run.path} --prompt ...")
 
 
 if __name__ == "__main__":

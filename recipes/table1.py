@@ -8,30 +8,25 @@ takes seconds. `--xla` also compiles each forward pass and prints XLA's own coun
 """
 
 import dataclasses
-from typing import Any
+import math
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from equildm import TextEmbedding
-from equildm.denoise import preset, SIZES
-from equildm.runtime import count_flops, count_parameters, enable_compile_cache, xla_flops
+import equildm as eqd
 from equildm.study import TABLE_1
 
 PAPER = {model.size: (model.gflops, model.cost) for model in TABLE_1}
-"""GFLOPS and normalised cost as the paper prints them. Its 25.3 contradicts its 0.07."""
+"""GFLOPs and normalised cost as the paper prints them. Its 25.3 contradicts its 0.07."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """Prints the paper's table 1 beside this library's family."""
 
-    sizes: tuple[str, ...] = tuple(SIZES)
-    """Which rows."""
+    sizes: tuple[str, ...] = tuple(eqd.SIZES)
+    """Rows of the table: tiny, mini, small, 39M .. 5B, or widths."""
     side: int = 64
     """Side of the latent."""
     tokens: int = 77
@@ -42,72 +37,55 @@ class Config:
     """Also compile each forward pass (half a minute and more a row) and print XLA's count."""
 
 
-def forward(config: Config, size: str) -> tuple[Any, tuple[Any, ...]]:
-    """A UNet's shapes and those of its inputs."""
-    unet = preset(size, context_width=config.context_width)
-    network = eqx.filter_eval_shape(unet.build, key=jax.random.key(0))
-    latent = jax.ShapeDtypeStruct((config.side, config.side, unet.in_channels), jnp.float32)
-    time = jax.ShapeDtypeStruct((), jnp.float32)
-    text = eqx.filter_eval_shape(
-        lambda: TextEmbedding(
-            jnp.zeros((config.tokens, config.context_width)), jnp.ones(config.tokens, bool)
-        )
-    )
-    return network, (latent, time, text)
+COLUMNS = ("size", "c", "params (M)", "GFLOPs", "unpadded", "cost", "paper GFLOPs", "paper cost")
+XLA_COLUMNS = ("XLA GFLOPs", "as XLA counts", "ratio")
+NOTE = """\
+GFLOPs: 2 x multiply-accumulates of one evaluation. Unpadded: without the taps of
+convolutions that fall on padding. Cost: over the 866M model's. XLA leaves those taps
+out, counts the loop over attention's blocks of queries once, and adds elementwise
+operations; "as XLA counts" is our count by these rules.
+The paper's 25.3 for 39M does not fit its own cost of 0.07 (0.07 x 789.3 = 55)."""
 
 
 def main(config: Config) -> None:
     if config.xla:
-        enable_compile_cache()
-    call = lambda network, *inputs: network(*inputs)
-    baseline = count_flops(call, *_flat(forward(config, "866M"))).total
+        eqd.enable_compile_cache()
     table = Table(title=f"{config.side}x{config.side}x4 latents, {config.tokens} tokens")
-    columns = [
-        "size",
-        "c",
-        "params (M)",
-        "GFLOPs",
-        "unpadded",
-        "cost",
-        "paper GFLOPS",
-        "paper cost",
-    ]
-    for column in [*columns, *(["XLA GFLOPs", "ours its way", "ratio"] if config.xla else [])]:
+    for column in (*COLUMNS, *(XLA_COLUMNS if config.xla else ())):
         table.add_column(column, justify="right")
+    call = lambda network, *inputs: network(*inputs)
+
+    baseline = eqd.count_flops(call, *evaluation(config, "866M")).total
     for size in config.sizes:
-        width = preset(size).width
-        network, inputs = forward(config, size)
-        total = count_flops(call, network, *inputs).total
-        unpadded = count_flops(call, network, *inputs, padded_taps=False).total
-        paper = PAPER.get(size, (float("nan"), float("nan")))
+        network, *inputs = evaluation(config, size)
+        total = eqd.count_flops(call, network, *inputs).total
+        unpadded = eqd.count_flops(call, network, *inputs, padded_taps=False).total
+        gflops, cost = PAPER.get(size, (math.nan, math.nan))
         row = [
             size,
-            str(width),
-            f"{count_parameters(network) / 1e6:.2f}",
+            str(eqd.preset(size).width),
+            f"{eqd.count_parameters(network) / 1e6:.2f}",
             f"{total / 1e9:.1f}",
             f"{unpadded / 1e9:.1f}",
             f"{total / baseline:.3f}",
-            f"{paper[0]:.1f}",
-            f"{paper[1]:.2f}",
+            f"{gflops:.1f}",
+            f"{cost:.2f}",
         ]
         if config.xla:
-            xla = xla_flops(call, network, *inputs)
-            counted = count_flops(call, network, *inputs, padded_taps=False, loops_once=True)
-            same = counted.total + counted.elementwise
-            row += [f"{xla / 1e9:.1f}", f"{same / 1e9:.1f}", f"{xla / same:.3f}"]
+            xla = eqd.xla_flops(call, network, *inputs)
+            counted = eqd.count_flops(call, network, *inputs, padded_taps=False, loops_once=True)
+            ours = counted.total + counted.elementwise
+            row += [f"{xla / 1e9:.1f}", f"{ours / 1e9:.1f}", f"{xla / ours:.3f}"]
         table.add_row(*row)
     console = Console(width=110)
     console.print(table)
-    console.print(
-        "GFLOPs: 2 x multiply-accumulates of one evaluation. Unpadded: without the taps of\n"
-        "convolutions that fall on padding. XLA counts so, the loop over attention's blocks of\n"
-        "queries once, and elementwise work too: ours its way. Cost: over the 866M model's.\n"
-        "The paper's 25.3 for 39M does not fit its own cost of 0.07 (0.07 x 789.3 = 55)."
-    )
+    console.print(NOTE)
 
 
-def _flat(pair: tuple[Any, tuple[Any, ...]]) -> tuple[Any, ...]:
-    return (pair[0], *pair[1])
+def evaluation(config: Config, size: str) -> tuple:
+    """The shapes of a UNet and of its inputs."""
+    unet = eqd.preset(size, context_width=config.context_width)
+    return (eqd.network_shapes(unet), *eqd.input_shapes(unet, config.side, config.tokens))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Makes pictures larger with a run of super_resolution.py.
+"""Enlarges images with a model of super_resolution.py.
 
-python recipes/upscale.py runs/upscale picture.jpg
-python recipes/upscale.py runs/upscale *.png --steps 50 --level 50 --out large/
+python recipes/upscale.py runs/upscale image.jpg
+python recipes/upscale.py runs/upscale *.png --sampling-steps 50 --noise-level 50 --out large/
 """
 
 import dataclasses
@@ -9,69 +9,63 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import choices
-import models
-import networks
 import tyro
-from upscaling import read_picture, upscaler
 
-from equildm.noise import grids
-from equildm.runtime import enable_compile_cache, Run, save_png, to_uint8
+import equildm as eqd
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Makes pictures larger with a run of super_resolution.py."""
+    """Enlarges images with a model of super_resolution.py."""
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """Folder that super_resolution.py left."""
-    pictures: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Files, of any size."""
+    model: Annotated[Path, tyro.conf.Positional]
+    """Run folder of super_resolution.py, or a folder that holds such a model."""
+    images: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Image files of any size."""
     out: Path = Path("samples")
-    """Folder for the large pictures, PNG."""
-    solver: str = "ddim"
-    """Sampler by name."""
-    steps: int = 20
-    """Of the sampler."""
-    level: float = 0.0
-    """Noise that the small picture is given first, as a time of 0 to 999: more invents more."""
-    recolour: float = 0.0
-    """Take colours of the small picture: all that is coarser than so many of its pixels, e.g. 2."""
+    """Folder for the large images, PNG."""
+    solver: str | None = None
+    """Name of the solver; by default the model's own."""
+    sampling_steps: int | None = None
+    """Steps of the solver; by default the model's own."""
+    noise_level: float = 0.0
+    """Noise that the small image gets first, as a time of 0 to 999: the more, the more is invented.
+    Only for models that were trained with --augmentation."""
+    color_fix: float = 0.0
+    """Takes colours from the small image: structure coarser than so many of its pixels, e.g. 2."""
     seed: int = 0
-    """The same one makes the same picture."""
-    average: str | None = None
-    """Which average of the run's weights; `none` for the weights as trained."""
+    """The same seed makes the same image."""
+    ema: str | None = None
+    """Average of the run's weights by name; `none` for the weights as trained."""
     overlap: int | None = None
-    """Of the tiles that large pictures are made of, in positions of the latent."""
+    """Overlap of the tiles that large images are made of, in positions of the latent."""
+
+    def __post_init__(self) -> None:
+        if not self.images:
+            raise ValueError("upscale.py takes at least one image. Name a file after the model.")
 
 
 def main(config: Config) -> None:
-    if not config.pictures:
-        raise ValueError("upscale.py needs a picture. Name a file after the run.")
-    solver = choices.solver(config.solver)
-    enable_compile_cache()
-    run = Run.open(config.run)
-    model = models.load_model(run)
-    network, step = networks.load_network(run, model, average=config.average)
-    make = upscaler(run, model, network)
-    levels = grids.trailing(choices.SCHEDULES[model.schedule], config.steps)
-    config.out.mkdir(parents=True, exist_ok=True)
-    for path in config.pictures:
-        picture, began = read_picture(path), time.perf_counter()
-        large = make(
-            picture,
-            levels=levels,
+    eqd.enable_compile_cache()
+    upscaler = eqd.Upscaler(eqd.load_pretrained(config.model, ema=config.ema))
+    step = eqd.run_step(config.model)
+    for path in config.images:
+        image, start = eqd.read_image(path), time.perf_counter()
+        large = upscaler(
+            image,
+            steps=config.sampling_steps,
+            solver=config.solver,
             seed=config.seed,
-            solver=solver,
-            level=config.level,
+            noise_level=config.noise_level,
             overlap=config.overlap,
-            recolour=config.recolour,
+            color_fix=config.color_fix,
         )
-        out = config.out / f"{path.stem}_x{make.scale}.png"
-        save_png(out, to_uint8(large))
-        height, width = picture.shape[:2]
-        seconds = time.perf_counter() - began
-        print(f"{path}: {width}x{height} to {out} by step {step} in {seconds:.1f} s.")
+        out = config.out / f"{path.stem}_x{upscaler.config.scale}.png"
+        eqd.save_png(out, eqd.to_uint8(large))
+        height, width = image.shape[:2]
+        seconds = time.perf_counter() - start
+        model = config.model if step is None else f"step {step} of {config.model}"
+        print(f"{path}: {width}x{height} to {out} by {model} in {seconds:.1f} s.")
 
 
 if __name__ == "__main__":

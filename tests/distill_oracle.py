@@ -11,8 +11,8 @@ from equildm.data import LatentBatch
 from equildm.distill import Student
 from equildm.nn import Linear
 from equildm.noise import ScaledLinear, Velocity
-from equildm.sample import sample
-from equildm.train import DecayEMA, make_step, TrainState
+from equildm.sampling import sample
+from equildm.training import DecayEMA, make_step, TrainState
 
 SHAPE = (1, 1, 2)
 TEACHER = mixture(SHAPE)
@@ -38,8 +38,8 @@ class Network(eqx.Module):
 
     def __call__(self, x, t, condition):
         phases = jnp.pi * jnp.arange(4) * t / 1000
-        given = [jnp.ravel(leaf) for leaf in jax.tree.leaves(condition)]
-        inputs = [x.ravel(), jnp.cos(phases), jnp.sin(phases), *given]
+        conditions = [jnp.ravel(leaf) for leaf in jax.tree.leaves(condition)]
+        inputs = [x.ravel(), jnp.cos(phases), jnp.sin(phases), *conditions]
         hidden = jnp.concatenate(inputs)
         for layer in self.layers[:-1]:
             hidden = jax.nn.silu(layer(hidden))
@@ -48,7 +48,7 @@ class Network(eqx.Module):
 
 @jax.jit
 def draw(seed):
-    """Data of the whole mixture."""
+    """Data of all components."""
     latents = jax.vmap(TEACHER.draw)(jax.random.split(jax.random.key(seed), 256))
     return LatentBatch(latents, PLAIN)
 

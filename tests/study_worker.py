@@ -12,7 +12,7 @@ from pathlib import Path
 
 from study_tables import make_row
 
-from equildm.study import Claims, RowFiles, share_work
+from equildm.study import Locks, RowFiles, share_work
 
 UNITS = {f"c032_{i:08d}_ddim_008_w3_s0": i for i in range(24)}
 
@@ -34,8 +34,8 @@ def work(folder, seconds):
 
         return finish
 
-    with Claims(folder / "claims", stale=30.0) as claims:
-        share_work(list(UNITS), claims=claims, is_done=rows.__contains__, begin=begin, wait=0.02)
+    with Locks(folder / "locks", stale=30.0) as locks:
+        share_work(list(UNITS), locks=locks, is_done=rows.__contains__, begin=begin, wait=0.02)
 
 
 def main():

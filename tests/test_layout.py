@@ -14,20 +14,27 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     "_types",
     "runtime",
+    "images",
     "nn",
     "features",
     "noise",
     "denoise",
     "latents",
     "text",
-    "sample",
+    "interop",
+    "sampling",
     "data",
-    "train",
+    "training",
     "distill",
     "metrics",
+    "pipeline",
+    "pretrained",
     "study",
-    "interop",
+    "plan",
 )
+RECIPES = sorted((ROOT / "recipes").glob("*.py"))
+CALLS_OTHERS = {"scaling_study": {"pretrain", "distill"}}
+"""The one recipe that runs others, and which."""
 UNPICKLERS = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "torch"}
 LOADS = {"load", "loads", "open"}
 
@@ -55,19 +62,19 @@ def imports(file: Path, tree: ast.AST) -> Iterator[tuple[str, ...]]:
 def violations(file: Path, tree: ast.AST) -> list[str]:
     """What the file imports against the order."""
     own = parts(file)
-    found = []
+    wrong = []
     if len(own) > 1 and own[1] not in ORDER:
         return [f"{own[1]}: a package that the order lacks"]
     for module in imports(file, tree):
         if module[0] in ("recipes", "benchmarks", "tests"):
-            found.append(f"{'.'.join(module)}: the library imports no script")
+            wrong.append(f"{'.'.join(module)}: the library imports no script")
         if module[0] != "equildm" or len(own) == 1:  # equildm/__init__.py names them all
             continue
         if len(module) == 1 or module[1] not in ORDER:
-            found.append(f"{'.'.join(module)}: import from the package that defines it")
+            wrong.append(f"{'.'.join(module)}: import from the package that defines it")
         elif ORDER.index(module[1]) > ORDER.index(own[1]):
-            found.append(f"{own[1]} imports {module[1]}, which is below it")
-    return found
+            wrong.append(f"{own[1]} imports {module[1]}, which is below it")
+    return wrong
 
 
 def dangers(file: Path, tree: ast.AST) -> list[str]:
@@ -92,14 +99,111 @@ def unexplained(file: Path, tree: ast.Module) -> list[str]:
     """Modules, public functions and public classes without a docstring."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     public = [n for n in tree.body if isinstance(n, kinds) and not n.name.startswith("_")]
-    found = [node.name for node in public if not ast.get_docstring(node)]
-    return found if ast.get_docstring(tree) or file.name == "__init__.py" else [*found, "module"]
+    names = [node.name for node in public if not ast.get_docstring(node)]
+    return names if ast.get_docstring(tree) else [*names, "module"]
 
 
 def too_long(file: Path, tree: ast.AST) -> list[str]:
     """More than 300 lines are more than one idea."""
     lines = len(file.read_text().splitlines())
     return [f"{lines} lines"] if lines > 300 else []
+
+
+def cycles(files: list[Path]) -> list[str]:
+    """Modules of the library that import each other in a circle, when they are loaded."""
+    known = {".".join(parts(file)): file for file in files}
+    graph: dict[str, set[str]] = {}
+    for name, file in known.items():
+        tree = ast.parse(file.read_text())
+        top = ast.Module([node for node in tree.body if not is_typing_only(node)], [])
+        graph[name] = set()
+        for module in imports(file, top):
+            target = ".".join(module)
+            target = target if target in known else target.rpartition(".")[0]
+            if target in known and target != name and not name.startswith(target + "."):
+                graph[name].add(target)
+    done: set[str] = set()
+    circles: list[str] = []
+
+    def walk(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            circles.append(" -> ".join((*path[path.index(name) :], name)))
+        elif name not in done:
+            for other in sorted(graph[name]):
+                walk(other, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        walk(name, ())
+    return circles
+
+
+def is_typing_only(node: ast.stmt) -> bool:
+    """`if TYPE_CHECKING:`, and what is inside of functions, runs in no import."""
+    is_if = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    return is_if or isinstance(node, ast.FunctionDef | ast.ClassDef)
+
+
+def test_no_module_is_in_a_circle():
+    assert cycles(FILES) == []
+
+
+def any_lines(tree: ast.Module) -> set[int]:
+    """The lines of public signatures and public fields that say `Any`."""
+    lines: set[int] = set()
+
+    def look(annotation: ast.AST | None) -> None:
+        for node in ast.walk(annotation) if annotation is not None else ():
+            if isinstance(node, ast.Name) and node.id == "Any":
+                lines.add(node.lineno)
+
+    def visit(body: list[ast.stmt]) -> None:
+        for node in body:
+            if isinstance(node, ast.FunctionDef) and not is_private(node.name):
+                arguments = node.args
+                named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+                for argument in (*named, arguments.vararg, arguments.kwarg):
+                    look(argument.annotation if argument is not None else None)
+                look(node.returns)
+            elif isinstance(node, ast.ClassDef) and not is_private(node.name):
+                visit(node.body)
+            elif isinstance(node, ast.AnnAssign) and not ast.unparse(node.target).startswith("_"):
+                look(node.annotation)
+
+    visit(tree.body)
+    return lines
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__")
+
+
+def test_signatures_say_what_they_take():
+    counts = {file: len(any_lines(ast.parse(file.read_text()))) for file in FILES}
+    assert sum(counts.values()) <= 110, sorted(counts.items(), key=lambda item: -item[1])[:10]
+
+
+def test_recipes_are_short_scripts():
+    """Each reads top to bottom, stands alone, and says what its options mean."""
+    assert 1 <= len(RECIPES) <= 18
+    lengths = {file.stem: len(file.read_text().splitlines()) for file in RECIPES}
+    assert {name: length for name, length in lengths.items() if length > 160} == {}
+    assert sum(lengths.values()) <= 2000
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+def test_a_recipe(file: Path):
+    tree = ast.parse(file.read_text())
+    assert ast.get_docstring(tree)
+    config = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Config")
+    assert ast.get_docstring(config)
+    assert all(isinstance(n, ast.AnnAssign | ast.FunctionDef | ast.Expr) for n in config.body)
+    assert any(isinstance(n, ast.FunctionDef) and n.name == "main" for n in tree.body)
+    siblings = {other.stem for other in RECIPES} - CALLS_OTHERS.get(file.stem, set())
+    for module in imports(file, tree):
+        assert module[0] not in siblings and module[0] != "recipes", module
+        if module[0] == "equildm":
+            assert not any(is_private(name) for name in module), module
 
 
 @pytest.mark.parametrize("rule", [violations, dangers, unexplained, too_long])

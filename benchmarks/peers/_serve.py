@@ -17,9 +17,9 @@ def serve(build: Callable[[dict[str, Any]], Mapping[str, Command]]) -> None:
 
     **Arguments:**
 
-    - `build`: from the configuration to the named commands. A command takes the message's other
-    fields by keyword
-        and returns a dictionary; what `build` prints and libraries print goes to standard error.
+    - `build`: makes the named commands from the configuration. A command takes the message's other
+        fields by keyword and returns a dictionary. What `build` and libraries print goes to
+        standard error.
 
     Every answer has `peak_mb`. An exception becomes `{"error": traceback}`, and the worker goes on.
     """

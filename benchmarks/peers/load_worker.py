@@ -2,8 +2,8 @@
 
 Configuration, as JSON: `library` (`"equildm"` or `"diffusers"`). Commands: `load` (of a `folder`,
 to float32), `save` (what was loaded, to a `folder`). `load` answers `seconds`, `touched` (the
-seconds at which every weight has been read once as well: diffusers maps the file, and the weights
-arrive when they are used) and `anonymous_mb`, the peak of the memory that is not a file's.
+seconds at which every weight has been read once as well: diffusers maps the file, and reads the
+weights when they are used) and `anonymous_mb`, the peak of the memory that is not a file's.
 """
 
 import os
@@ -38,7 +38,7 @@ class Anonymous(threading.Thread):
 
 
 def ours() -> tuple[Callable[[str], Any], Callable[[Any], float], Callable[[str, Any], None]]:
-    """How equildm loads, reads every weight, and saves."""
+    """Functions of equildm that load, read every weight, and save."""
     os.environ["JAX_PLATFORMS"] = "cpu"
     import jax
     import numpy as np

@@ -1,8 +1,8 @@
 """PyTorch's side of `benchmarks/sampler_overhead.py`: the sampling loop of diffusers' pipeline.
 
-Configuration, as JSON: `steps`, `weight` and the fields of `unet_worker.Config`. The command
-`sample` makes one batch of latents as `StableDiffusionPipeline` does: DDIM, the unconditional and
-the conditional half in one batch of twice the size.
+Configuration, as JSON: `steps`, `guidance_scale` and the fields of `unet_worker.Config`. The
+command `sample` makes one batch of latents as `StableDiffusionPipeline` does: DDIM, the
+unconditional and the conditional half in one batch of twice the size.
 """
 
 import os
@@ -18,7 +18,7 @@ from benchmarks.peers.unet_worker import Config, unet
 
 def build(config: dict[str, Any]) -> dict[str, Command]:
     """The commands, on a model with random weights and random inputs."""
-    steps, weight = config.pop("steps"), config.pop("weight")
+    steps, scale = config.pop("steps"), config.pop("guidance_scale")
     c = Config(**config)
     torch.set_num_threads(c.threads)
     torch.manual_seed(0)
@@ -41,8 +41,8 @@ def build(config: dict[str, Any]) -> dict[str, Command]:
         for t in scheduler.timesteps:
             both = scheduler.scale_model_input(torch.cat([latents] * 2), t)
             eps = network(both, t, encoder_hidden_states=text, return_dict=False)[0]
-            null, given = eps.chunk(2)
-            latents = scheduler.step(null + weight * (given - null), t, latents).prev_sample
+            null, conditional = eps.chunk(2)
+            latents = scheduler.step(null + scale * (conditional - null), t, latents).prev_sample
         return {"seconds": time.perf_counter() - start, "size": float(latents.abs().max())}
 
     return {"sample": sample}

@@ -1,9 +1,9 @@
-"""Captioned pictures -> typed batches.
+"""Captioned images -> typed batches.
 
 source    random access to (image, caption, name): emoji, folder, tars, parquet, ArrayRecord, shapes
-cache     every picture through the VAE and every caption through the text encoder, once
+cache     every image through the VAE and every caption through the text encoder, once
 batches   shuffled, endless, split between processes, resumable by one integer
-prefetch  on the device before they are asked for
+prefetch  on the device before the training needs them
 """
 
 from .arrayrecord import (
@@ -11,28 +11,63 @@ from .arrayrecord import (
     write_arrayrecord as write_arrayrecord,
 )
 from .batch import ImageBatch as ImageBatch, LatentBatch as LatentBatch
+from .builtin.emoji import EmojiSource as EmojiSource
+from .builtin.photographs import PhotographSource as PhotographSource
+from .builtin.shapes import ShapesSource as ShapesSource
+from .builtin.tinted import TintedEmoji as TintedEmoji
 from .cache import cached_latents as cached_latents
-from .checked import Skips as Skips
-from .decode import decode_image as decode_image
-from .emoji import EmojiSource as EmojiSource
+from .captioned_config import (
+    CaptionedDataConfig as CaptionedDataConfig,
+    Examples as Examples,
+)
+from .captioned_images import (
+    CaptionedBatch as CaptionedBatch,
+    CaptionedImages as CaptionedImages,
+    MakeControl as MakeControl,
+)
+from .config import DataConfig as DataConfig
+from .control_images import (
+    blurred_colors as blurred_colors,
+    canny_edges as canny_edges,
+    CONTROLS as CONTROLS,
+)
+from .decode import decode_image as decode_image, read_image as read_image
+from .degraded_config import DegradedDataConfig as DegradedDataConfig
+from .degraded_pairs import DegradedBatch as DegradedBatch, DegradedPairs as DegradedPairs
 from .folder import FolderSource as FolderSource
-from .held import HeldPictures as HeldPictures
+from .generated import generated_images as generated_images
+from .held_squares import held_squares as held_squares, HeldSquares as HeldSquares
+from .image_config import ImageDataConfig as ImageDataConfig
+from .image_dataset import ImageDataset as ImageDataset
+from .in_memory import InMemory as InMemory
 from .latents import CachedLatents as CachedLatents, CachedSample as CachedSample
 from .open import open_source as open_source
 from .parquet import ParquetSource as ParquetSource
-from .photographs import PhotographSource as PhotographSource
-from .pictures import Pictures as Pictures
 from .pipeline import AbstractDataset as AbstractDataset, Batches as Batches, batches as batches
 from .prefetch import Prefetch as Prefetch, prefetch as prefetch
-from .restoration import Restoration as Restoration, RestorationBatch as RestorationBatch
-from .sample import (
+from .skips import Skips as Skips
+from .source import (
     AbstractSource as AbstractSource,
     Sample as Sample,
     UnusableSample as UnusableSample,
 )
-from .shapes import ShapesSource as ShapesSource
-from .subject import PriorBatch as PriorBatch, SubjectLatents as SubjectLatents
+from .subject import (
+    encode_images as encode_images,
+    PriorBatch as PriorBatch,
+    SubjectLatents as SubjectLatents,
+)
+from .subject_config import (
+    Subject as Subject,
+    SubjectConfig as SubjectConfig,
+    with_token as with_token,
+    without_token as without_token,
+)
 from .subset import is_held_out as is_held_out, split as split, Subset as Subset
-from .tinted import TintedEmoji as TintedEmoji
-from .transforms import Crop as Crop, Cut as Cut, to_pixels as to_pixels, to_unit as to_unit
+from .transforms import Crop as Crop, Cut as Cut
+from .usable import (
+    centre_crops as centre_crops,
+    named_split as named_split,
+    SplitName as SplitName,
+    usable_indices as usable_indices,
+)
 from .webdataset import WebDatasetSource as WebDatasetSource

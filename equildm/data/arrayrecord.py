@@ -1,12 +1,12 @@
-"""Captioned pictures in ArrayRecord files: the layout, its writer and its reader.
+"""Captioned images in ArrayRecord files: the layout, its writer and its reader.
 
 A record is
 
     4 bytes   n, unsigned, little-endian
     n bytes   JSON in UTF-8: {"name": ..., "caption": ...}
-    the rest  the picture, encoded (PNG or JPEG)
+    the rest  the image, encoded (PNG or JPEG)
 
-so that any language can read one with what it has, and nothing in it can run.
+Any language can read it with its standard tools, and no code in it can run.
 """
 
 import io
@@ -20,10 +20,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from .checked import Skips
 from .decode import decode_image
 from .records import open_writer, RecordReader
-from .sample import (
+from .skips import Skips
+from .source import (
     AbstractSource,
     clean_caption,
     digest,
@@ -37,7 +37,8 @@ from .sample import (
 class ArrayRecordSource(AbstractSource):
     """The samples of files that `write_arrayrecord` wrote.
 
-    Raises `ValueError` for no files, a file that is not ArrayRecord, and one without records.
+    **Raises** `ValueError` for no files, for a file that is not ArrayRecord, and for files without
+    records.
     """
 
     def __init__(self, files: Sequence[str | Path]):
@@ -70,8 +71,8 @@ class ArrayRecordSource(AbstractSource):
         return clean_caption(header.get("caption"), str(header.get("name", index)))
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
-        header, picture = self._read(index)
-        return decode_image(picture, str(header.get("name", index)))
+        header, data = self._read(index)
+        return decode_image(data, str(header.get("name", index)))
 
     def _read(self, index: int) -> tuple[dict[str, Any], bytes]:
         (record,) = self._records.read(np.array([index]))
@@ -88,11 +89,19 @@ class ArrayRecordSource(AbstractSource):
 def write_arrayrecord(
     source: AbstractSource, path: str | Path, *, jpeg_quality: int | None = None
 ) -> int:
-    """Writes `source`'s usable samples to one file and returns their number.
+    """Writes the usable samples of `source` to one file.
 
-    Pictures are kept exactly, as PNG, unless `jpeg_quality` (1 to 95) is given, for photographs.
-    The file appears under its name when it is complete. Unusable samples are logged and left out;
-    if none is usable, `ValueError`.
+    The file gets its name when it is complete. Unusable samples are logged and left out.
+
+    **Arguments:**
+
+    - `source`: the samples.
+    - `path`: of the new file.
+    - `jpeg_quality`: 1 to 95, for photographs; by default images are stored exactly, as PNG.
+
+    **Returns:** the number of samples.
+
+    **Raises** `ValueError` if no sample is usable.
     """
     if jpeg_quality is not None and not 1 <= jpeg_quality <= 95:
         raise ValueError(
@@ -120,9 +129,9 @@ def write_arrayrecord(
 
 def _encode(sample: Sample, jpeg_quality: int | None) -> bytes:
     header = json.dumps({"name": sample.name, "caption": sample.caption}).encode()
-    picture = io.BytesIO()
+    image = io.BytesIO()
     if jpeg_quality is None:
-        Image.fromarray(sample.image).save(picture, "PNG")
+        Image.fromarray(sample.image).save(image, "PNG")
     else:
-        Image.fromarray(sample.image).save(picture, "JPEG", quality=jpeg_quality)
-    return len(header).to_bytes(4, "little") + header + picture.getvalue()
+        Image.fromarray(sample.image).save(image, "JPEG", quality=jpeg_quality)
+    return len(header).to_bytes(4, "little") + header + image.getvalue()

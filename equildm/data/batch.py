@@ -5,25 +5,29 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
-from .._types import TextEmbedding
+from .._types import Condition, TextEmbedding
 
 
 class LatentBatch(NamedTuple):
-    """Latents as the VAE gave them, unscaled, and the embeddings of their captions.
+    """Latents with the conditions of their captions, all float32.
 
-    All float32, though the cache may hold float16: a network that computes in the type of its input
-    must not be drawn into float16 by it.
+    A cache may hold float16, but a batch does not: a network computes in the dtype of its input.
+
+    **Fields:**
+
+    - `latents`: as `VAE.encode_scaled` returns them.
+    - `text`: a `TextEmbedding`, or a `TokenBatch` where the text encoder is trained too.
     """
 
     latents: Float[Array, "batch height width channels"]
-    text: TextEmbedding
+    text: Condition
 
 
 class ImageBatch(NamedTuple):
-    """Pictures of 8 bits a channel. `to_unit` makes [-1, 1] of them, on the device.
+    """Images of 8 bits a channel, which `to_unit` converts to [-1, 1] on the device.
 
-    Measured on a CPU, 64 pictures of 256x256: moved and then converted 22 ms, converted and then
-    moved 42 ms. An accelerator converts faster and has a quarter of the bytes to wait for.
+    Measured on a CPU for 64 images of 256x256: 22 ms moved and then converted, 42 ms converted and
+    then moved. An accelerator converts faster, and waits for a quarter of the bytes.
     """
 
     images: UInt8[Array, "batch height width 3"]
@@ -34,8 +38,8 @@ def host_text(
 ) -> TextEmbedding:
     """A `TextEmbedding` whose leaves are numpy arrays, to be moved to a device with its batch.
 
-    Made as JAX makes modules of leaves, without `__init__`: the annotations there are those of
-    device arrays.
+    It is built without `__init__`, whose annotations are those of device arrays, as JAX builds
+    modules from leaves.
     """
     text = object.__new__(TextEmbedding)
     object.__setattr__(text, "tokens", tokens)

@@ -1,26 +1,21 @@
-"""Making a cache: every picture and every distinct caption is encoded once, on the accelerator."""
+"""Making a cache: every image and every distinct caption is encoded once, on the accelerator."""
 
 import contextlib
 import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from jaxtyping import Array, Float
-
-from .._types import TextEmbedding
-from .checked import Skips
-from .encode import cropped, LatentWriter, TextWriter
+from ..images import to_unit
+from .encode import cropped, EncodeCaptions, EncodeImages, LatentWriter, TextWriter
 from .latents import CachedLatents, FORMAT, MANIFEST, NAMES
-from .sample import AbstractSource, digest
-from .transforms import Crop, to_unit
+from .skips import Skips
+from .source import AbstractSource, digest
+from .transforms import Crop
 
-EncodeImages = Callable[[Float[np.ndarray, "batch height width 3"]], Float[Array, "batch h w c"]]
-EncodeCaptions = Callable[[Sequence[str]], TextEmbedding]
 Progress = Callable[[int, int], None]
 
 
@@ -37,29 +32,31 @@ def cached_latents(
     dtype: Literal["float16", "float32"] = "float16",
     progress: Progress | None = None,
 ) -> CachedLatents:
-    """The latents and text embeddings of `source`: read from `folder`, or made there first.
+    """The latents and text embeddings of `source`, from a cache in `folder` that is made if absent.
 
     **Arguments:**
 
-    - `source`: captioned pictures. Unusable ones are logged, counted in the manifest and left out.
-    - `size`: pictures are cropped in the middle to `size` x `size`.
-    - `encode_images`: pictures in [-1, 1] to latents, for whole batches. Jit it: the shape is
-        always `(batch, size, size, 3)`, the last batch being filled up.
+    - `source`: captioned images. Unusable ones are logged, counted in the manifest and left out.
+    - `size`: images are cropped in the middle to `size` x `size`.
+    - `encode_images`: a batch of images in [-1, 1] to latents. Jit it: the shape is always
+        `(batch, size, size, 3)`, because the last batch is filled up.
     - `encode_captions`: `batch` captions to embeddings with a leading axis. The empty caption is
-        always among them.
-    - `key_parts`: fingerprints of the VAE and the text encoder, and whatever else the latents
-        depend on. With the fingerprint of the data and the crop they name the cache, so that a
-        change of any makes a new one beside the old.
-    - `folder`: where caches live, one sub-folder each.
-    - `flip`: also keep each picture's mirror image, as a further sample.
-    - `dtype`: of the latents on disk (text is float16). float16 has 11 bits: enough for latents of
+        always encoded too.
+    - `key_parts`: fingerprints of the VAE and the text encoder, and of all else that the latents
+        depend on. With the fingerprints of the data and the crop they name the cache: where any of
+        them changes, a new cache is made beside the old one.
+    - `folder`: of the caches, with a sub-folder for each.
+    - `flip`: add the mirror image of each image, as a further sample.
+    - `batch`: images encoded at once.
+    - `dtype`: of the latents on disk (text is float16). float16 has 11 bits, enough for latents of
         about unit scale.
-    - `progress`: called with (pictures done, pictures in all).
+    - `progress`: called with (number of images done, number of all images).
 
-    An interrupted build leaves nothing that could be taken for a cache. Processes that want the
-    same cache at once on one file system wait for the one that builds it.
+    An interrupted build leaves nothing that looks like a cache. Processes that need the same cache
+    at once, on one file system, wait for the one that builds it.
 
-    Raises `ValueError` if nothing is usable, or an encoder's output is unfit.
+    **Raises** `ValueError` if no sample is usable, or an encoder's output has a wrong shape or is
+    not finite.
     """
     if batch < 1:
         raise ValueError(f"The encoding batch must be at least 1; got {batch}.")
@@ -117,11 +114,11 @@ def _build(
         skips.require(used)
     skips.summarise()
     return {
-        "pictures": used,
+        "images": used,
         "samples": sum(latents.files.values()),
         "captions": texts.count,
         "skipped": skips.counts,
-        "skipped_names": {reason: every[:100] for reason, every in skips.names.items()},
+        "skipped_names": {reason: names[:100] for reason, names in skips.names.items()},
         "latent_shape": latents.shape,
         "dtype": latents.dtype,
         "latent_mean": latents.mean,
@@ -134,7 +131,7 @@ def _build(
 
 @contextlib.contextmanager
 def _only_one(lock: Path) -> Iterator[None]:
-    """Held by one process at a time. The system lets go when a process dies, however it dies."""
+    """A lock that one process holds at a time. The system releases it when that process ends."""
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -142,9 +139,9 @@ def _only_one(lock: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _appears_whole(folder: Path) -> Iterator[Path]:
-    """A folder to write in. It gets its name if the block ends well, and goes if it does not."""
+    """A folder to write in. It gets its name if the block succeeds, else it is removed."""
     temporary = folder.with_name(f".{folder.name}.tmp")
-    # Under the lock: what is there was left by a process that died.
+    # Under the lock: a folder that is there was left by a process that died.
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:

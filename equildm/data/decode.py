@@ -1,12 +1,14 @@
 """Encoded bytes -> pixels, distrustful of the bytes."""
 
 import io
+import os
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .sample import UnusableSample
+from .source import UnusableSample
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 """The only decoders used on data: none of them runs another program."""
@@ -17,11 +19,28 @@ MAX_PIXELS = 2**26
 MIN_SIDE = 4
 
 
-def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "height width 3"]:
-    """The picture in `data`: upright, in RGB, composited on white where it is transparent.
+def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 3"]:
+    """The image in a file, see `decode_image`.
 
-    Raises `UnusableSample` for what is no picture, is cut off, has a side under 4 pixels or more
-    than 2^26 pixels (read off the header, so that a decompression bomb is never unpacked).
+    **Raises** `ValueError` for a file that cannot be read or holds no usable image.
+    """
+    try:
+        return decode_image(Path(path).read_bytes(), str(path))
+    except OSError as error:
+        raise ValueError(f"An image must be a file; {path} cannot be read: {error}") from error
+
+
+def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "height width 3"]:
+    """The image in `data`: upright, in RGB, composited on white where it is transparent.
+
+    **Arguments:**
+
+    - `data`: the bytes of a PNG, JPEG, WebP, BMP, GIF or TIFF file.
+    - `name`: what the error calls it.
+
+    **Raises** `UnusableSample` for bytes that are no image or cut off, for a side under 4 pixels
+    and for more than 2^26 pixels. Sizes are read from the header, so that a decompression bomb is
+    never unpacked.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -43,7 +62,7 @@ def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "height width 3"]:
     except Exception as error:
         # Decoders of broken files raise whatever their parser stumbled on (SyntaxError,
         # struct.error, EOFError, ...): there is no narrower common class.
-        detail = "no picture" if isinstance(error, UnidentifiedImageError) else str(error)
+        detail = "no image" if isinstance(error, UnidentifiedImageError) else str(error)
         raise UnusableSample("broken image", name, detail) from error
 
 

@@ -1,4 +1,4 @@
-"""The two halves of a cache while it is made: fixed-shape batches in, records out."""
+"""Writing a cache: batches of a fixed shape through the encoders, records to the disk."""
 
 import json
 import os
@@ -6,17 +6,24 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, final
+from typing import final, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Array, Float, UInt8
 
 from .._types import TextEmbedding
-from .checked import Skips
 from .latents import CAPTIONS, latent_record, text_record
 from .records import RecordWriter
-from .sample import AbstractSource, clean_caption
+from .skips import Skips
+from .source import AbstractSource, clean_caption
 from .transforms import Crop
+
+EncodeImages: TypeAlias = Callable[
+    [Float[np.ndarray, "batch height width 3"]], Float[Array, "batch h w c"]
+]
+"""Images in [-1, 1] to latents."""
+EncodeCaptions: TypeAlias = Callable[[Sequence[str]], TextEmbedding]
+"""Captions to embeddings with a leading axis."""
 
 _Item = tuple[UInt8[np.ndarray, "size size 3"], str]
 
@@ -24,10 +31,10 @@ _Item = tuple[UInt8[np.ndarray, "size size 3"], str]
 def cropped(
     source: AbstractSource, crop: Crop, skips: Skips, *, ahead: int
 ) -> Iterator[_Item | None]:
-    """Each sample in order as (pixels, caption), or None where it cannot be used.
+    """Each sample in order as (pixels, caption), or None where it is unusable.
 
     Threads decode up to `ahead` samples while the accelerator encodes earlier ones: decoding and
-    resizing run outside Python's lock.
+    resizing run outside of Python's lock.
     """
 
     def read(index: int) -> _Item:
@@ -49,9 +56,9 @@ def cropped(
 
 @final
 class LatentWriter:
-    """Encodes pictures in batches of one shape and keeps each channel's mean and variance."""
+    """Encodes images in batches of one shape, and measures each channel's mean and variance."""
 
-    def __init__(self, folder: Path, encode: Callable[..., Any], batch: int, size: int, dtype: str):
+    def __init__(self, folder: Path, encode: EncodeImages, batch: int, size: int, dtype: str):
         self._records = RecordWriter(folder, "latents")
         self._encode = encode
         self._images = np.zeros((batch, size, size, 3), np.float32)
@@ -64,6 +71,7 @@ class LatentWriter:
     def add(
         self, image: Float[np.ndarray, "h w 3"], caption: int, source: int, *, mirrored: bool
     ) -> None:
+        """One image in [-1, 1], with the numbers of its caption and its name."""
         self._images[len(self._labels)] = image
         self._labels.append((caption, source, mirrored))
         if len(self._labels) == self.batch:
@@ -74,9 +82,9 @@ class LatentWriter:
         if latents.ndim != 4 or len(latents) != self.batch:
             raise ValueError(
                 f"encode_images must give ({self.batch}, height, width, channels) for a batch of "
-                f"{self._images.shape}; it gave {latents.shape}. Vmap the encoder of one picture."
+                f"{self._images.shape}; it gave {latents.shape}. Vmap the encoder of one image."
             )
-        latents = latents[: len(self._labels)]  # the rest of a last batch is filling
+        latents = latents[: len(self._labels)]  # the rest of the last batch is filling
         self.shape = list(latents.shape[1:])
         stored = np.zeros(len(latents), latent_record(self.shape, self.dtype))
         with np.errstate(over="ignore"):  # checked in the next line
@@ -94,14 +102,17 @@ class LatentWriter:
 
     @property
     def files(self) -> dict[str, int]:
+        """The files so far, and the number of records of each."""
         return dict(zip(self._records.files, self._records.counts, strict=True))
 
     @property
     def mean(self) -> list[float]:
+        """Mean of each channel."""
         return [float(value) for value in self._moments[1]]
 
     @property
     def std(self) -> list[float]:
+        """Standard deviation of each channel."""
         return [float(value) for value in np.sqrt(self._moments[2] / max(1, self._moments[0]))]
 
     def __enter__(self) -> "LatentWriter":
@@ -115,12 +126,12 @@ class LatentWriter:
 
 @final
 class TextWriter:
-    """Numbers distinct captions in the order they come, and encodes each once, in full batches.
+    """Numbers distinct captions by their first use, and encodes each once, in full batches.
 
     The empty caption is number 0.
     """
 
-    def __init__(self, folder: Path, encode: Callable[[Sequence[str]], TextEmbedding], batch: int):
+    def __init__(self, folder: Path, encode: EncodeCaptions, batch: int):
         self._records = RecordWriter(folder, "texts")
         self._captions = folder / CAPTIONS
         self._encode = encode
@@ -131,6 +142,7 @@ class TextWriter:
         self.number("")
 
     def number(self, caption: str) -> int:
+        """The number of a caption, which is encoded if it is new."""
         if caption not in self._numbers:
             self._numbers[caption] = len(self._numbers)
             self._waiting.append(caption)
@@ -163,10 +175,12 @@ class TextWriter:
 
     @property
     def count(self) -> int:
+        """The number of distinct captions."""
         return len(self._numbers)
 
     @property
     def files(self) -> dict[str, int]:
+        """The files so far, and the number of records of each."""
         return dict(zip(self._records.files, self._records.counts, strict=True))
 
     def __enter__(self) -> "TextWriter":

@@ -1,4 +1,4 @@
-"""A folder of pictures, with captions in `metadata.jsonl` or beside each picture."""
+"""A folder of images, with captions in `metadata.jsonl` or beside each image."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from .decode import decode_image, IMAGE_SUFFIXES
-from .sample import AbstractSource, clean_caption, digest, UnusableSample
+from .source import AbstractSource, clean_caption, digest, UnusableSample
 
 METADATA = "metadata.jsonl"
 CAPTION_COLUMNS = ("text", "caption")
@@ -19,18 +19,19 @@ CAPTION_COLUMNS = ("text", "caption")
 class _Entry(NamedTuple):
     name: str
     path: Path | None  # None: a line of metadata that names no file
-    caption: object  # None: look beside the picture
+    caption: object  # None: look beside the image
 
 
 @final
 class FolderSource(AbstractSource):
-    """The pictures under `folder`, at any depth, in the order of their paths.
+    """The images under `folder`, at any depth, in the order of their paths.
 
-    Captions come from `metadata.jsonl` files, one JSON object a line with `file_name` (relative to
-    the file's own folder) and `text` or `caption` (or the column named), as the imagefolder of the
-    `datasets` library has it; where a picture has no line, from the `.txt` file of the same stem.
+    Captions come from `metadata.jsonl` files in the format of the `datasets` library's imagefolder:
+    one JSON object a line with `file_name` (relative to the file's own folder) and `text` or
+    `caption` (or `caption_column`). The caption of an image without a line comes from the `.txt`
+    file of the same stem.
 
-    Raises `ValueError` if there are no pictures, or if no line of the metadata has a caption
+    **Raises** `ValueError` if there are no images, or if no line of the metadata has a caption
     column.
     """
 
@@ -38,7 +39,7 @@ class FolderSource(AbstractSource):
         self._folder = Path(folder)
         if not self._folder.is_dir():
             raise ValueError(
-                f"A picture folder must be an existing directory; got {str(folder)!r}. "
+                f"An image folder must be an existing directory; got {str(folder)!r}. "
                 "Check the path."
             )
         files = sorted(_files(self._folder))
@@ -54,14 +55,14 @@ class FolderSource(AbstractSource):
                         entries.append(_Entry(f"{self._relative(path)}:{number}", None, None))
         column = _caption_column([row for _, row in rows], caption_column)
         captions = {path: row.get(column) for path, row in rows}
-        pictures = [path for path in identities if path.suffix.lower() in IMAGE_SUFFIXES]
-        # Files that the metadata names and the folder lacks stay in, to be counted when they are
-        # read.
-        for path in sorted({*pictures, *captions}):
+        images = [path for path in identities if path.suffix.lower() in IMAGE_SUFFIXES]
+        # Files that the metadata names and the folder lacks are entries, to be counted when they
+        # are read.
+        for path in sorted({*images, *captions}):
             entries.append(_Entry(self._relative(path), path, captions.get(path)))
         if not entries:
             raise ValueError(
-                f"A picture folder must hold pictures ({', '.join(IMAGE_SUFFIXES)}); "
+                f"An image folder must hold images ({', '.join(IMAGE_SUFFIXES)}); "
                 f"{str(folder)!r} holds none. Check the path."
             )
         self._entries = entries
@@ -102,7 +103,7 @@ class FolderSource(AbstractSource):
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, int, int]]:
-    """Every file below, with its size and time of change. Hidden ones are left out."""
+    """Every file below, with its size and time of change, without hidden ones."""
     for entry in os.scandir(folder):
         if entry.name.startswith("."):
             continue
@@ -123,15 +124,15 @@ def _rows(path: Path) -> Iterator[tuple[int, object]]:
                     yield number, None
 
 
-def _caption_column(rows: list[dict[str, Any]], asked: str | None) -> str:
-    candidates = CAPTION_COLUMNS if asked is None else (asked,)
+def _caption_column(rows: list[dict[str, Any]], requested: str | None) -> str:
+    candidates = CAPTION_COLUMNS if requested is None else (requested,)
     for column in candidates:
         if any(column in row for row in rows):
             return column
     if rows:
-        found = sorted({key for row in rows for key in row})
+        columns = sorted({key for row in rows for key in row})
         raise ValueError(
             f"The caption column must be in {METADATA}: looked for {' or '.join(candidates)}, "
-            f"found {', '.join(found)}. Pass caption_column."
+            f"found {', '.join(columns)}. Pass caption_column."
         )
     return candidates[0]

@@ -1,4 +1,4 @@
-"""Reading a finished cache of latents and text embeddings."""
+"""Reading a complete cache of latents and text embeddings."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,11 +20,11 @@ MANIFEST = "manifest.json"
 NAMES = "names.jsonl"
 CAPTIONS = "captions.jsonl"
 FORMAT = 1
-_HELD_BYTES = 2**30
+_MEMORY = 2**30
 
 
 class CachedSample(NamedTuple):
-    """One latent with its caption's embedding, the caption itself and the picture's name."""
+    """One latent with its caption's embedding, the caption itself and the name of the image."""
 
     latent: Float[np.ndarray, "height width channels"]
     text: TextEmbedding
@@ -32,16 +32,16 @@ class CachedSample(NamedTuple):
     name: str
 
 
-def latent_record(shape: Sequence[int], dtype: str) -> np.dtype[Any]:
-    """One latent: of which caption, of which of the names, mirrored or not."""
+def latent_record(shape: Sequence[int], dtype: str) -> np.dtype[np.void]:
+    """One latent with the numbers of its caption and its name, and whether it is mirrored."""
     latent = np.dtype(dtype).newbyteorder("<")
     return np.dtype(
         [("caption", "<u4"), ("source", "<u4"), ("mirrored", "?"), ("latent", latent, tuple(shape))]
     )
 
 
-def text_record(tokens: int, width: int) -> np.dtype[Any]:
-    """One distinct caption."""
+def text_record(tokens: int, width: int) -> np.dtype[np.void]:
+    """The embedding of one distinct caption."""
     return np.dtype([("tokens", "<f2", (tokens, width)), ("mask", "?", (tokens,))])
 
 
@@ -49,18 +49,18 @@ def text_record(tokens: int, width: int) -> np.dtype[Any]:
 class CachedLatents(AbstractDataset):
     """Latents with the embeddings of their captions, in random access.
 
-    `dataset[i]` is one `CachedSample`; `gather(indices)` makes a whole batch at once. What fits in
-    1 GiB (or where `in_memory` says so) is read into memory once; else each batch is read from
-    disk. Threads may share one.
+    `dataset[i]` is one `CachedSample`, `gather(indices)` a batch. A cache of up to 1 GiB is read
+    into memory once, a larger one from the disk batch by batch; `in_memory` overrides that. Threads
+    may share one.
 
     **Fields:**
 
-    - `manifest`: what the cache was made of, counts, skipped samples and shapes, as a dictionary.
+    - `manifest`: the key of the cache, counts, skipped samples and shapes, as a dictionary.
     - `latent_shape`: (height, width, channels).
     - `latent_mean`, `latent_std`: of each channel over the data set, for scaling to unit variance.
     - `null_text`: the embedding of the empty caption, for caption dropout and guidance.
 
-    Raises `ValueError` for a folder that holds no finished cache, or a damaged one.
+    **Raises** `ValueError` for a folder without a complete cache, or with a damaged one.
     """
 
     def __init__(self, folder: str | Path, *, in_memory: bool | None = None):
@@ -73,34 +73,34 @@ class CachedLatents(AbstractDataset):
         latents = self._open("latents", latent_record(self.latent_shape, self.manifest["dtype"]))
         texts = self._open("texts", text_record(*self.manifest["text_shape"]))
         if in_memory is None:
-            in_memory = latents.nbytes + texts.nbytes <= _HELD_BYTES
-        self._latents: Any = latents.held() if in_memory else latents
-        self._texts: Any = texts.held() if in_memory else texts
+            in_memory = latents.nbytes + texts.nbytes <= _MEMORY
+        self._latents: Any = latents.read() if in_memory else latents
+        self._texts: Any = texts.read() if in_memory else texts
         null = self._texts[np.array([0])][0]
         self.null_text = host_text(null["tokens"].astype(np.float32), null["mask"].copy())
         self._captions: list[str] | None = None
         self._names: list[str] | None = None
 
-    def _open(self, kind: str, record: np.dtype[Any]) -> "_Records":
+    def _open(self, kind: str, record: np.dtype[np.void]) -> "_Records":
         listed: Mapping[str, int] = self.manifest[kind]
         reader = RecordReader([self.folder / file for file in listed])
         if reader.counts != list(listed.values()):
             raise ValueError(
                 f"The shards of a cache must hold what its manifest lists, {dict(listed)}; "
-                f"they hold {reader.counts}. Delete {self.folder} to have it made again."
+                f"they hold {reader.counts}. Delete {self.folder} to make it again."
             )
         return _Records(reader, record)
 
     @property
     def captions(self) -> list[str]:
-        """The distinct captions, the first being the empty one."""
+        """The distinct captions; the first one is empty."""
         if self._captions is None:
             self._captions = _lines(self.folder / CAPTIONS)
         return self._captions
 
     @property
     def names(self) -> list[str]:
-        """The pictures' names in their source."""
+        """The names of the images in their source."""
         if self._names is None:
             self._names = _lines(self.folder / NAMES)
         return self._names
@@ -110,7 +110,7 @@ class CachedLatents(AbstractDataset):
 
     def __getitem__(self, index: int) -> CachedSample:
         if not 0 <= index < len(self):
-            raise IndexError(f"This cache holds samples 0 to {len(self) - 1}; asked for {index}.")
+            raise IndexError(f"This cache holds samples 0 to {len(self) - 1}; received {index}.")
         record = self._latents[np.array([index])][0]
         text = self._texts[np.array([record["caption"]])][0]
         return CachedSample(
@@ -136,9 +136,9 @@ class CachedLatents(AbstractDataset):
 
 @final
 class _Records:
-    """Fixed-size records as a sequence of structured values: from the disk, or `held` in memory."""
+    """Fixed-size records as a sequence of structured values: on the disk, or `read` at once."""
 
-    def __init__(self, reader: RecordReader, record: np.dtype[Any]):
+    def __init__(self, reader: RecordReader, record: np.dtype[np.void]):
         self._reader = reader
         self._record = record
 
@@ -152,13 +152,13 @@ class _Records:
     def __getitem__(self, indices: np.ndarray) -> np.ndarray:
         return np.frombuffer(b"".join(self._reader.read(indices)), self._record)
 
-    def held(self) -> np.ndarray:
-        every = np.empty(len(self), self._record)
+    def read(self) -> np.ndarray:
+        records = np.empty(len(self), self._record)
         step = max(1, 2**24 // self._record.itemsize)
         for start in range(0, len(self), step):
             part = np.arange(start, min(start + step, len(self)))
-            every[part[0] : part[-1] + 1] = self[part]
-        return every
+            records[part[0] : part[-1] + 1] = self[part]
+        return records
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -166,13 +166,13 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"A finished cache must hold {MANIFEST}; {str(folder)!r} does not ({error}). "
+            f"A complete cache must hold {MANIFEST}; {str(folder)!r} does not ({error}). "
             "Make it with cached_latents, after deleting this folder if it exists."
         ) from error
     if manifest.get("format") != FORMAT:
         raise ValueError(
             f"A cache must be of format {FORMAT}; {str(folder)!r} is of {manifest.get('format')}. "
-            "Delete it to have it made again."
+            "Delete it to make it again."
         )
     return manifest
 

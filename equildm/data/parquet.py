@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from .decode import decode_image
-from .sample import (
+from .source import (
     AbstractSource,
     clean_caption,
     digest,
@@ -18,22 +18,24 @@ from .sample import (
     UnusableSample,
 )
 
-_HELD_BYTES = 2**29
+_MEMORY = 2**29
+"""Bytes of row groups that stay in memory."""
 
 
 @final
 class ParquetSource(AbstractSource):
-    """Captioned pictures in parquet files.
+    """Captioned images in parquet files.
 
     The image column holds encoded bytes, or `{bytes, path}` structs as the `datasets` library
-    writes them (a path alone is read relative to the parquet file). The caption column is `text` or
-    `caption`, or the one named.
+    writes them (a path alone is relative to the parquet file). The caption column is `text`,
+    `caption` or `caption_column`.
 
-    Parquet is read by row groups: in order it is fast, and the 512 MB of row groups last used are
-    kept, but random access to more than that decodes a whole row group for each picture.
-    For such training without a latent cache, convert with `write_arrayrecord`.
+    Parquet is read by row groups. Reading in order is fast, and 512 MB of row groups stay in
+    memory, but random access to more than that decodes a row group for each image. To train so
+    without a cache of latents, convert the files with `write_arrayrecord`.
 
-    Raises `ValueError` for no files, a file that is not parquet, an unknown or unfit column.
+    **Raises** `ValueError` for no files, a file that is not parquet, and a column that is missing
+    or of a wrong type.
     """
 
     def __init__(
@@ -70,7 +72,9 @@ class ParquetSource(AbstractSource):
             raise ValueError(
                 f"A parquet source must hold rows; {', '.join(map(str, self._paths))} holds none."
             )
-        self._held: OrderedDict[tuple[int, str], Any] = OrderedDict()  # row groups, last used last
+        self._columns: OrderedDict[tuple[int, str], Any] = (
+            OrderedDict()
+        )  # least recently used first
         self._lock = threading.Lock()  # a ParquetFile is read by one thread at a time
 
     @property
@@ -110,22 +114,22 @@ class ParquetSource(AbstractSource):
     def _value(self, index: int, column: str) -> Any:
         group, row = self._locate(index)
         with self._lock:
-            if (group, column) not in self._held:
+            if (group, column) not in self._columns:
                 number, part = self._groups[group]
                 table = self._files[number].read_row_group(part, columns=[column])
-                self._held[group, column] = table.column(0)
-                while len(self._held) > 2 and self._held_bytes() > _HELD_BYTES:
-                    self._held.popitem(last=False)
-            self._held.move_to_end((group, column))
-            values = self._held[group, column]
+                self._columns[group, column] = table.column(0)
+                while len(self._columns) > 2 and self._bytes() > _MEMORY:
+                    self._columns.popitem(last=False)
+            self._columns.move_to_end((group, column))
+            values = self._columns[group, column]
         return values[row].as_py()
 
-    def _held_bytes(self) -> int:
-        return sum(column.nbytes for column in self._held.values())
+    def _bytes(self) -> int:
+        return sum(column.nbytes for column in self._columns.values())
 
 
 def _column(schemas: list[Any], paths: list[Path], candidates: Sequence[str], option: str) -> str:
-    """The first candidate that every file has, if it holds what it should."""
+    """The first candidate that every file has, if it is of the right type."""
     from pyarrow import types
 
     for candidate in candidates:

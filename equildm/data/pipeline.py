@@ -1,20 +1,22 @@
-"""Shuffled, endless, typed batches, to be taken up again at any batch on any number of processes.
+"""Shuffled, endless, typed batches that can be resumed on any number of processes.
 
-    order    every sample once an epoch, shuffled anew each epoch from the seed  (Grain)
+    order    every sample once an epoch, in an order drawn from the seed for each epoch  (Grain)
     batch    consecutive samples of the order; a batch may span two epochs
     process  takes some of the n equal parts of each batch, mostly the p-th of as many as processes
 
-so that the n parts, one after the other, are the batch that a single process would have made, row
-for row. The whole state is one integer, the number of the next batch: it means the same for any n.
+The n parts in order are, row for row, the batch that a single process would take. The state is one
+integer, the number of the next batch, which means the same for any n.
 """
 
 import abc
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, final, TYPE_CHECKING
+from typing import ClassVar, final, TYPE_CHECKING
 
 import jax
 import numpy as np
+
+from .._types import Batch
 
 if TYPE_CHECKING:
     import grain
@@ -23,13 +25,14 @@ _ENDLESS = 2**48  # samples
 
 
 class AbstractDataset(abc.ABC):
-    """Samples that know how to become batches: `CachedLatents` and `Pictures`."""
+    """Samples, and how they become batches: `CachedLatents`, `ImageDataset` and others."""
 
     decodes: ClassVar[bool] = False
-    """Whether making a batch costs enough for threads to share it out."""
+    """Whether a batch costs enough to be read by several threads."""
 
     @abc.abstractmethod
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """The number of samples in an epoch."""
 
     @abc.abstractmethod
     def arrange(self, order: "grain.MapDataset", batch: int, seed: int) -> "grain.MapDataset":
@@ -37,10 +40,10 @@ class AbstractDataset(abc.ABC):
 
 
 @final
-class Batches(Iterator[Any]):
+class Batches(Iterator[Batch]):
     """An endless iterator of this process's part of each batch.
 
-    `position` is the number of the next batch: what a checkpoint holds.
+    `position` is the number of the next batch, which a checkpoint holds.
     """
 
     def __init__(self, parts: Sequence["grain.MapDataset"], start: int, threads: int):
@@ -52,10 +55,10 @@ class Batches(Iterator[Any]):
             iterator.set_state({"next_index": start})
         self.position = start
 
-    def __next__(self) -> Any:
-        made = [next(iterator) for iterator in self._iterators]
+    def __next__(self) -> Batch:
+        parts = [next(iterator) for iterator in self._iterators]
         self.position += 1
-        return made[0] if len(made) == 1 else jax.tree.map(lambda *x: np.concatenate(x), *made)
+        return parts[0] if len(parts) == 1 else jax.tree.map(lambda *x: np.concatenate(x), *parts)
 
     def __iter__(self) -> "Batches":
         return self
@@ -74,14 +77,14 @@ def batches(
 
     **Arguments:**
 
-    - `dataset`: a `CachedLatents` (giving `LatentBatch`) or `Pictures` (giving `ImageBatch`).
-    - `batch_size`: of the whole batch, over all processes.
-    - `seed`: fixes the order and every random crop.
-    - `start`: a `position` read off an earlier iterator with the same data, batch size and seed.
-    - `parts`, `of`: which parts of each batch to give, of how many equal ones: see
+    - `dataset`: for instance `CachedLatents`, whose batches are `LatentBatch`es.
+    - `batch_size`: examples in a batch, over all processes.
+    - `seed`: of the order and of every random crop.
+    - `start`: the `position` of an earlier iterator with the same data, batch size and seed.
+    - `parts`, `of`: which of how many equal parts of each batch this process takes, see
         `runtime.batch_parts`.
 
-    Raises `ValueError` for sizes that do not fit.
+    **Raises** `ValueError` for sizes that do not fit.
     """
     if batch_size < 1:
         raise ValueError(f"The batch size must be at least 1; got {batch_size}.")
@@ -101,9 +104,9 @@ def batches(
         )
     if start < 0:
         raise ValueError(f"The first batch's number must be at least 0; got start={start}.")
-    import grain  # here, for it takes 0.35 s, which sampling should not pay
+    import grain  # here, because it takes 0.35 s and sampling does not need it
 
-    # Not repeat() without a number: the length that Grain then gives overflows when it is sliced.
+    # Not repeat() without a number: the length of that overflows when Grain slices it.
     epochs = _ENDLESS // len(dataset)
     order = grain.MapDataset.range(len(dataset)).shuffle(seed=seed).repeat(epochs)
     every = dataset.arrange(order, batch_size // of, seed)

@@ -1,26 +1,27 @@
-"""Moving batches to the device before they are asked for."""
+"""Moving batches to the device before the training needs them."""
 
 import queue
 import threading
 import weakref
 from collections.abc import Iterator
-from typing import Any, final
+from typing import final
 
 import jax
 
+from .._types import Batch
 from .pipeline import Batches
 
 _End = tuple[None, BaseException]
-_Ready = tuple[Any, int]
+_Ready = tuple[Batch, int]
 
 
 @final
-class Prefetch(Iterator[Any]):
-    """Batches on the device, made ahead by a thread.
+class Prefetch(Iterator[Batch]):
+    """Batches on the device, read ahead by a thread.
 
-    `position` is the number of the next batch that will be *given*, whatever the thread has read
-    already: what a checkpoint holds. `close` (or leaving a `with` block) ends the thread; so does
-    dropping the object. An error in the data reaches the consumer where the batch would have come.
+    `position` is the number of the next batch that `next` returns, however far the thread has read:
+    a checkpoint holds it. `close`, the end of a `with` block, and the end of the object stop the
+    thread. An error in the data is raised by `next`, in place of its batch.
     """
 
     def __init__(self, source: Batches, sharding: jax.sharding.Sharding | None, depth: int):
@@ -33,12 +34,12 @@ class Prefetch(Iterator[Any]):
             name="equildm prefetch",
             daemon=True,
         )
-        # The thread must not hold `self`, or it would never be dropped. At exit the finaliser runs
-        # before the runtime below the thread is torn down.
+        # The thread must not refer to `self`, which would then live for ever. At exit the finaliser
+        # runs before the runtime below the thread ends.
         self._finish = weakref.finalize(self, _stop, thread, self._stopping)
         thread.start()
 
-    def __next__(self) -> Any:
+    def __next__(self) -> Batch:
         if self._stopping.is_set():
             raise StopIteration
         batch, after = self._ready.get()
@@ -52,6 +53,7 @@ class Prefetch(Iterator[Any]):
         return self
 
     def close(self) -> None:
+        """Stops the thread."""
         self._finish()
 
     def __enter__(self) -> "Prefetch":
@@ -68,10 +70,10 @@ def prefetch(
 
     **Arguments:**
 
-    - `source`: what `batches` gave.
+    - `source`: see `batches`.
     - `sharding`: of every array, along the batch; None for the default device. With several
-        processes, each gives its part of the batch and the arrays are global.
-    - `depth`: batches held on the device beside the one in use.
+        processes, each supplies its part of the batch and the arrays are global.
+    - `depth`: batches on the device beside the one in use.
     """
     if depth < 1:
         raise ValueError(f"Prefetching must be at least 1 batch deep; got depth={depth}.")
@@ -88,7 +90,7 @@ def _fill(
     while not stopping.is_set():
         try:
             item = _move(next(source), sharding), source.position
-        except BaseException as error:  # whatever it is, the consumer must hear of it
+        except BaseException as error:  # every error is raised again by __next__
             item = None, error
         while not stopping.is_set():
             try:
@@ -100,7 +102,7 @@ def _fill(
             return
 
 
-def _move(batch: Any, sharding: jax.sharding.Sharding | None) -> Any:
+def _move(batch: Batch, sharding: jax.sharding.Sharding | None) -> Batch:
     if sharding is not None and jax.process_count() > 1:
         return jax.tree.map(
             lambda part: jax.make_array_from_process_local_data(sharding, part), batch

@@ -2,18 +2,29 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any, final, Protocol, runtime_checkable
 
 import numpy as np
 
-# One record a group: Grain and random access want it. Neither pictures (compressed already) nor
-# latents (noise, to a compressor) get smaller enough to pay for the decompressing.
+# One record in each group, for Grain and for random access. Compression would not pay: images are
+# compressed already, and latents are noise to a compressor.
 _WRITER = "group_size:1,uncompressed"
 _READER = "readahead_buffer_size:0"
 
 _SHARD_BYTES = 2**28
 
 SUFFIX = ".arrayrecord"
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """ArrayRecord's writer."""
+
+    def write(self, record: bytes) -> None:
+        """Appends a record."""
+
+    def close(self) -> None:
+        """Finishes the file."""
 
 
 @final
@@ -23,15 +34,17 @@ class RecordWriter:
     def __init__(self, folder: Path, stem: str):
         self._folder = folder
         self._stem = stem
-        self._writer: Any = None
+        self._writer: Writer | None = None
         self._room = 0
         self.counts: list[int] = []
 
     @property
     def files(self) -> list[str]:
+        """The names of the files so far."""
         return [f"{self._stem}-{shard:05d}{SUFFIX}" for shard in range(len(self.counts))]
 
     def write(self, record: bytes) -> None:
+        """Appends a record, to a new file where the last one is full."""
         if self._writer is None or self._room < len(record):
             self.close()
             self.counts.append(0)
@@ -42,6 +55,7 @@ class RecordWriter:
         self.counts[-1] += 1
 
     def close(self) -> None:
+        """Finishes the last file."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -57,7 +71,7 @@ class RecordWriter:
 class RecordReader:
     """The records of several files as one sequence. Threads may share it.
 
-    Raises `ValueError` for a file that is not ArrayRecord.
+    **Raises** `ValueError` for a file that is not ArrayRecord.
     """
 
     def __init__(self, paths: Sequence[Path]):
@@ -70,7 +84,7 @@ class RecordReader:
         return int(self._starts[-1])
 
     def read(self, indices: np.ndarray) -> list[bytes]:
-        """The records at `indices`, in their order; each file is asked once."""
+        """The records at `indices`, in their order, with one read of each file."""
         shards = np.searchsorted(self._starts, indices, side="right") - 1
         records: list[bytes] = [b""] * len(indices)
         for shard in np.unique(shards):
@@ -81,8 +95,8 @@ class RecordReader:
         return records
 
 
-def open_writer(path: Path) -> Any:
-    """ArrayRecord's writer, imported where it is needed."""
+def open_writer(path: Path) -> Writer:
+    """Opens a new file. The package is imported here, where it is needed."""
     from array_record.python import array_record_module
 
     return array_record_module.ArrayRecordWriter(str(path), _WRITER)

@@ -1,4 +1,4 @@
-"""Parts of a source: any choice of samples, and the split by caption."""
+"""Parts of a source: any selection of samples, and the split by caption."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import final, Literal
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from .sample import AbstractSource, digest, UnusableSample
+from .source import AbstractSource, digest, UnusableSample
 
 
 @final
@@ -43,11 +43,11 @@ class Subset(AbstractSource):
 
 
 def is_held_out(caption: str, fraction: float = 0.05) -> bool:
-    """Whether this caption is kept from training: a property of the text alone.
+    """Whether a caption is held out: a property of its text alone.
 
-    A hash of the caption, read as a number in [0, 1), lies under `fraction`. So the answer is the
-    same on every machine and does not change when the data set grows, and a larger fraction holds
-    out a superset.
+    It is if a hash of the caption, read as a number in [0, 1), lies under `fraction`. So the answer
+    is the same on every machine and does not change when the data set grows, and a larger fraction
+    holds out a superset.
     """
     if not 0 <= fraction < 1:
         raise ValueError(
@@ -60,10 +60,10 @@ def is_held_out(caption: str, fraction: float = 0.05) -> bool:
 def split(
     source: AbstractSource, fraction: float = 0.05, *, by: Literal["caption", "name"] = "caption"
 ) -> tuple[Subset, Subset]:
-    """`source` as (training, held out), by caption: all pictures of one caption fall on one side.
+    """`source` as (training, held out), by caption: all images of one caption are on one side.
 
     A sample without a caption goes to the training side, where it is counted and skipped. Where
-    captions do not matter, `by="name"` divides the files.
+    captions do not matter, `by="name"` splits by the names of the samples.
     """
     held_out = np.zeros(len(source), bool)
     for index in range(len(source)):

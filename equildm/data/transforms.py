@@ -1,13 +1,10 @@
-"""Any picture -> a square of the size that a network takes."""
+"""Any image -> a square of the size that a network takes."""
 
 import dataclasses
-from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import UInt8
 from PIL import Image
-
-_Pixels = TypeVar("_Pixels", np.ndarray, Array)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,24 +15,24 @@ class _Square:
 
     def __post_init__(self) -> None:
         if self.size < 1:
-            raise ValueError(f"A picture's size must be at least 1 pixel; got {self.size}.")
+            raise ValueError(f"An image's size must be at least 1 pixel; got {self.size}.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Crop(_Square):
     """Resizes the shorter side to `size`, keeping the aspect, and cuts a square of `size` x `size`.
 
-    The resize is bicubic with the kernel widened when shrinking (antialiased). It acts on the cut
-    alone, in one pass, so that what will be thrown away is not computed.
+    The resize is bicubic, with a wider kernel where the image shrinks (antialiased). Resize and cut
+    are one pass, so that no pixel is computed in vain.
 
     **Arguments:**
 
     - `size`: side of the square in pixels.
     - `random`: cut at a random place along the longer side, instead of in the middle.
-    - `flip`: mirror left and right with probability 1/2. Not for captions that speak of sides.
+    - `flip`: mirror left and right with probability 1/2. Not for captions that mention sides.
 
     Random choices come from the generator in the call, in a fixed order and number: the same
-    generator state gives the same picture.
+    generator state gives the same image.
     """
 
     def __call__(
@@ -45,12 +42,12 @@ class Crop(_Square):
     ) -> UInt8[np.ndarray, "size size 3"]:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
-                "A picture must be uint8 with shape (height, width, 3); got "
+                "An image must be uint8 with shape (height, width, 3); got "
                 f"{image.dtype} with shape {image.shape}. Convert it to 8-bit RGB."
             )
         if generator is None and (self.random or self.flip):
             raise ValueError(
-                "A random crop or flip must be given a numpy Generator; got None. "
+                "A random crop or flip takes a numpy Generator; got None. "
                 "Pass one, or set random=False and flip=False."
             )
         place, mirror = 0.5, False
@@ -62,7 +59,7 @@ class Crop(_Square):
         top, left = (height - side) * place, (width - side) * place
         if height == width == self.size:
             square = image
-        elif side == self.size:  # no resize: whole pixels
+        elif side == self.size:  # no resize: integer pixels
             top, left = round(top), round(left)
             square = image[top : top + side, left : left + side]
         else:
@@ -75,13 +72,13 @@ class Crop(_Square):
 
     @property
     def fingerprint(self) -> str:
-        """What caches of its output are keyed by."""
+        """Part of the key of a cache of its output."""
         return f"bicubic crop 1, size {self.size}, random {self.random}, flip {self.flip}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Cut(_Square):
-    """Cuts a square of `size` x `size` pixels as they are, for photographs larger than that.
+    """Cuts a square of `size` x `size` pixels without a resize, for larger images.
 
     **Arguments:** as of `Crop`; `random` places the square anywhere.
     """
@@ -94,24 +91,13 @@ class Cut(_Square):
         room = np.array(image.shape[:2]) - self.size
         if min(room) < 0:
             raise ValueError(
-                f"A cut of {self.size} pixels must fit into the picture; got {image.shape[1]}x"
-                f"{image.shape[0]}. Leave the picture out, or cut less."
+                f"A cut of {self.size} pixels must fit into the image; got {image.shape[1]}x"
+                f"{image.shape[0]}. Leave the image out, or cut less."
             )
         if generator is None and (self.random or self.flip):
-            raise ValueError("A random cut or flip must be given a numpy Generator; got None.")
+            raise ValueError("A random cut or flip takes a numpy Generator; got None.")
         draws = np.array([0.5, 0.5, 1.0]) if generator is None else generator.random(3)
         place = draws[:2] if self.random else 0.5
         top, left = (int(x) for x in place * (room + 0.999))
         square = image[top : top + self.size, left : left + self.size]
         return square[:, ::-1] if self.flip and draws[2] < 0.5 else square
-
-
-def to_unit(pixels: UInt8[_Pixels, "*shape"]) -> Float[_Pixels, "*shape"]:
-    """8-bit pixels to float32 in [-1, 1]: `p / 127.5 - 1`. For numpy on the host, jax on a
-    device."""
-    return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
-
-
-def to_pixels(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """The inverse of `to_unit`: clips to [-1, 1] and rounds."""
-    return np.rint((np.clip(np.asarray(image, np.float32), -1, 1) + 1) * 127.5).astype(np.uint8)

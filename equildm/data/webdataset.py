@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from .decode import decode_image, IMAGE_SUFFIXES
-from .sample import (
+from .source import (
     AbstractSource,
     clean_caption,
     digest,
@@ -35,15 +35,15 @@ class _Members(NamedTuple):
 
 @final
 class WebDatasetSource(AbstractSource):
-    """Captioned pictures in uncompressed tars, read by offset.
+    """Captioned images in uncompressed tars, read by offset.
 
-    A member's key is its path up to the first dot of the file name, and the rest is its suffix.
-    A sample is an image member with a `.txt` member of the same key, or a `.json` one with a field
-    `caption` or `text` (or the one named). The tars' headers are read once, here: nothing is
-    unpacked to disk, and any sample is then one seek away.
+    The key of a member is its path up to the first dot of the file name, the rest is its suffix.
+    A sample is an image member with a `.txt` member of the same key, or with a `.json` member that
+    has a field `caption` or `text` (or `caption_field`). The headers of the tars are read once, by
+    the constructor; nothing is unpacked to disk, and every sample is one seek away.
 
-    Raises `ValueError` for a file that is no tar, a compressed one (it has no random access), and
-    when no image is found. A tar that is cut off is used up to there, and logged.
+    **Raises** `ValueError` for a file that is no tar, for a compressed tar, which has no random
+    access, and for tars without an image. A truncated tar is logged, and used up to its end.
     """
 
     def __init__(self, tars: Sequence[str | Path], *, caption_field: str | None = None):
@@ -94,7 +94,7 @@ class WebDatasetSource(AbstractSource):
         return decode_image(self._read(index, suffix), self.name(index))
 
     def _read(self, index: int, suffix: str) -> bytes:
-        # Opened for each read: no state to share between threads, and 20 microseconds do not count.
+        # Opened for each read, in 20 microseconds: threads share no state.
         offset, size = self._samples[index].spans[suffix]
         with self._samples[index].tar.open("rb") as file:
             file.seek(offset)
@@ -121,7 +121,7 @@ def _samples(path: Path) -> Iterator[_Members]:
 
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:
     try:
-        file = tarfile.open(path, "r:")  # without the reading of compressed files  # noqa: SIM115
+        file = tarfile.open(path, "r:")  # uncompressed only  # noqa: SIM115
     except FileNotFoundError as error:
         raise ValueError(f"A tar must exist; got {str(path)!r}. Check the path.") from error
     except tarfile.ReadError as error:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._types import Latent, NoiseLevel
+from .._types import Condition, Latent, NoiseLevel
 from .denoiser import AbstractDenoiser
 
 Scalar: TypeAlias = Float[Array, ""] | float | int
@@ -28,15 +28,15 @@ class Guided(AbstractDenoiser):
     prompt is the embedding of that prompt in the place of `null`.
 
     **Cost.** Two evaluations of the wrapped denoiser, as one batch of two. A Python number 1 or 0
-    for `weight` is known while tracing and compiles one evaluation only. A traced weight of 1 or 0,
-    or a level outside of the interval, skips the second evaluation when the program runs, by
-    `lax.cond`. Under `vmap` a batch skips it only where all of its examples can: a condition that
-    differs between examples would otherwise turn into evaluating both branches always.
+    for `guidance_scale` is known while tracing and compiles one evaluation only. A traced scale of
+    1 or 0, or a level outside of the interval, skips the second evaluation when the program runs,
+    by `lax.cond`. Under `vmap` a batch skips it only where all of its examples can: a condition
+    that differs between examples would otherwise turn into evaluating both branches always.
 
     **Fields:**
 
-    - `weight`: `w`. Pass an array to sweep it without a new compilation, and `vmap` over it to give
-      each example of a batch its own.
+    - `guidance_scale`: `w`. Pass an array to sweep it without a new compilation, and `vmap` over it
+      to give each example of a batch its own.
     - `rescale`: `phi` of Lin et al. 2023, equation 15 and 16: the standard deviation of the guided
       estimate is drawn towards that of the conditional one. They measure it on the output of a v
       model, which tends to the clean estimate (negated) at high noise; here it is the clean
@@ -46,51 +46,55 @@ class Guided(AbstractDenoiser):
     """
 
     denoiser: AbstractDenoiser
-    weight: Scalar
+    guidance_scale: Scalar
     rescale: Scalar
     interval: tuple[Scalar, Scalar] | None
 
     def __init__(
         self,
         denoiser: AbstractDenoiser,
-        weight: Scalar,
+        guidance_scale: Scalar,
         *,
         rescale: Scalar = 0.0,
         interval: tuple[Scalar, Scalar] | None = None,
     ):
         """**Arguments:** see the class."""
         self.denoiser = denoiser
-        self.weight = weight
+        self.guidance_scale = guidance_scale
         self.rescale = rescale
         self.interval = interval
 
-    def __call__(self, y: Latent, s: NoiseLevel, condition: tuple[Any, Any]) -> Latent:
+    def __call__(self, y: Latent, s: NoiseLevel, condition: tuple[Condition, Condition]) -> Latent:
         """See `AbstractDenoiser`; `condition` is the pair `(condition, null)`."""
-        given, null = condition
-        _check_alike(given, null)
-        if _is_number(self.weight) and self.interval is None:
-            if self.weight == 1:
-                return self.denoiser(y, s, given)
-            if self.weight == 0:
+        conditional, null = condition
+        _check_alike(conditional, null)
+        if _is_number(self.guidance_scale) and self.interval is None:
+            if self.guidance_scale == 1:
+                return self.denoiser(y, s, conditional)
+            if self.guidance_scale == 0:
                 return self.denoiser(y, s, null)
-            return self._both(y, s, given, null, jnp.asarray(self.weight, y.dtype))
+            return self._both(y, s, conditional, null, jnp.asarray(self.guidance_scale, y.dtype))
 
-        weight = jnp.asarray(self.weight, y.dtype)
+        weight = jnp.asarray(self.guidance_scale, y.dtype)
         if self.interval is not None:
             low, high = self.interval
             weight = jnp.where((low <= s) & (s <= high), weight, 1)
         return jax.lax.cond(
             eqxi.unvmap_any((weight != 1) & (weight != 0)),
-            lambda: self._both(y, s, given, null, weight),
-            lambda: self._one(y, s, given, null, weight),
+            lambda: self._both(y, s, conditional, null, weight),
+            lambda: self._one(y, s, conditional, null, weight),
         )
 
-    def _one(self, y: Latent, s: NoiseLevel, given: Any, null: Any, weight: Array) -> Latent:
-        chosen = jax.tree.map(lambda g, n: jnp.where(weight == 0, n, g), given, null)
+    def _one(
+        self, y: Latent, s: NoiseLevel, condition: Condition, null: Condition, weight: Array
+    ) -> Latent:
+        chosen = jax.tree.map(lambda c, n: jnp.where(weight == 0, n, c), condition, null)
         return self.denoiser(y, s, chosen)
 
-    def _both(self, y: Latent, s: NoiseLevel, given: Any, null: Any, weight: Array) -> Latent:
-        pair = jax.tree.map(lambda *leaves: jnp.stack(leaves), given, null)
+    def _both(
+        self, y: Latent, s: NoiseLevel, condition: Condition, null: Condition, weight: Array
+    ) -> Latent:
+        pair = jax.tree.map(lambda *leaves: jnp.stack(leaves), condition, null)
         conditional, unconditional = jax.vmap(self.denoiser, in_axes=(None, None, 0))(y, s, pair)
         guided = unconditional + weight * (conditional - unconditional)
         if _is_number(self.rescale) and self.rescale == 0:
@@ -108,10 +112,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float)
 
 
-def _check_alike(given: Any, null: Any) -> None:
-    if not eqx.tree_equal(jax.tree.map(np.shape, given), jax.tree.map(np.shape, null)):
+def _check_alike(condition: Condition, null: Condition) -> None:
+    if not eqx.tree_equal(jax.tree.map(np.shape, condition), jax.tree.map(np.shape, null)):
         raise ValueError(
             "Guidance compares two conditions of the same structure and shapes, received "
-            f"{eqx.tree_pformat(given)} and {eqx.tree_pformat(null)}. Encode the empty or negative "
-            "prompt by the same encoder and to the same length."
+            f"{eqx.tree_pformat(condition)} and {eqx.tree_pformat(null)}. Encode the empty or "
+            "negative prompt by the same encoder and to the same length."
         )

@@ -1,21 +1,22 @@
-"""Consistency functions: denoisers that leave a nearly clean latent as it is."""
+"""Consistency functions: denoisers that leave a latent at the lowest level as it is."""
 
 import abc
-from typing import Any
+import dataclasses
+from typing import Literal
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._types import Latent, NoiseLevel
-from ..denoise import AbstractDenoiser
-from ..noise import AbstractSchedule
+from .._types import Condition, Key, Latent, Network, NoiseLevel
+from ..denoise import AbstractDenoiser, AbstractNetworkWrap
+from ..noise import AbstractPrediction, AbstractSchedule
 
 Scalar = Float[Array, ""]
 
 
 class AbstractBoundary(eqx.Module):
-    """How much of a consistency function is its input: all of it at the lowest level."""
+    """The share of its input in a consistency function: all of it at the lowest level."""
 
     @abc.abstractmethod
     def __call__(self, s: NoiseLevel) -> tuple[Scalar, Scalar]:
@@ -28,12 +29,12 @@ class TimeBoundary(AbstractBoundary):
         f = c_skip x + c_out D,    tau = scale t
         c_skip = d^2 / (tau^2 + d^2),    c_out = tau / sqrt(tau^2 + d^2)
 
-    They write it of the variance-preserving latent `x = alpha y`, hence the factor `alpha c_skip`
-    on `y`. At time 0, `f = x` exactly; at time 1 it is nearly all `D`.
+    They write it for the variance-preserving latent `x = alpha y`, hence the factor `alpha c_skip`
+    on `y`. At time 0, `f = x` exactly; at time 1 it is nearly `D`.
 
     **Fields:**
 
-    - `schedule`: tells the time of a level.
+    - `schedule`: gives the time of a level.
     - `scale`: the published `timestep_scaling`.
     - `data_std`: `d`.
     """
@@ -55,14 +56,14 @@ class TimeBoundary(AbstractBoundary):
 class LevelBoundary(AbstractBoundary):
     """The boundary of consistency models (Song et al. 2023, appendix C), for any denoiser.
 
-    They write it of EDM's network `F`, which is a denoiser's answer with input taken off and
-    scaled, `D = k y + o F` with `k = d^2 / (s^2 + d^2)` and `o = d s / sqrt(s^2 + d^2)`:
+    They write it for EDM's network `F`, from which EDM makes the denoiser `D = k y + o F` with
+    `k = d^2 / (s^2 + d^2)` and `o = d s / sqrt(s^2 + d^2)`:
 
         f = c_skip y + c_out F
         c_skip = d^2 / ((s - low)^2 + d^2),    c_out = d (s - low) / sqrt(s^2 + d^2)
 
     so that `f = (c_skip - q k) y + q D` with `q = c_out / o = (s - low) / s`. At `low`, `f = y`
-    exactly; far above it is `D`, so that a student may begin as its teacher.
+    exactly; far above it is `D`, so that a student can begin as its teacher.
 
     **Fields:**
 
@@ -90,10 +91,10 @@ class LevelBoundary(AbstractBoundary):
 
 
 class ConsistencyFunction(AbstractDenoiser):
-    """`f(y, s) = skip(s) y + out(s) D(y, s)`, to be trained to jump to the end of the flow.
+    """`f(y, s) = skip(s) y + out(s) D(y, s)`, which is trained to jump to the end of the flow.
 
-    Sample it with `sample.Consistency`, which adds fresh noise after each jump, or with
-    `sample.DDIM`, which puts the removed noise back (the deterministic sampler of CoDi).
+    Sample it with `sampling.Consistency`, which adds fresh noise after each jump, or with
+    `sampling.DDIM`, which puts the removed noise back (the deterministic sampler of CoDi).
 
     **Fields:**
 
@@ -104,7 +105,30 @@ class ConsistencyFunction(AbstractDenoiser):
     denoiser: AbstractDenoiser
     boundary: AbstractBoundary
 
-    def __call__(self, y: Latent, s: NoiseLevel, condition: Any) -> Latent:
+    def __call__(self, y: Latent, s: NoiseLevel, condition: Condition) -> Latent:
         """See `AbstractDenoiser`."""
         skip, out = self.boundary(s)
         return (skip * y + out * self.denoiser(y, s, condition)).astype(y.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class ConsistencyConfig(AbstractNetworkWrap):
+    """A network that is a consistency function."""
+
+    boundary: Literal["time", "level"] = "time"
+    """`TimeBoundary` or `LevelBoundary`."""
+
+    def build(self, *, key: Key) -> Network:
+        return self.of.build(key=key)
+
+    def denoiser(
+        self,
+        network: Network,
+        schedule: AbstractSchedule,
+        prediction: AbstractPrediction,
+        compute: str | None = None,
+    ) -> AbstractDenoiser:
+        denoiser = self.of.denoiser(network, schedule, prediction, compute)
+        if self.boundary == "time":
+            return ConsistencyFunction(denoiser, TimeBoundary(schedule))
+        return ConsistencyFunction(denoiser, LevelBoundary(schedule.lowest))

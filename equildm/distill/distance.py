@@ -1,28 +1,31 @@
-"""How far two clean estimates are apart."""
+"""Distances between two clean estimates."""
 
 import abc
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Image, Latent
+from ..interop import load_lpips
 from ..latents import VAE
 
+DistanceName = Literal["l2", "huber", "joint-huber", "lpips"]
 Scalar = Float[Array, ""]
 
 
 class AbstractDistance(eqx.Module):
-    """A distance of two latents. Networks that it holds are not trained."""
+    """A distance between two latents. Networks that it holds are frozen."""
 
     @abc.abstractmethod
     def __call__(self, a: Latent, b: Latent) -> Scalar:
         """**Arguments:**
 
-        - `a`: the student's; gradients pass.
-        - `b`: what it is compared with.
+        - `a`: the student's estimate; gradients pass.
+        - `b`: the target.
         """
 
 
@@ -35,7 +38,7 @@ class SquaredL2(AbstractDistance):
 
 
 class PseudoHuber(AbstractDistance):
-    """`mean(sqrt((a - b)^2 + c^2) - c)`, each element by itself, as the published LCM does."""
+    """`mean(sqrt((a - b)^2 + c^2) - c)` of each element by itself, as in the published LCM."""
 
     c: float = eqx.field(static=True, default=0.001)
 
@@ -59,12 +62,12 @@ class JointPseudoHuber(AbstractDistance):
 
 
 class PixelDistance(AbstractDistance):
-    """A distance of images, for instance `features.LPIPS`, of what the decoder makes of latents.
+    """A distance between the decoded images, for instance `features.LPIPS`.
 
     **Fields:**
 
-    - `images`: the distance of two images.
-    - `vae`: the decoder of the latents.
+    - `images`: the distance between two images.
+    - `vae`: decodes the latents.
     """
 
     images: Callable[[Image, Image], Scalar]
@@ -73,3 +76,10 @@ class PixelDistance(AbstractDistance):
     def __call__(self, a: Latent, b: Latent) -> Scalar:
         """See `AbstractDistance`."""
         return self.images(*(self.vae.decode(self.vae.unscaled(latent)) for latent in (a, b)))
+
+
+def make_distance(name: DistanceName, vae: VAE) -> AbstractDistance:
+    """The distance of that name. `lpips` compares images that `vae` decodes."""
+    if name == "lpips":
+        return PixelDistance(load_lpips("vgg"), vae)
+    return {"l2": SquaredL2(), "huber": PseudoHuber(), "joint-huber": JointPseudoHuber()}[name]

@@ -1,11 +1,11 @@
-"""What becomes of classifier-free guidance in a distillation.
+"""Classifier-free guidance in a distillation.
 
-Weights are those of `Guided`: 1 is the conditional model. LCM and Meng et al. write
+Scales are those of `Guided`: 1 is the conditional model. LCM and Meng et al. write
 `D_c + w' (D_c - D_null)`: their `w'` is `w - 1` here, and LCM's range of 5 to 15 is 6 to 16.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import equinox as eqx
 import jax
@@ -14,24 +14,25 @@ from jaxtyping import Array, Float
 from .._types import Key
 from ..denoise import AbstractDenoiser, EmbeddedGuidance, Guided
 
-Weight: TypeAlias = Float[Array, ""] | float
-Guide: TypeAlias = Callable[[AbstractDenoiser, Weight], AbstractDenoiser]
+GuidanceName = Literal["none", "fixed", "embedded", "shared"]
+Scale: TypeAlias = Float[Array, ""] | float
+Guide: TypeAlias = Callable[[AbstractDenoiser, Scale], AbstractDenoiser]
 """From a denoiser conditioned on a caption to one conditioned on a pair `(caption, null)`."""
 
 
-def _conditional(denoiser: AbstractDenoiser, weight: Weight) -> Guided:
-    """The conditional model, whatever the weight."""
+def _conditional(denoiser: AbstractDenoiser, guidance_scale: Scale) -> Guided:
+    """The conditional model, at any scale."""
     return Guided(denoiser, 1.0)
 
 
 class Guidance(eqx.Module):
-    """A weight for each example, and what teacher and student make of it.
+    """A guidance scale for each example, and how teacher and student are guided by it.
 
-    Made by the functions below.
+    The functions below make the usual ones.
 
     **Fields:**
 
-    - `low`, `high`: the weight is uniform between them; where they are equal, it is a constant.
+    - `low`, `high`: the scale is uniform between them; where they are equal, it is a constant.
     - `teacher`, `student`: guide the teacher, and the student and its target.
     """
 
@@ -43,10 +44,11 @@ class Guidance(eqx.Module):
     def __check_init__(self) -> None:
         if not self.low <= self.high:
             raise ValueError(
-                f"Guidance weights run from low to high, received {self.low} and {self.high}."
+                f"Guidance scales run from low to high, received {self.low} and {self.high}. "
+                "Exchange them."
             )
 
-    def weight(self, key: Key) -> Weight:
+    def scale(self, key: Key) -> Scale:
         """Draws `w`."""
         if self.low == self.high:
             return float(self.low)
@@ -54,25 +56,45 @@ class Guidance(eqx.Module):
 
 
 def no_guidance() -> Guidance:
-    """Conditional models. With captions dropped, the student may be guided when it samples."""
+    """Conditional models. With captions dropped, the student can be guided when it samples."""
     return Guidance(1.0, 1.0, _conditional, _conditional)
 
 
-def fixed_guidance(weight: float) -> Guidance:
-    """The teacher is guided by one weight, and the student learns to be that without guidance."""
-    return Guidance(weight, weight, Guided, _conditional)
+def fixed_guidance(guidance_scale: float) -> Guidance:
+    """The teacher is guided by one scale. The student learns its answer and needs no guidance."""
+    return Guidance(guidance_scale, guidance_scale, Guided, _conditional)
 
 
 def embedded_guidance(low: float, high: float) -> Guidance:
-    """The teacher is guided, the student is told the weight (LCM; Meng et al. 2023, stage one)."""
+    """The teacher is guided; the student is conditioned on the guidance scale.
+
+    (LCM; Meng et al. 2023, stage one.)
+    """
     return Guidance(low, high, Guided, EmbeddedGuidance)
 
 
 def inherited_guidance(low: float, high: float) -> Guidance:
-    """Both are told the weight: the teacher has learned it before (Meng et al. 2023, stage two)."""
+    """Both are conditioned on the guidance scale (Meng et al. 2023, stage two).
+
+    The teacher is the student of an earlier `embedded_guidance`.
+    """
     return Guidance(low, high, EmbeddedGuidance, EmbeddedGuidance)
 
 
 def shared_guidance(low: float, high: float) -> Guidance:
     """Teacher, student and target are guided alike, as the student will be when it samples."""
     return Guidance(low, high, Guided, Guided)
+
+
+def make_guidance(name: GuidanceName, low: float, high: float, *, phase: int = 0) -> Guidance:
+    """The guidance of that name, in a phase of a staged method.
+
+    The teacher of every phase but the first is a student, which has learned its guidance.
+    """
+    if name == "none" or (name == "fixed" and phase > 0):
+        return no_guidance()
+    if name == "fixed":
+        return fixed_guidance(low)
+    if name == "shared":
+        return shared_guidance(low, high)
+    return embedded_guidance(low, high) if phase == 0 else inherited_guidance(low, high)

@@ -1,13 +1,12 @@
-"""Guided distillation, stage one: one evaluation says what guidance needs two for."""
+"""Guided distillation, stage one: one evaluation in the place of guidance's two."""
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
-from .._types import Key, Keys, Latent
+from .._types import Batch, Condition, Key, Keys, Latent, Metrics
 from ..denoise import AbstractDenoiser
 from ..noise import (
     AbstractSchedule,
@@ -17,14 +16,13 @@ from ..noise import (
     TruncatedSNR,
     UniformTimes,
 )
-from ..train import AbstractObjective
-from ..train.objective import Metrics
+from ..training import AbstractObjective
 from .guidance import Guidance
 from .student import AbstractStudent
 
 
 class GuidedDistillation(AbstractObjective):
-    """A student that is told the weight answers as the guided teacher (Meng et al. 2023, eq. 4).
+    """A guidance-conditioned student learns the guided teacher (Meng et al. 2023, equation 4).
 
         D_w = D_null + w (D_text - D_null)
         loss = weight(snr) mean((D_student(y, s, w) - D_w(y, s))^2)
@@ -38,31 +36,31 @@ class GuidedDistillation(AbstractObjective):
     - `null_text`: embedding of the empty caption.
     - `schedule`, `times`: which levels are trained.
     - `teacher`: a denoiser without guidance. No gradient passes.
-    - `guidance`: `embedded_guidance(low, high)`; with `fixed_guidance(w)` the student learns one
-        weight and need not be told.
+    - `guidance`: `embedded_guidance(low, high)`. With `fixed_guidance(w)` the student learns one
+        scale, and its network is not conditioned on it.
     - `weight`: see `equildm.noise`; theirs is `TruncatedSNR`.
     """
 
     student: AbstractStudent
-    null_text: Any
+    null_text: Condition
     schedule: AbstractSchedule
     teacher: AbstractDenoiser
     guidance: Guidance
     times: AbstractTimes = UniformTimes()
     weight: AbstractWeight = TruncatedSNR()
 
-    def __call__(self, model: Any, batch: Any, keys: Keys) -> tuple[Float[Array, ""], Metrics]:
+    def __call__(self, model: PyTree, batch: Batch, keys: Keys) -> tuple[Float[Array, ""], Metrics]:
         """See `AbstractObjective`. `batch` has `latents` and `text`."""
         losses = jax.vmap(partial(self.example, model))(batch.latents, batch.text, keys)
         return jnp.mean(losses), {}
 
-    def example(self, model: Any, clean: Latent, text: Any, key: Key) -> Float[Array, ""]:
+    def example(self, model: PyTree, clean: Latent, text: Condition, key: Key) -> Float[Array, ""]:
         """The weighted loss of one example."""
-        time_key, noise_key, weight_key = jax.random.split(key, 3)
+        time_key, noise_key, scale_key = jax.random.split(key, 3)
         clean = clean.astype(jnp.float32)
         s = self.schedule.level(self.times(time_key, self.schedule))
         y = clean + s * jax.random.normal(noise_key, clean.shape, jnp.float32)
-        w = self.guidance.weight(weight_key)
+        w = self.guidance.scale(scale_key)
         pair = (text, self.null_text)
 
         target = jax.lax.stop_gradient(self.guidance.teacher(self.teacher, w)(y, s, pair))

@@ -1,4 +1,4 @@
-"""The pairs of noise levels between which a student is asked to be consistent."""
+"""The pairs of noise levels at which a student shall be consistent."""
 
 import abc
 import math
@@ -14,16 +14,16 @@ from ..noise import AbstractSchedule
 Pair = tuple[NoiseLevel, NoiseLevel]
 
 
-class AbstractPairs(eqx.Module):
-    """A distribution over two levels `s0 > s1` of one trajectory, which may change in training."""
+class AbstractLevelPairs(eqx.Module):
+    """A distribution of two levels `s0 > s1` of one trajectory. It may change during training."""
 
     @abc.abstractmethod
     def __call__(self, key: Key, step: Int[Array, ""]) -> Pair:
         """Draws `(s0, s1)`. `step` is the number of updates done."""
 
 
-class TimePairs(AbstractPairs):
-    """Times `t = first, first + every ..`, each alike, and `max(t - skip, 0)`.
+class TimeLevelPairs(AbstractLevelPairs):
+    """Times `t = first, first + every ..`, equally likely, and `max(t - skip, 0)`.
 
     The published LCM (Luo et al. 2023, algorithm 1) has 19, 39 .. 999 and skips 20, the published
     CoDi (Mei et al. 2023) has 0, 20 .. 980.
@@ -49,14 +49,14 @@ class TimePairs(AbstractPairs):
             )
 
     def __call__(self, key: Key, step: Int[Array, ""]) -> Pair:
-        """See `AbstractPairs`."""
+        """See `AbstractLevelPairs`."""
         n = jax.random.randint(key, (), 0, len(range(self.first, self.schedule.steps, self.every)))
         t = (self.first + self.every * n).astype(jnp.float32)
         return self.schedule.level(t), self.schedule.level(jnp.maximum(t - self.skip, 0))
 
 
-class KarrasPairs(AbstractPairs):
-    """Neighbours in a grid of Karras et al. 2022, each pair alike (Song et al. 2023, algorithm 2).
+class KarrasLevelPairs(AbstractLevelPairs):
+    """Neighbours in a grid of Karras et al. 2022, equally likely (Song et al. 2023, algorithm 2).
 
         s_n = (low^(1/rho) + (n - 1) / (N - 1) (high^(1/rho) - low^(1/rho)))^rho,    n = 1 .. N
 
@@ -75,31 +75,35 @@ class KarrasPairs(AbstractPairs):
     def __check_init__(self) -> None:
         _check_ends(self.low, self.high)
         if self.levels < 2:
-            raise ValueError(f"A pair needs a grid of at least 2 levels, received {self.levels}.")
+            raise ValueError(
+                f"A pair needs a grid of at least 2 levels, received {self.levels}. "
+                "The paper has 18."
+            )
 
     def __call__(self, key: Key, step: Int[Array, ""]) -> Pair:
-        """See `AbstractPairs`."""
+        """See `AbstractLevelPairs`."""
         n = jax.random.randint(key, (), 0, self.levels - 1).astype(jnp.float32)
         between = [(n + i) / (self.levels - 1) for i in (1, 0)]
         s0, s1 = (_karras(share, self.low, self.high, self.rho) for share in between)
         return s0, s1
 
 
-class GrowingPairs(AbstractPairs):
+class GrowingLevelPairs(AbstractLevelPairs):
     """Neighbours in a Karras grid that gets finer (Song & Dhariwal 2023, equations 6 and 7, iCT).
 
         N(k) = min(first 2^floor(k / K'), last) + 1,    K' = floor(K / (log2(last / first) + 1))
 
     at update `k` of `K`. The pair `(s_{i+1}, s_i)` is drawn with a probability proportional to
-    `erf((log s_{i+1} - mean) / (sqrt 2 std)) - erf((log s_i - mean) / (sqrt 2 std))`: its interval
-    is the one that a log-normal level, cut at the ends, falls into.
+    `erf((log s_{i+1} - mean) / (sqrt 2 std)) - erf((log s_i - mean) / (sqrt 2 std))`: a level is
+    drawn from a log-normal distribution, truncated at the ends, and the pair is the ends of the
+    interval that it falls into.
 
     **Fields:**
 
-    - `low`, `high`, `rho`: of the grid, see `KarrasPairs`.
-    - `updates`: `K`, how long the training is.
-    - `first`, `last`: numbers of intervals at the start and at the end.
-    - `mean`, `std`: of the logarithm of the level.
+    - `low`, `high`, `rho`: of the grid, see `KarrasLevelPairs`.
+    - `updates`: `K`, the number of updates of the training.
+    - `first`, `last`: numbers of intervals at its start and at its end.
+    - `mean`, `std`: of the level's logarithm.
     """
 
     low: float = eqx.field(static=True)
@@ -126,28 +130,28 @@ class GrowingPairs(AbstractPairs):
         return jnp.minimum(self.first * 2.0 ** jnp.minimum(stage, 30), self.last)
 
     def __call__(self, key: Key, step: Int[Array, ""]) -> Pair:
-        """See `AbstractPairs`."""
-        cut = jnp.log(jnp.asarray([self.low, self.high], jnp.float32))
-        ends = jax.scipy.special.ndtr((cut - self.mean) / self.std)
+        """See `AbstractLevelPairs`."""
+        bounds = jnp.log(jnp.asarray([self.low, self.high], jnp.float32))
+        ends = jax.scipy.special.ndtr((bounds - self.mean) / self.std)
         share = jax.random.uniform(key, minval=ends[0], maxval=ends[1])
         level = jnp.exp(self.mean + self.std * jax.scipy.special.ndtri(share))
         low, high = self.low ** (1 / self.rho), self.high ** (1 / self.rho)
-        place = (level ** (1 / self.rho) - low) / (high - low)
+        position = (level ** (1 / self.rho) - low) / (high - low)
         intervals = self.intervals(step)
-        i = jnp.clip(jnp.floor(place * intervals), 0, intervals - 1)
+        i = jnp.clip(jnp.floor(position * intervals), 0, intervals - 1)
         s0, s1 = (_karras((i + n) / intervals, self.low, self.high, self.rho) for n in (1, 0))
         return s0, s1
 
 
 class AbstractPairWeight(eqx.Module):
-    """How much a pair counts in the loss."""
+    """The weight of a pair in the loss."""
 
     @abc.abstractmethod
     def __call__(self, s0: NoiseLevel, s1: NoiseLevel) -> Float[Array, ""]:
-        """The factor on the distance."""
+        """The factor of the distance."""
 
 
-class EqualPairs(AbstractPairWeight):
+class EqualPairWeight(AbstractPairWeight):
     """1."""
 
     def __call__(self, s0: NoiseLevel, s1: NoiseLevel) -> Float[Array, ""]:
@@ -155,7 +159,7 @@ class EqualPairs(AbstractPairWeight):
         return jnp.ones_like(s0)
 
 
-class InverseGap(AbstractPairWeight):
+class InverseGapWeight(AbstractPairWeight):
     """`1 / (s0 - s1)` (Song & Dhariwal 2023, section 3.2)."""
 
     def __call__(self, s0: NoiseLevel, s1: NoiseLevel) -> Float[Array, ""]:

@@ -7,122 +7,146 @@
 | `CM` | teacher, Heun | Karras, 18 | l2 or LPIPS | average, 0.95 | none |
 | `iCT` | same noise | Karras, 10 to 1280 | pseudo-Huber | online | none |
 
-The averages' decay is that of the `DecayEMA` one trains with.
+The decay of the average is that of the `DecayEMA` that the training keeps.
 """
 
-from typing import Any
+from typing import TypedDict, Unpack
 
+from .._types import Condition
 from ..denoise import AbstractDenoiser
 from ..noise import AbstractSchedule
-from ..sample import Heun
-from .boundary import LevelBoundary, TimeBoundary
+from ..sampling import Heun
+from .boundary import AbstractBoundary, LevelBoundary, TimeBoundary
 from .consistency import ConsistencyDistillation
-from .distance import JointPseudoHuber, PseudoHuber
-from .guidance import embedded_guidance
-from .pairs import GrowingPairs, InverseGap, KarrasPairs, TimePairs
+from .distance import AbstractDistance, JointPseudoHuber, PseudoHuber
+from .guidance import embedded_guidance, Guidance
+from .pairs import (
+    AbstractLevelPairs,
+    AbstractPairWeight,
+    GrowingLevelPairs,
+    InverseGapWeight,
+    KarrasLevelPairs,
+    TimeLevelPairs,
+)
 from .student import AbstractStudent
-from .target import OnlineTarget
-from .trajectory import SharedNoise, TeacherStep
+from .target import AbstractTarget, OnlineTarget
+from .trajectory import AbstractTrajectory, ConsistencyTraining, TeacherStep
+
+
+class ConsistencyOptions(TypedDict, total=False):
+    """The fields of `ConsistencyDistillation` that a preset chooses."""
+
+    boundary: AbstractBoundary
+    pairs: AbstractLevelPairs
+    trajectory: AbstractTrajectory
+    target: AbstractTarget
+    distance: AbstractDistance
+    pair_weight: AbstractPairWeight
+    data_weight: float
+    guidance: Guidance
+    dropout: float
 
 
 def CoDi(
     student: AbstractStudent,
-    null_text: Any,
+    null_text: Condition,
     schedule: AbstractSchedule,
     teacher: AbstractDenoiser,
-    **choices: Any,
+    **options: Unpack[ConsistencyOptions],
 ) -> ConsistencyDistillation:
     """Conditional consistency distillation (Mei et al. 2023, as published), the scaling paper's.
 
     The teacher is the conditional model without guidance. A tenth of the captions is dropped, so
-    that the student may be guided when it samples. Best with `sample.DDIM` in 4 steps. Its distance
-    to the data outweighs consistency: the student stays near its teacher's clean estimate. With
-    `data_weight=0` it learns to jump.
+    that the student can be guided when it samples. Best with `sampling.DDIM` in 4 steps. The
+    distance to the data outweighs consistency: the student stays near its teacher's clean estimate.
+    With `data_weight=0` it learns to jump.
 
     **Arguments:**
 
     - `student`, `null_text`: see `ConsistencyDistillation`.
-    - `schedule`: of the teacher.
+    - `schedule`: the teacher's noise schedule.
     - `teacher`: a denoiser without guidance.
-    - `choices`: other fields of `ConsistencyDistillation`, instead of the preset's.
+    - `options`: fields of `ConsistencyDistillation` that replace the preset's.
     """
-    preset: dict[str, Any] = {
+    preset: ConsistencyOptions = {
         "boundary": TimeBoundary(schedule),
-        "pairs": TimePairs(schedule, first=0),
+        "pairs": TimeLevelPairs(schedule, first=0),
         "trajectory": TeacherStep(teacher),
         "data_weight": 1.0,
         "dropout": 0.1,
     }
-    return ConsistencyDistillation(student, null_text, **(preset | choices))
+    return ConsistencyDistillation(student, null_text, **(preset | options))
 
 
 def LCM(
     student: AbstractStudent,
-    null_text: Any,
+    null_text: Condition,
     schedule: AbstractSchedule,
     teacher: AbstractDenoiser,
-    **choices: Any,
+    **options: Unpack[ConsistencyOptions],
 ) -> ConsistencyDistillation:
     """Latent consistency models (Luo et al. 2023, algorithm 1, and the published code).
 
-    The teacher is guided by weights of 6 to 16 (theirs: 5 to 15), which the student is told: its
-    network is `GuidanceConditioned`. Best with `sample.Consistency` in 4 steps.
+    The teacher is guided by scales of 6 to 16 (theirs: 5 to 15). The student is conditioned on the
+    scale: its network is `GuidanceConditioned`. Best with `sampling.Consistency` in 4 steps.
 
     **Arguments:** see `CoDi`.
     """
-    preset: dict[str, Any] = {
+    preset: ConsistencyOptions = {
         "boundary": TimeBoundary(schedule),
-        "pairs": TimePairs(schedule),
+        "pairs": TimeLevelPairs(schedule),
         "trajectory": TeacherStep(teacher),
         "distance": PseudoHuber(),
         "guidance": embedded_guidance(6.0, 16.0),
     }
-    return ConsistencyDistillation(student, null_text, **(preset | choices))
+    return ConsistencyDistillation(student, null_text, **(preset | options))
 
 
 def CM(
     student: AbstractStudent,
-    null_text: Any,
+    null_text: Condition,
     schedule: AbstractSchedule,
     teacher: AbstractDenoiser,
-    **choices: Any,
+    **options: Unpack[ConsistencyOptions],
 ) -> ConsistencyDistillation:
     """Consistency distillation (Song et al. 2023, algorithm 2) over the teacher's range of levels.
 
     With `distance=PixelDistance(lpips, vae)` it has the paper's LPIPS. Best with
-    `sample.Consistency`.
+    `sampling.Consistency`.
 
     **Arguments:** see `CoDi`.
     """
-    preset: dict[str, Any] = {
+    preset: ConsistencyOptions = {
         "boundary": LevelBoundary(schedule.lowest),
-        "pairs": KarrasPairs(schedule.lowest, schedule.highest),
+        "pairs": KarrasLevelPairs(schedule.lowest, schedule.highest),
         "trajectory": TeacherStep(teacher, Heun()),
         "dropout": 0.1,
     }
-    return ConsistencyDistillation(student, null_text, **(preset | choices))
+    return ConsistencyDistillation(student, null_text, **(preset | options))
 
 
 def iCT(
     student: AbstractStudent,
-    null_text: Any,
+    null_text: Condition,
     schedule: AbstractSchedule,
     updates: int,
-    **choices: Any,
+    **options: Unpack[ConsistencyOptions],
 ) -> ConsistencyDistillation:
-    """Improved consistency training (Song & Dhariwal 2023, table 1): no teacher.
+    """Improved consistency training (Song & Dhariwal 2023, table 1), without a teacher.
 
-    The student may begin as a trained denoiser or fresh. Best with `sample.Consistency`.
+    The student begins as a trained denoiser or with fresh weights. Best with
+    `sampling.Consistency`.
 
-    **Arguments:** see `CoDi`; `updates` is how long the training is, for the curriculum.
+    **Arguments:** see `CoDi`; `updates` is the number of updates of the training, for the
+    curriculum.
     """
-    preset: dict[str, Any] = {
+    preset: ConsistencyOptions = {
         "boundary": LevelBoundary(schedule.lowest),
-        "pairs": GrowingPairs(schedule.lowest, schedule.highest, updates),
-        "trajectory": SharedNoise(),
+        "pairs": GrowingLevelPairs(schedule.lowest, schedule.highest, updates),
+        "trajectory": ConsistencyTraining(),
         "target": OnlineTarget(),
         "distance": JointPseudoHuber(),
-        "pair_weight": InverseGap(),
+        "pair_weight": InverseGapWeight(),
         "dropout": 0.1,
     }
-    return ConsistencyDistillation(student, null_text, **(preset | choices))
+    return ConsistencyDistillation(student, null_text, **(preset | options))

@@ -1,19 +1,17 @@
-"""Progressive distillation: one step of the student for two of the teacher, again and again."""
+"""Progressive distillation: one step of the student for two of the teacher, stage by stage."""
 
 from functools import partial
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
-from .._types import Key, Keys, Latent
+from .._types import Batch, Condition, Key, Keys, Latent, Metrics
 from ..denoise import AbstractDenoiser
 from ..noise import AbstractWeight, Clean, TruncatedSNR
-from ..train import AbstractObjective, drop_caption
-from ..train.objective import Metrics
+from ..training import AbstractObjective, drop_caption
 from .guidance import Guidance, no_guidance
 from .student import AbstractStudent
 from .trajectory import flow_step
@@ -30,25 +28,25 @@ class ProgressiveDistillation(AbstractObjective):
         x_target = (y2 - (s2 / s0) y0) / (1 - s2 / s0)
         loss = weight(snr0) mean((D_student(y0, s0) - x_target)^2)
 
-    (their formula, with both sides divided by alpha). At `s2 = 0` the target is `y2`. Once trained,
-    the student is the teacher of the next halving.
+    (their formula, with both sides divided by alpha). At `s2 = 0` the target is `y2`. The trained
+    student is the teacher of the next halving.
 
     **Fields:**
 
     - `student`: from the trained arrays to a denoiser.
     - `null_text`: embedding of the empty caption.
     - `teacher`: a denoiser. No gradient passes.
-    - `levels`: the teacher's grid of `2 N` steps, of which the student's is every other one:
-        `grids.trailing(schedule, 2 N)`. Padded by `grids.pad`, grids of all stages have one shape,
-        and one compiled step serves them all.
-    - `guidance`: of both; `inherited_guidance` where the teacher is told the weight.
+    - `levels`: the teacher's grid of `2 N` steps, for instance `grids.trailing(schedule, 2 N)`.
+        The student's grid is every other level of it. Pad the grids of all stages to one shape by
+        `grids.pad`, so that one compiled step serves them all.
+    - `guidance`: of both; `inherited_guidance` where the teacher is guidance-conditioned.
     - `dropout`: share of captions replaced by `null_text`.
-    - `weight`: see `equildm.noise`. `TruncatedSNR` is theirs: the larger one of the squared errors
-        of the clean and of the noise estimate.
+    - `weight`: see `equildm.noise`. `TruncatedSNR` is theirs: the larger of the squared errors of
+        the clean estimate and of the noise estimate.
     """
 
     student: AbstractStudent
-    null_text: Any
+    null_text: Condition
     teacher: AbstractDenoiser
     levels: Float[Array, "levels"]
     guidance: Guidance = _NO_GUIDANCE
@@ -66,20 +64,20 @@ class ProgressiveDistillation(AbstractObjective):
                 f"{steps}. Use grids.trailing(schedule, 2 * n)."
             )
 
-    def __call__(self, model: Any, batch: Any, keys: Keys) -> tuple[Float[Array, ""], Metrics]:
+    def __call__(self, model: PyTree, batch: Batch, keys: Keys) -> tuple[Float[Array, ""], Metrics]:
         """See `AbstractObjective`. `batch` has `latents` and `text`."""
         losses = jax.vmap(partial(self.example, model))(batch.latents, batch.text, keys)
         return jnp.mean(losses), {}
 
-    def example(self, model: Any, clean: Latent, text: Any, key: Key) -> Float[Array, ""]:
+    def example(self, model: PyTree, clean: Latent, text: Condition, key: Key) -> Float[Array, ""]:
         """The weighted loss of one example."""
-        step_key, noise_key, weight_key, drop_key = jax.random.split(key, 4)
+        step_key, noise_key, scale_key, drop_key = jax.random.split(key, 4)
         steps = jnp.sum(self.levels > self.levels[-1])  # until the last is first reached
         i = 2 * jax.random.randint(step_key, (), 0, steps // 2)
         s0, s1, s2 = (self.levels[i + n].astype(jnp.float32) for n in range(3))
         clean = clean.astype(jnp.float32)
         y0 = clean + s0 * jax.random.normal(noise_key, clean.shape, jnp.float32)
-        w = self.guidance.weight(weight_key)
+        w = self.guidance.scale(scale_key)
         pair = (drop_caption(drop_key, text, self.null_text, self.dropout), self.null_text)
 
         teacher = self.guidance.teacher(self.teacher, w)

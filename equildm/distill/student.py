@@ -1,22 +1,24 @@
-"""From what is trained to a denoiser."""
+"""From the trained arrays to a denoiser."""
 
 import abc
-from typing import Any
 
 import equinox as eqx
+from jaxtyping import PyTree
 
+from .._types import Network
 from ..denoise import AbstractDenoiser, Preconditioned
+from ..nn import Adapters, with_lora_layers
 from ..noise import AbstractPrediction, AbstractSchedule
-from ..runtime import Computing, Policy
-from ..train.remat import Remat, rematerialise
+from ..runtime import InPrecision, Policy
+from ..training.remat import Remat, rematerialise
 
 
 class AbstractStudent(eqx.Module):
-    """How the trained arrays become a denoiser. Whatever it holds itself is not trained."""
+    """How the trained arrays become a denoiser. Arrays that a student holds itself are frozen."""
 
     @abc.abstractmethod
-    def __call__(self, model: Any) -> AbstractDenoiser:
-        """The denoiser of `model`, the tree that gradients are taken of."""
+    def __call__(self, model: PyTree) -> AbstractDenoiser:
+        """The denoiser of `model`, the tree that is trained."""
 
 
 class Student(AbstractStudent):
@@ -34,7 +36,26 @@ class Student(AbstractStudent):
     policy: Policy = eqx.field(static=True, default=Policy())
     remat: Remat = eqx.field(static=True, default="none")
 
-    def __call__(self, model: Any) -> Preconditioned:
+    def __call__(self, model: Network) -> Preconditioned:
         """See `AbstractStudent`; `model` is the network."""
-        network = Computing(rematerialise(model, self.remat), self.policy)
+        network = InPrecision(rematerialise(model, self.remat), self.policy)
         return Preconditioned(network, self.schedule, self.prediction)
+
+
+class LoRAStudent(AbstractStudent):
+    """A network whose low-rank adapters alone are trained, averaged and saved (LCM-LoRA).
+
+    Where `network` holds the same arrays as the teacher's network, they are in memory once.
+
+    **Fields:**
+
+    - `student`: makes a denoiser of the network with its adapters.
+    - `network`: frozen.
+    """
+
+    student: AbstractStudent
+    network: Network
+
+    def __call__(self, model: Adapters) -> AbstractDenoiser:
+        """See `AbstractStudent`; `model` is the adapters."""
+        return self.student(with_lora_layers(self.network, model))

@@ -1,19 +1,19 @@
-"""Whose answer at the lower level the student is to repeat."""
+"""Which weights give the answer at the lower level."""
 
 import abc
-from typing import Any
 
 import equinox as eqx
+from jaxtyping import PyTree
 
-from ..train import TrainState
+from ..training import TrainState
 
 
 class AbstractTarget(eqx.Module):
     """A choice among the weights of a training state. No gradient passes through any."""
 
     @abc.abstractmethod
-    def __call__(self, state: TrainState) -> Any:
-        """The model that answers."""
+    def __call__(self, state: TrainState) -> PyTree:
+        """The model whose answer is the target."""
 
 
 class EMATarget(AbstractTarget):
@@ -21,14 +21,14 @@ class EMATarget(AbstractTarget):
 
     index: int = eqx.field(static=True, default=0)
 
-    def __call__(self, state: TrainState) -> Any:
+    def __call__(self, state: TrainState) -> PyTree:
         """See `AbstractTarget`."""
         return state.average(self.index)
 
 
 class OnlineTarget(AbstractTarget):
-    """The weights as they are, held still (Song & Dhariwal 2023, section 3.2)."""
+    """The current weights, without their gradient (Song & Dhariwal 2023, section 3.2)."""
 
-    def __call__(self, state: TrainState) -> Any:
+    def __call__(self, state: TrainState) -> PyTree:
         """See `AbstractTarget`."""
         return state.model

@@ -1,22 +1,21 @@
-"""Where a trajectory that passes through `y0` at the level `s0` is at the level `s1`."""
+"""The second point of a trajectory: from `y0` at the level `s0` to the level `s1`."""
 
 import abc
 from collections.abc import Callable
-from typing import Any
 
 import diffrax
 import equinox as eqx
 from jaxtyping import Array
 
-from .._types import Latent, NoiseLevel
+from .._types import Condition, Latent, NoiseLevel
 from ..denoise import AbstractDenoiser
-from ..sample import AbstractNoisySolver, DDIM, probability_flow
+from ..sampling import DDIM, needs_key, probability_flow
 
 _DDIM = DDIM()
 
 
 class AbstractTrajectory(eqx.Module):
-    """Finds the second point of a pair."""
+    """Gives the second point of a pair."""
 
     @abc.abstractmethod
     def __call__(
@@ -25,7 +24,7 @@ class AbstractTrajectory(eqx.Module):
         noise: Latent,
         s0: NoiseLevel,
         s1: NoiseLevel,
-        condition: Any,
+        condition: Condition,
         guided: Callable[[AbstractDenoiser], AbstractDenoiser],
     ) -> Latent:
         """**Arguments:**
@@ -33,7 +32,7 @@ class AbstractTrajectory(eqx.Module):
         - `clean`, `noise`: of the first point, `clean + s0 noise`.
         - `s0`, `s1`: levels, `s0 > s1`.
         - `condition`: the pair that guided denoisers take.
-        - `guided`: guides a teacher as the objective says.
+        - `guided`: adds the objective's guidance to a teacher.
 
         **Returns:** the state at `s1`, on the scale of the data.
         """
@@ -45,15 +44,15 @@ class TeacherStep(AbstractTrajectory):
     **Fields:**
 
     - `teacher`: a denoiser without guidance. It is frozen: no gradient passes.
-    - `solver`: `DDIM()`, `Heun()`, `DPMpp2S()`, a one-step solver of diffrax's. (Of a multistep
-      one a single step is its first, of order 1.)
+    - `solver`: `DDIM()`, `Heun()`, `DPMpp2S()` or a one-step solver of diffrax's. (A multistep
+      solver takes its first step, of order 1.)
     """
 
     teacher: AbstractDenoiser
     solver: diffrax.AbstractSolver = _DDIM
 
     def __check_init__(self) -> None:
-        if isinstance(self.solver, AbstractNoisySolver):
+        if needs_key(self.solver):
             raise ValueError(
                 "A teacher's step follows the probability flow, received the stochastic "
                 f"{type(self.solver).__name__}(). Use DDIM(), Heun() or DPMpp2S()."
@@ -65,7 +64,7 @@ class TeacherStep(AbstractTrajectory):
         noise: Latent,
         s0: NoiseLevel,
         s1: NoiseLevel,
-        condition: Any,
+        condition: Condition,
         guided: Callable[[AbstractDenoiser], AbstractDenoiser],
     ) -> Latent:
         """See `AbstractTrajectory`."""
@@ -73,7 +72,7 @@ class TeacherStep(AbstractTrajectory):
         return flow_step(guided(self.teacher), y0, s0, s1, condition, self.solver)
 
 
-class SharedNoise(AbstractTrajectory):
+class ConsistencyTraining(AbstractTrajectory):
     """The same noise at the lower level, `clean + s1 noise`: consistency training, no teacher.
 
     An unbiased estimate of the flow's slope (Song et al. 2023, theorem 2).
@@ -85,7 +84,7 @@ class SharedNoise(AbstractTrajectory):
         noise: Latent,
         s0: NoiseLevel,
         s1: NoiseLevel,
-        condition: Any,
+        condition: Condition,
         guided: Callable[[AbstractDenoiser], AbstractDenoiser],
     ) -> Latent:
         """See `AbstractTrajectory`."""
@@ -97,13 +96,13 @@ def flow_step(
     y0: Latent,
     s0: NoiseLevel,
     s1: NoiseLevel,
-    condition: Any,
+    condition: Condition,
     solver: diffrax.AbstractSolver = _DDIM,
 ) -> Latent:
     """One step of a solver from `s0` to `s1` on the flow of `denoiser`.
 
-    The solver's own `step`: around a single one, `diffrax.diffeqsolve` would be a loop whose
-    length XLA does not know.
+    It calls the solver's own `step`: `diffrax.diffeqsolve` would put a loop around it whose length
+    XLA does not know.
     """
     terms = probability_flow(denoiser)
     state = solver.init(terms, s0, s1, y0, condition)

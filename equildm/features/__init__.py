@@ -8,7 +8,6 @@ from .clip_image import (
 )
 from .extractor import (
     AbstractFeatureExtractor as AbstractFeatureExtractor,
-    described as described,
     pool_features as pool_features,
     pooled as pooled,
     Resized as Resized,

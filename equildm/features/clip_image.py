@@ -1,4 +1,4 @@
-"""CLIP's image tower, a vision transformer, and the input that it expects."""
+"""CLIP's image tower, a vision transformer, and its preprocessing."""
 
 import dataclasses
 import math
@@ -18,7 +18,7 @@ from .resize import antialiased_cubic, resampled
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
-"""Of the colours of CLIP's training images in [0, 1]."""
+"""Mean and standard deviation of the colours of CLIP's training images in [0, 1]."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,15 +26,15 @@ class CLIPImageConfig:
     """The sizes of a `CLIPImageTower`; the defaults are ViT-B/32's."""
 
     activation: Callable[[Array], Array]
-    """Of the feed-forward layers."""
+    """Activation of the feed-forward layers."""
     side: int = 224
     """Height and width of the image."""
     patch: int = 32
-    """Height and width of what becomes one token."""
+    """Height and width of the patch of one token."""
     width: int = 768
     """Size of each token's vector."""
     depth: int = 12
-    """Layers."""
+    """Number of layers."""
     heads: int = 12
     """Heads of each attention."""
     hidden: int = 3072
@@ -42,7 +42,7 @@ class CLIPImageConfig:
     projection: int = 512
     """Size of an image's vector."""
     eps: float = 1e-5
-    """Of the norms."""
+    """Added to the variance in the norms."""
 
     def build(self, *, key: Key) -> "CLIPImageTower":
         """The tower with fresh weights. Under `eqx.filter_eval_shape` nothing is allocated."""
@@ -83,8 +83,9 @@ class CLIPImageLayer(eqx.Module):
 class CLIPImageTower(AbstractFeatureExtractor):
     """A vision transformer over patches and one class token (Radford et al. 2021, section 2.4).
 
-    The class token's output, normed and projected, is the image's vector, to be compared by cosine
-    with a caption's. As a feature extractor its one tap is that vector, as a map of one position.
+    The class token's output, normed and projected, is the image's vector. Its cosine with the
+    vector of a caption compares the two. As a feature extractor its one tap is that vector, as a
+    map of one position.
     """
 
     name: ClassVar[str] = "CLIP"
@@ -133,7 +134,7 @@ class CLIPImageTower(AbstractFeatureExtractor):
         return (self.vector(clip_input(image, self.config.side))[None, None],)
 
     def vector(self, pixels: Float[Array, "side side rgb"]) -> Float[Array, "projection"]:
-        """The vector of what `clip_input` made of an image."""
+        """The vector of an image that `clip_input` has preprocessed."""
         side = self.config.side
         if pixels.shape != (side, side, 3):
             raise ValueError(
@@ -149,11 +150,11 @@ class CLIPImageTower(AbstractFeatureExtractor):
 
 
 def clip_input(image: Image, side: int) -> Float[Array, "side side rgb"]:
-    """What `transformers`' `CLIPImageProcessor` makes of an image.
+    """An image preprocessed as by `CLIPImageProcessor` of `transformers`.
 
-    The shorter side is brought to `side` by Pillow's bicubic filter on bytes, the middle cut out,
-    the colours normalised. Pillow rounds to bytes after the width and again after the height, and
-    so does this; its version 13 takes the height first where that is more than twice the width.
+    Pillow's bicubic filter on bytes resizes the shorter side to `side`, the centre is cropped, and
+    the colours are normalised. Like Pillow this rounds to bytes after the width and again after the
+    height. (Pillow 13 resizes the height first where it is more than twice the width.)
 
     **Arguments:**
 

@@ -1,4 +1,4 @@
-"""What a feature network is: an image to maps at several depths, and their means."""
+"""The interface of a feature network: an image to maps at several depths, and their means."""
 
 import abc
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,22 +21,28 @@ class AbstractFeatureExtractor(eqx.Module):
     @property
     @abc.abstractmethod
     def name(self) -> str:
-        """What scores computed with it are called by: "VGG16-FID", never "FID"."""
+        """Its name in those of scores: "VGG16-FID", never "FID"."""
 
     @property
     @abc.abstractmethod
     def smallest(self) -> int:
-        """Least height and width of an image."""
+        """Smallest height and width of an image."""
 
     @property
     @abc.abstractmethod
     def channels(self) -> tuple[int, ...]:
-        """Of each tap."""
+        """Channels of each tap."""
 
     @property
     @abc.abstractmethod
     def resize(self) -> Resize | None:
-        """What is done to an image first, if anything."""
+        """How an image is resized first, if it is."""
+
+    @property
+    def description(self) -> str:
+        """The name and the resize, "Inception-2015, tf1-bilinear 299". Two sets of features compare
+        only if both of them are the same."""
+        return self.name + (f", {self.resize}" if self.resize else "")
 
     @abc.abstractmethod
     def __call__(self, image: Image) -> tuple[Float[Array, "..."], ...]:
@@ -44,7 +50,13 @@ class AbstractFeatureExtractor(eqx.Module):
 
 
 class Resized(AbstractFeatureExtractor):
-    """Another extractor, which gets every image resized."""
+    """Another extractor with every image resized first.
+
+    **Fields:**
+
+    - `extractor`: the network.
+    - `method`: how images are resized.
+    """
 
     extractor: AbstractFeatureExtractor
     method: Resize = eqx.field(static=True)
@@ -69,13 +81,8 @@ class Resized(AbstractFeatureExtractor):
         return self.extractor(self.method(image))
 
 
-def described(extractor: AbstractFeatureExtractor) -> str:
-    """The extractor's name and its resizing: features compare only where both are the same."""
-    return extractor.name + (f", {extractor.resize}" if extractor.resize else "")
-
-
 def imagenet_input(image: Image, extractor: AbstractFeatureExtractor) -> Image:
-    """An image in [-1, 1] shifted and scaled as ImageNet networks want it.
+    """An image in [-1, 1] shifted and scaled as ImageNet networks expect it.
 
     `(x - m) / d` with the means and deviations of ImageNet's colours, here for [-1, 1] (those for
     [0, 1] are `(m + 1) / 2` and `d / 2`). The rounded numbers are LPIPS's.
@@ -94,7 +101,7 @@ def imagenet_input(image: Image, extractor: AbstractFeatureExtractor) -> Image:
 def pooled(
     extractor: AbstractFeatureExtractor, image: Image, taps: Sequence[int] = (-1,)
 ) -> Float[Array, "features"]:
-    """The mean over positions of the chosen taps, joined, in float32."""
+    """The means over positions of the taps of these numbers, joined, in float32."""
     maps = extractor(image)
     return jnp.concatenate([jnp.mean(maps[i].astype(jnp.float32), axis=(0, 1)) for i in taps])
 
@@ -114,8 +121,8 @@ def pool_features(
     - `extractor`: the network.
     - `images`: each `(height, width, 3)`, uint8 or floating in [-1, 1] and clipped to it; read one
         batch at a time.
-    - `taps`: which maps are pooled; the deepest alone by default.
-    - `batch`: images a call. The last batch is filled with copies that are dropped again.
+    - `taps`: numbers of the maps to pool; the deepest alone by default.
+    - `batch`: images a call. Copies fill the last batch and are dropped again.
     - `mesh`: this process's devices, among which each batch is divided; by default one device.
     """
     parts = list(stream_features(extractor, images, taps=taps, batch=batch, mesh=mesh))
@@ -132,9 +139,9 @@ def stream_features(
     batch: int = 32,
     mesh: Mesh | None = None,
 ) -> Iterator[Float[np.ndarray, "images features"]]:
-    """What `pool_features` gives, batch by batch: no more than two batches are in memory.
+    """The rows of `pool_features`, batch by batch. No more than two batches are in memory.
 
-    The device works on one batch while the one before is handed out.
+    The device works on one batch while the previous one is yielded.
     """
     if mesh is not None:
         check_batch(batch, mesh)
@@ -171,12 +178,12 @@ def _batches(images: Iterable[np.ndarray], batch: int) -> Iterator[tuple[np.ndar
 
 
 def _unit_range(image: np.ndarray) -> Float[np.ndarray, "height width rgb"]:
-    """Float32 in [-1, 1], whether bytes came or such numbers already."""
+    """An image of bytes, or of floats in [-1, 1], as float32 in [-1, 1]."""
     array = np.asarray(image)
     if array.dtype == np.uint8:
         return array.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
     array = array.astype(np.float32)
-    # A decoder may overshoot a little; beyond 8 these are not such numbers. NaN fails here too.
+    # A decoder may overshoot a little; values beyond 8 have another range. NaN fails here too.
     if not np.abs(array).max(initial=0.0) <= 8.0:
         raise ValueError(
             "Images are uint8, or floating in [-1, 1]; received floating values up to "

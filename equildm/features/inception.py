@@ -20,14 +20,14 @@ Shape = tuple[int, int, int, int]
 
 
 class InceptionStyle(NamedTuple):
-    """What differs between the published Inception-v3s.
+    """The differences between the published Inception-v3 networks.
 
     **Fields:**
 
-    - `classes`: of the last layer.
+    - `classes`: outputs of the last layer.
     - `average`: the pooling in most blocks.
     - `last`: the pooling in the last block.
-    - `scale`, `offset`: the network sees `scale * image + offset` of an image in [-1, 1].
+    - `scale`, `offset`: the input is `scale * image + offset` of an image in [-1, 1].
     """
 
     classes: int
@@ -38,8 +38,8 @@ class InceptionStyle(NamedTuple):
 
 
 FID_2015 = InceptionStyle(1008, average_inside, max_padded, 127.5 / 128, -0.5 / 128)
-"""TensorFlow's `inception-2015-12-05`, of which FID and IS are defined. Averages leave the padding
-out, the last block takes a maximum, bytes become `(x - 128) / 128`."""
+"""TensorFlow's `inception-2015-12-05`, which FID and IS are defined with. Averages leave out the
+padding, the last block takes a maximum, and the input is `(x - 128) / 128` of bytes."""
 
 TORCHVISION = InceptionStyle(1000, average_padded, average_padded, 1.0, 0.0)
 """torchvision's `inception_v3`."""
@@ -48,8 +48,8 @@ TORCHVISION = InceptionStyle(1000, average_padded, average_padded, 1.0, 0.0)
 class ConvNorm(eqx.Module):
     """A convolution, a batch norm with frozen statistics, a ReLU.
 
-    `relu((conv(x) - mean) / sqrt(variance + 0.001) * scale + shift)`. The norm stays apart from the
-    kernel, so that the arrays are those of the published files; it costs nothing beside it.
+    `relu((conv(x) - mean) / sqrt(variance + 0.001) * scale + shift)`. The norm is not folded into
+    the kernel, so that the arrays are those of the published files; its cost is negligible.
     """
 
     weight: Float[Array, "kernel_height kernel_width in_channels out_channels"]
@@ -63,8 +63,8 @@ class ConvNorm(eqx.Module):
     def __init__(self, channels: int, shape: Shape, padding: tuple[int, int], *, key: Key):
         """**Arguments:**
 
-        - `channels`: of the input.
-        - `shape`: of the convolution.
+        - `channels`: channels of the input.
+        - `shape`: sizes of the convolution.
         - `padding`: zeros added above and below, left and right.
         - `key`: for the initial weights.
         """
@@ -91,8 +91,10 @@ class ConvNorm(eqx.Module):
 
 
 class Branch(eqx.Module):
-    """Perhaps a pooling, then convolutions one after another, of which the last `ends` are side by
-    side and their outputs joined."""
+    """An optional pooling, then convolutions in sequence.
+
+    The last `ends` of them are parallel, and their outputs are joined.
+    """
 
     layers: tuple[ConvNorm, ...]
     pool: Pool | None = eqx.field(static=True)
@@ -103,10 +105,10 @@ class Branch(eqx.Module):
     ):
         """**Arguments:**
 
-        - `channels`: of the input.
-        - `shapes`: of the convolutions, padded to keep the size unless they have a stride.
-        - `pool`: what comes first.
-        - `ends`: how many of them are side by side.
+        - `channels`: channels of the input.
+        - `shapes`: sizes of the convolutions, padded to keep the size unless they have a stride.
+        - `pool`: the pooling in front, if any.
+        - `ends`: number of parallel convolutions at the end.
         - `key`: for the initial weights.
         """
         layers = []
@@ -136,8 +138,8 @@ Block = tuple[Branch, ...]
 class InceptionV3(AbstractFeatureExtractor):
     """Inception-v3 (Szegedy et al. 2015), batch norms frozen, without the auxiliary classifier.
 
-    Taps: after the two poolings of the stem, after `Mixed_6e` and after `Mixed_7c`. The mean of
-    the last, 2048 numbers, is what FID is of. `interop.load_inception` reads trained weights; the
+    Taps: after the two poolings of the stem, after `Mixed_6e` and after `Mixed_7c`. FID uses the
+    mean of the last, 2048 numbers. `interop.load_inception` reads trained weights; the
     trained network expects 299x299: `Resized(network, tf1_bilinear())`.
     """
 
@@ -154,8 +156,8 @@ class InceptionV3(AbstractFeatureExtractor):
     def __init__(self, style: InceptionStyle = FID_2015, *, name: str = "Inception", key: Key):
         """**Arguments:**
 
-        - `style`: which of the published networks.
-        - `name`: what scores computed with it are called by.
+        - `style`: one of the published networks.
+        - `name`: its name in those of scores.
         - `key`: for the initial weights.
         """
         skey, bkey, hkey = jax.random.split(key, 3)
@@ -193,10 +195,10 @@ class InceptionV3(AbstractFeatureExtractor):
         return tuple(taps)
 
     def logits(self, features: Float[Array, "*batch 2048"]) -> Float[Array, "*batch classes"]:
-        """Of the classes, from the mean of the last tap.
+        """The logits of the classes, from the mean of the last tap.
 
-        Without the bias for the network of 2015: the Inception score's first code left it out, and
-        all have followed. `head(features)` has it.
+        For the network of 2015 they are without bias: the first code of the Inception score left it
+        out, and all others follow it. `head(features)` includes the bias.
         """
         if self.style.classes == FID_2015.classes:
             return features @ self.head.weight.astype(features.dtype)

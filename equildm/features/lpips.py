@@ -28,7 +28,7 @@ class LPIPS(eqx.Module):
     ):
         """**Arguments:**
 
-        - `backbone`: gives the taps.
+        - `backbone`: the network of the taps.
         - `heads`: for each tap one weight a channel, none negative.
         """
         sizes = tuple(head.shape[0] for head in heads)
@@ -56,8 +56,8 @@ def _directions(
 ) -> Float[Array, "height width channels"]:
     """Each position's features at unit length, float32; zero stays zero.
 
-    After a ReLU whole positions can be zero, where the gradient of the square root is infinite:
-    the length of those is taken to be 1.
+    After a ReLU all channels of a position can be zero, where the gradient of the square root is
+    infinite. The length of such a position is set to 1.
     """
     maps = maps.astype(jnp.float32)
     square = jnp.sum(maps * maps, axis=-1, keepdims=True)

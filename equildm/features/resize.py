@@ -1,7 +1,7 @@
-"""Resizing as published metrics did it: along each side one small matrix, made beforehand.
+"""Resizing as in published metrics: a product with one small matrix along each side.
 
-A distance between image sets depends on how they were resized more than on most of what one
-measures with it (Parmar et al. 2022), so that every result names the way.
+A distance between image sets depends on the resizing more than on most differences that one
+measures with it (Parmar et al. 2022). So every result names its resizing.
 """
 
 import dataclasses
@@ -20,11 +20,11 @@ Weights = Callable[[int, int], Float[np.ndarray, "new old"]]
 
 @dataclasses.dataclass(frozen=True)
 class Resize:
-    """To `side x side` pixels, whatever shape the image has.
+    """Resizes an image of any shape to `side x side` pixels.
 
     **Fields:**
 
-    - `method`: its name, part of a result's.
+    - `method`: its name, which is part of a result's name.
     - `side`: height and width afterwards.
     - `weights`: `(old, new)` side to the matrix from old to new pixels.
     """
@@ -47,7 +47,7 @@ class Resize:
 def resampled(
     x: Float[Array, "height width rgb"], axis: int, side: int, weights: Weights
 ) -> Float[Array, "new_height new_width rgb"]:
-    """One side (`axis` 0 or 1) brought to a length."""
+    """The image with one side (`axis` 0 or 1) resized to a length."""
     if x.shape[axis] == side:
         return x
     matrix = jnp.asarray(weights(x.shape[axis], side), x.dtype)
@@ -56,7 +56,7 @@ def resampled(
 
 
 def tf1_bilinear(side: int = 299) -> Resize:
-    """As the first FID and IS code: TensorFlow 1's `resize_bilinear`.
+    """As in the first code of FID and IS: TensorFlow 1's `resize_bilinear`.
 
     Pixel `i` is read at `i * old / new`: not centred, and without a filter where the image
     shrinks, so that it aliases.
@@ -65,7 +65,7 @@ def tf1_bilinear(side: int = 299) -> Resize:
 
 
 def antialiased_bicubic(side: int = 299) -> Resize:
-    """As clean-fid (Parmar et al. 2022): Pillow's bicubic filter on floating-point colours."""
+    """As in clean-fid (Parmar et al. 2022): Pillow's bicubic filter on floating-point colours."""
     return Resize("antialiased-bicubic", side, antialiased_cubic)
 
 
@@ -84,8 +84,10 @@ def _tf1_bilinear(old: int, new: int) -> Float[np.ndarray, "new old"]:
 
 @functools.lru_cache(maxsize=64)
 def antialiased_cubic(old: int, new: int) -> Float[np.ndarray, "new old"]:
-    """Keys' cubic kernel with a = -1/2, as wide as the new pixels where the image shrinks, its
-    weights summing to 1 at the borders too."""
+    """Keys' cubic kernel with a = -1/2, as wide as the new pixels where the image shrinks.
+
+    Its weights sum to 1, also at the borders.
+    """
     centres = (np.arange(new) + 0.5) * old / new
     distance = (np.arange(old) + 0.5 - centres[:, None]) / max(old / new, 1.0)
     x = np.abs(distance)

@@ -15,11 +15,11 @@ from .pooling import max_pool
 
 NO_PADDING = ((0, 0), (0, 0))
 FIRES = ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
-"""Squeezed and expanded channels of the fire modules 2 to 9; the output has twice the latter."""
+"""Squeezed and expanded channels of the fire modules 2 to 9. Outputs have twice the latter."""
 POOLED = (2, 4)
-"""Fire modules after which the size is halved."""
+"""Numbers of the fire modules after which the size is halved."""
 CAFFE_MEANS = (103.939, 116.779, 123.68)
-"""Of blue, green and red bytes, which the network sees without them."""
+"""Means of blue, green and red bytes, which are subtracted from the input."""
 
 
 class Fire(eqx.Module):
@@ -32,9 +32,9 @@ class Fire(eqx.Module):
     def __init__(self, channels: int, squeezed: int, expanded: int, *, key: Key):
         """**Arguments:**
 
-        - `channels`: of the input.
-        - `squeezed`: of what lies between.
-        - `expanded`: of each half of the output.
+        - `channels`: channels of the input.
+        - `squeezed`: channels between the two.
+        - `expanded`: channels of each half of the output.
         - `key`: for the initial weights.
         """
         skey, key1, key3 = jax.random.split(key, 3)
@@ -50,11 +50,12 @@ class Fire(eqx.Module):
 
 
 class SqueezeNet(AbstractFeatureExtractor):
-    """SqueezeNet 1.1 (Iandola et al. 2016), 1.24M parameters, for pictures of 227 pixels a side.
+    """SqueezeNet 1.1 (Iandola et al. 2016), 1.24M parameters, for images of 227 pixels a side.
 
-    The taps are what lies before each halving, the last fire module, and the map of the 1000
-    classes, whose mean over positions is the logits: `pool_features(network, images)` serves
-    `metrics.inception_score`. `interop.load_squeezenet` reads the ImageNet weights.
+    The taps are the maps before each halving, that of the last fire module, and that of the 1000
+    classes. The mean of the last over positions is the logits: use
+    `pool_features(network, images)` for `metrics.inception_score`. `interop.load_squeezenet` reads
+    the ImageNet weights.
     """
 
     name: ClassVar[str] = "SqueezeNet"

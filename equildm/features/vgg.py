@@ -56,7 +56,7 @@ class VGG16(AbstractFeatureExtractor):
 def _halve(x: Float[Array, "height width channels"]) -> Float[Array, "half_h half_w channels"]:
     """Max-pooling 2x2; an odd last row or column is left out.
 
-    As a maximum over an axis rather than `reduce_window`, whose gradient is slow on a CPU.
+    It is a maximum over axes, because the gradient of `reduce_window` is slow on a CPU.
     """
     height, width, channels = (x.shape[0] // 2, x.shape[1] // 2, x.shape[2])
     even = x[: 2 * height, : 2 * width]

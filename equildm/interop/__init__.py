@@ -10,14 +10,16 @@ from .bert import bert_table as bert_table
 from .clip import clip_table as clip_table, openclip_table as openclip_table
 from .clip_image import clip_image_table as clip_image_table, load_clip as load_clip
 from .inception import inception_table as inception_table, load_inception as load_inception
-from .inert_pickle import read_pickled_arrays as read_pickled_arrays
 from .lora import read_lora as read_lora, save_lora as save_lora
 from .lpips import (
     load_alexnet as load_alexnet,
     load_lpips as load_lpips,
     load_vgg16 as load_vgg16,
 )
-from .mapping import (
+from .mapping import read_weights as read_weights, write_weights as write_weights
+from .minilm import load_minilm as load_minilm
+from .packages import package_folder as package_folder
+from .pairs import (
     conv as conv,
     linear as linear,
     norm as norm,
@@ -26,13 +28,10 @@ from .mapping import (
     OUT_IN_POINTWISE as OUT_IN_POINTWISE,
     Pair as Pair,
     POINTWISE_OUT_IN as POINTWISE_OUT_IN,
-    read_weights as read_weights,
     SAME as SAME,
     Transform as Transform,
-    write_weights as write_weights,
 )
-from .minilm import load_minilm as load_minilm
-from .packages import package_folder as package_folder
+from .safe_pickle import read_pickled_arrays as read_pickled_arrays
 from .safetensors import (
     LazyTensors as LazyTensors,
     SafetensorsFile as SafetensorsFile,
@@ -44,18 +43,7 @@ from .scheduler import (
     Scheduler as Scheduler,
 )
 from .shards import open_weights as open_weights, save_weights as save_weights
-from .single_file import (
-    load_single_file as load_single_file,
-    save_single_file as save_single_file,
-    single_file_tables as single_file_tables,
-)
 from .squeezenet import load_squeezenet as load_squeezenet
-from .stable_diffusion import (
-    folder_tables as folder_tables,
-    load_stable_diffusion as load_stable_diffusion,
-    save_stable_diffusion as save_stable_diffusion,
-    StableDiffusion as StableDiffusion,
-)
 from .t5 import t5_table as t5_table
 from .text_encoders import (
     load_text_encoder as load_text_encoder,

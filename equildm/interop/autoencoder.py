@@ -6,16 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from jax.sharding import Mesh
+from jax.typing import DTypeLike
 
 from ..latents import VAE, VAEConfig
 from .config import check_fields, read_config, write_config
-from .fields import DEEPEST, multiples, number, positive, whole
-from .mapping import Advance, conv, fill, linear, norm, Pair, write_weights
+from .config_fields import (
+    Fields,
+    finite_float,
+    MAX_LAYERS,
+    multiples,
+    positive_float,
+    positive_int,
+)
+from .mapping import Advance, fill, write_weights
+from .pairs import conv, linear, norm, Pair
 from .shards import DIFFUSERS, open_weights, save_weights
 
 NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "out": "to_out.0"}
 OLD_NAMES = {"query": "query", "key": "key", "value": "value", "out": "proj_attn"}
-"""The parts of the attention, as they are called now and in Stable Diffusion 1's own files."""
+"""Names of the attention's parts: those of today, and those in Stable Diffusion 1's own files."""
 OLD_ATTENTION = "encoder.mid_block.attentions.0.query.weight"
 
 
@@ -39,17 +48,17 @@ def autoencoder_table(config: VAEConfig, *, attention: Mapping[str, str] = NAMES
 
 
 def _encoder_levels(channels: list[int], blocks: int) -> Iterable[Pair]:
-    for i, (before, now) in enumerate(zip([channels[0], *channels], channels, strict=False)):
+    for i, (before, out) in enumerate(zip([channels[0], *channels], channels, strict=False)):
         ours, theirs = f"encoder.levels.{i}", f"encoder.down_blocks.{i}"
-        yield from _blocks(ours, theirs, blocks, before != now)
+        yield from _blocks(ours, theirs, blocks, before != out)
         if i < len(channels) - 1:
             yield from conv(f"{ours}.downsample.conv", f"{theirs}.downsamplers.0.conv")
 
 
 def _decoder_levels(channels: list[int], blocks: int) -> Iterable[Pair]:
-    for i, (before, now) in enumerate(zip([channels[0], *channels], channels, strict=False)):
+    for i, (before, out) in enumerate(zip([channels[0], *channels], channels, strict=False)):
         ours, theirs = f"decoder.levels.{i}", f"decoder.up_blocks.{i}"
-        yield from _blocks(ours, theirs, blocks, before != now)
+        yield from _blocks(ours, theirs, blocks, before != out)
         if i < len(channels) - 1:
             yield from conv(f"{ours}.upsample.conv", f"{theirs}.upsamplers.0.conv")
 
@@ -82,10 +91,10 @@ def _resblock(ours: str, theirs: str, *, skip: bool = False) -> Iterable[Pair]:
 def load_vae(
     folder: str | os.PathLike[str] | None = None,
     *,
-    dtype: Any = "float32",
+    dtype: DTypeLike = "float32",
     mesh: Mesh | None = None,
     advance: Advance = lambda size: None,
-) -> tuple[VAE, VAEConfig]:
+) -> VAE:
     """Reads a VAE: Stable Diffusion 1's, 2's, XL's, or another of that architecture.
 
     **Arguments:**
@@ -103,27 +112,26 @@ def load_vae(
     weights = open_weights(folder, DIFFUSERS)
     old = OLD_ATTENTION in weights
     table = autoencoder_table(config, attention=OLD_NAMES if old else NAMES)
-    options = {"dtype": dtype, "mesh": mesh, "advance": advance}
-    return fill(config, table, weights, source=folder, **options), config
+    return fill(config, table, weights, dtype=dtype, mesh=mesh, source=folder, advance=advance)
 
 
 def save_vae(
     folder: str | os.PathLike[str],
     vae: VAE,
-    config: VAEConfig,
     *,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     advance: Advance = lambda size: None,
 ) -> None:
     """Writes a folder that `diffusers.AutoencoderKL.from_pretrained` opens.
 
     **Arguments:**
 
-    - `folder`: made if need be.
-    - `vae`, `config`: as `load_vae` returns or `config.build` makes them.
+    - `folder`: created where it does not exist.
+    - `vae`: the VAE, whose `config` gives the sizes.
     - `dtype`: of the tensors in the file, by default as in memory.
     - `advance`: called with the bytes of each tensor.
     """
+    config = vae.config
     tensors = write_weights(vae, autoencoder_table(config), dtype=dtype)
     save_weights(folder, DIFFUSERS, tensors, advance=advance)
     write_config(folder, _to_diffusers(config))
@@ -143,10 +151,10 @@ _FIXED: dict[str, Any] = {
     "latents_mean": None,
     "latents_std": None,
 }
-"""What every VAE of this kind is, and what is written of it."""
+"""Fields that are the same for every VAE of this kind."""
 
 
-def _to_diffusers(config: VAEConfig) -> dict[str, Any]:
+def _to_diffusers(config: VAEConfig) -> Fields:
     levels = len(config.multipliers)
     return {
         **_FIXED,
@@ -163,27 +171,27 @@ def _to_diffusers(config: VAEConfig) -> dict[str, Any]:
     }
 
 
-def _from_diffusers(written: dict[str, Any]) -> VAEConfig:
-    if "_class_name" not in written:
+def _from_diffusers(fields: Fields) -> VAEConfig:
+    if "_class_name" not in fields:
         raise KeyError("_class_name")
-    width, multipliers = multiples(written, "block_out_channels")
+    width, multipliers = multiples(fields, "block_out_channels")
     levels = len(multipliers)
     check_fields(
-        written,
+        fields,
         {
             **_FIXED,
             "down_block_types": ["DownEncoderBlock2D"] * levels,
             "up_block_types": ["UpDecoderBlock2D"] * levels,
-            "out_channels": written["in_channels"],
+            "out_channels": fields["in_channels"],
         },
     )
     return VAEConfig(
         width=width,
         multipliers=multipliers,
-        depth=whole(written, "layers_per_block", most=DEEPEST),
-        latent_channels=whole(written, "latent_channels"),
-        image_channels=whole(written, "in_channels"),
-        groups=whole(written, "norm_num_groups"),
-        scale=positive(written, "scaling_factor", 0.18215),
-        shift=0.0 if written.get("shift_factor") is None else number(written, "shift_factor"),
+        depth=positive_int(fields, "layers_per_block", most=MAX_LAYERS),
+        latent_channels=positive_int(fields, "latent_channels"),
+        image_channels=positive_int(fields, "in_channels"),
+        groups=positive_int(fields, "norm_num_groups"),
+        scale=positive_float(fields, "scaling_factor", 0.18215),
+        shift=0.0 if fields.get("shift_factor") is None else finite_float(fields, "shift_factor"),
     )

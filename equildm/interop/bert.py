@@ -1,18 +1,18 @@
 """BERT as `transformers` names it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from ..text import Bert, BertConfig
 from .config import check_fields
-from .fields import DEEPEST, multiple, positive, whole
-from .mapping import linear, norm, Pair
+from .config_fields import Fields, MAX_LAYERS, multiple, positive_float, positive_int
+from .pairs import linear, norm, Pair
 
 BERT_IGNORED = ("embeddings.position_ids", "pooler.*")
-"""Tensors beside the encoder: the numbers 0 .. 511, a pooler for a task that no one here has."""
+"""Tensors beside the encoder: the position numbers 0 .. 511 and the pooler of another task."""
 
 _FIXED = {"hidden_act": "gelu", "position_embedding_type": "absolute", "type_vocab_size": 2}
-"""What every `Bert` is, of what a `config.json` may say."""
+"""Fields that are the same for every `Bert`."""
 
 
 def bert_table(depth: int) -> list[Pair]:
@@ -37,22 +37,22 @@ def _layer(ours: str, theirs: str) -> Iterable[Pair]:
     yield from norm(f"{ours}.norm2", f"{theirs}.output.LayerNorm")
 
 
-def bert_config(written: Mapping[str, Any]) -> BertConfig:
-    """The sizes, once it is sure that a `config.json` means such a network."""
-    check_fields(written, _FIXED)
+def bert_config(fields: Fields) -> BertConfig:
+    """The sizes in a `config.json`, checked to be of such a network."""
+    check_fields(fields, _FIXED)
     return BertConfig(
-        vocabulary=whole(written, "vocab_size"),
-        width=multiple(written, "hidden_size", "num_attention_heads"),
-        depth=whole(written, "num_hidden_layers", most=DEEPEST),
-        heads=whole(written, "num_attention_heads"),
-        hidden=whole(written, "intermediate_size"),
-        longest=whole(written, "max_position_embeddings"),
-        eps=positive(written, "layer_norm_eps"),
+        vocabulary=positive_int(fields, "vocab_size"),
+        width=multiple(fields, "hidden_size", "num_attention_heads"),
+        depth=positive_int(fields, "num_hidden_layers", most=MAX_LAYERS),
+        heads=positive_int(fields, "num_attention_heads"),
+        hidden=positive_int(fields, "intermediate_size"),
+        longest=positive_int(fields, "max_position_embeddings"),
+        eps=positive_float(fields, "layer_norm_eps"),
     )
 
 
-def written_bert_config(bert: Bert) -> dict[str, Any]:
-    """The `config.json` of a `BertModel`."""
+def bert_fields(bert: Bert) -> dict[str, Any]:
+    """The `config.json` of a `BertModel`: the inverse of `bert_config`."""
     vocabulary, width = bert.words.shape
     layer = bert.layers[0]
     return {

@@ -1,12 +1,12 @@
 """CLIP's text tower in the layouts of `transformers` and of OpenCLIP."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from ..text import CLIPConfig
 from ..text.clip import ACTIVATIONS
-from .fields import DEEPEST, multiple, one_of, positive, whole
-from .mapping import linear, norm, OUT_IN, Pair
+from .config_fields import Fields, MAX_LAYERS, multiple, one_of, positive_float, positive_int
+from .pairs import linear, norm, OUT_IN, Pair
 
 CLIP_IGNORED = (
     "*position_ids",
@@ -24,7 +24,7 @@ OPENCLIP_IGNORED = ("text_projection", "logit_scale", "attn_mask", "visual.*")
 def clip_table(depth: int, prefix: str = "text_model.") -> list[Pair]:
     """`transformers.CLIPTextModel`'s tensors, for `depth` layers.
 
-    Saved by version 5 they have no prefix; both versions read both.
+    Version 5 writes them without the prefix; versions 4 and 5 read both.
     """
     embeddings = f"{prefix}embeddings"
     return [
@@ -49,8 +49,11 @@ def _layer(ours: str, theirs: str) -> Iterable[Pair]:
 
 
 def openclip_table(depth: int) -> list[Pair]:
-    """OpenCLIP's tensors, for `depth` layers: those of a Stable Diffusion 2 file in the original
-    layout, after `cond_stage_model.model.`. Query, key and value are one tensor there."""
+    """OpenCLIP's tensors, for `depth` layers.
+
+    A single file of Stable Diffusion 2 has them after `cond_stage_model.model.`. Query, key and
+    value are one tensor there.
+    """
     return [
         Pair("words", "token_embedding.weight"),
         Pair("positions", "positional_embedding"),
@@ -75,24 +78,24 @@ def _openclip_layer(ours: str, theirs: str) -> Iterable[Pair]:
     yield from linear(f"{ours}.to_out", f"{theirs}.mlp.c_proj")
 
 
-def clip_config(written: Mapping[str, Any]) -> CLIPConfig:
-    """The sizes that a `config.json` of `CLIPTextModel` or of a whole `CLIPModel` tells."""
-    if written.get("model_type") == "clip":
-        written = _DEFAULTS | written["text_config"]
+def clip_config(fields: Fields) -> CLIPConfig:
+    """The sizes in a `config.json` of a `CLIPTextModel` or of a `CLIPModel`."""
+    if fields.get("model_type") == "clip":
+        fields = _DEFAULTS | fields["text_config"]
     return CLIPConfig(
-        vocabulary=whole(written, "vocab_size"),
-        width=multiple(written, "hidden_size", "num_attention_heads"),
-        depth=whole(written, "num_hidden_layers", most=DEEPEST),
-        heads=whole(written, "num_attention_heads"),
-        hidden=whole(written, "intermediate_size"),
-        longest=whole(written, "max_position_embeddings"),
-        activation=one_of(written, "hidden_act", ACTIVATIONS),
-        eps=positive(written, "layer_norm_eps"),
+        vocabulary=positive_int(fields, "vocab_size"),
+        width=multiple(fields, "hidden_size", "num_attention_heads"),
+        depth=positive_int(fields, "num_hidden_layers", most=MAX_LAYERS),
+        heads=positive_int(fields, "num_attention_heads"),
+        hidden=positive_int(fields, "intermediate_size"),
+        longest=positive_int(fields, "max_position_embeddings"),
+        activation=one_of(fields, "hidden_act", ACTIVATIONS),
+        eps=positive_float(fields, "layer_norm_eps"),
     )
 
 
-def written_clip_config(config: CLIPConfig) -> dict[str, Any]:
-    """The `config.json` of a `CLIPTextModel`."""
+def clip_fields(config: CLIPConfig) -> dict[str, Any]:
+    """The `config.json` of a `CLIPTextModel`: the inverse of `clip_config`."""
     return {
         "architectures": ["CLIPTextModel"],
         "model_type": "clip_text_model",
@@ -117,4 +120,4 @@ _DEFAULTS = {
     "hidden_act": "quick_gelu",
     "layer_norm_eps": 1e-5,
 }
-"""What `transformers` leaves out of a `text_config`."""
+"""Values of the fields that `transformers` leaves out of a `text_config`."""

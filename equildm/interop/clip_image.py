@@ -1,23 +1,23 @@
-"""A whole CLIP, image tower, text tower and projections, in the folders of `transformers`."""
+"""CLIP with both towers and both projections, in the folders of `transformers`."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from ..features import CLIPImageConfig
-from ..metrics import CLIP
 from ..nn import Linear
-from ..text import CLIPConfig, CLIPText, read_tokenizer
+from ..text import CLIP, CLIPConfig, CLIPText, read_tokenizer
 from ..text.clip import ACTIVATIONS
 from .clip import _layer, clip_config, clip_table
 from .config import read_config
-from .fields import multiple, one_of, positive, whole
-from .mapping import linear, norm, OIHW, Pair, read_weights
+from .config_fields import Fields, multiple, one_of, positive_float, positive_int
+from .mapping import read_weights
+from .pairs import linear, norm, OIHW, Pair
 from .shards import open_weights, TRANSFORMERS
 
 
@@ -43,7 +43,7 @@ def load_clip(
     folder: str | os.PathLike[str],
     tokenizer_folder: str | os.PathLike[str] | None = None,
     *,
-    dtype: Any = "float32",
+    dtype: DTypeLike = "float32",
 ) -> CLIP:
     """Reads a `CLIPModel`, for the CLIP score.
 
@@ -56,7 +56,7 @@ def load_clip(
     **Raises** `ValueError` naming the file, and the field or tensor, that is missing or wrong.
     """
     folder = Path(folder)
-    image, text = read_config(folder, "a whole CLIP", _configs)
+    image, text = read_config(folder, "a CLIP with both towers", _configs)
     tokenizer = read_tokenizer(folder if tokenizer_folder is None else tokenizer_folder, "clip")
     if tokenizer.vocabulary > text.vocabulary:
         raise ValueError(
@@ -90,22 +90,22 @@ def _within(ours: str, table: Iterable[Pair]) -> Iterable[Pair]:
     return (pair._replace(ours=f"{ours}.{pair.ours}") for pair in table)
 
 
-def _configs(written: Mapping[str, Any]) -> tuple[CLIPImageConfig, CLIPConfig]:
-    if written.get("model_type") != "clip":
-        raise ValueError(f"model_type is {written.get('model_type')!r}, not 'clip'")
-    vision = _DEFAULTS | written["vision_config"]
+def _configs(fields: Fields) -> tuple[CLIPImageConfig, CLIPConfig]:
+    if fields.get("model_type") != "clip":
+        raise ValueError(f"model_type is {fields.get('model_type')!r}, not 'clip'")
+    vision = _DEFAULTS | fields["vision_config"]
     config = CLIPImageConfig(
         activation=ACTIVATIONS[one_of(vision, "hidden_act", ACTIVATIONS)],
         side=multiple(vision, "image_size", "patch_size"),
-        patch=whole(vision, "patch_size"),
+        patch=positive_int(vision, "patch_size"),
         width=multiple(vision, "hidden_size", "num_attention_heads"),
-        depth=whole(vision, "num_hidden_layers"),
-        heads=whole(vision, "num_attention_heads"),
-        hidden=whole(vision, "intermediate_size"),
-        projection=whole(written, "projection_dim", 512),
-        eps=positive(vision, "layer_norm_eps"),
+        depth=positive_int(vision, "num_hidden_layers"),
+        heads=positive_int(vision, "num_attention_heads"),
+        hidden=positive_int(vision, "intermediate_size"),
+        projection=positive_int(fields, "projection_dim", 512),
+        eps=positive_float(vision, "layer_norm_eps"),
     )
-    return config, clip_config(written)
+    return config, clip_config(fields)
 
 
 _DEFAULTS = {
@@ -118,4 +118,4 @@ _DEFAULTS = {
     "hidden_act": "quick_gelu",
     "layer_norm_eps": 1e-5,
 }
-"""What `transformers` leaves out of a `vision_config`."""
+"""Values of the fields that `transformers` leaves out of a `vision_config`."""

@@ -7,10 +7,11 @@ original numbers through (`input_blocks.7.1`) where diffusers counts levels
 
 from collections.abc import Iterable
 
-from ..denoise import UNetConfig
+from ..denoise import AbstractNetworkConfig, UNetConfig
 from ..latents import VAEConfig
 from .autoencoder import autoencoder_table
-from .mapping import Pair, POINTWISE_OUT_IN
+from .pairs import Pair, POINTWISE_OUT_IN
+from .unet_config import unet_of
 from .unet_table import unet_table
 
 _OUTER = {
@@ -44,9 +45,9 @@ _VAE_ATTENTION = {
 }
 
 
-def compvis_unet_table(config: UNetConfig) -> list[Pair]:
+def compvis_unet_table(config: AbstractNetworkConfig) -> list[Pair]:
     """The UNet's tensors in a single file, below `model.diffusion_model.`; see `unet_table`."""
-    blocks = {**_OUTER, **dict(_unet_blocks(config))}
+    blocks = {**_OUTER, **dict(_unet_blocks(unet_of(config)[0]))}
     return [
         pair._replace(theirs=_renamed(pair.theirs, blocks, _RESBLOCK))
         for pair in unet_table(config)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..runtime import write_atomic
+from .config_fields import Fields
 
 T = TypeVar("T")
 CONFIG = "config.json"
@@ -19,17 +20,17 @@ BROKEN = (
 
 def read_config(
     folder: str | os.PathLike[str],
-    what: str,
+    description: str,
     parse: Callable[[dict[str, Any]], T],
     *,
     file: str = CONFIG,
 ) -> T:
-    """`parse` of a JSON object.
+    """Reads a JSON object and parses it.
 
     **Arguments:**
 
-    - `folder`: the model's.
-    - `what`: it should describe, for the error.
+    - `folder`: the model's folder.
+    - `description`: what the object should describe, for the error.
     - `parse`: takes the object; its `ValueError`, `KeyError` or `TypeError` says what is wrong.
     - `file`: the object's name in the folder.
 
@@ -37,28 +38,26 @@ def read_config(
     """
     path = Path(folder) / file
     try:
-        written = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(written, dict):
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(fields, dict):
             raise ValueError("it holds no object")
-        return parse(written)
+        return parse(fields)
     except BROKEN as error:
-        why = {
+        reason = {
             KeyError: f"there is no field {error}",
             FileNotFoundError: "there is no such file",
         }.get(type(error), str(error))
-        raise ValueError(f"{path} must describe {what}, and does not: {why}.") from error
+        raise ValueError(f"{path} must describe {description}, and does not: {reason}.") from error
 
 
-def write_config(
-    folder: str | os.PathLike[str], config: Mapping[str, Any], *, file: str = CONFIG
-) -> None:
+def write_config(folder: str | os.PathLike[str], fields: Fields, *, file: str = CONFIG) -> None:
     """Writes what `read_config` reads, atomically."""
     Path(folder).mkdir(parents=True, exist_ok=True)
-    write_atomic(Path(folder) / file, json.dumps(config, indent=2) + "\n")
+    write_atomic(Path(folder) / file, json.dumps(fields, indent=2) + "\n")
 
 
-def check_fields(written: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
-    """Raises `ValueError` where a field is there and not what it must be."""
-    for name, value in fixed.items():
-        if written.get(name, value) != value:
-            raise ValueError(f"{name} is {written[name]!r}, and only {value!r} is supported")
+def check_fields(fields: Fields, required: Mapping[str, Any]) -> None:
+    """Raises `ValueError` where a field is present and has another value than `required`."""
+    for name, value in required.items():
+        if fields.get(name, value) != value:
+            raise ValueError(f"{name} is {fields[name]!r}, and only {value!r} is supported")

@@ -7,7 +7,8 @@ import equinox as eqx
 import jax
 
 from ..features import FID_2015, InceptionV3, TORCHVISION
-from .mapping import linear, OIHW, Pair, read_weights
+from .mapping import read_weights
+from .pairs import linear, OIHW, Pair
 from .safetensors import SafetensorsFile
 
 STEM = ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Conv2d_3b_1x1", "Conv2d_4a_3x3")
@@ -71,9 +72,9 @@ def inception_table() -> list[Pair]:
 def load_inception(path: str | os.PathLike[str]) -> InceptionV3:
     """Reads Inception-v3 from safetensors: FID's network, or torchvision's if it has 1000 classes.
 
-    The network's name says what is known of the weights, and scores are called by it: plain "FID"
-    are those of the file of 2015 alone, which the metadata `source_sha256` tells if the
-    conversion wrote it (docs/metrics.md shows how).
+    The network's name says where the weights come from, and scores are named after it. Plain "FID"
+    is for the file of 2015 alone. The metadata `source_sha256` identifies it, if the conversion
+    wrote that (docs/metrics.md shows how).
 
     **Raises** `ValueError` if the file is a pickle, as the published ones are, or does not fit.
     """

@@ -1,6 +1,6 @@
 """LoRA files in and out: the layouts of diffusers, of peft and of kohya's trainer.
 
-A layer's factors are named after its weight: the table of a network serves its adapters.
+A layer's factors are named after its weight, so that a network's table serves its adapters too.
 
     diffusers   unet.down_blocks.0. ... .attn1.to_q.lora_A.weight     and .lora_B.weight
     older       unet.down_blocks.0. ... .attn1.to_q.lora.down.weight  and .lora.up.weight
@@ -9,25 +9,27 @@ A layer's factors are named after its weight: the table of a network serves its 
     peft        base_model.model.down_blocks.0. ... .attn1.to_q.lora_A.weight
     kohya       lora_unet_down_blocks_0_ ... _attn1_to_q.lora_down.weight, .lora_up.weight, .alpha
 
-kohya's names may also be those of the original code (`lora_unet_input_blocks_1_1_ ...`): hand over
-`compvis_unet_table`. Where no `.alpha` stands beside the factors it is what the header's
-`lora_adapter_metadata` (diffusers) or `adapter_config.json` (peft) say, or else the rank.
+kohya's names may also be those of the original code (`lora_unet_input_blocks_1_1_ ...`): pass
+`compvis_unet_table`. Where the file has no `.alpha` beside the factors, alpha comes from the
+header's `lora_adapter_metadata` (diffusers) or from `adapter_config.json` (peft). Without these it
+is the rank.
 """
 
 import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
-from ..nn import Adapters, Factors
+from ..nn import Adapters, LoRAWeights
 from .config import BROKEN
 from .lora_names import alpha_of, Layer, LayerNames, PARTS, Role
-from .mapping import Pair
+from .pairs import Pair
 from .safetensors import SafetensorsFile, save_safetensors
 
 PEFT_FILE, PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -42,26 +44,27 @@ def read_lora(source: str | os.PathLike[str] | Tensors, tables: Tables) -> dict[
 
     **Arguments:**
 
-    - `source`: a safetensors file, a folder with one as diffusers or peft name it, or tensors.
+    - `source`: a safetensors file, a folder with such a file as diffusers or peft name it, or
+        tensors by name.
     - `tables`: `{"unet": unet_table(config), "text_encoder": clip_table(depth)}`, or one of them.
 
-    **Returns:** the adapters of each part that the file has, for `with_adapters` and `merged`.
+    **Returns:** the adapters of each part that the file has, for `with_lora_layers`, `merge_lora`.
 
-    **Raises** `ValueError` naming the tensor that is of another kind of adapter, about a layer that
-    is in no table, without its counterpart, or of a wrong shape.
+    **Raises** `ValueError` naming the tensor that belongs to another kind of adapter or to a layer
+    that is in no table, that has no counterpart, or that has a wrong shape.
     """
     tensors, configs = (source, {}) if isinstance(source, Mapping) else _open(Path(source))
     names = LayerNames(tables)
-    found: dict[Layer, dict[Role, str]] = {}
+    layers: dict[Layer, dict[Role, str]] = {}
     adapters: dict[str, Adapters] = {}
     try:
         for key in tensors:
             layer, role = names.find(key)
-            keys = found.setdefault(layer, {})
+            keys = layers.setdefault(layer, {})
             if role in keys:
                 raise ValueError(f"'{key}' and '{keys[role]}' are the same tensor of one layer.")
             keys[role] = key
-        for layer, keys in found.items():
+        for layer, keys in layers.items():
             config = configs.get(layer.part, configs.get("", {}))
             adapters.setdefault(layer.part, {})[layer.ours] = _factors(layer, keys, tensors, config)
     except ValueError as error:
@@ -76,8 +79,8 @@ def save_lora(
     adapters: Mapping[str, Adapters],
     tables: Tables,
     *,
-    layout: str = "peft",
-    dtype: Any = "float32",
+    layout: Literal["peft", "kohya"] = "peft",
+    dtype: DTypeLike = "float32",
 ) -> None:
     """Writes a LoRA that diffusers' `load_lora_weights` opens, and most other programs.
 
@@ -86,9 +89,10 @@ def save_lora(
     - `path`: the file; diffusers looks for `pytorch_lora_weights.safetensors` in a folder.
     - `adapters`: of each part, as `read_lora` returns them.
     - `tables`: as for `read_lora`.
-    - `layout`: `"peft"`, diffusers' of today, or `"kohya"`. The first has no place for `alpha` that
-        all programs read, so that `up` takes up `alpha / rank`; the second keeps it, but diffusers
-        (0.42) takes the commonest alpha for every attention layer of such a file.
+    - `layout`: `"peft"`, which is diffusers' own layout today, or `"kohya"`. Not every program
+        reads an `alpha` from the first, so that `up` is multiplied by `alpha / rank` there. The
+        second keeps `alpha`, but diffusers (0.42) uses the commonest alpha of such a file for
+        every attention layer.
     - `dtype`: of the tensors in the file.
     """
     if layout not in ("peft", "kohya"):
@@ -102,9 +106,9 @@ def save_lora(
                 raise ValueError(
                     f"The table of '{part}' has no layer '{ours}'. Give that of its network."
                 )
-            tensors.update(_written(layers[ours], factors, layout))
-    kept = jnp.dtype(dtype)
-    save_safetensors(path, {name: array.astype(kept) for name, array in tensors.items()})
+            tensors.update(_tensors(layers[ours], factors, layout))
+    target = jnp.dtype(dtype)
+    save_safetensors(path, {name: array.astype(target) for name, array in tensors.items()})
 
 
 def _open(path: Path) -> tuple[Tensors, dict[str, dict[str, Any]]]:
@@ -133,11 +137,11 @@ def _open(path: Path) -> tuple[Tensors, dict[str, dict[str, Any]]]:
 
 def _factors(
     layer: Layer, keys: Mapping[Role, str], tensors: Tensors, config: Mapping[str, Any]
-) -> Factors:
+) -> LoRAWeights:
     for role in ("down", "up"):
         if role not in keys:
             raise ValueError(f"'{next(iter(keys.values()))}' is there without its {role} factor.")
-    down, up = (_turned(layer, keys[role], tensors[keys[role]]) for role in ("down", "up"))
+    down, up = (_transformed(layer, keys[role], tensors[keys[role]]) for role in ("down", "up"))
     rank = down.shape[-1]
     if up.shape[:-1] != (1,) * (down.ndim - 2) + (rank,):
         raise ValueError(
@@ -152,10 +156,10 @@ def _factors(
     else:
         alpha = alpha_of(config, layer, rank)
     down, up = (np.array(a, np.float32, order="C") for a in (down, up.reshape(rank, -1)))
-    return Factors(jax.device_put(down), jax.device_put(up), alpha)
+    return LoRAWeights(jax.device_put(down), jax.device_put(up), alpha)
 
 
-def _turned(layer: Layer, key: str, theirs: np.ndarray) -> np.ndarray:
+def _transformed(layer: Layer, key: str, theirs: np.ndarray) -> np.ndarray:
     transform = layer.pair.transform
     try:
         ours = transform.read(theirs)
@@ -171,7 +175,7 @@ def _turned(layer: Layer, key: str, theirs: np.ndarray) -> np.ndarray:
     return ours
 
 
-def _written(layer: Layer, factors: Factors, layout: str) -> dict[str, np.ndarray]:
+def _tensors(layer: Layer, factors: LoRAWeights, layout: str) -> dict[str, np.ndarray]:
     down, up = np.asarray(factors.down), np.asarray(factors.up)
     up = up.reshape((1,) * (down.ndim - 2) + up.shape)
     down, up = (layer.pair.transform.write(array) for array in (down, up))

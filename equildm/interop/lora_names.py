@@ -1,17 +1,17 @@
-"""How LoRA files name a layer, and where they say its `alpha`."""
+"""The names of layers in LoRA files, and where the files record a layer's `alpha`."""
 
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from .mapping import Pair, SAME
+from .pairs import Pair, SAME
 
 PARTS: dict[str, tuple[str, ...]] = {
     "unet": ("unet.", "lora_unet_"),
     "text_encoder": ("text_encoder.", "lora_te_", "lora_te1_"),
 }
-"""The networks of a pipeline and what stands before the names of their layers."""
+"""The networks of a pipeline and the prefixes of their layers' names."""
 
 _FACTOR = re.compile(r"(.+?)[._]lora(?:_linear_layer)?[._](?:(A|down)|B|up)\.weight")
 _ALPHA = re.compile(r"(.+?)(?:[._]lora)?\.alpha")
@@ -20,7 +20,7 @@ Role = Literal["down", "up", "alpha"]
 
 
 class Layer(NamedTuple):
-    """The network that a layer belongs to and the pair of its weight in that network's table."""
+    """A layer: its network's name and the pair of its weight in that network's table."""
 
     part: str
     pair: Pair
@@ -32,7 +32,7 @@ class Layer(NamedTuple):
 
     @property
     def theirs(self) -> str:
-        """Their name of the layer. A text tower's has its old prefix, which all readers know."""
+        """Their name of the layer. A text tower's has its old prefix, which all programs read."""
         name = self.pair.theirs.removesuffix(".weight")
         return f"{_TOWER}{name.removeprefix(_TOWER)}" if self.part == "text_encoder" else name
 
@@ -41,20 +41,20 @@ _TOWER = "text_model."
 
 
 class LayerNames:
-    """The layers of networks by the names that LoRA files give them.
+    """The layers of networks by their names in LoRA files.
 
-    Dots and underscores are not told apart: kohya's names have underscores only.
+    Dots and underscores count as equal: kohya's names have underscores only.
     """
 
     def __init__(self, tables: Mapping[str, Sequence[Pair]]):
         """**Arguments:**
 
-        - `tables`: of each part, `"unet"` or `"text_encoder"`: the pairs of its arrays. Those that
-            are turned on the way are weights of linear maps and convolutions.
+        - `tables`: of each part, `"unet"` or `"text_encoder"`: the pairs of its arrays. Pairs with
+            a transform are weights of linear maps and convolutions.
         """
         if not set(tables) <= set(PARTS):
             raise ValueError(
-                f"Tables of {sorted(tables)} were given; a LoRA has parts {sorted(PARTS)}."
+                f"A LoRA has the parts {sorted(PARTS)}, received tables of {sorted(tables)}."
             )
         self._layers: dict[str, dict[str, Layer]] = {}
         for part, table in tables.items():
@@ -66,17 +66,18 @@ class LayerNames:
         return {layer.ours: layer for layer in self._layers.get(part, {}).values()}
 
     def find(self, key: str) -> tuple[Layer, Role]:
-        """The layer that a tensor's name is about, and which of its tensors it is.
+        """The layer of a tensor, and the tensor's role in it.
 
-        **Raises** `ValueError` naming it for another kind of adapter and for a layer that no table
-        has.
+        **Raises** `ValueError` naming the tensor, for another kind of adapter and for a layer that
+        is in no table.
         """
         factor, alpha = _FACTOR.fullmatch(key), _ALPHA.fullmatch(key)
         match = factor or alpha
         if match is None:
             raise ValueError(
-                f"'{key}' is no tensor of a LoRA. Read are pairs lora_A and lora_B, lora.down and "
-                "lora.up, lora_down and lora_up, each .weight, and .alpha; no LoHa, LoKr or DoRA."
+                f"'{key}' is no tensor of a LoRA. A LoRA has pairs lora_A and lora_B, lora.down "
+                "and lora.up, or lora_down and lora_up, each with .weight, and .alpha. LoHa, LoKr "
+                "and DoRA are not supported."
             )
         role: Role = "alpha" if factor is None else "down" if factor[2] else "up"
         name, parts = match[1].removeprefix("base_model.model."), tuple(self._layers)
@@ -90,7 +91,7 @@ class LayerNames:
                 if spelling in layers:
                     return layers[spelling], role
         raise ValueError(
-            f"'{key}' is about a layer that is in no table. There are tables of "
+            f"'{key}' belongs to a layer that is in no table. There are tables of "
             f"{', '.join(self._layers)}; Stable Diffusion's parts are {', '.join(PARTS)}."
         )
 
@@ -100,8 +101,11 @@ def _flat(name: str) -> str:
 
 
 def _spellings(name: str) -> Iterator[str]:
-    """What the layer `name` may be called in a table: the first versions of diffusers said
-    `attn1.processor.to_out` and, of a text tower, `self_attn.to_q`; the tower may be bare."""
+    """Names that the layer `name` may have in a table.
+
+    The first versions of diffusers wrote `attn1.processor.to_out` and, in a text tower,
+    `self_attn.to_q`. The tower's prefix may be missing.
+    """
     flat = _flat(name.replace(".processor.", "."))
     yield flat
     yield f"{flat}_0"
@@ -110,19 +114,19 @@ def _spellings(name: str) -> Iterator[str]:
 
 
 def alpha_of(config: Mapping[str, Any], layer: Layer, rank: int) -> float:
-    """A layer's alpha by peft's configuration, in which a pattern may set apart some layers.
+    """A layer's alpha in peft's configuration, which may have patterns for some layers.
 
     **Raises** `ValueError` naming the layer where the configuration makes no sense.
     """
     try:
         alpha = config.get("lora_alpha", rank)
-        for pattern, other in (config.get("alpha_pattern") or {}).items():
+        for pattern, special in (config.get("alpha_pattern") or {}).items():
             if re.fullmatch(rf"(.*\.)?({pattern})", layer.theirs):
-                alpha = other
+                alpha = special
                 break
         # rsLoRA (Kalajdzievski 2023) divides by the square root of the rank.
         return float(alpha) * (math.sqrt(rank) if config.get("use_rslora") else 1.0)
     except (ValueError, TypeError, AttributeError, OverflowError, re.error) as error:
         raise ValueError(
-            f"The configuration tells no alpha of '{layer.theirs}': {error}."
+            f"The configuration has no valid alpha for '{layer.theirs}': {error}."
         ) from error

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..features import AbstractFeatureExtractor, AlexNet, LPIPS, VGG16
-from .inert_pickle import read_pickled_arrays
-from .mapping import Pair, read_weights, Transform
+from .mapping import read_weights
 from .packages import package_folder
+from .pairs import Pair, Transform
+from .safe_pickle import read_pickled_arrays
 
 HEAD = Transform(lambda a: a[0, 0, :, 0], lambda a: a[None, None, :, None])
 """A linear head stored as a 1x1 convolution to one channel (1, 1, channels, 1)."""

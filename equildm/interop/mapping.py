@@ -1,98 +1,47 @@
 """Weights in and out of foreign layouts: one table of names serves both directions.
 
-A layout is data: a list of `Pair`s, each saying which of our arrays is which of their tensors and
-how it is turned. `read_weights` walks the list to fill a module, `write_weights` walks it to
-export one, so that a name is never written twice. `linear`, `conv` and `norm` make the pairs of
-a layer:
+A table is a list of `Pair`s. `read_weights` fills a module by the table, `write_weights` exports
+one by the same table:
 
-    table = [*conv("conv_in", "conv_in"), *norm("norm_out", "conv_norm_out")]
-    unet = read_weights(abstract_unet, table, open_safetensors(path), source=path)
+    unet = read_weights(abstract_unet, table, SafetensorsFile(path), source=path)
 
-Tensors arrive by name from any mapping, turned by a thread for each core, and leave as one, each
-when it is asked for: a model that fills the memory once can be read and written. The template says
-where each array goes: with the shapes of `runtime.abstract(template, mesh)` it is read straight to
-its shards.
+Tensors come from any mapping by name and are transformed by one thread for each core. Written
+tensors are made one at a time, on demand. So memory holds one copy of the weights and little more.
+The template says where each array goes: with the shapes of `runtime.abstract(template, mesh)` it is
+read straight to its shards.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Protocol, runtime_checkable, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jax.typing import DTypeLike
+from jaxtyping import PyTree
 
+from .._types import Key
 from ..runtime import abstract
+from .pairs import Pair
 from .safetensors import LazyTensors
 
 M = TypeVar("M")
+M_co = TypeVar("M_co", covariant=True)
 Advance = Callable[[int], object]
-"""Told the bytes of each tensor once it is read or written."""
+"""Called with the bytes of each tensor once it is read or written."""
 
 
-class Transform(NamedTuple):
-    """How a tensor is turned: `read` from their layout to ours, `write` back."""
+@runtime_checkable
+class Builder(Protocol[M_co]):
+    """A network's config."""
 
-    read: Callable[[np.ndarray], np.ndarray]
-    write: Callable[[np.ndarray], np.ndarray]
-
-
-def _permuted(*read_axes: int) -> Transform:
-    write_axes = tuple(int(axis) for axis in np.argsort(read_axes))
-    return Transform(lambda a: a.transpose(read_axes), lambda a: a.transpose(write_axes))
-
-
-SAME = Transform(lambda a: a, lambda a: a)
-"""Vectors, embedding tables, and whatever is already stored as ours."""
-
-OUT_IN = _permuted(1, 0)
-"""A linear map stored (out, in), as PyTorch does; ours is (in, out)."""
-
-OIHW = _permuted(2, 3, 1, 0)
-"""A convolution's kernel stored (out, in, height, width); ours is (height, width, in, out)."""
-
-OUT_IN_POINTWISE = Transform(lambda a: a.T[None, None], lambda a: a[0, 0].T)
-"""A linear map (out, in) of theirs that is a 1x1 convolution of ours."""
-
-POINTWISE_OUT_IN = Transform(lambda a: a[:, :, 0, 0].T, lambda a: a.T[:, :, None, None])
-"""A 1x1 convolution (out, in, 1, 1) of theirs that is a linear map of ours."""
-
-
-class Pair(NamedTuple):
-    """One of our arrays (the attributes that lead to it, with dots) and one of their tensors.
-
-    Where theirs holds several of ours one below the other, as a fused projection to query, key and
-    value does, each has a pair: ours is `part` (0, 1, ..) of `parts`.
-    """
-
-    ours: str
-    theirs: str
-    transform: Transform = SAME
-    part: int = 0
-    parts: int = 1
-
-
-def linear(
-    ours: str, theirs: str, *, bias: bool = True, weight: Transform = OUT_IN
-) -> Iterable[Pair]:
-    """The pairs of a layer with `weight` and `bias`."""
-    yield Pair(f"{ours}.weight", f"{theirs}.weight", weight)
-    if bias:
-        yield Pair(f"{ours}.bias", f"{theirs}.bias")
-
-
-def conv(ours: str, theirs: str, *, bias: bool = True) -> Iterable[Pair]:
-    """The pairs of a convolution."""
-    return linear(ours, theirs, bias=bias, weight=OIHW)
-
-
-def norm(ours: str, theirs: str) -> Iterable[Pair]:
-    """The pairs of a normalisation with scale and shift."""
-    return linear(ours, theirs, weight=SAME)
+    def build(self, *, key: Key) -> M_co:
+        """The network with fresh weights."""
 
 
 def read_weights(
@@ -100,7 +49,7 @@ def read_weights(
     table: Sequence[Pair],
     tensors: Mapping[str, np.ndarray],
     *,
-    dtype: Any | Literal["stored"] = None,
+    dtype: DTypeLike | None = None,
     ignored: Collection[str] = (),
     source: object = "the weights",
     advance: Advance = lambda size: None,
@@ -112,19 +61,15 @@ def read_weights(
     - `template`: the module, or its shapes from `eqx.filter_eval_shape`, which allocate nothing.
         Shapes with shardings (`runtime.abstract`) give arrays that lie so.
     - `table`: a pair for every array of the template.
-    - `tensors`: theirs, by name. No more are asked for at a time than there are cores.
-    - `dtype`: of the floating arrays, by default the template's; `"stored"` keeps each one's own.
-    - `ignored`: patterns (`"pooler.*"`) of their tensors that have no place in ours.
+    - `tensors`: theirs, by name. As many are read at a time as there are cores.
+    - `dtype`: of the floating arrays, by default the template's; `"stored"` keeps each tensor's.
+    - `ignored`: patterns (`"pooler.*"`) of tensors that the module does not have.
     - `source`: what to call the tensors in an error, for instance the file.
     - `advance`: called with the bytes of each tensor.
 
-    **Returns:**
+    **Returns** the module with every array replaced.
 
-    The module with every array replaced.
-
-    **Raises:**
-
-    `ValueError` naming the tensors that are missing, not expected, or of a wrong shape or kind.
+    **Raises** `ValueError` naming the tensors that are missing, not expected or of a wrong shape.
     """
     _check_covers(template, table)
     _check_names(table, tensors, ignored, source)
@@ -141,16 +86,25 @@ def read_weights(
 
 
 def fill(
-    config: Any,
+    config: Builder[M],
     table: Sequence[Pair],
     tensors: Mapping[str, np.ndarray],
     *,
     mesh: Mesh | None = None,
-    source: object,
+    dtype: DTypeLike | None = None,
     ignored: Collection[str] = (),
-    **options: Any,
-) -> Any:
-    """`config.build`'s network with these tensors; the options are those of `read_weights`."""
+    source: object,
+    advance: Advance = lambda size: None,
+) -> M:
+    """Builds the network of a config with these tensors as its weights.
+
+    **Arguments:** as of `read_weights`, and
+
+    - `config`: builds the network.
+    - `mesh`: where the arrays go, each straight to its shards; by default on the first device.
+
+    **Raises** `ValueError` also where no network has the sizes of `config`.
+    """
     _check_names(table, tensors, ignored, source)  # before a network of any depth is traced
     try:
         template = eqx.filter_eval_shape(config.build, key=jax.random.key(0))
@@ -158,17 +112,18 @@ def fill(
         raise ValueError(f"{source}: there is no network of the sizes {config}: {error}") from error
     if mesh is not None:
         template = eqx.combine(abstract(template, mesh), template)
-    return read_weights(template, table, tensors, source=source, ignored=ignored, **options)
+    options: dict[str, Any] = {"dtype": dtype, "ignored": ignored, "advance": advance}
+    return read_weights(template, table, tensors, source=source, **options)
 
 
 def _check_names(
     table: Sequence[Pair], tensors: Collection[str], ignored: Collection[str], source: object
 ) -> None:
-    wanted = {pair.theirs for pair in table}
-    missing = sorted(wanted - set(tensors))
+    expected = {pair.theirs for pair in table}
+    missing = sorted(expected - set(tensors))
     extra = sorted(
         name
-        for name in set(tensors) - wanted
+        for name in set(tensors) - expected
         if not any(fnmatchcase(name, pattern) for pattern in ignored)
     )
     if missing or extra:
@@ -178,10 +133,12 @@ def _check_names(
         )
 
 
-def write_weights(module: Any, table: Sequence[Pair], *, dtype: Any = None) -> LazyTensors:
+def write_weights(
+    module: PyTree, table: Sequence[Pair], *, dtype: DTypeLike | None = None
+) -> LazyTensors:
     """A module's arrays in their layout, by their names: the inverse of `read_weights`.
 
-    Each is turned when it is asked for. Floating ones become `dtype`, by default they keep theirs.
+    Each tensor is made on demand. Floating ones become `dtype`; by default they keep their own.
     """
     _check_covers(module, table)
     groups: dict[str, list[Pair]] = {}
@@ -191,8 +148,8 @@ def write_weights(module: Any, table: Sequence[Pair], *, dtype: Any = None) -> L
     def make(name: str) -> np.ndarray:
         parts = sorted(groups[name], key=lambda pair: pair.part)
         rows = [pair.transform.write(np.asarray(_get(module, pair.ours))) for pair in parts]
-        whole = rows[0] if len(rows) == 1 else np.concatenate(rows)
-        return np.ascontiguousarray(whole, specs[name].dtype)
+        tensor = rows[0] if len(rows) == 1 else np.concatenate(rows)
+        return np.ascontiguousarray(tensor, specs[name].dtype)
 
     specs = {}
     for name, pairs in groups.items():
@@ -223,15 +180,17 @@ def _read(pair: Pair, ours: Any, theirs: np.ndarray, dtype: Any, source: object)
             f"{source}: tensor '{pair.theirs}' holds {theirs.dtype}, '{pair.ours}' {ours.dtype}."
         )
     part = theirs if pair.parts == 1 else np.split(theirs, pair.parts)[pair.part]
-    kept = theirs.dtype if dtype == "stored" else dtype or ours.dtype
-    turned = _laid_out(pair.transform.read(part), kept if floating else ours.dtype)
+    target: Any = ours.dtype if dtype is None else dtype
+    if isinstance(dtype, str) and dtype == "stored":
+        target = theirs.dtype
+    array = _contiguous(pair.transform.read(part), target if floating else ours.dtype)
     sharding = getattr(ours, "sharding", None) if isinstance(ours, jax.ShapeDtypeStruct) else None
     if sharding is None:
-        return jax.device_put(turned)
-    return jax.make_array_from_callback(turned.shape, sharding, lambda index: turned[index])
+        return jax.device_put(array)
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
-def _laid_out(view: np.ndarray, dtype: Any) -> np.ndarray:
+def _contiguous(view: np.ndarray, dtype: Any) -> np.ndarray:
     """A copy in C order, at an address where jax takes it over on CPUs instead of copying it."""
     size = view.size * np.dtype(dtype).itemsize
     raw = np.empty(size + 64, np.uint8)
@@ -241,15 +200,17 @@ def _laid_out(view: np.ndarray, dtype: Any) -> np.ndarray:
         copy[...] = view
         return copy
     for i in range(0, view.shape[-1], 16):
-        # Our last axis is their first: a line of the cache holds this much of ours, and these
-        # rows of theirs are converted before they are turned, while they are in one piece.
+        # Our last axis is their first. A cache line holds 16 of our numbers, and 16 of their rows
+        # are contiguous: they are converted before the transposition.
         copy[..., i : i + 16] = view[..., i : i + 16].astype(dtype, copy=False)
     return copy
 
 
 def _get(module: Any, path: str) -> Any:
     for name in path.split("."):
-        module = module[int(name)] if name.isdigit() else getattr(module, name)
+        by_key = isinstance(module, Mapping)
+        key: Any = name if by_key or not name.isdigit() else int(name)
+        module = getattr(module, name) if isinstance(key, str) and not by_key else module[key]
     return module
 
 

@@ -1,4 +1,4 @@
-"""Safetensors files: read lazily, written tensor by tensor, whole or not at all."""
+"""Safetensors files, read lazily, and written atomically with one tensor in memory at a time."""
 
 import json
 import mmap
@@ -90,7 +90,7 @@ class SafetensorsFile(Mapping[str, np.ndarray]):
 
 
 class LazyTensors(Mapping[str, np.ndarray]):
-    """Tensors by name, each made when it is asked for; their shapes and types are known before."""
+    """Tensors by name, each made on demand; their shapes and types are known in advance."""
 
     def __init__(
         self, specs: Mapping[str, jax.ShapeDtypeStruct], make: Callable[[str], np.ndarray]
@@ -119,16 +119,18 @@ def save_safetensors(
     path: str | os.PathLike[str],
     tensors: Mapping[str, np.ndarray],
     *,
+    metadata: Mapping[str, str] | None = None,
     advance: Callable[[int], object] = lambda size: None,
 ) -> None:
-    """Writes tensors to `path`, which holds the old file or the whole new one at any moment.
+    """Writes tensors to `path`, which is the old file or the complete new one at any moment.
 
-    One tensor of a `LazyTensors` is in memory at a time, which the library's own writer cannot do.
+    One tensor of a `LazyTensors` is in memory at a time, which safetensors' own writer cannot do.
 
     **Arguments:**
 
     - `path`: the file; missing folders are made.
     - `tensors`: arrays of numbers, by name.
+    - `metadata`: text for the header, by name.
     - `advance`: called with the bytes of each tensor.
     """
     specs = tensors.specs if isinstance(tensors, LazyTensors) else tensors
@@ -137,7 +139,7 @@ def save_safetensors(
             raise ValueError(f"Safetensors hold numbers, received {spec.dtype} for '{name}'.")
     # As the library orders them: wide types first, so that every tensor is aligned.
     names = sorted(specs, key=lambda name: (-np.dtype(specs[name].dtype).itemsize, name))
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    header: dict[str, object] = {"__metadata__": {"format": "pt", **(metadata or {})}}
     end = 0
     for name in names:
         dtype, start = np.dtype(specs[name].dtype), end

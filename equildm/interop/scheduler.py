@@ -1,8 +1,8 @@
-"""`scheduler_config.json`: the noise schedule, what is predicted, and how steps are spaced."""
+"""`scheduler_config.json`: the noise schedule, the prediction, and the spacing of the steps."""
 
 import dataclasses
 import os
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -13,14 +13,14 @@ from ..noise import (
     Clean,
     Epsilon,
     grids,
-    Linear,
+    LinearSchedule,
     ScaledLinear,
     SquaredCosine,
     Velocity,
     ZeroTerminalSNR,
 )
 from .config import check_fields, read_config, write_config
-from .fields import flag, one_of, positive, whole
+from .config_fields import Fields, flag, one_of, positive_float, positive_int
 
 FILE = "scheduler_config.json"
 Spacing = Literal["leading", "trailing", "linspace", "karras", "lcm"]
@@ -37,7 +37,7 @@ SAMPLERS = {
     "HeunDiscreteScheduler": "heun",
     "LCMScheduler": "consistency",
 }
-"""Their schedulers and the sampler of ours that does the same; PNDM's nearest is DDIM."""
+"""diffusers' schedulers and our equivalent samplers. PNDM's nearest is DDIM."""
 
 _PREDICTIONS: dict[str, AbstractPrediction] = {
     "epsilon": Epsilon(),
@@ -49,7 +49,7 @@ _MULTISTEP = ("dpm++2m", "dpm++2s", "dpm++3m", "sde-dpm++2m", "unipc2", "unipc3"
 
 @dataclasses.dataclass(frozen=True)
 class Scheduler:
-    """How a network was trained to see noise, and how it is meant to be sampled."""
+    """The noise that a network was trained on, and how it is meant to be sampled."""
 
     schedule: AbstractSchedule = ScaledLinear()
     """Noise levels by time."""
@@ -58,19 +58,19 @@ class Scheduler:
     kind: str = "DDIMScheduler"
     """diffusers' name of the sampler, one of `SAMPLERS`."""
     spacing: Spacing = "leading"
-    """How the times of the steps lie, see `equildm.noise.grids`."""
+    """Spacing of the steps' times, see `equildm.noise.grids`."""
     ends_clean: bool = False
-    """Whether DDIM's last step goes to level 0 or, as in Stable Diffusion, to that of time 0."""
+    """Whether DDIM's last step goes to level 0. In Stable Diffusion it goes to that of time 0."""
 
     @property
     def sampler(self) -> str:
-        """Name of our sampler that does what this one does."""
+        """Name of our equivalent sampler."""
         return SAMPLERS[self.kind]
 
     def levels(self, steps: int, sampler: str | None = None) -> Float[np.ndarray, "levels"]:
         """The noise levels that the public sampler steps through.
 
-        `sampler` is a name in `equildm.sample.SOLVERS`, by default this scheduler's own.
+        `sampler` is a name in `equildm.sampling.SOLVERS`, by default this scheduler's own.
         """
         sampler = sampler or self.sampler
         ends_at_time_0 = sampler in ("ddim", "dpm++1") and not self.ends_clean
@@ -88,34 +88,46 @@ class Scheduler:
 
 
 def _lcm(schedule: AbstractSchedule, steps: int, original: int = 50) -> Float[np.ndarray, "levels"]:
-    """Every so many of the 50 times that a latent consistency model is trained on (Luo 2023)."""
+    """Levels of evenly spaced ones among the 50 times that an LCM is trained on (Luo 2023)."""
     if not 1 <= steps <= original:
         raise ValueError(f"An LCM is sampled in 1 to {original} steps, received {steps}.")
     times = np.arange(original, 0, -1) * (schedule.steps // original) - 1
-    chosen = times[np.floor(np.linspace(0, original, steps, endpoint=False)).astype(int)]
-    return np.append(schedule.levels_at(chosen.astype(np.float64)), 0.0)
+    indices = np.floor(np.linspace(0, original, steps, endpoint=False)).astype(int)
+    return np.append(schedule.levels_at(times[indices].astype(np.float64)), 0.0)
 
 
 def load_scheduler(folder: str | os.PathLike[str]) -> Scheduler:
-    """Reads a folder with `scheduler_config.json`.
+    """Reads `scheduler_config.json` of a folder.
 
-    As diffusers' Stable Diffusion pipelines do, it takes no notice of `clip_sample` and reads every
-    `steps_offset` as 1.
+    Like diffusers' Stable Diffusion pipelines, it ignores `clip_sample` and takes `steps_offset` as
+    1, whatever the file says.
 
-    **Raises** `ValueError` naming the file and the field that has no place here.
+    **Raises** `ValueError` naming the file and the field that is not supported.
     """
-    return read_config(folder, "a scheduler of Stable Diffusion", _from_diffusers, file=FILE)
+    return read_config(folder, "a scheduler of Stable Diffusion", parse_scheduler, file=FILE)
 
 
 def save_scheduler(folder: str | os.PathLike[str], scheduler: Scheduler) -> None:
     """Writes what `load_scheduler` and diffusers read."""
-    write_config(folder, _to_diffusers(scheduler), file=FILE)
+    write_config(folder, scheduler_fields(scheduler), file=FILE)
 
 
-def _from_diffusers(written: dict[str, Any]) -> Scheduler:
-    kind = one_of(written, "_class_name", SAMPLERS)
+def has_diffusers_form(scheduler: Scheduler) -> bool:
+    """Whether a `scheduler_config.json` holds a scheduler exactly."""
+    try:
+        return parse_scheduler(scheduler_fields(scheduler)) == scheduler
+    except ValueError:
+        return False
+
+
+def parse_scheduler(fields: Fields) -> Scheduler:
+    """The scheduler in a JSON object of diffusers.
+
+    **Raises** `ValueError` or `KeyError` naming the field that is not supported.
+    """
+    kind = one_of(fields, "_class_name", SAMPLERS)
     check_fields(
-        written,
+        fields,
         {
             "trained_betas": None,
             "thresholding": False,
@@ -125,17 +137,17 @@ def _from_diffusers(written: dict[str, Any]) -> Scheduler:
             "use_flow_sigmas": False,
         },
     )
-    spacing = written.get("timestep_spacing", "leading")
-    if flag(written, "use_karras_sigmas"):
+    spacing = fields.get("timestep_spacing", "leading")
+    if flag(fields, "use_karras_sigmas"):
         spacing = "karras"
     if kind == "LCMScheduler":
         spacing = "lcm"
     return Scheduler(
-        schedule=_schedule(written),
-        prediction=_PREDICTIONS[one_of(written, "prediction_type", _PREDICTIONS, "epsilon")],
+        schedule=_schedule(fields),
+        prediction=_PREDICTIONS[one_of(fields, "prediction_type", _PREDICTIONS, "epsilon")],
         kind=kind,
         spacing=_checked_spacing(spacing),
-        ends_clean=flag(written, "set_alpha_to_one", kind != "PNDMScheduler"),
+        ends_clean=flag(fields, "set_alpha_to_one", kind != "PNDMScheduler"),
     )
 
 
@@ -145,33 +157,46 @@ def _checked_spacing(spacing: str) -> Spacing:
     return spacing  # type: ignore[return-value]
 
 
-def _schedule(written: dict[str, Any]) -> AbstractSchedule:
-    kind, steps = written["beta_schedule"], whole(written, "num_train_timesteps")
+def _schedule(fields: Fields) -> AbstractSchedule:
+    kind, steps = fields["beta_schedule"], positive_int(fields, "num_train_timesteps")
     schedule: AbstractSchedule
     if kind == "squaredcos_cap_v2":
         schedule = SquaredCosine(steps)
     elif kind in ("linear", "scaled_linear"):
-        make = Linear if kind == "linear" else ScaledLinear
-        schedule = make(positive(written, "beta_start"), positive(written, "beta_end"), steps)
+        make = LinearSchedule if kind == "linear" else ScaledLinear
+        first, last = (positive_float(fields, name) for name in ("beta_start", "beta_end"))
+        schedule = make(first, last, steps)
     else:
         raise ValueError(f"beta_schedule is {kind!r}, which is not supported")
-    return ZeroTerminalSNR(schedule) if flag(written, "rescale_betas_zero_snr") else schedule
+    return ZeroTerminalSNR(schedule) if flag(fields, "rescale_betas_zero_snr") else schedule
 
 
-def _to_diffusers(scheduler: Scheduler) -> dict[str, Any]:
-    predictions = {type(prediction): name for name, prediction in _PREDICTIONS.items()}
+def scheduler_fields(scheduler: Scheduler) -> Fields:
+    """The JSON object of diffusers: the inverse of `parse_scheduler`.
+
+    **Raises** `ValueError` for a schedule or a prediction that diffusers does not have.
+    """
+    predictions: dict[type, str] = {type(each): name for name, each in _PREDICTIONS.items()}
     base = scheduler.schedule
     zero_terminal = isinstance(base, ZeroTerminalSNR)
     if isinstance(base, ZeroTerminalSNR):
         base = base.schedule
     kinds: dict[type, str] = {
         ScaledLinear: "scaled_linear",
-        Linear: "linear",
+        LinearSchedule: "linear",
         SquaredCosine: "squaredcos_cap_v2",
     }
-    if type(base) not in kinds:
-        raise ValueError(f"diffusers has no schedule like {type(base).__name__}.")
-    ends = (base.start, base.end) if isinstance(base, ScaledLinear | Linear) else (0.0001, 0.02)
+    for value, known in ((base, kinds), (scheduler.prediction, predictions)):
+        if type(value) not in known:
+            raise ValueError(
+                f"diffusers has no {type(value).__name__}, only {_names(kinds)} as schedules and "
+                f"{_names(predictions)} as predictions. Save this model in the layout equildm."
+            )
+    ends = (
+        (base.start, base.end)
+        if isinstance(base, ScaledLinear | LinearSchedule)
+        else (0.0001, 0.02)
+    )
     return {
         "_class_name": scheduler.kind,
         "num_train_timesteps": base.steps,
@@ -188,3 +213,7 @@ def _to_diffusers(scheduler: Scheduler) -> dict[str, Any]:
         "set_alpha_to_one": scheduler.ends_clean,
         "clip_sample": False,
     }
+
+
+def _names(classes: dict[type, str]) -> str:
+    return ", ".join(each.__name__ for each in classes)

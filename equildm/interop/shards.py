@@ -1,4 +1,4 @@
-"""A model's weights in a folder: one safetensors file, or several with an index, as hubs keep them.
+"""A model's weights in a folder: one safetensors file, or several with an index, as on hubs.
 
 vae/diffusion_pytorch_model.safetensors
 unet/diffusion_pytorch_model-00001-of-00002.safetensors
@@ -12,6 +12,7 @@ from collections import ChainMap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from ..runtime import write_atomic
@@ -19,7 +20,7 @@ from .config import BROKEN
 from .safetensors import LazyTensors, SafetensorsFile, save_safetensors
 
 DIFFUSERS, TRANSFORMERS = "diffusion_pytorch_model", "model"
-"""What the two libraries call a model's weights."""
+"""The two libraries' names of a weights file."""
 
 MAX_BYTES = 10 * 10**9
 """The largest file that is written, as in diffusers."""
@@ -28,10 +29,10 @@ MAX_BYTES = 10 * 10**9
 def open_weights(folder: str | os.PathLike[str], stem: str) -> Mapping[str, np.ndarray]:
     """The tensors of `stem.safetensors`, or of the files that its index names, read one by one.
 
-    Where there is no such file, the half-precision variant `stem.fp16.safetensors` is taken. A
-    pickle (`.bin`) is never opened.
+    Without such a file, the half-precision variant `stem.fp16.safetensors` is read. A pickle
+    (`.bin`) is never opened.
 
-    **Raises** `ValueError` naming the file that is missing, broken or not what the index says.
+    **Raises** `ValueError` naming the file that is missing, broken or does not match its index.
     """
     folder = Path(folder)
     names = [f"{stem}{variant}.safetensors" for variant in ("", ".fp16")]
@@ -43,13 +44,13 @@ def open_weights(folder: str | os.PathLike[str], stem: str) -> Mapping[str, np.n
         if file.is_file():
             return _open_index(file)
     pickles = sorted(path.name for path in folder.glob("*") if path.suffix in _PICKLES)
-    why = (
+    hint = (
         f" It holds {pickles[0]}, a pickle, which may run any program and is not opened: save the "
         "model as safetensors where you trust it (`save_pretrained(..., safe_serialization=True)`)."
         if pickles
         else " Give the folder of one model, such as the `unet` of a pipeline."
     )
-    raise ValueError(f"There is no {names[0]} in {folder}.{why}")
+    raise ValueError(f"There is no {names[0]} in {folder}.{hint}")
 
 
 _PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}
@@ -63,13 +64,14 @@ def save_weights(
     max_bytes: int = MAX_BYTES,
     advance: Callable[[int], object] = lambda size: None,
 ) -> None:
-    """Writes tensors so that `open_weights` and the public libraries find them.
+    """Writes tensors where `open_weights` and the public libraries look for them.
 
     **Arguments:**
 
-    - `folder`, `stem`: where, and the file's name without `.safetensors`.
+    - `folder`: created where it does not exist.
+    - `stem`: the file's name without `.safetensors`.
     - `tensors`: by name.
-    - `max_bytes`: more than this is split into several files with an index.
+    - `max_bytes`: a model of more bytes is split into several files with an index.
     - `advance`: called with the bytes of each tensor.
     """
     folder = Path(folder)
@@ -88,20 +90,20 @@ def save_weights(
     for file, names in zip(files, shards, strict=True):
         part = LazyTensors({name: tensors.specs[name] for name in names}, tensors.__getitem__)
         save_safetensors(folder / file, part, advance=advance)
-    where = {name: file for file, names in zip(files, shards, strict=True) for name in names}
-    content = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": where}
+    file_of = {name: file for file, names in zip(files, shards, strict=True) for name in names}
+    content = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": file_of}
     write_atomic(index, json.dumps(content, indent=2, sort_keys=True) + "\n")
     single.unlink(missing_ok=True)
 
 
-def _size(spec) -> int:
+def _size(spec: jax.ShapeDtypeStruct) -> int:
     return int(np.prod(spec.shape, dtype=np.int64)) * np.dtype(spec.dtype).itemsize
 
 
 def _open_index(index: Path) -> Mapping[str, np.ndarray]:
     try:
-        where = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        files = sorted(set(where.values()))
+        file_of = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        files = sorted(set(file_of.values()))
         if not files or any(Path(file).name != file for file in files):
             raise ValueError("it names no files beside it")
     except BROKEN as error:
@@ -110,7 +112,7 @@ def _open_index(index: Path) -> Mapping[str, np.ndarray]:
             "again."
         ) from error
     opened = {file: SafetensorsFile(index.parent / file) for file in files}
-    for name, file in where.items():
+    for name, file in file_of.items():
         if name not in opened[file]:
             raise ValueError(f"{index} says that {file} holds '{name}', which it does not.")
     return ChainMap(*opened.values())  # type: ignore[arg-type]  # none of them is written to

@@ -8,9 +8,10 @@ import jax
 
 from ..features import SqueezeNet
 from ..features.squeezenet import FIRES
-from .inert_pickle import read_pickled_arrays
-from .mapping import Pair, read_weights
+from .mapping import read_weights
 from .packages import package_folder
+from .pairs import Pair
+from .safe_pickle import read_pickled_arrays
 
 
 def squeezenet_table() -> list[Pair]:

@@ -1,15 +1,15 @@
 """T5's encoder as `transformers` names it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from ..text import T5Config
 from ..text.t5 import FEED_FORWARDS
-from .fields import DEEPEST, one_of, positive, whole
-from .mapping import linear, Pair
+from .config_fields import Fields, MAX_LAYERS, one_of, positive_float, positive_int
+from .pairs import linear, Pair
 
 T5_IGNORED = ("encoder.embed_tokens.weight", "decoder.*", "lm_head.weight")
-"""Tensors beside the encoder: a second name of the words, the decoder."""
+"""Tensors beside the encoder: a second copy of the token embeddings, and the decoder."""
 
 
 def t5_table(config: T5Config) -> list[Pair]:
@@ -36,25 +36,25 @@ def _layer(i: int, gated: bool) -> Iterable[Pair]:
         yield from linear(f"{ours}.feed_forward.{part}", dense, bias=False)
 
 
-def t5_config(written: Mapping[str, Any]) -> T5Config:
-    """The sizes that a `config.json` of T5 tells."""
+def t5_config(fields: Fields) -> T5Config:
+    """The sizes in a `config.json` of T5."""
     return T5Config(
-        vocabulary=whole(written, "vocab_size"),
-        width=whole(written, "d_model"),
-        depth=whole(written, "num_layers", most=DEEPEST),
-        heads=whole(written, "num_heads"),
-        head_width=whole(written, "d_kv"),
-        hidden=whole(written, "d_ff"),
-        # The oldest files leave out what was the only choice then.
-        feed_forward=one_of(written, "feed_forward_proj", FEED_FORWARDS, "relu"),
-        buckets=whole(written, "relative_attention_num_buckets"),
-        distance=whole(written, "relative_attention_max_distance", 128),
-        eps=positive(written, "layer_norm_epsilon"),
+        vocabulary=positive_int(fields, "vocab_size"),
+        width=positive_int(fields, "d_model"),
+        depth=positive_int(fields, "num_layers", most=MAX_LAYERS),
+        heads=positive_int(fields, "num_heads"),
+        head_width=positive_int(fields, "d_kv"),
+        hidden=positive_int(fields, "d_ff"),
+        # The oldest files have no such field: relu was the only choice.
+        feed_forward=one_of(fields, "feed_forward_proj", FEED_FORWARDS, "relu"),
+        buckets=positive_int(fields, "relative_attention_num_buckets"),
+        distance=positive_int(fields, "relative_attention_max_distance", 128),
+        eps=positive_float(fields, "layer_norm_epsilon"),
     )
 
 
-def written_t5_config(config: T5Config) -> dict[str, Any]:
-    """The `config.json` of a `T5EncoderModel`."""
+def t5_fields(config: T5Config) -> dict[str, Any]:
+    """The `config.json` of a `T5EncoderModel`: the inverse of `t5_config`."""
     return {
         "architectures": ["T5EncoderModel"],
         "model_type": "t5",

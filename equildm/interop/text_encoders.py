@@ -10,25 +10,31 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 from jax.sharding import Mesh
+from jax.typing import DTypeLike
 
 from ..runtime import replacing
 from ..text import (
     AbstractTextEncoder,
     AbstractTokenizer,
+    BertConfig,
+    CLIPConfig,
     CLIPText,
     MiniLM,
     PretrainedTokenizer,
     read_tokenizer,
+    T5Config,
     T5Text,
     TOKENIZER_FILES,
     TokenizerKind,
 )
-from .bert import bert_config, BERT_IGNORED, bert_table, written_bert_config
-from .clip import clip_config, CLIP_IGNORED, clip_table, written_clip_config
+from .bert import bert_config, bert_fields, BERT_IGNORED, bert_table
+from .clip import clip_config, clip_fields, CLIP_IGNORED, clip_table
 from .config import read_config, write_config
-from .mapping import Advance, fill, Pair, write_weights
+from .config_fields import Fields, flag
+from .mapping import Advance, fill, write_weights
+from .pairs import Pair
 from .shards import open_weights, save_weights, TRANSFORMERS
-from .t5 import t5_config, T5_IGNORED, t5_table, written_t5_config
+from .t5 import t5_config, t5_fields, T5_IGNORED, t5_table
 
 _ARCHITECTURES = {
     "CLIPTextModel": "clip_text_model",
@@ -37,29 +43,34 @@ _ARCHITECTURES = {
     "BertModel": "bert",
     "T5EncoderModel": "t5",
 }
-"""For a `config.json` that does not tell its `model_type`."""
+"""For a `config.json` without a `model_type`."""
+
+_MASKED = "mask_padding"
+"""A field of our own in CLIP's `config.json`, present where the padding of captions is hidden."""
+
+Config = CLIPConfig | BertConfig | T5Config
 
 
 def load_text_encoder(
     folder: str | os.PathLike[str],
     tokenizer_folder: str | os.PathLike[str] | None = None,
     *,
-    length: int | None = None,
+    max_tokens: int | None = None,
     skip: int = 0,
-    dtype: Any = "float32",
+    dtype: DTypeLike = "float32",
     mesh: Mesh | None = None,
     advance: Advance = lambda size: None,
 ) -> CLIPText | MiniLM | T5Text:
-    """Reads a CLIP text tower, a BERT or the encoder of a T5, whichever `config.json` says.
+    """Reads a CLIP text tower, a BERT or the encoder of a T5, as `config.json` says.
 
-    Of a whole CLIP or T5 model the other half is left out, as are poolers and projections.
+    CLIP's image tower, T5's decoder, poolers and projections are left out.
 
     **Arguments:**
 
     - `folder`: with `config.json` and safetensors, one file or several with their index.
     - `tokenizer_folder`: with the tokenizer's files, by default `folder`.
-    - `length`: tokens a caption is padded or cut to; by default the most that its model takes
-        (CLIP 77, BERT 512, T5 what its tokenizer says or 512).
+    - `max_tokens`: tokens that a caption is padded or cut to; by default the most that the model
+        takes (CLIP 77, BERT 512, T5 the number in its tokenizer's settings or 512).
     - `skip`: last layers of a CLIP to leave out, see `CLIPTextTower`.
     - `dtype`: of the arrays in memory and so of the computation; `"stored"` keeps the file's.
     - `mesh`: where they go, each straight to its shards; by default on the first device.
@@ -68,9 +79,9 @@ def load_text_encoder(
     **Raises** `ValueError` naming the file, and the field or tensor, that is missing or wrong.
     """
     folder = Path(folder)
-    kind, config = read_config(folder, "a text encoder: CLIP, BERT or T5", _config)
+    kind, config, masked = read_config(folder, "a text encoder: CLIP, BERT or T5", _config)
     if skip and kind != "clip":
-        raise ValueError(f"Layers are left out of a CLIP only, received skip={skip} for a {kind}.")
+        raise ValueError(f"Only a CLIP can skip layers, received skip={skip} for a {kind}. Use 0.")
     tokenizer = read_tokenizer(folder if tokenizer_folder is None else tokenizer_folder, kind)
     if tokenizer.vocabulary > config.vocabulary:
         # An id beyond the table would silently become its last row.
@@ -79,10 +90,12 @@ def load_text_encoder(
             f"{config.vocabulary}. Give the tokenizer with which it was trained."
         )
     weights = open_weights(folder, TRANSFORMERS)
-    if kind == "clip" and "embeddings.token_embedding.weight" in weights:
+    if isinstance(config, CLIPConfig) and "embeddings.token_embedding.weight" in weights:
         config = dataclasses.replace(config, prefix="")
-    table, ignored = _table(kind, config)
-    network = fill(
+    longest = None if isinstance(config, T5Config) else config.longest
+    max_tokens = _most_tokens(longest, tokenizer) if max_tokens is None else max_tokens
+    table, ignored = _table(config)
+    network: Any = fill(
         config,
         table,
         weights,
@@ -92,40 +105,38 @@ def load_text_encoder(
         source=folder,
         advance=advance,
     )
-    if length is None:
-        length = _most_tokens(None if kind == "t5" else config.longest, tokenizer)
     if kind == "clip":
-        return CLIPText(network, tokenizer, length, skip=skip)
-    return (T5Text if kind == "t5" else MiniLM)(network, tokenizer, length)
+        return CLIPText(network, tokenizer, max_tokens, skip=skip, padding=not masked)
+    return (T5Text if kind == "t5" else MiniLM)(network, tokenizer, max_tokens)
 
 
 def _most_tokens(longest: int | None, tokenizer: PretrainedTokenizer) -> int:
-    """The length of captions where none is asked for; `longest` is the network's limit."""
+    """The default number of tokens of a caption; `longest` is the network's limit."""
     limits = [limit for limit in (longest, tokenizer.longest) if limit is not None]
     return min(limits, default=512)
 
 
-def _config(written: dict[str, Any]) -> tuple[TokenizerKind, Any]:
-    """Which encoder, and its sizes."""
-    first = (written.get("architectures") or [None])[0]
-    model = written.get("model_type") or _ARCHITECTURES.get(first)
+def _config(fields: Fields) -> tuple[TokenizerKind, Config, bool]:
+    """The kind of encoder, its sizes, and whether it hides the padding of captions."""
+    first = (fields.get("architectures") or [None])[0]
+    model = fields.get("model_type") or _ARCHITECTURES.get(first)
     if model in ("clip", "clip_text_model"):
-        return "clip", clip_config(written)
+        return "clip", clip_config(fields), flag(fields, _MASKED)
     if model == "t5":
-        return "t5", t5_config(written)
+        return "t5", t5_config(fields), True
     if model == "bert":
-        return "bert", bert_config(written)
+        return "bert", bert_config(fields), True
     raise ValueError(
-        f"model_type is {written.get('model_type')!r} and architectures "
-        f"{written.get('architectures')!r}"
+        f"model_type is {fields.get('model_type')!r} and architectures "
+        f"{fields.get('architectures')!r}"
     )
 
 
-def _table(kind: TokenizerKind, config: Any) -> tuple[list[Pair], tuple[str, ...]]:
-    """The table, and which tensors have no place in it."""
-    if kind == "clip":
+def _table(config: Config) -> tuple[list[Pair], tuple[str, ...]]:
+    """The table, and patterns of the tensors to ignore."""
+    if isinstance(config, CLIPConfig):
         return clip_table(config.depth, config.prefix), CLIP_IGNORED
-    if kind == "t5":
+    if isinstance(config, T5Config):
         return t5_table(config), T5_IGNORED
     return bert_table(config.depth), BERT_IGNORED
 
@@ -135,19 +146,19 @@ def save_text_encoder(
     encoder: AbstractTextEncoder,
     tokenizer_folder: str | os.PathLike[str] | None = None,
     *,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     advance: Advance = lambda size: None,
 ) -> None:
     """Writes a folder that `from_pretrained` of `transformers` opens and `load_text_encoder` reads.
 
-    The last layers that a `CLIPText` skips are not written: there is no field to say so, and
-    diffusers' folders of Stable Diffusion 2 leave them out too.
+    Layers that a `CLIPText` skips are left out, as in diffusers' folders of Stable Diffusion 2:
+    `transformers` has no field for the number of skipped layers.
 
     **Arguments:**
 
     - `folder`: for `config.json` and the weights.
     - `encoder`: a `CLIPText`, `MiniLM` or `T5Text`.
-    - `tokenizer_folder`: for the tokenizer's files, as they were read; by default `folder`.
+    - `tokenizer_folder`: for the tokenizer's files, unchanged; by default `folder`.
     - `dtype`: of the tensors in the file, by default as in memory.
     - `advance`: called with the bytes of each tensor.
     """
@@ -165,9 +176,11 @@ def save_text_encoder(
     save_weights(folder, TRANSFORMERS, weights, advance=advance)
     write_config(folder, config)
     files = dict(tokenizer.files)
-    if encoder.length < _most_tokens(longest, tokenizer):
-        # Else whoever reads it fills captions up to what the network could take.
-        settings = json.loads(files.get(_SETTINGS, b"{}")) | {"model_max_length": encoder.length}
+    if encoder.max_tokens < _most_tokens(longest, tokenizer):
+        # Without this setting, readers pad captions to the network's own limit.
+        settings = json.loads(files.get(_SETTINGS, b"{}")) | {
+            "model_max_length": encoder.max_tokens
+        }
         files[_SETTINGS] = f"{json.dumps(settings, indent=2)}\n".encode()
     _save_tokenizer(Path(tokenizer_folder or folder), files)
 
@@ -185,7 +198,7 @@ _SETTINGS = "tokenizer_config.json"
 
 
 def text_table(encoder: AbstractTextEncoder) -> tuple[eqx.Module, list[Pair]]:
-    """What `save_text_encoder` writes of an encoder: the network and the pairs of names."""
+    """The network that `save_text_encoder` writes, and the pairs of names."""
     network, table, _, _ = _parts(encoder)
     return network, table
 
@@ -196,18 +209,20 @@ def _parts(
     """The network, its table, its `config.json` and the tokenizer."""
     if isinstance(encoder, CLIPText):
         tower, tokenizer = encoder.tower, encoder.tokenizer
-        kept = tower.layers[: len(tower.layers) - encoder.skip]
-        tower = eqx.tree_at(lambda tower: tower.layers, tower, kept)
+        layers = tower.layers[: len(tower.layers) - encoder.skip]
+        tower = eqx.tree_at(lambda tower: tower.layers, tower, layers)
         opening, closing = tokenizer([""], 2).ids[0].tolist()
-        config = written_clip_config(dataclasses.replace(tower.config, depth=len(kept)))
+        config = clip_fields(dataclasses.replace(tower.config, depth=len(layers)))
         config |= {"bos_token_id": opening, "eos_token_id": closing}
-        return tower, clip_table(len(kept), tower.config.prefix), config, tokenizer
+        if not encoder.padding:
+            config[_MASKED] = True
+        return tower, clip_table(len(layers), tower.config.prefix), config, tokenizer
     if isinstance(encoder, MiniLM):
         bert = encoder.bert
-        return bert, bert_table(len(bert.layers)), written_bert_config(bert), encoder.tokenizer
+        return bert, bert_table(len(bert.layers)), bert_fields(bert), encoder.tokenizer
     if isinstance(encoder, T5Text):
         t5, tokenizer = encoder.t5, encoder.tokenizer
-        config = written_t5_config(t5.config)
+        config = t5_fields(t5.config)
         config["eos_token_id"] = int(tokenizer([""], 1).ids[0, 0])
         return t5, t5_table(t5.config), config, tokenizer
     raise ValueError(

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from jax.sharding import Mesh
+from jax.typing import DTypeLike
 
-from ..denoise import UNetConfig
+from .._types import Network
+from ..denoise import AbstractNetworkConfig, GuidanceEmbeddingConfig, UNetConfig
 from .config import read_config, write_config
 from .mapping import Advance, fill, write_weights
 from .shards import DIFFUSERS, open_weights, save_weights
@@ -17,10 +19,10 @@ from .unet_table import unet_table
 def load_unet(
     folder: str | os.PathLike[str],
     *,
-    dtype: Any = "float32",
+    dtype: DTypeLike = "float32",
     mesh: Mesh | None = None,
     advance: Advance = lambda size: None,
-) -> tuple[Any, UNetConfig]:
+) -> tuple[Network, UNetConfig | GuidanceEmbeddingConfig]:
     """Reads a UNet of Stable Diffusion 1 or 2, of any width, with or without embedded guidance.
 
     **Arguments:**
@@ -36,7 +38,7 @@ def load_unet(
     """
     folder = Path(folder)
     config = read_config(folder, "Stable Diffusion's UNet", from_diffusers)
-    network = fill(
+    network: Any = fill(
         config,
         unet_table(config),
         open_weights(folder, DIFFUSERS),
@@ -50,20 +52,20 @@ def load_unet(
 
 def save_unet(
     folder: str | os.PathLike[str],
-    network: Any,
-    config: UNetConfig,
+    network: Network,
+    config: AbstractNetworkConfig,
     *,
     sample_size: int | None = None,
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
     advance: Advance = lambda size: None,
 ) -> None:
     """Writes a folder that `diffusers.UNet2DConditionModel.from_pretrained` opens.
 
     **Arguments:**
 
-    - `folder`: made if need be.
-    - `network`, `config`: as `load_unet` returns or `config.build` makes them.
-    - `sample_size`: side of the latents it was trained on, a note for their pipelines.
+    - `folder`: created where it does not exist.
+    - `network`, `config`: as `load_unet` returns them, or `config.build` makes the network.
+    - `sample_size`: side of the latents that it was trained on, which their pipelines read.
     - `dtype`: of the floating tensors in the file, by default as in memory.
     - `advance`: called with the bytes of each tensor.
     """

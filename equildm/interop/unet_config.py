@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ..denoise import UNetConfig
+from ..denoise import AbstractNetworkConfig, GuidanceEmbeddingConfig, UNetConfig
 from .config import check_fields
-from .fields import flag, multiples, whole, wholes
+from .config_fields import Fields, flag, multiples, positive_int, positive_ints
 
 _DOWN = {"CrossAttnDownBlock2D": True, "DownBlock2D": False}
 _UP = {"CrossAttnUpBlock2D": True, "UpBlock2D": False}
@@ -27,7 +27,7 @@ _FIXED: dict[str, Any] = {
     "dual_cross_attention": False,
     "resnet_time_scale_shift": "default",
 }
-"""What every UNet of the family is, and what is written of it."""
+"""Fields that are the same for every UNet of the family."""
 
 _ABSENT: dict[str, Any] = {
     "num_attention_heads": None,
@@ -50,47 +50,52 @@ _ABSENT: dict[str, Any] = {
     "mid_block_only_cross_attention": None,
     "cross_attention_norm": None,
 }
-"""What other networks of that class may have and this family has not."""
+"""Fields of other networks of that class, which must be absent or off."""
 
 
-def from_diffusers(written: dict[str, Any]) -> UNetConfig:
+def from_diffusers(fields: Fields) -> UNetConfig | GuidanceEmbeddingConfig:
     """The sizes.
 
-    **Raises** `ValueError` or `KeyError` at a field that the family has no place for.
+    **Raises** `ValueError` or `KeyError` at a field that the family does not have.
     """
-    if "_class_name" not in written:
+    if "_class_name" not in fields:
         raise KeyError("_class_name")
-    check_fields(written, {**_FIXED, **_ABSENT})
-    width, multipliers = multiples(written, "block_out_channels")
+    check_fields(fields, {**_FIXED, **_ABSENT})
+    width, multipliers = multiples(fields, "block_out_channels")
     levels = len(multipliers)
-    attends, above = _kinds(written, "down", _DOWN, levels), _kinds(written, "up", _UP, levels)
-    if above != attends[::-1]:
+    attends = _kinds(fields, "down", _DOWN, levels)
+    if _kinds(fields, "up", _UP, levels) != attends[::-1]:
         raise ValueError("up_block_types is not the mirror of down_block_types")
-    blocks = wholes(written, "transformer_layers_per_block", levels, 1, most=_DEEPEST)
+    blocks = positive_ints(fields, "transformer_layers_per_block", levels, 1, most=_DEEPEST)
     if not attends[-1] and blocks[-1] != 1:
         raise ValueError(f"the middle has {blocks[-1]} transformer blocks on a level without any")
-    # So it is called, and holds the number of heads.
-    heads = wholes(written, "attention_head_dim", levels)
-    told = written.get("time_cond_proj_dim") is not None
-    return UNetConfig(
+    # Despite its name, this field is the number of heads.
+    heads = positive_ints(fields, "attention_head_dim", levels)
+    unet = UNetConfig(
         width=width,
-        in_channels=whole(written, "in_channels"),
-        out_channels=whole(written, "out_channels"),
-        context_width=whole(written, "cross_attention_dim"),
+        in_channels=positive_int(fields, "in_channels"),
+        out_channels=positive_int(fields, "out_channels"),
+        context_width=positive_int(fields, "cross_attention_dim"),
         multipliers=multipliers,
-        depths=wholes(written, "layers_per_block", levels, most=_DEEPEST),
+        depths=positive_ints(fields, "layers_per_block", levels, most=_DEEPEST),
         transformer_depths=tuple(
             count if attending else 0 for count, attending in zip(blocks, attends, strict=True)
         ),
-        heads=heads if isinstance(written["attention_head_dim"], list) else heads[0],
-        groups=whole(written, "norm_num_groups"),
-        guidance_width=whole(written, "time_cond_proj_dim") if told else None,
-        linear_projections=flag(written, "use_linear_projection"),
+        heads=heads if isinstance(fields["attention_head_dim"], list) else heads[0],
+        groups=positive_int(fields, "norm_num_groups"),
+        linear_projections=flag(fields, "use_linear_projection"),
     )
+    if fields.get("time_cond_proj_dim") is None:
+        return unet
+    return GuidanceEmbeddingConfig(unet, positive_int(fields, "time_cond_proj_dim"))
 
 
-def to_diffusers(config: UNetConfig) -> dict[str, Any]:
-    """The inverse of `from_diffusers`."""
+def to_diffusers(network: AbstractNetworkConfig) -> dict[str, Any]:
+    """The inverse of `from_diffusers`.
+
+    **Raises** `ValueError` for a network that is of another kind.
+    """
+    config, guidance_width = unet_of(network)
     attends = [depth > 0 for depth in config.transformer_depths]
     down, up = ({is_so: kind for kind, is_so in kinds.items()} for kinds in (_DOWN, _UP))
     heads = config.heads
@@ -109,21 +114,37 @@ def to_diffusers(config: UNetConfig) -> dict[str, Any]:
         "attention_head_dim": heads if isinstance(heads, int) else list(heads),
         "use_linear_projection": config.linear_projections,
         "norm_num_groups": config.groups,
-        "time_cond_proj_dim": config.guidance_width,
+        "time_cond_proj_dim": guidance_width,
     }
+
+
+def unet_of(network: AbstractNetworkConfig) -> tuple[UNetConfig, int | None]:
+    """The UNet in a config that diffusers' class can hold, and the width of embedded guidance.
+
+    **Raises** `ValueError` for any other config.
+    """
+    match network:
+        case UNetConfig():
+            return network, None
+        case GuidanceEmbeddingConfig(of=UNetConfig() as unet, width=width):
+            return unet, width
+    raise ValueError(
+        "diffusers' UNet2DConditionModel holds a UNet, with or without embedded guidance; received "
+        f"a {type(network).__name__}. Its weights are saved in this library's own layout only."
+    )
 
 
 def _one_or_all(values: tuple[int, ...]) -> int | list[int]:
     return values[0] if len(set(values)) == 1 else list(values)
 
 
-def _kinds(written: dict[str, Any], side: str, kinds: dict[str, bool], levels: int) -> list[bool]:
+def _kinds(fields: Fields, side: str, kinds: dict[str, bool], levels: int) -> list[bool]:
     name = f"{side}_block_types"
-    if not isinstance(written[name], list) or len(written[name]) != levels:
-        raise ValueError(f"{name} is {written[name]!r}, not one entry for each of {levels} levels")
-    for kind in written[name]:
+    if not isinstance(fields[name], list) or len(fields[name]) != levels:
+        raise ValueError(f"{name} is {fields[name]!r}, not one entry for each of {levels} levels")
+    for kind in fields[name]:
         if kind not in list(kinds):
             raise ValueError(
                 f"it has blocks of the kind {kind!r}, and only {list(kinds)} are supported"
             )
-    return [kinds[kind] for kind in written[name]]
+    return [kinds[kind] for kind in fields[name]]

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable
 
-from ..denoise import UNetConfig
-from .mapping import conv, linear, norm, OUT_IN_POINTWISE, Pair
+from ..denoise import AbstractNetworkConfig, UNetConfig
+from .pairs import conv, linear, norm, OUT_IN_POINTWISE, Pair
+from .unet_config import unet_of
 
 
-def unet_table(config: UNetConfig) -> list[Pair]:
-    """`UNet2DConditionModel`'s tensors for a network of these sizes."""
-    us = "network." if config.guidance_width is not None else ""
+def unet_table(network: AbstractNetworkConfig) -> list[Pair]:
+    """`UNet2DConditionModel`'s tensors for a UNet, with or without embedded guidance."""
+    config, guidance_width = unet_of(network)
+    us = "" if guidance_width is None else "network."
     pairs = [
         *conv(f"{us}conv_in", "conv_in"),
         *linear(f"{us}time.hidden", "time_embedding.linear_1"),
@@ -22,14 +24,14 @@ def unet_table(config: UNetConfig) -> list[Pair]:
         *norm(f"{us}norm_out", "conv_norm_out"),
         *conv(f"{us}conv_out", "conv_out"),
     ]
-    if config.guidance_width is not None:
+    if guidance_width is not None:
         pairs += linear("projection", "time_embedding.cond_proj", bias=False)
     return pairs
 
 
 def _stages(config: UNetConfig, us: str) -> Iterable[tuple[str, str, int, bool, int]]:
-    """Of each residual block and its transformer: our path, the two parts of their names, whether
-    its channels change, and the transformer's depth."""
+    """Of each residual block with its transformer: our path, the two parts of their names, whether
+    the channels change, and the transformer's depth."""
     multipliers, depths = config.multipliers, config.transformer_depths
     skips, current = [1], 1
     for level, (out, depth) in enumerate(zip(multipliers, depths, strict=True)):

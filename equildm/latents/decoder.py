@@ -26,7 +26,7 @@ class DecoderLevel(eqx.Module):
 
 
 class Decoder(eqx.Module):
-    """Stable Diffusion's image decoder: the encoder's mirror with one more block a level.
+    """Stable Diffusion's image decoder: the encoder reversed, with one more block at each level.
 
     `conv_in`, `Middle`, then at each level, lowest resolution first, `depth + 1` residual blocks
     and a doubling, norm, SiLU, `conv_out`. The image is not clipped to [-1, 1].
@@ -52,7 +52,7 @@ class Decoder(eqx.Module):
 
         - `in_channels`: channels of the latent.
         - `out_channels`: channels of the image.
-        - `channels`: of each level, the image's resolution first (as for `Encoder`).
+        - `channels`: channels of each level, the image's resolution first (as for `Encoder`).
         - `depth`: residual blocks of each level of the encoder; one more here.
         - `norm`: makes every norm, `norm(channels)`.
         - `key`: for the initial weights.

@@ -13,11 +13,11 @@ _SIDE = ((1, 1), (1, 1))
 
 
 class PatchDiscriminator(eqx.Module):
-    """Real or reconstructed, for each patch of an image (Isola et al. 2017, section 3.2.2).
+    """Classifies patches of an image as real or reconstructed (Isola et al. 2017, section 3.2.2).
 
-    The discriminator of taming-transformers and Stable Diffusion's VAE, 4x4 convolutions and leaky
-    ReLU of slope 0.2, with group instead of batch norm: it judges one image by itself. Three
-    layers see patches of 70 x 70 pixels.
+    The discriminator of taming-transformers and of Stable Diffusion's VAE: 4x4 convolutions and
+    leaky ReLU of slope 0.2, but with group norm instead of batch norm, so that images do not depend
+    on each other. With three layers a patch has 70 x 70 pixels.
     """
 
     convs: tuple[Conv, ...]
@@ -34,14 +34,17 @@ class PatchDiscriminator(eqx.Module):
     ):
         """**Arguments:**
 
-        - `width`: channels after the first convolution; doubled with each, 8 times at most.
-        - `layers`: how often the image is halved.
-        - `image_channels`: last axis of the image.
+        - `width`: channels after the first convolution. Each layer doubles them, up to 8 times as
+            many.
+        - `layers`: number of halvings of the image.
+        - `image_channels`: size of the image's last axis.
         - `groups`: groups of the norms; must divide `width`.
         - `key`: for the initial weights.
         """
         if layers < 1:
-            raise ValueError(f"PatchDiscriminator needs at least one layer, received {layers}.")
+            raise ValueError(
+                f"PatchDiscriminator needs at least one layer, received {layers}. The usual is 3."
+            )
         keys = jax.random.split(key, layers + 2)
         channels = [width * min(2**level, 8) for level in range(layers + 1)]
         convs = [Conv(image_channels, width, 4, stride=2, padding=_SIDE, key=keys[0])]
@@ -58,7 +61,7 @@ class PatchDiscriminator(eqx.Module):
         smallest = 2 ** (len(self.norms) + 1)
         if min(image.shape[:2]) < smallest:
             raise ValueError(
-                f"A discriminator of {len(self.norms)} layers judges images of at least "
+                f"A discriminator of {len(self.norms)} layers takes images of at least "
                 f"{smallest} pixels a side, received {image.shape[:2]}. Use fewer layers."
             )
         x = jax.nn.leaky_relu(self.convs[0](image), 0.2)
@@ -74,5 +77,5 @@ def discriminator_loss(real: Logits, fake: Logits) -> Float[Array, ""]:
 
 
 def generator_loss(fake: Logits) -> Float[Array, ""]:
-    """`-mean(fake)`: what the VAE minimises."""
+    """`-mean(fake)`, which the VAE minimises."""
     return -jnp.mean(fake.astype(jnp.float32))

@@ -52,7 +52,7 @@ class Encoder(eqx.Module):
 
         - `in_channels`: channels of the image.
         - `out_channels`: channels of the result, twice the latent's.
-        - `channels`: of each level, the image's resolution first.
+        - `channels`: channels of each level, the image's resolution first.
         - `depth`: residual blocks of each level.
         - `norm`: makes every norm, `norm(channels)`.
         - `key`: for the initial weights.

@@ -1,4 +1,4 @@
-"""What the encoder says of an image: a Gaussian with a variance for each element."""
+"""The encoder's distribution of latents: a Gaussian with a variance for each element."""
 
 import equinox as eqx
 import jax
@@ -13,8 +13,8 @@ class DiagonalGaussian(eqx.Module):
 
     **Fields:**
 
-    - `mean`, `log_variance`: `(height, width, channels)`; the encoder clips the latter to
-        `[-30, 20]`, as Stable Diffusion does.
+    - `mean`, `log_variance`: `(height, width, channels)`. The encoder clips the logarithm to
+        `[-30, 20]`, as in Stable Diffusion.
     """
 
     mean: Latent

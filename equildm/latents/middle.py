@@ -1,4 +1,4 @@
-"""The lowest resolution of the VAE, where every position sees every other."""
+"""The lowest resolution of the VAE, where every position attends to every other."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ class SelfAttn(eqx.Module):
     def __init__(self, channels: int, *, norm: Norm, key: Key):
         """**Arguments:**
 
-        - `channels`: in and out.
+        - `channels`: channels of input and output.
         - `norm`: makes the norm in front, `norm(channels)`.
         - `key`: for the initial weights.
         """
@@ -46,7 +46,7 @@ class Middle(eqx.Module):
     def __init__(self, channels: int, *, norm: Norm, key: Key):
         """**Arguments:**
 
-        - `channels`: in and out.
+        - `channels`: channels of input and output.
         - `norm`: makes every norm, `norm(channels)`.
         - `key`: for the initial weights.
         """

@@ -1,12 +1,12 @@
 """Encoding and decoding images too large for the VAE at once, tile by tile.
 
-Tiles of one size overlap; where they do, their results are cross-faded linearly. The network is
-compiled for the tile, whatever the image, and holds the activations of one tile at a time.
+Tiles of one size overlap, and their results are cross-faded linearly where they do. The network is
+compiled for one tile, for images of any size, and holds the activations of one tile at a time.
 
-What a tile lacks of its surroundings shows at its edge, so that the outer quarter of an overlap is
-thrown away, and the middle half is the cross-fade. A network whose reach (half its receptive field)
-is at most that quarter gives exactly the plain result. A VAE's group norms and attention reach
-over the whole tile: there tiled and plain differ everywhere a little, as they do in every library.
+A tile's edge lacks its surroundings. The outer quarter of an overlap is therefore dropped, and the
+middle half is the cross-fade. A network whose reach (half its receptive field) is at most that
+quarter gives exactly the plain result. A VAE's group norms and attention reach over the entire
+tile: tiled and plain results differ a little everywhere, as in every library.
 """
 
 import math
@@ -34,8 +34,8 @@ def tiled_decode(
     - `vae`: the VAE.
     - `z`: a raw latent of any size.
     - `tile`: side of a tile, in positions of the latent (64 are 512 pixels at factor 8). A latent
-        no larger is decoded at once.
-    - `overlap`: of neighbours at least, in positions; 1 to `tile - 1`.
+        of that size or less is decoded at once.
+    - `overlap`: least overlap of neighbours, in positions; 1 to `tile - 1`.
     """
     return by_tiles(vae.decode, z, (1, vae.factor), vae.image_channels, tile, overlap)
 
@@ -65,10 +65,15 @@ def by_tiles(
     tile: int,
     overlap: int,
 ) -> Float[Array, "out_height out_width out_channels"]:
-    """`function` by tiles, cross-faded.
+    """Applies a function tile by tile, with a cross-fade.
 
-    `scales` are pixels a position, of its input and of its output; `tile` and `overlap` count
-    positions. What is no larger than a tile is done at once.
+    **Arguments:**
+
+    - `function`: from a tile of the input to that of the output.
+    - `x`: the input. One of the size of a tile or less is a single call.
+    - `scales`: pixels per position, of input and output.
+    - `out_channels`: channels of the output.
+    - `tile`, `overlap`: see `tiled_decode`, in positions.
     """
     if not 0 < overlap < tile:
         raise ValueError(
@@ -83,29 +88,29 @@ def by_tiles(
     tops, lefts = (_starts(side, tile, overlap) for side in sides)
     rows = _fades(tops, sides[0], height, overlap, scale_out)
     columns = _fades(lefts, sides[1], width, overlap, scale_out)
-    places = [
+    tiles = [
         np.repeat(tops, len(lefts)),
         np.tile(lefts, len(tops)),
         np.repeat(rows, len(lefts), axis=0),
         np.tile(columns, (len(tops), 1)),
     ]
 
-    def add(out, place):
-        top, left, row, column = place
-        where = (top * scale_in, left * scale_in, 0)
+    def add(out, position):
+        top, left, row, column = position
+        corner = (top * scale_in, left * scale_in, 0)
         size = (height * scale_in, width * scale_in, x.shape[-1])
-        result = function(jax.lax.dynamic_slice(x, where, size)).astype(jnp.float32)
+        result = function(jax.lax.dynamic_slice(x, corner, size)).astype(jnp.float32)
         result = result * row[:, None, None] * column[:, None]
-        where = (top * scale_out, left * scale_out, 0)
-        before = jax.lax.dynamic_slice(out, where, result.shape)
-        return jax.lax.dynamic_update_slice(out, before + result, where), None
+        corner = (top * scale_out, left * scale_out, 0)
+        before = jax.lax.dynamic_slice(out, corner, result.shape)
+        return jax.lax.dynamic_update_slice(out, before + result, corner), None
 
     out = jnp.zeros((sides[0] * scale_out, sides[1] * scale_out, out_channels), jnp.float32)
-    return jax.lax.scan(add, out, [jnp.asarray(a) for a in places])[0].astype(x.dtype)
+    return jax.lax.scan(add, out, [jnp.asarray(a) for a in tiles])[0].astype(x.dtype)
 
 
 def _starts(side: int, tile: int, overlap: int) -> np.ndarray:
-    """Where tiles begin, evenly, so that neighbours overlap by `overlap` or a little more."""
+    """The evenly spaced starts of the tiles: neighbours overlap by `overlap` or a little more."""
     if side <= tile:
         return np.zeros(1, np.int32)
     count = math.ceil((side - overlap) / (tile - overlap))

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from .._types import Image, Key, Latent
 from ..nn import Conv, GroupNorm
+from ..runtime.options import Hidden
 from .decoder import Decoder
 from .encoder import Encoder
 from .gaussian import DiagonalGaussian
@@ -19,13 +20,13 @@ from .gaussian import DiagonalGaussian
 class VAE(eqx.Module):
     """Stable Diffusion's `AutoencoderKL` (Rombach et al. 2022, section 3.1).
 
-    `encode` and `decode` speak of the raw latent `z`. A denoiser is trained on the scaled one,
+    `encode` and `decode` use the raw latent `z`. A denoiser is trained on the scaled one,
 
         latent = (z - shift) * scale          `vae.scaled(z)`
         z      = latent / scale + shift       `vae.unscaled(latent)`
 
-    with `scale = 1 / std(z)` over the training set, so that it has about unit variance. Whatever
-    is typed `Latent` outside this package is the scaled one.
+    with `scale = 1 / std(z)` over the training set, so that it has about unit variance. Outside
+    this package the type `Latent` means the scaled latent.
     """
 
     encoder: Encoder
@@ -54,7 +55,7 @@ class VAE(eqx.Module):
         - `multipliers`: channels of each level in multiples of `width`; the latent is smaller than
             the image by `2**(len(multipliers) - 1)`.
         - `depth`: residual blocks of each level of the encoder; the decoder has one more.
-        - `latent_channels`, `image_channels`: last axes of latent and image.
+        - `latent_channels`, `image_channels`: sizes of the last axes of latent and image.
         - `groups`: groups of the norms; must divide every level's channels.
         - `scale`, `shift`: from raw to scaled latents, see above.
         - `key`: for the initial weights.
@@ -75,8 +76,26 @@ class VAE(eqx.Module):
 
     @property
     def factor(self) -> int:
-        """How many pixels wide and high one position of the latent is."""
+        """Pixels of the image per position of the latent, in each direction."""
         return 2 ** (len(self.encoder.levels) - 1)
+
+    @property
+    def config(self) -> "VAEConfig":
+        """The sizes, from the shapes of the arrays."""
+        levels, norm = self.encoder.levels, self.encoder.norm_out
+        assert isinstance(norm, GroupNorm)
+        first = self.encoder.conv_in.weight.shape[-1]
+        channels = [level.blocks[-1].conv2.weight.shape[-1] for level in levels]
+        return VAEConfig(
+            width=first,
+            multipliers=tuple(count // first for count in channels),
+            depth=len(levels[0].blocks),
+            latent_channels=self.latent_channels,
+            image_channels=self.image_channels,
+            groups=norm.groups,
+            scale=self.scale,
+            shift=self.shift,
+        )
 
     @property
     def latent_channels(self) -> int:
@@ -104,12 +123,30 @@ class VAE(eqx.Module):
             )
         return self.decoder(self.post_quant_conv(z))
 
+    def encode_scaled(self, image: Image) -> Float[Array, "latent_height latent_width channels"]:
+        """The latent that a denoiser is trained on: the mode of `encode`, scaled."""
+        return self.scaled(self.encode(image).mode())
+
+    def decode_scaled(self, latent: Latent) -> Float[Array, "image_height image_width rgb"]:
+        """The image of a scaled latent, such as a sampled one: the inverse of `encode_scaled`."""
+        return self.decode(self.unscaled(latent))
+
+    def reconstruct(self, image: Image) -> Image:
+        """An image to its latent and back, without noise."""
+        return self.decode(self.encode(image).mode())
+
+    def with_scale(self, scale: float, shift: float = 0.0) -> "VAE":
+        """The same networks with another scale and shift, see `scaled`."""
+        config = dataclasses.replace(self.config, scale=scale, shift=shift)
+        shapes = eqx.filter_eval_shape(config.build, key=jax.random.key(0))
+        return jax.tree.unflatten(jax.tree.structure(shapes), jax.tree.leaves(self))
+
     def scaled(self, z: Latent) -> Latent:
-        """`(z - shift) * scale`: what the denoiser sees."""
+        """`(z - shift) * scale`, the denoiser's latent."""
         return (z - self.shift) * self.scale
 
     def unscaled(self, latent: Latent) -> Latent:
-        """`latent / scale + shift`: what `decode` takes."""
+        """`latent / scale + shift`, the latent that `decode` takes."""
         return latent / self.scale + self.shift
 
     def check_image(self, image: Image) -> None:
@@ -122,14 +159,14 @@ class VAE(eqx.Module):
             )
         if height % self.factor or width % self.factor:
             raise ValueError(
-                f"The VAE makes images smaller by {self.factor}, which must divide height and "
-                f"width; received {height}x{width}. Crop or resize the image."
+                f"The VAE reduces images by {self.factor}, which must divide height and width; "
+                f"received {height}x{width}. Crop or resize the image."
             )
 
 
 @dataclasses.dataclass(frozen=True)
 class VAEConfig:
-    """The sizes of a `VAE`, as plain values that a run folder can hold."""
+    """The sizes of a `VAE`, as plain values."""
 
     width: int = 128
     """Channels at the image's resolution."""
@@ -139,18 +176,18 @@ class VAEConfig:
     """Residual blocks of each level of the encoder; one more in the decoder."""
     latent_channels: int = 4
     """Channels of the latent."""
-    image_channels: int = 3
+    image_channels: Hidden[int] = 3
     """Channels of the image."""
     groups: int = 32
     """Groups of the norms."""
-    scale: float = 0.18215
-    """Raw latents, less the shift, times this are what the denoiser sees."""
-    shift: float = 0.0
-    """Taken off raw latents before the scale."""
+    scale: Hidden[float] = 0.18215
+    """Factor from raw to scaled latents, after the shift."""
+    shift: Hidden[float] = 0.0
+    """Subtracted from raw latents before they are scaled."""
 
     @property
     def factor(self) -> int:
-        """How many pixels wide and high one position of the latent is."""
+        """Pixels of the image per position of the latent, in each direction."""
         return 2 ** (len(self.multipliers) - 1)
 
     def build(self, *, key: Key) -> VAE:

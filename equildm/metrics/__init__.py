@@ -1,12 +1,27 @@
-"""Scores of images: against a reference, against a caption, one set against another."""
+"""Scores of images: beside a reference image, beside a caption, one set beside another."""
 
+from .bootstrap import interval as interval
 from .caption_match import (
     caption_match as caption_match,
     CaptionMatcher as CaptionMatcher,
     fit_caption_matcher as fit_caption_matcher,
 )
-from .clip_score import CLIP as CLIP, clip_score as clip_score
+from .clip_score import clip_score as clip_score
+from .comparison import Comparison as Comparison
+from .config import (
+    ExtractorConfig as ExtractorConfig,
+    MetricName as MetricName,
+    RESIZES as RESIZES,
+    ScoreConfig as ScoreConfig,
+)
+from .evaluator import Evaluator as Evaluator
 from .frechet import frechet_distance as frechet_distance, frechet_name as frechet_name
+from .image_pairs import compare_pairs as compare_pairs
+from .image_sets import (
+    compare_sets as compare_sets,
+    FIDReference as FIDReference,
+    SetMetricName as SetMetricName,
+)
 from .inception_score import (
     inception_score as inception_score,
     InceptionScore as InceptionScore,
@@ -17,10 +32,23 @@ from .precision_recall import (
     PrecisionRecall as PrecisionRecall,
 )
 from .psnr import psnr as psnr
+from .restoration import (
+    bicubic_baseline as bicubic_baseline,
+    reconstruction_baseline as reconstruction_baseline,
+    reconstruction_quality as reconstruction_quality,
+    restoration_table as restoration_table,
+    RestorationScorer as RestorationScorer,
+    RestorationScores as RestorationScores,
+)
 from .retrieval import CaptionMatch as CaptionMatch, retrieval as retrieval
 from .score import Score as Score, score_name as score_name
 from .ssim import ssim as ssim
 from .statistics import (
     collect_statistics as collect_statistics,
     FeatureStatistics as FeatureStatistics,
+)
+from .subject import (
+    GroupedValues as GroupedValues,
+    subject_summary as subject_summary,
+    SubjectEvaluator as SubjectEvaluator,
 )

@@ -23,7 +23,7 @@ RIDGE = 0.3
 
 @dataclasses.dataclass(frozen=True)
 class CaptionMatcher:
-    """Images and captions in one space. `fit_caption_matcher` makes one.
+    """Maps images and captions into one space, see `fit_caption_matcher`.
 
     **Fields:**
 
@@ -56,8 +56,13 @@ def image_vectors(
     deviation: Float[np.ndarray, "features"],
     weight: Float[np.ndarray, "features width"],
 ) -> Float[np.ndarray, "images width"]:
-    """Unit vectors of images whose features, the means of `TAPS`, are there already; the rest is
-    as in `CaptionMatcher`."""
+    """Unit vectors of images from their pooled features.
+
+    **Arguments:**
+
+    - `pooled`: the means of the maps of `TAPS`, see `pool_features`.
+    - `mean`, `deviation`, `weight`: as in `CaptionMatcher`.
+    """
     return _unit((_roots(pooled) - mean) / deviation @ weight)
 
 
@@ -70,17 +75,17 @@ def fit_caption_matcher(
     """Fits the map in closed form: `W = (X^T X / n + 0.3 I)^-1 X^T Y / n`.
 
     `X` holds the square roots of the pooled features of the last three taps, standardised; `Y` the
-    sentence embeddings, centred. The square root, the taps and the ridge were chosen on emoji whose
-    subjects were held out, for the best score of blurred and noisy pictures beside clean
-    ones: shallow taps and a smaller ridge do better on clean pictures only.
+    sentence embeddings, centred. The square root, the taps and the ridge were chosen on emoji of
+    held-out subjects, for the best score of blurred and noisy images together with clean ones:
+    shallow taps and a smaller ridge do better on clean images only.
 
-    Deterministic. Use the training split alone, so that held-out pictures show what the score
-    is worth.
+    The fit is deterministic. Use the training split alone, so that the score of held-out images
+    shows what it is worth.
 
     **Arguments:**
 
     - `images`: of one size, uint8 or in [-1, 1]; read once, one batch at a time.
-    - `captions`: one for each.
+    - `captions`: one for each image.
     - `vgg`: a feature network with at least five taps.
     - `text`: a sentence encoder.
     """
@@ -112,9 +117,9 @@ def caption_match(
 
     - `matcher`: fitted on other images.
     - `images`: of the size that the matcher was fitted on, uint8 or in [-1, 1].
-    - `captions`: the caption of each.
-    - `pool`: captions to draw the others from, together with `captions`; may be empty.
-    - `key`: draws them; the same key gives the same score.
+    - `captions`: one for each image.
+    - `pool`: more captions to draw the 99 others from, beside `captions`; may be empty.
+    - `key`: of the draws; the same key gives the same score.
     """
     distinct = list(dict.fromkeys([*captions, *pool]))
     position = {caption: i for i, caption in enumerate(distinct)}

@@ -1,4 +1,4 @@
-"""CLIP's two towers, and how well images fit captions by them."""
+"""The CLIP score: how well images match their captions, by CLIP."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,36 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from ..features import CLIPImageTower, pool_features
-from ..nn import Linear
-from ..text import CLIPText
-
-
-class CLIP(eqx.Module):
-    """Images and captions in one space (Radford et al. 2021). `interop.load_clip` reads one.
-
-    **Fields:**
-
-    - `image`, `text`: the towers.
-    - `text_projection`: from the text tower to the common space.
-    - `logit_scale`: the logarithm of the inverse temperature of its training.
-    """
-
-    image: CLIPImageTower
-    text: CLIPText
-    text_projection: Linear
-    logit_scale: Float[Array, ""]
-
-    def caption_vector(
-        self, ids: Int[Array, "tokens"], mask: Bool[Array, "tokens"]
-    ) -> Float[Array, "projection"]:
-        """A caption's vector, from the token that closes it: the last that is no padding.
-
-        **Arguments:**
-
-        - `ids`, `mask`: what `text.tokenize` made of the caption.
-        """
-        return self.text_projection(self.text(ids, mask).tokens[jnp.sum(mask) - 1])
+from ..features import pool_features
+from ..text import CLIP
 
 
 def clip_score(
@@ -45,14 +17,14 @@ def clip_score(
 ) -> Float[np.ndarray, "images"]:
     """`100 max(cos(image, caption), 0)` of each image and its caption, whose mean is the score.
 
-    As Hessel et al. 2021 (equation 1), with the factor 100 of other libraries for their 2.5.
+    Equation 1 of Hessel et al. 2021, with the factor 100 that libraries use instead of its 2.5.
 
     **Arguments:**
 
-    - `clip`: the towers.
+    - `clip`: the image and the text tower, see `equildm.interop.load_clip`.
     - `images`: of one size, uint8 or in [-1, 1]; read one batch at a time.
-    - `captions`: one for each.
-    - `batch`: images a call.
+    - `captions`: one for each image.
+    - `batch`: images at a time.
     """
     vectors = _unit(pool_features(clip.image, images, batch=batch))
     if len(vectors) != len(captions):

@@ -10,13 +10,15 @@ from .statistics import check_alike, FeatureStatistics
 def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     """`|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2))` (Heusel et al. 2017).
 
-    The squared 2-Wasserstein distance of two Gaussians, in the units of the features squared. 0
-    for equal statistics. Biased upwards by too few samples: use several thousand, and equal
-    numbers where two values are compared. Name it by `frechet_name`.
+    The squared 2-Wasserstein distance of two Gaussians, in squared units of the features; 0 for
+    equal statistics. Few images bias it upwards: use several thousand, and compare values of equal
+    numbers of images only. `frechet_name` names it.
 
-    `tr (C_a C_b)^(1/2)` is the sum of the singular values of `C_a^(1/2) C_b^(1/2)`: real and
-    not negative also where the covariances are singular, as they are with fewer samples than
-    features, and not thrown off by rounding there as eigenvalues of the product are.
+    `tr (C_a C_b)^(1/2)` is taken as the sum of the singular values of `C_a^(1/2) C_b^(1/2)`. These
+    are real and not negative, also where the covariances are singular, as they are with fewer
+    images than features; there, rounding spoils the eigenvalues of the product.
+
+    **Raises** `ValueError` if the two are of different networks or of fewer than 2 images.
     """
     check_alike(a, b)
     cov_a, cov_b = a.covariance, b.covariance
@@ -27,7 +29,7 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
 
 
 def frechet_name(statistics: FeatureStatistics) -> str:
-    """What the distance is called, for instance "VGG16-FID"; see `score_name`."""
+    """The name of the distance, for instance "VGG16-FID"; see `score_name`."""
     return score_name("FID", statistics.extractor)
 
 

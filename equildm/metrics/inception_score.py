@@ -1,4 +1,4 @@
-"""The Inception score: whether a classifier finds images clear, and different."""
+"""The Inception score: whether a classifier is sure of each image, and the images differ."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ class InceptionScore(NamedTuple):
     """**Fields:**
 
     - `mean`: over the splits; from 1 to the number of classes.
-    - `deviation`: of the splits' values. Not an error of the mean.
+    - `deviation`: standard deviation of the splits' values; not an error of the mean.
     """
 
     mean: float
@@ -22,13 +22,15 @@ def inception_score(
 ) -> InceptionScore:
     """`exp(mean_x KL(p(y | x) || p(y)))` in each split (Salimans et al. 2016), in float64.
 
-    Few images a split give a low score, so that only equal numbers compare.
+    Few images in a split bias it downwards: compare values of equal numbers only.
 
     **Arguments:**
 
-    - `logits`: of each image's classes.
-    - `splits`: parts of nearly one size, each with its own `p(y)`.
+    - `logits`: of the classes, for each image.
+    - `splits`: number of parts of nearly one size, each with its own `p(y)`.
     - `seed`: shuffles the images first; by default they stay in order.
+
+    **Raises** `ValueError` for logits that are not finite, or for more splits than images.
     """
     count = len(logits)
     if logits.ndim != 2 or not 1 <= splits <= count or not np.isfinite(logits).all():
@@ -46,7 +48,7 @@ def inception_score(
     for i in range(splits):
         part = slice(i * count // splits, (i + 1) * count // splits)
         marginal = p[part].mean(axis=0)
-        # A class that no image has counts nothing, as 0 log 0 does.
+        # 0 log 0 = 0: a class that no image has adds nothing.
         log_marginal = np.log(np.where(marginal > 0, marginal, 1.0))
         scores.append(np.exp(np.mean(np.sum(p[part] * (log_p[part] - log_marginal), axis=1))))
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))

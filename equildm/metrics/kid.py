@@ -1,4 +1,4 @@
-"""The kernel distance between two sets of features: the "KID"."""
+"""The kernel distance between two sets of features: the "KID" (kernel Inception distance)."""
 
 from typing import NamedTuple
 
@@ -13,10 +13,10 @@ from .pairs import check_pair
 class KID(NamedTuple):
     """**Fields:**
 
-    - `mean`: over the subsets. May be a little below 0 for equal distributions.
-    - `deviation`: of a subset's value, which other libraries report.
-    - `standard_error`: `deviation / sqrt(subsets)`. Subsets share images where these are few, and
-        then it is too small.
+    - `mean`: over the subsets. For equal distributions it may be a little below 0.
+    - `deviation`: standard deviation of the subsets' values, which other libraries report.
+    - `standard_error`: `deviation / sqrt(subsets)`. With few images the subsets share many of them,
+        and it is too small.
     """
 
     mean: float
@@ -36,14 +36,16 @@ def kernel_distance(
 
     With the kernel `k(x, y) = (x . y / features + 1)^3` and subsets of `m` images,
     `sum_{i != j} (k(a_i, a_j) + k(b_i, b_j)) / (m (m - 1)) - 2 sum_ij k(a_i, b_j) / m^2`. Unlike
-    FID it is not biased by few images. In float64, on the default device.
+    FID it is not biased by few images. Computed in float64, on the default device.
 
     **Arguments:**
 
     - `a`, `b`: features of each image.
-    - `subsets`: how many subsets are drawn, each without replacement.
-    - `size`: images of each subset.
-    - `seed`: of the draw.
+    - `subsets`: number of subsets, each drawn without replacement.
+    - `size`: images in each subset.
+    - `seed`: of the draws.
+
+    **Raises** `ValueError` if a subset would be larger than one of the sets.
     """
     check_pair(a, b, least=2)
     if not 2 <= size <= min(len(a), len(b)) or subsets < 1:

@@ -1,4 +1,4 @@
-"""What scores of two sets of features, and of two images, share."""
+"""Checks of two sets of features, and of two images."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import numpy as np
 from .._types import Image
 
 LARGEST = 8.0
-"""A decoder may overshoot [-1, 1] a little; beyond this these are not such numbers."""
+"""Largest absolute value of an image: a decoder overshoots [-1, 1] a little, bytes go further."""
 
 
 def check_pair(a: np.ndarray, b: np.ndarray, *, least: int) -> None:
@@ -22,7 +22,7 @@ def check_pair(a: np.ndarray, b: np.ndarray, *, least: int) -> None:
 
 def check_images(name: str, image: Image, reference: Image, *, side: int = 1) -> None:
     """Raises `ValueError` unless both are images `(height, width, channels)` of one size, at least
-    `side` pixels a side, floating in about [-1, 1]. Values are looked at unless they are traced.
+    `side` pixels a side, floating in about [-1, 1]. Traced values are not checked.
     """
     a, b = image.shape, reference.shape
     if a != b or len(a) != 3 or min(a[0], a[1]) < side or 0 in a:
@@ -32,12 +32,12 @@ def check_images(name: str, image: Image, reference: Image, *, side: int = 1) ->
         )
     for array in (image, reference):
         if not jnp.issubdtype(array.dtype, jnp.floating):
-            found = str(array.dtype)
+            received = str(array.dtype)
         elif not isinstance(array, jax.core.Tracer) and jnp.max(jnp.abs(array)) > LARGEST:
-            found = f"values up to {float(jnp.max(jnp.abs(array))):g}"
+            received = f"values up to {float(jnp.max(jnp.abs(array))):g}"
         else:
             continue
         raise ValueError(
-            f"{name} takes floating images in [-1, 1], received {found}. Divide bytes by 127.5 and "
-            "subtract 1."
+            f"{name} takes floating images in [-1, 1], received {received}. Divide bytes by "
+            "127.5 and subtract 1."
         )

@@ -1,4 +1,4 @@
-"""How much of one set of images lies within another, and how much of that it covers."""
+"""Precision and recall: how much of one set lies within another, and how much of it is covered."""
 
 from typing import NamedTuple
 
@@ -11,17 +11,18 @@ from .pairs import check_pair
 
 BLOCK = 1024
 ROUNDING = 1e-12
-"""Of a squared distance, relative to the squared norms of its ends."""
+"""Rounding error of a squared distance, relative to the squared norms of its ends."""
 
 
 class PrecisionRecall(NamedTuple):
     """**Fields:**
 
-    - `precision`: share of made images that lie in a real one's neighbourhood.
-    - `recall`: share of real images that lie in a made one's.
-    - `density`: in how many of the real neighbourhoods a made image lies, over `k` (Naeem et al.
-        2020): unlike `precision` not misled by one outlier's large neighbourhood. May exceed 1.
-    - `coverage`: share of real images in whose neighbourhood a made one lies.
+    - `precision`: share of generated images that lie in the neighbourhood of a real one.
+    - `recall`: share of real images that lie in the neighbourhood of a generated one.
+    - `density`: mean number of real neighbourhoods that a generated image lies in, over `k` (Naeem
+        et al. 2020). Unlike `precision`, one outlier's large neighbourhood does not mislead it. It
+        may exceed 1.
+    - `coverage`: share of real images whose neighbourhood holds a generated one.
     """
 
     precision: float
@@ -31,7 +32,7 @@ class PrecisionRecall(NamedTuple):
 
 
 def precision_recall(
-    made: Float[np.ndarray, "images features"],
+    generated: Float[np.ndarray, "images features"],
     real: Float[np.ndarray, "others features"],
     *,
     neighbours: int = 3,
@@ -39,38 +40,41 @@ def precision_recall(
 ) -> PrecisionRecall:
     """Improved precision and recall (Kynkaanniemi et al. 2019, section 2).
 
-    The neighbourhood of an image is the ball up to its `neighbours`-th nearest of its own set, the
-    border included: what lies as far within rounding is inside. In float64, on the default device;
-    `block x block` distances are in memory at a time.
+    The neighbourhood of an image is the closed ball up to its `neighbours`-th nearest image of its
+    own set; points that are as far within rounding lie inside. Computed in float64, on the default
+    device; `block x block` distances are in memory at a time.
 
     **Arguments:**
 
-    - `made`, `real`: features of each image. Take equally many: both scores depend on it.
-    - `neighbours`: k; 3 for precision and recall, 5 for density and coverage in their papers.
-    - `block`: sides of a block of distances.
+    - `generated`, `real`: features of each image. Take equal numbers of both: the scores depend on
+        them.
+    - `neighbours`: k; the papers take 3 for precision and recall, 5 for density and coverage.
+    - `block`: side of a block of distances.
+
+    **Raises** `ValueError` for fewer than `neighbours + 1` images.
     """
-    check_pair(made, real, least=neighbours + 1)
+    check_pair(generated, real, least=neighbours + 1)
     if neighbours < 1 or block <= neighbours:
         raise ValueError(
-            f"Precision and recall take neighbours from 1 and blocks larger than that, received "
+            f"Precision and recall take at least 1 neighbour and larger blocks, received "
             f"neighbours={neighbours}, block={block}."
         )
     with jax.enable_x64(True):
-        # Around their mean, distances lose no digits to where the features lie.
+        # Centred features: a large common offset would cost digits of the distances.
         centre = np.asarray(real, np.float64).mean(axis=0)
-        made_rows, real_rows = (_blocks(x - centre, block) for x in (made, real))
-        inside, covered = _inside(made_rows, real_rows, _radii(real_rows, neighbours))
-        counts, _ = _inside(real_rows, made_rows, _radii(made_rows, neighbours))
+        generated_rows, real_rows = (_blocks(x - centre, block) for x in (generated, real))
+        inside, covered = _inside(generated_rows, real_rows, _radii(real_rows, neighbours))
+        counts, _ = _inside(real_rows, generated_rows, _radii(generated_rows, neighbours))
     return PrecisionRecall(
-        precision=float(np.mean(inside[: len(made)] > 0)),
+        precision=float(np.mean(inside[: len(generated)] > 0)),
         recall=float(np.mean(counts[: len(real)] > 0)),
-        density=float(np.mean(inside[: len(made)]) / neighbours),
+        density=float(np.mean(inside[: len(generated)]) / neighbours),
         coverage=float(np.mean(covered[: len(real)])),
     )
 
 
 class _Block(NamedTuple):
-    """Some images of a set, filled up with ones that are not."""
+    """Some images of a set, padded to the size of a block. `exists` is false for the padding."""
 
     rows: Float[Array, "block features"]
     exists: Bool[Array, "block"]
@@ -89,7 +93,7 @@ def _blocks(features: np.ndarray, size: int) -> list[_Block]:
 
 
 def _radii(blocks: list[_Block], neighbours: int) -> list[Float[Array, "block"]]:
-    """The squared distance of each image to its k-th nearest but itself."""
+    """The squared distance of each image to its k-th nearest other image."""
     out = []
     for block in blocks:
         nearest = jnp.full((len(block.rows), neighbours), jnp.inf)
@@ -113,7 +117,7 @@ def _nearer(
 def _inside(
     points: list[_Block], centres: list[_Block], radii: list[Float[Array, "block"]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """In how many balls each point lies, and whether any point lies in each ball."""
+    """The number of balls that each point lies in, and whether each ball holds a point."""
     counts, filled = [], [jnp.zeros(len(c.rows), bool) for c in centres]
     for point in points:
         count = jnp.zeros(len(point.rows), int)
@@ -129,8 +133,8 @@ def _inside(
 def _within(
     point: _Block, centre: _Block, radius: Float[Array, "centres"]
 ) -> Bool[Array, "points centres"]:
-    # Rounding errors grow with the distance from the origin: of this point, and of the centre's
-    # neighbour, which is at most the centre's own and the radius.
+    # Rounding errors grow with the norms: of this point, and of the neighbour that gave the radius,
+    # whose norm is at most that of the centre plus the radius.
     slack = 1e-9 * radius + ROUNDING * _norms(point.rows, centre.rows)
     within = _distances(point.rows, centre.rows) <= radius + slack
     return within & centre.exists & point.exists[:, None]
@@ -139,7 +143,7 @@ def _within(
 def _distances(
     x: Float[Array, "rows features"], y: Float[Array, "columns features"]
 ) -> Float[Array, "rows columns"]:
-    """Squared. What rounding alone can make of equal rows is 0, wherever they stand."""
+    """Squared distances. Values that rounding alone can give equal rows are set to 0."""
     norms = _norms(x, y)
     squared = norms - 2.0 * (x @ y.T)
     return jnp.where(squared > ROUNDING * norms, squared, 0.0)

@@ -10,8 +10,9 @@ from .pairs import check_images
 def psnr(image: Image, reference: Image) -> Float[Array, ""]:
     """`10 log10(2^2 / mean((image - reference)^2))` in decibels, for images in [-1, 1].
 
-    2 is the range of the values. Infinite for equal images. Bytes, batches and values far outside
-    are a `ValueError`.
+    2 is the range of the values. It is infinite for equal images.
+
+    **Raises** `ValueError` for bytes, batches, or values far outside of [-1, 1].
     """
     check_images("psnr", image, reference)
     difference = image.astype(jnp.float32) - reference.astype(jnp.float32)

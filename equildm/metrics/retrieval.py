@@ -1,12 +1,13 @@
-"""How well a score finds the true caption of an image among others: R-precision."""
+"""R-precision: how often an image's own caption ranks first among others."""
 
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from .bootstrap import interval
+
 DISTRACTORS = 99
-RESAMPLES = 2000
 TIE = 1e-9
 
 
@@ -15,7 +16,7 @@ class CaptionMatch(NamedTuple):
 
     **Fields:**
 
-    - `name`: what it was computed with, for instance "VGG16-MiniLM R-precision".
+    - `name`: with the networks, for instance "VGG16-MiniLM R-precision".
     - `rank1`: share of images whose own caption ranks first; one that shares the first rank with
         others counts as its share. `chance` for unrelated captions.
     - `rank1_interval`: 95 % bootstrap interval of it.
@@ -23,7 +24,7 @@ class CaptionMatch(NamedTuple):
     - `mrr_interval`: 95 % bootstrap interval of it.
     - `chance`: `1 / candidates`.
     - `candidates`: captions ranked for each image, its own included.
-    - `images`: how many images.
+    - `images`: the number of images.
     """
 
     name: str
@@ -53,20 +54,20 @@ def retrieval(
 ) -> CaptionMatch:
     """Ranks each image's own caption among itself and 99 others, by inner product.
 
-    The others are drawn for each image without replacement from all captions but its own (all of
-    them where there are fewer). Scores within 1e-9, which rounding tells apart, are equal: of `n`
-    others with the same score half rank before the true caption, and of a first rank `1 / (1 + n)`
-    is its own. An embedding that tells nothing apart scores chance, not 1.
+    For each image the others are drawn without replacement from all captions but its own; if there
+    are fewer, all are taken. Scores that differ by less than 1e-9, as by rounding, count as equal:
+    of `n` others with the score of the true caption half rank before it, and it has a share
+    `1 / (1 + n)` of a first rank. So a constant embedding scores chance, not 1.
 
-    The intervals resample captions, each with all its images, because several pictures of one
+    The intervals resample captions, each with all of its images, because several images of one
     caption are not independent.
 
     **Arguments:**
 
-    - `name`: kept in the result.
+    - `name`: of the result.
     - `images`, `captions`: vectors of unit length; the captions distinct.
     - `truth`: for each image the index of its caption.
-    - `random`: draws the others and the bootstrap.
+    - `random`: draws the other captions and the bootstrap.
     """
     total = len(captions)
     if total < 2 or len(images) == 0:
@@ -95,24 +96,10 @@ def retrieval(
     return CaptionMatch(
         name=name,
         rank1=float(first.mean()),
-        rank1_interval=_interval(first, truth, random),
+        rank1_interval=interval(first, truth, random),
         mrr=float(inverse.mean()),
-        mrr_interval=_interval(inverse, truth, random),
+        mrr_interval=interval(inverse, truth, random),
         chance=1 / (others + 1),
         candidates=others + 1,
         images=len(images),
     )
-
-
-def _interval(
-    values: Float[np.ndarray, "images"],
-    groups: Int[np.ndarray, "images"],
-    random: np.random.Generator,
-) -> tuple[float, float]:
-    """95 % percentile interval of the mean, whole groups drawn with replacement."""
-    _, group = np.unique(groups, return_inverse=True)
-    sums, sizes = np.bincount(group, values), np.bincount(group)
-    drawn = random.integers(len(sums), size=(RESAMPLES, len(sums)))
-    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)

@@ -1,23 +1,22 @@
-"""A number together with everything that makes it comparable with another."""
+"""A score together with everything that makes it comparable with another."""
 
 import dataclasses
-from typing import Any
 
 STANDARD = "Inception-2015"
-"""The name that `interop.load_inception` gives to the network of the first FID and IS."""
+"""The name of the network of the first FID and IS, see `interop.load_inception`."""
 
 
 def score_name(kind: str, extractor: str) -> str:
-    """What a score is called.
+    """The name of a score.
 
     Plain "FID", "KID" and "IS" stand for one file of weights and TensorFlow 1's resize; "clean-FID"
-    for the same weights after an antialiased one (Parmar et al. 2022). Numbers of another network
-    are other numbers: "VGG16-FID".
+    for the same weights after an antialiased resize (Parmar et al. 2022). Scores of another network
+    are not comparable with these and carry its name: "VGG16-FID".
 
     **Arguments:**
 
     - `kind`: "FID", "KID", "IS", "precision", ...
-    - `extractor`: as `features.described` gives it.
+    - `extractor`: the `description` of the feature network.
     """
     name, _, resize = extractor.partition(", ")
     if name == STANDARD and kind in ("FID", "KID", "IS"):
@@ -29,17 +28,18 @@ def score_name(kind: str, extractor: str) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Score:
-    """One result.
+    """A score and its circumstances. `str(score)` is a line that states them all.
 
     **Fields:**
 
     - `name`: from `score_name`.
     - `value`: the number.
-    - `spread`, `spread_of`: how uncertain it is and in which sense, "standard error" or other.
-    - `extractor`: the network, and the resizing before it where there is one.
-    - `count`: images that were scored.
-    - `reference`, `reference_count`: what they were compared with, and how many of that.
-    - `seed`: of whatever was drawn at random.
+    - `spread`, `spread_of`: a measure of its uncertainty and the name of that, for instance
+        "standard error".
+    - `extractor`: the `description` of the feature network.
+    - `count`: the number of images that were scored.
+    - `reference`, `reference_count`: what they were compared with, and the number of that.
+    - `seed`: of the random draws.
     - `settings`: the metric's own, such as the size of KID's subsets.
     """
 
@@ -52,10 +52,10 @@ class Score:
     reference: str | None = None
     reference_count: int | None = None
     seed: int | None = None
-    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    settings: dict[str, int | float | str] = dataclasses.field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON; what does not apply is left out."""
+    def as_dict(self) -> dict[str, object]:
+        """The fields for JSON, without those that are empty."""
         return {k: v for k, v in dataclasses.asdict(self).items() if v not in (None, {})}
 
     def __str__(self) -> str:

@@ -17,7 +17,10 @@ def ssim(image: Image, reference: Image) -> Float[Array, ""]:
     `mean over positions and colours of (2 m_a m_b + c1)(2 v_ab + c2) / ((m_a^2 + m_b^2 + c1)
     (v_a + v_b + c2))`, with means, variances and covariance under an 11x11 Gaussian window of
     sigma 1.5, `c1 = (0.01 * 2)^2`, `c2 = (0.03 * 2)^2` where 2 is the range. Only positions whose
-    window lies inside the image count. Bytes, batches and values far outside are a `ValueError`.
+    window lies inside the image count.
+
+    **Raises** `ValueError` for bytes, batches, values far outside of [-1, 1], or fewer than 11
+    pixels a side.
     """
     check_images("ssim", image, reference, side=2 * RADIUS + 1)
     a, b = image.astype(jnp.float32), reference.astype(jnp.float32)

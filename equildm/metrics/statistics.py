@@ -1,8 +1,8 @@
 """Mean and covariance of features, in float64, collected in any number of pieces.
 
-The network's features are float32, their sums are not: FID is a small difference of large traces.
-The sums are made on the host, batch by batch, which is the same on every platform (TPUs have no
-float64) and a small part of what the network costs.
+The network's features are float32, their sums are float64: FID is a small difference of large
+traces. The sums are taken on the host, batch by batch. This gives the same result on every platform
+(TPUs have no float64) and costs a small part of what the network costs.
 """
 
 import dataclasses
@@ -10,7 +10,6 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -18,29 +17,30 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Float
 
-from ..features import AbstractFeatureExtractor, described, stream_features
+from ..features import AbstractFeatureExtractor, stream_features
 from ..runtime import replacing
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error)
-"""What reading a file raises that is no `.npz`, or one of other arrays. A `.npy` is a TypeError."""
+"""The errors of reading a file that is not an `.npz`, or that lacks an array. A `.npy` raises
+TypeError."""
 
 ROWS = 512
-"""Features that are put together before they are merged."""
+"""Rows of features that are collected before they are merged."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FeatureStatistics:
     """Count, mean and scatter of features.
 
-    Pieces of any size, from any process, merge to the statistics of the whole up to rounding
-    (Chan et al. 1979): no piece is subtracted from another, so that nothing cancels.
+    The statistics of parts, of any size and from any process, merge to those of the union up to
+    rounding (Chan et al. 1979). No part is subtracted from another, so nothing cancels.
 
     **Fields:**
 
-    - `extractor`: the network that gave the features and the resizing before it. Sets of
-        different ones do not mix.
-    - `count`: how many.
-    - `mean`: their mean.
+    - `extractor`: the feature network and the resize before it, see
+        `AbstractFeatureExtractor.description`. Features of two extractors do not merge.
+    - `count`: the number of images.
+    - `mean`: the mean of their features.
     - `scatter`: the sum of `(x - mean)(x - mean)^T`.
     """
 
@@ -58,7 +58,8 @@ class FeatureStatistics:
         if rows.ndim != 2 or len(rows) == 0 or not np.isfinite(rows).all():
             raise ValueError(
                 "Statistics are of finite features (images, features) with at least one image, "
-                f"received shape {rows.shape}, {np.count_nonzero(~np.isfinite(rows))} not finite."
+                f"received shape {rows.shape} with {np.count_nonzero(~np.isfinite(rows))} values "
+                "that are not finite. Look for NaN in the images."
             )
         mean = rows.mean(axis=0)
         centred = rows - mean
@@ -76,11 +77,12 @@ class FeatureStatistics:
         )
 
     def across_processes(self) -> "FeatureStatistics":
-        """Those of all processes of `jax.distributed`, each of which gives its own and gets all.
+        """The merged statistics of all processes of `jax.distributed`.
 
-        In order of the processes, so that all get the same bits.
+        Every process calls this with its own part. They are merged in the order of the processes,
+        so that all processes get the same bits.
         """
-        # Bytes, because an exchange of float64 would round to float32.
+        # As uint32: an exchange of float64 would round to float32.
         own = np.concatenate([[self.count], self.mean, self.scatter.ravel()]).view(np.uint32)
         rows = np.asarray(multihost_utils.process_allgather(own)).reshape(-1, own.size)
         size = len(self.mean)
@@ -96,12 +98,14 @@ class FeatureStatistics:
     def covariance(self) -> Float[np.ndarray, "features features"]:
         """The unbiased covariance, `scatter / (count - 1)`."""
         if self.count < 2:
-            raise ValueError(f"A covariance takes at least 2 features, received {self.count}.")
+            raise ValueError(
+                f"A covariance takes at least 2 images, received {self.count}. Collect more."
+            )
         return self.scatter / (self.count - 1)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes an `.npz` with the public names `mu` and `sigma` (the unbiased covariance), which
-        pytorch-fid and others read, and beside them `count` and `extractor`."""
+        """Writes an `.npz` with `mu` and `sigma` (the unbiased covariance), which pytorch-fid and
+        others read, and with `count` and `extractor`."""
         content = {"count": self.count, "extractor": self.extractor}
         with replacing(path) as part, part.open("wb") as file:
             np.savez(file, mu=self.mean, sigma=self.covariance, **content)  # type: ignore[arg-type]
@@ -114,14 +118,17 @@ class FeatureStatistics:
         extractor: str | None = None,
         count: int | None = None,
     ) -> "FeatureStatistics":
-        """Reads what `save` wrote, or a public `.npz` with `mu` and `sigma` alone. Any other file
-        is a `ValueError` that names it.
+        """Reads a file of `save`, or a public `.npz` with `mu` and `sigma` alone.
 
         **Arguments:**
 
         - `path`: the file.
-        - `extractor`: what a public file was made with, `described(network)`: it does not say.
-        - `count`: of how many images it is, which it does not say either.
+        - `extractor`: the `description` of the network that a public file was made with. You supply
+            it because such a file does not record it.
+        - `count`: the number of images of a public file, which it does not record either.
+
+        **Raises** `ValueError` that names the file if it is neither, if `extractor` or `count` is
+        missing, or if one of them differs from what the file records.
         """
         path = Path(path)
         try:
@@ -130,18 +137,22 @@ class FeatureStatistics:
                 written = {k: file[k].item() for k in ("extractor", "count") if k in file}
         except UNREADABLE as error:
             raise ValueError(
-                f"{path} must be an .npz with 'mu' and 'sigma', and is not: {error}."
+                f"{path} must be an .npz with 'mu' and 'sigma', and is not: {error}. Check the "
+                "path."
             ) from error
-        told = {k: v for k, v in (("extractor", extractor), ("count", count)) if v is not None}
-        for name in ("extractor", "count"):
-            if name not in written | told:
-                raise ValueError(f"{path} does not say its {name}. Give {name}=.")
-            if written.get(name, told.get(name)) != told.get(name, written.get(name)):
-                raise ValueError(f"{path}: its {name} is {written[name]!r}, not {told[name]!r}.")
-        known = written | told
-        check_moments(path, known["count"], mean, covariance)
-        scatter = covariance * (known["count"] - 1)
-        return cls(str(known["extractor"]), int(known["count"]), mean, scatter)
+        supplied = {"extractor": extractor, "count": count}
+        for name, value in supplied.items():
+            if name not in written and value is None:
+                raise ValueError(f"{path} does not record its {name}. Give {name}=.")
+            if name in written and value not in (None, written[name]):
+                raise ValueError(
+                    f"{path} records the {name} {written[name]!r}, received {name}={value!r}. "
+                    "Leave it out, or give the file of that."
+                )
+        facts = {k: v for k, v in supplied.items() if v is not None} | written
+        check_moments(path, facts["count"], mean, covariance)
+        scatter = covariance * (facts["count"] - 1)
+        return cls(str(facts["extractor"]), int(facts["count"]), mean, scatter)
 
 
 def collect_statistics(
@@ -152,15 +163,14 @@ def collect_statistics(
     batch: int = 32,
     mesh: Mesh | None = None,
 ) -> FeatureStatistics:
-    """The statistics of images that are never all in memory, nor are their features.
+    """The statistics of images that are read one batch at a time.
 
-    The arguments are those of `pool_features`. With several processes each gives its own images,
-    and `across_processes` joins them.
+    Neither all images nor all features are in memory. The arguments are those of `pool_features`.
+    With several processes, each collects its own images and `across_processes` merges them.
     """
     total: FeatureStatistics | None = None
-    name = described(extractor)
     for rows in _joined(stream_features(extractor, images, taps=taps, batch=batch, mesh=mesh)):
-        part = FeatureStatistics.of(name, rows)
+        part = FeatureStatistics.of(extractor.description, rows)
         total = part if total is None else total.merge(part)
     if total is None:
         raise ValueError("collect_statistics takes at least one image, received none.")
@@ -168,35 +178,41 @@ def collect_statistics(
 
 
 def _joined(parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The same rows in larger pieces: merging one costs as much as hundreds of rows do."""
-    held: list[np.ndarray] = []
+    """The same rows in larger parts: one merge costs as much as hundreds of rows."""
+    pending: list[np.ndarray] = []
     for part in parts:
-        held.append(part)
-        if sum(map(len, held)) >= ROWS:
-            yield np.concatenate(held)
-            held = []
-    if held:
-        yield np.concatenate(held)
+        pending.append(part)
+        if sum(map(len, pending)) >= ROWS:
+            yield np.concatenate(pending)
+            pending = []
+    if pending:
+        yield np.concatenate(pending)
 
 
-def check_moments(path: Path, count: Any, mean: np.ndarray, square: np.ndarray) -> None:
-    """Raises `ValueError` unless a file's arrays are of `count` features: their mean, and their
-    covariance or scatter."""
+def check_moments(path: Path, count: object, mean: np.ndarray, square: np.ndarray) -> None:
+    """Raises `ValueError` unless a file holds a count of at least 2, a mean, and a covariance or
+    scatter of that size."""
     if not isinstance(count, int | np.integer) or count < 2:
-        raise ValueError(f"{path}: its count must be a whole number of at least 2, not {count!r}.")
+        raise ValueError(
+            f"{path}: its count must be a whole number of at least 2, received {count!r}. Make it "
+            "again."
+        )
     if mean.ndim != 1 or square.shape != 2 * mean.shape or not mean.size:
         raise ValueError(
-            f"{path} must hold a mean (features,) and a covariance (features, features), and holds "
-            f"a mean of {mean.shape} and a covariance of {square.shape}."
+            f"{path} must hold a mean (features,) and a covariance (features, features), received "
+            f"a mean of {mean.shape} and a covariance of {square.shape}. Make it again."
         )
     if not (np.isfinite(mean).all() and np.isfinite(square).all()):
-        raise ValueError(f"{path} holds a mean or a covariance that is not finite. Make it again.")
+        raise ValueError(
+            f"{path} must hold a finite mean and covariance, received some that are not finite. "
+            "Make it again."
+        )
 
 
 def check_alike(a: FeatureStatistics, b: FeatureStatistics) -> None:
-    """Raises `ValueError` unless both are of features of one kind."""
+    """Raises `ValueError` unless both are of features of one extractor."""
     if (a.extractor, a.mean.shape) != (b.extractor, b.mean.shape):
         raise ValueError(
-            "Two sets of features must come from one network, received "
-            f"{a.extractor} {a.mean.shape} and {b.extractor} {b.mean.shape}."
+            "Two sets of features compare if they are of one network, received "
+            f"{a.extractor} {a.mean.shape} and {b.extractor} {b.mean.shape}. Collect them alike."
         )

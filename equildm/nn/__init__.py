@@ -9,11 +9,11 @@ from .kernels import fused_attend as fused_attend
 from .linear import Linear as Linear, zeroed as zeroed
 from .lora import (
     Adapters as Adapters,
-    Factors as Factors,
-    LowRank as LowRank,
-    merged as merged,
-    new_adapters as new_adapters,
-    with_adapters as with_adapters,
+    LoRALayer as LoRALayer,
+    LoRAWeights as LoRAWeights,
+    merge_lora as merge_lora,
+    new_lora as new_lora,
+    with_lora_layers as with_lora_layers,
 )
 from .norm import GroupNorm as GroupNorm, LayerNorm as LayerNorm
 from .resample import Downsample as Downsample, Upsample as Upsample

@@ -1,4 +1,4 @@
-"""Drawing initial weights without compiling one program for each shape, straight into shards."""
+"""Initial weights, drawn straight into shards and without a compiled program for each shape."""
 
 import math
 from collections.abc import Callable
@@ -22,9 +22,9 @@ _place: ContextVar[Callable[[np.ndarray], Array]] = ContextVar("place", default=
 def initialised(build: Callable[[], T], mesh: Mesh, rule: Rule = partition) -> T:
     """`build()` with its arrays in their shards from the beginning.
 
-    Each array is drawn on the host, one after the other, and put straight into its shards: no
-    device ever holds more than what `rule` gives it, and the host no more than one array. The
-    numbers are those of `build()` alone. With several processes every one calls this.
+    Each array is drawn on the host, one after the other, and put straight into its shards. So no
+    device ever holds more than `rule` assigns to it, and the host no more than one array. The
+    numbers are those of `build()` alone. With several processes every one must call this.
 
         network = initialised(lambda: preset("5B").build(key=key), make_mesh("fsdp=16"))
     """
@@ -32,7 +32,7 @@ def initialised(build: Callable[[], T], mesh: Mesh, rule: Rule = partition) -> T
         return build()
 
     def place(drawn: np.ndarray) -> Array:
-        # A constructor does not know the path that its array will have: see below.
+        # A constructor does not know the path of its array; `put` below corrects the place.
         return put(drawn, NamedSharding(mesh, rule("", drawn.shape, mesh.shape)))
 
     token = _place.set(place)
@@ -46,9 +46,9 @@ def initialised(build: Callable[[], T], mesh: Mesh, rule: Rule = partition) -> T
 def uniform(key: Key, shape: tuple[int, ...], bound: float) -> Float[Array, "..."]:
     """Draws from the uniform distribution on `[-bound, bound)` in float32.
 
-    With a concrete key the numbers come from numpy's Philox generator, seeded by the key: a
-    network of 700 arrays is then made in well under a second, where `jax.random` would compile a
-    program for each new shape (12 s measured). Under a trace (`eqx.filter_eval_shape`,
+    With a concrete key the numbers come from numpy's Philox generator, seeded by the key. A network
+    of 700 arrays then takes well under a second, where `jax.random` would compile a program for
+    each new shape (12 s measured). Under a trace (`eqx.filter_eval_shape`,
     `eqx.filter_jit`) it falls back to `jax.random`: the same distribution, other numbers.
     """
     if isinstance(key, jax.core.Tracer):
@@ -64,5 +64,5 @@ def fan_in_bound(fan_in: int) -> float:
 
 
 def constant(shape: tuple[int, ...], value: float) -> Float[Array, "..."]:
-    """A float32 array of one value, made by numpy so that no shape compiles."""
+    """A float32 array of one value. numpy creates it, so that no shape compiles."""
     return _place.get()(np.full(shape, value, np.float32))

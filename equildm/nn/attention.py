@@ -40,8 +40,8 @@ class CrossAttn(eqx.Module):
         """**Arguments:**
 
         - `channels`: width of the sequence, in and out.
-        - `context_width`: width of what it attends to.
-        - `heads`: how many heads.
+        - `context_width`: width of the sequence that it attends to.
+        - `heads`: number of heads.
         - `head_width`: width of each, by default `channels / heads`.
         - `qkv_bias`: whether query, key and value have a bias.
         - `attend`: the attention itself, `(query, key, value, mask)`.
@@ -72,8 +72,8 @@ class CrossAttn(eqx.Module):
         if context.shape[-1] != self.to_key.weight.shape[0]:
             raise ValueError(
                 f"CrossAttn was built for a context of width {self.to_key.weight.shape[0]}, "
-                f"received {context.shape[-1]}. Use the text encoder that the network was made "
-                "for, or build the network with that context_width."
+                f"received {context.shape[-1]}. Use the text encoder that the network was "
+                "trained with, or build the network with that context_width."
             )
         split = "tokens (heads width) -> tokens heads width"
         query = rearrange(self.to_query(x), split, heads=self.heads)

@@ -15,8 +15,8 @@ Padding = tuple[tuple[int, int], tuple[int, int]]
 class Conv(eqx.Module):
     """Convolves an `(height, width, in)` array with a kernel stored `(kh, kw, in, out)`.
 
-    Channels last is the layout that XLA's convolutions are written for: inside a loop on a CPU it
-    runs 25 to 90 times faster than `equinox.nn.Conv2d`'s channels first, elsewhere as fast.
+    XLA's convolutions are written for channels last: inside a loop on a CPU they run 25 to 90 times
+    faster than with `equinox.nn.Conv2d`'s channels first, elsewhere as fast.
     The product is taken in `x`'s dtype.
     """
 
@@ -43,7 +43,7 @@ class Conv(eqx.Module):
         - `stride`: distance between outputs, in pixels.
         - `padding`: zeros added `((top, bottom), (left, right))`; by default `kernel // 2` on
             each side, which keeps the size of the image where `stride` is 1 and `kernel` odd.
-        - `bias`: whether to add one.
+        - `bias`: whether to add a bias.
         - `key`: for the initial weights, uniform in `+-1/sqrt(kernel^2 in_channels)`.
         """
         wkey, bkey = jax.random.split(key)
@@ -79,8 +79,8 @@ def _convolve(x, weight, stride: int, padding: Padding):
             padding=padding,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )[0]
-    # With few positions, two products: one copies every position's window, one weighs it. On a CPU
-    # the convolution of a 2x2 image takes 13 times as long, its gradient 7 times.
+    # With few positions, two products: one copies the window of every position, one multiplies it
+    # by the kernel. On a CPU the convolution of a 2x2 image takes 13 times as long, its gradient 7.
     windows = _windows(x.shape[:2], taps, (height, width), stride, padding)
     windows = jnp.asarray(windows, x.dtype) @ x.reshape(-1, x.shape[-1])
     y = windows.reshape(height * width, -1) @ weight.reshape(-1, weight.shape[-1])
@@ -88,7 +88,7 @@ def _convolve(x, weight, stride: int, padding: Padding):
 
 
 def _windows(sides, taps, outputs, stride: int, padding: Padding) -> np.ndarray:
-    """Zeros and ones, `(output * tap, input)`: which input each tap of each output reads."""
+    """Zeros and ones, `(output * tap, input)`: a one where a tap of an output reads an input."""
     rows, columns = (
         np.arange(output)[:, None, None] * stride + np.arange(tap)[:, None] - before
         == np.arange(side)

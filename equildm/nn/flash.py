@@ -1,4 +1,4 @@
-"""Attention that never holds the scores of all queries at once."""
+"""Attention that never stores the scores of all queries together."""
 
 import math
 from functools import partial
@@ -22,16 +22,16 @@ def attend(
 ) -> Float[Array, "queries heads width"]:
     """`softmax(Q K^T / sqrt(width)) V` for each head (Vaswani et al. 2017, equation 1).
 
-    Scores are made for a block of queries at a time. Their softmax is float32, the products with
-    it are in the inputs' dtype and accumulate in float32. As in FlashAttention (Dao et al. 2022,
-    algorithms 1 and 4) only each query's log-sum-exp is kept for the gradient, from which the
-    probabilities are made again. Both modes of differentiation work, and `jax.vmap` puts the
-    examples inside the loop over blocks, so that a batch can be sharded.
+    Scores are computed for a block of queries at a time. Their softmax is float32; products with it
+    are in the inputs' dtype and accumulate in float32. As in FlashAttention (Dao et al. 2022,
+    algorithms 1 and 4) only the log-sum-exp of each query is stored for the gradient, and the
+    probabilities are computed again from it. Both modes of differentiation work, and `jax.vmap`
+    puts the examples inside the loop over blocks, so that a batch can be sharded.
 
     **Arguments:**
 
     - `query`, `key`, `value`: one example.
-    - `mask`: true where a key may be attended to. A query that may attend to none gets 0.
+    - `mask`: true where a key may be attended to. The result of a query without any such key is 0.
     """
     bias = None if mask is None else jnp.where(mask, 0.0, -jnp.inf)
     scaled = (query.astype(jnp.float32) / math.sqrt(query.shape[-1])).astype(query.dtype)
@@ -41,7 +41,7 @@ def attend(
 
 
 # The width stands before the tokens, and no product below contracts the first axis of the scores:
-# a transposed matrix of scores is 8 to 15 times slower to multiply by on a CPU.
+# on a CPU a product with a transposed matrix of scores is 8 to 15 times slower.
 
 
 @jax.custom_jvp

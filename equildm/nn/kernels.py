@@ -1,4 +1,4 @@
-"""Attention by the flash kernels of accelerators, where there is one for the shapes at hand."""
+"""Attention by the flash kernels of accelerators, where one supports the shapes."""
 
 import math
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..runtime.target import platform
+from ..runtime.platform import platform
 from .flash import attend
 
 Mask = Bool[Array, "keys"] | None
@@ -20,13 +20,13 @@ def fused_attend(
     value: Float[Array, "keys heads width"],
     mask: Bool[Array, "keys"] | None = None,
 ) -> Float[Array, "queries heads width"]:
-    """What `attend` computes, by the device's own kernel or else by `attend` itself.
+    """The function of `attend`, by the device's own kernel where there is one.
 
     TPUs have a kernel for any keys, masked or not, and numbers of queries that are multiples of
-    128 (`pallas`). NVIDIA GPUs have cuDNN's for self-attention over an image, the large one
-    (16-bit, even lengths, a width of at most 128 that is a multiple of 8); there a mask, as
-    captions have, goes to `attend`. The kernels differentiate in reverse mode only: for forward
-    mode build `CrossAttn(..., attend=attend)`.
+    128 (`pallas`). NVIDIA GPUs have cuDNN's for self-attention over an image, the larger one
+    (16-bit, even lengths, a width of at most 128 that is a multiple of 8). With a mask, as captions
+    have, `attend` is used there. The kernels differentiate only in reverse mode: for forward mode
+    build `CrossAttn(..., attend=attend)`.
     """
     kernel = _kernel(query, key, mask)
     return attend(query, key, value, mask) if kernel is None else kernel(query, key, value, mask)
@@ -36,7 +36,7 @@ def _kernel(query: Array, key: Array, mask: Mask) -> Kernel | None:
     lengths, width = (query.shape[0], key.shape[0]), query.shape[-1]
     match platform():
         case "tpu":
-            # Imported here, for it takes a tenth of a second that only TPUs need to spend.
+            # Imported here: the import takes a tenth of a second, and only TPUs need it.
             from .pallas import fits
 
             return _pallas if fits(*lengths, width) else None
@@ -65,7 +65,7 @@ def _pallas(query: Array, key: Array, value: Array, mask: Mask) -> Array:
     heads, _, keys = key.shape
     padding = -keys % 128
     if mask is not None or padding:
-        # One more row of the keys holds the mask, and meets a row of ones of the queries.
+        # One more row of the keys holds the mask; its product is with a row of ones of the queries.
         mask = jnp.ones(keys, bool) if mask is None else mask
         key, value = (jnp.pad(x, ((0, 0), (0, 0), (0, padding))) for x in (key, value))
         hidden = jnp.where(jnp.pad(mask, (0, padding)), 0.0, 10 * MASKED).astype(key.dtype)

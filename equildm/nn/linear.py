@@ -1,5 +1,7 @@
 """A linear map on the last axis."""
 
+from typing import TypeVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,9 +10,11 @@ from jaxtyping import Array, Float
 from .._types import Key
 from ._init import fan_in_bound, uniform
 
+T = TypeVar("T")
+
 
 class Linear(eqx.Module):
-    """`y = x W + b` on the last axis of `x`, whatever stands before it.
+    """`y = x W + b` on the last axis of `x`, with any axes before it.
 
     The weight is stored `(in, out)`, so that its last axis is the output as in a convolution's
     kernel. The product is taken in `x`'s dtype.
@@ -23,7 +27,7 @@ class Linear(eqx.Module):
         """**Arguments:**
 
         - `in_features`, `out_features`: sizes of the last axis before and after.
-        - `bias`: whether to add one.
+        - `bias`: whether to add a bias.
         - `key`: for the initial weights, uniform in `+-1/sqrt(in_features)`.
         """
         wkey, bkey = jax.random.split(key)
@@ -42,6 +46,6 @@ class Linear(eqx.Module):
         return y if self.bias is None else y + self.bias.astype(x.dtype)
 
 
-def zeroed(layer):
-    """The same layer with weight and bias zero: it starts as the map to 0."""
+def zeroed(layer: T) -> T:
+    """The same layer with weight and bias zero, so that its output is 0 before training."""
     return jax.tree.map(jnp.zeros_like, layer)

@@ -1,39 +1,41 @@
-"""Low-rank adapters (LoRA): a small trained difference to layers whose weights stay as they are.
+"""Low-rank adapters (LoRA): a small trained difference to layers whose own weights are frozen.
 
-`Adapters` is what is trained, stored and exchanged: the factors of some layers of a network, by the
-path of each. They act on any network that has these layers, wrapped around them or added to them:
+`Adapters` are trained, stored and exchanged: the factors of some layers of a network, by the path
+of each layer. They act on any network that has these layers, wrapped around them or added to them:
 
-    adapters = new_adapters(network, rank=8, key=key)
-    adapted = with_adapters(network, adapters)      # two thin products more for each layer
-    same = merged(network, adapters, scale=0.7)     # as fast as before, and final
+    adapters = new_lora(network, rank=8, key=key)
+    adapted = with_lora_layers(network, adapters)       # two more thin products for each layer
+    merged = merge_lora(network, adapters, scale=0.7)   # as fast as before, and final
 """
 
 import math
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from .._types import Key
 from ._init import constant, fan_in_bound, uniform
 from .conv import Conv
 from .linear import Linear
 
+T = TypeVar("T")
+
 Scale: TypeAlias = Float[Array, ""] | float | int
 
 
-class Factors(eqx.Module):
+class LoRAWeights(eqx.Module):
     """The difference of one layer's weight, `alpha / rank * down up` (Hu et al. 2021, section 4.1).
 
     **Fields:**
 
-    - `down`: the layer's weight with `rank` outputs: of a convolution it has its kernel.
-    - `up`: from there to the layer's outputs; of a convolution a 1x1 one.
-    - `alpha`: not trained. It keeps the size of the difference while one tries other ranks.
+    - `down`: a weight like the layer's with `rank` outputs; for a convolution with its kernel.
+    - `up`: from there to the layer's outputs; for a convolution a 1x1 kernel.
+    - `alpha`: not trained. It keeps the size of the difference the same for other ranks.
     """
 
     down: Float[Array, "*kernel in rank"]
@@ -45,116 +47,120 @@ class Factors(eqx.Module):
         return self.up * (scale * (self.alpha / self.up.shape[0]))
 
 
-Adapters: TypeAlias = dict[str, Factors]
-"""Factors by the attributes that lead to their layer, with dots: `down.0.stages.1.block.conv1`."""
+Adapters: TypeAlias = dict[str, LoRAWeights]
+"""Weights by the path of their layer, its attributes with dots: `down.0.stages.1.block.conv1`."""
 
 
-class LowRank(eqx.Module):
+class LoRALayer(eqx.Module):
     """`layer(x) + down(x) up`: a linear map or a convolution with an adapter.
 
     It stands where the layer stood, has its `weight` and `bias`, and may be wrapped again.
 
     **Fields:**
 
-    - `layer`: a `Linear`, a `Conv` or a `LowRank` around one.
-    - `down`: a layer of the same kind, without bias.
-    - `up`: its outputs to the layer's.
+    - `layer`: a `Linear`, a `Conv` or a `LoRALayer` around one.
+    - `down`: a layer of the same kind with `rank` outputs, without bias.
+    - `up`: the map from these outputs to those of the layer.
     """
 
-    layer: Any
-    down: Any
+    layer: "Linear | Conv | LoRALayer"
+    down: Linear | Conv
     up: Float[Array, "rank out"]
 
     def __call__(self, x: Float[Array, "*rest in"]) -> Float[Array, "*new_rest out"]:
-        """See the layer's own."""
+        """The layer's output with the difference added."""
         return self.layer(x) + self.down(x) @ self.up.astype(x.dtype)
 
     @property
     def weight(self) -> Float[Array, "*kernel in out"]:
-        """The weight of one layer that does the same."""
+        """The weight of a single layer that computes the same."""
         return _sum(self.layer.weight, self.down.weight, self.up)
 
     @property
     def bias(self) -> Float[Array, "out"] | None:
-        """The layer's."""
+        """The bias of the layer."""
         return self.layer.bias
 
 
-def new_adapters(
-    network: Any,
+Layer: TypeAlias = Linear | Conv | LoRALayer
+"""A layer that an adapter may belong to."""
+
+
+def new_lora(
+    network: PyTree,
     rank: int,
     *,
     layers: Sequence[str] = ("*attention.to_*",),
     alpha: float | None = None,
     key: Key,
 ) -> Adapters:
-    """Factors for some layers of a network: `down` random, `up` zero, so that nothing changes yet.
+    """New adapters of some layers of a network: `down` random, `up` zero, so that nothing changes.
 
     **Arguments:**
 
     - `network`: any module with `Linear`s and `Conv`s.
-    - `rank`: of the differences.
-    - `layers`: patterns of paths, by default the projections of every attention, where LoRA is put
-        by custom; `("*",)` is every linear map and convolution.
-    - `alpha`: see `Factors`; by default `rank`.
+    - `rank`: rank of the differences.
+    - `layers`: patterns of paths, by default the projections of every attention, as is common;
+        `("*",)` is every linear map and convolution.
+    - `alpha`: see `LoRAWeights`; by default `rank`.
     - `key`: for `down`, uniform in `+-1/sqrt(inputs)`.
 
     **Raises** `ValueError` for a rank below 1 and for a pattern that matches no layer.
     """
     if rank < 1:
         raise ValueError(f"An adapter's rank is at least 1, received {rank}. Use 4 to 64.")
-    found = dict(_layers(network))
+    by_path = dict(_layers(network))
     for pattern in layers:
-        if not any(fnmatchcase(path, pattern) for path in found):
+        if not any(fnmatchcase(path, pattern) for path in by_path):
             raise ValueError(
                 f"No layer of {type(network).__name__} matches '{pattern}'. Its layers are "
-                f"{', '.join(list(found)[:4])} and {max(0, len(found) - 4)} more."
+                f"{', '.join(list(by_path)[:4])} and {max(0, len(by_path) - 4)} more."
             )
-    chosen = [path for path in found if any(fnmatchcase(path, pattern) for pattern in layers)]
+    chosen = [path for path in by_path if any(fnmatchcase(path, pattern) for pattern in layers)]
     alpha = float(rank if alpha is None else alpha)
     adapters = {}
     for path, subkey in zip(chosen, jax.random.split(key, len(chosen)), strict=True):
-        *inputs, out = _innermost(found[path]).weight.shape
+        *inputs, out = _innermost(by_path[path]).weight.shape
         down = uniform(subkey, (*inputs, rank), fan_in_bound(math.prod(inputs)))
-        adapters[path] = Factors(down, constant((rank, out), 0.0), alpha)
+        adapters[path] = LoRAWeights(down, constant((rank, out), 0.0), alpha)
     return adapters
 
 
-def with_adapters(network: Any, adapters: Adapters, scale: Scale = 1.0) -> Any:
-    """The network with its layers wrapped (`LowRank`). Several adapters go one around the other.
+def with_lora_layers(network: T, adapters: Adapters, scale: Scale = 1.0) -> T:
+    """The network with its layers wrapped in a `LoRALayer`. Several adapters may be nested.
 
     **Arguments:**
 
     - `network`: the module that the paths start from.
-    - `adapters`: as `new_adapters` makes or `interop.read_lora` reads them.
-    - `scale`: strength; 0 is the network as it was, 1 what was trained. May be traced.
+    - `adapters`: from `new_lora` or `interop.read_lora`.
+    - `scale`: strength; 0 is the original network, 1 the strength of training. May be traced.
 
     **Raises** `ValueError` naming a layer that the network lacks, or that has another shape.
     """
     return _replaced(network, adapters, lambda layer, factors: _wrapped(layer, factors, scale))
 
 
-def merged(network: Any, adapters: Adapters, scale: Scale = 1.0) -> Any:
-    """The network with the differences added to its weights; see `with_adapters`.
+def merge_lora(network: T, adapters: Adapters, scale: Scale = 1.0) -> T:
+    """The network with the differences added to its weights; see `with_lora_layers`.
 
-    The sum is float32 and is then rounded to the weight's dtype: a negative `scale` takes a
-    merged adapter out again up to that rounding.
+    The sum is float32 and is then rounded to the weight's dtype. A negative `scale` removes an
+    adapter that was merged, up to that rounding.
     """
     return _replaced(network, adapters, lambda layer, factors: _summed(layer, factors, scale))
 
 
-def _wrapped(layer: Any, factors: Factors, scale: Scale) -> LowRank:
+def _wrapped(layer: Layer, factors: LoRAWeights, scale: Scale) -> LoRALayer:
     down = eqx.tree_at(
         lambda layer: (layer.weight, layer.bias),
         _innermost(layer),
         (factors.down, None),
         is_leaf=lambda node: node is None,
     )
-    return LowRank(layer, down, factors.scaled_up(scale))
+    return LoRALayer(layer, down, factors.scaled_up(scale))
 
 
-def _summed(layer: Any, factors: Factors, scale: Scale) -> Any:
-    if isinstance(layer, LowRank):
+def _summed(layer: Layer, factors: LoRAWeights, scale: Scale) -> Layer:
+    if isinstance(layer, LoRALayer):
         return eqx.tree_at(lambda low: low.layer, layer, _summed(layer.layer, factors, scale))
     total = _sum(layer.weight, factors.down, factors.scaled_up(scale))
     return eqx.tree_at(lambda layer: layer.weight, layer, total)
@@ -167,7 +173,7 @@ def _sum(weight: Array, down: Array, up: Array) -> Array:
     return total.astype(weight.dtype)
 
 
-def _replaced(network: Any, adapters: Adapters, change: Callable[[Any, Factors], Any]) -> Any:
+def _replaced(network: T, adapters: Adapters, change: Callable[[Layer, LoRAWeights], Layer]) -> T:
     layers = dict(_layers(network))
     unknown = sorted(set(adapters) - set(layers))
     if unknown:
@@ -177,10 +183,10 @@ def _replaced(network: Any, adapters: Adapters, change: Callable[[Any, Factors],
         )
     for path, factors in adapters.items():
         shape = (*factors.down.shape[:-1], factors.up.shape[-1])
-        wanted = _innermost(layers[path]).weight.shape
-        if shape != wanted:
+        expected = _innermost(layers[path]).weight.shape
+        if shape != expected:
             raise ValueError(
-                f"The adapter of '{path}' is for a weight of shape {shape}, and it has {wanted}. "
+                f"The adapter of '{path}' is for a weight of shape {shape}, but it has {expected}. "
                 "The adapters are of a network of other sizes."
             )
 
@@ -191,17 +197,17 @@ def _replaced(network: Any, adapters: Adapters, change: Callable[[Any, Factors],
     return jax.tree_util.tree_map_with_path(replace, network, is_leaf=_is_layer)
 
 
-def _layers(network: Any) -> list[tuple[str, Any]]:
+def _layers(network: PyTree) -> list[tuple[str, Layer]]:
     nodes = jax.tree_util.tree_flatten_with_path(network, is_leaf=_is_layer)[0]
     return [(_name(path), node) for path, node in nodes if _is_layer(node)]
 
 
-def _innermost(layer: Any) -> Any:
-    return _innermost(layer.layer) if isinstance(layer, LowRank) else layer
+def _innermost(layer: Layer) -> Linear | Conv:
+    return _innermost(layer.layer) if isinstance(layer, LoRALayer) else layer
 
 
-def _is_layer(node: Any) -> bool:
-    return isinstance(node, Linear | Conv | LowRank)
+def _is_layer(node: object) -> TypeGuard[Layer]:
+    return isinstance(node, Linear | Conv | LoRALayer)
 
 
 def _name(path: Any) -> str:

@@ -1,4 +1,4 @@
-"""Normalisations. Statistics are float32 whatever the input."""
+"""Normalisations. Statistics are float32 for inputs of every dtype."""
 
 import equinox as eqx
 import jax
@@ -14,8 +14,8 @@ class GroupNorm(eqx.Module):
     `y = (x - mean_g) / sqrt(var_g + eps) * weight + bias`, where the mean and variance of a group
     are over its channels and every position.
 
-    Written as sums over positions for each channel, then over the channels of a group, so that
-    the large array is read in its own order and the result is one multiply-add.
+    It sums over positions for each channel, then over the channels of a group, so that the large
+    array is read in its own order and the result is one multiply-add.
     """
 
     weight: Float[Array, "channels"]
@@ -26,7 +26,7 @@ class GroupNorm(eqx.Module):
     def __init__(self, groups: int, channels: int, eps: float = 1e-5):
         """**Arguments:**
 
-        - `groups`: how many groups; must divide `channels`.
+        - `groups`: number of groups; must divide `channels`.
         - `channels`: size of the last axis.
         - `eps`: added to the variance.
         """

@@ -5,21 +5,20 @@ the images are large, so the tokens stand last, as in `attend`: an array `(width
 where `(tokens, width)` would be 16 times its size for heads of 8. A block of scores is
 `(keys, queries)`, and the sums of a softmax are one row.
 
-The keys and values of one head lie in the fast memory whole. Forward, each program takes a block
-of queries past all keys with a running softmax (Dao et al. 2022, algorithm 1) and keeps the
+All keys and values of one head lie in the fast memory. Forward, each program takes a block of
+queries past all keys with a running softmax (Dao et al. 2022, algorithm 1) and stores the
 log-sum-exp; backward, each takes a block of keys past all queries (algorithm 4).
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from jax.experimental import pallas as pl
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
-from ..runtime.inside import per_device
+from ..runtime.fsdp import per_device
 
 Tokens = Float[Array, "heads width tokens"]
 
@@ -28,14 +27,14 @@ BLOCK = 512
 
 LIMIT = 2**20
 """Values of a head's keys, at most: four arrays of them, and their copies in flight, fit in the 16
-MiB of fast memory that a kernel is given."""
+MiB of fast memory of a kernel."""
 
 MASKED = -1e29
-"""The scores of a key without weight lie below."""
+"""Scores below this are those of a masked key, which has no weight."""
 
 
 def fits(queries: int, keys: int, width: int) -> bool:
-    """Whether the kernel takes these sizes. Any number of keys will do."""
+    """Whether the kernel takes these sizes. The number of keys before padding is free."""
     rows = -(-width // 16) * 16
     return queries % 128 == 0 and rows * max(queries, keys) <= LIMIT
 
@@ -54,8 +53,8 @@ def _flash_forward(query, key, value):
     return out, (query, key, value, out, log_total)
 
 
-def _flash_backward(kept, grad):
-    query, key, value, out, log_total = kept
+def _flash_backward(residuals, grad):
+    query, key, value, out, log_total = residuals
     mean = jnp.sum(out.astype(jnp.float32) * grad.astype(jnp.float32), 1, keepdims=True)
     dquery, dkey, dvalue = _backward(query, key, value, grad, log_total, mean)
     return dquery.astype(query.dtype), dkey, dvalue
@@ -64,23 +63,23 @@ def _flash_backward(kept, grad):
 flash.defvjp(_flash_forward, _flash_backward)
 
 
-def _over_examples(kernel: Callable[..., Any]) -> Callable[..., Any]:
+def _over_examples(kernel: Callable[..., PyTree]) -> Callable[..., PyTree]:
     """`kernel`, of arrays `(batch, heads, ...)`, as a function of one example.
 
     `vmap` adds axes to the batch, in one kernel, and each device takes its own examples.
     """
 
-    def flat(*arrays: Array) -> Any:
+    def flat(*arrays: Array) -> PyTree:
         batch = arrays[0].shape[:-3]
         merged = [x.reshape(-1, *x.shape[len(batch) :]) for x in arrays]
         return jax.tree.map(lambda y: y.reshape(*batch, *y.shape[1:]), kernel(*merged))
 
     @custom_vmap
-    def call(*arrays: Array) -> Any:
+    def call(*arrays: Array) -> PyTree:
         return per_device(flat, arrays[0].ndim - 3, *arrays)
 
     @call.def_vmap
-    def vmapped(size: int, batched: Any, *arrays: Array) -> Any:
+    def vmapped(size: int, batched: Sequence[bool], *arrays: Array) -> PyTree:
         same = [
             x if is_batched else jnp.broadcast_to(x, (size, *x.shape))
             for x, is_batched in zip(arrays, batched, strict=True)
@@ -88,7 +87,7 @@ def _over_examples(kernel: Callable[..., Any]) -> Callable[..., Any]:
         out = call(*same)
         return out, jax.tree.map(lambda _: True, out)
 
-    def one(*arrays: Array) -> Any:
+    def one(*arrays: Array) -> PyTree:
         return jax.tree.map(lambda y: y[0], call(*(x[None] for x in arrays)))
 
     return one
@@ -155,7 +154,7 @@ def _backward_kernel(query_ref, key_ref, value_ref, grad_ref, log_ref, mean_ref,
 
 
 def _specs(block: int, *arrays: Array | jax.ShapeDtypeStruct) -> list[pl.BlockSpec]:
-    """Of `(batch, heads, rows, tokens)`: one head's, `block` tokens at a time, or with 0 all."""
+    """The blocks of arrays `(batch, heads, rows, tokens)`: one head, `block` tokens (0 for all)."""
 
     def spec(x: Array | jax.ShapeDtypeStruct) -> pl.BlockSpec:
         shape = (1, 1, x.shape[2], block or x.shape[3])

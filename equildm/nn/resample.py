@@ -28,13 +28,13 @@ class Downsample(eqx.Module):
         if x.shape[0] % 2 or x.shape[1] % 2:
             raise ValueError(
                 f"Downsample halves height and width, which must be even, received {x.shape[:2]}. "
-                "The size of the input must divide by 2 for each level that is passed."
+                "The size of the input must divide by 2 for each level."
             )
         return self.conv(x)
 
 
 class Upsample(eqx.Module):
-    """Every pixel twice in both directions, then a 3x3 convolution."""
+    """Repeats every pixel in both directions, then applies a 3x3 convolution."""
 
     conv: Conv
 

@@ -46,7 +46,7 @@ class TimeEmbedding(eqx.Module):
     ) -> Float[Array, "out_width"]:
         """The embedding in float32; cast it where the network computes in another dtype.
 
-        `shift`, where given, is added to the sinusoid: what else the network is to know.
+        `shift` is added to the sinusoid: an embedding of another scalar condition, if any.
         """
         x = sinusoid(t, self.hidden.weight.shape[0])
         return self.out(jax.nn.silu(self.hidden(x if shift is None else x + shift)))

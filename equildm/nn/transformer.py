@@ -89,7 +89,7 @@ class SpatialTransformer(eqx.Module):
         """**Arguments:**
 
         - `channels`, `context_width`, `heads`: sizes, handed to `block`.
-        - `depth`: how many blocks.
+        - `depth`: number of blocks.
         - `block`: makes one, `block(channels, context_width, heads, key=)`.
         - `norm`: makes the norm in front, `norm(channels)`.
         - `key`: for the initial weights.

@@ -1,6 +1,16 @@
-"""The mathematics of the noising process: schedules, grids, predictions, weights, time samplers."""
+"""The mathematics of the noising process: schedules, grids, predictions, weights, times."""
 
 from . import grids as grids
+from .config import (
+    GridName as GridName,
+    GRIDS as GRIDS,
+    LossConfig as LossConfig,
+    NoiseConfig as NoiseConfig,
+    PREDICTIONS as PREDICTIONS,
+    SCHEDULES as SCHEDULES,
+    TIMES as TIMES,
+    WEIGHTS as WEIGHTS,
+)
 from .corrupt import corrupt as corrupt
 from .predictions import (
     AbstractPrediction as AbstractPrediction,
@@ -11,7 +21,7 @@ from .predictions import (
 from .schedules import (
     AbstractSchedule as AbstractSchedule,
     INFINITE_LEVEL as INFINITE_LEVEL,
-    Linear as Linear,
+    LinearSchedule as LinearSchedule,
     ScaledLinear as ScaledLinear,
     SquaredCosine as SquaredCosine,
     ZeroTerminalSNR as ZeroTerminalSNR,

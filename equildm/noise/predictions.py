@@ -1,4 +1,4 @@
-"""What a network is asked to predict, and how to read the clean estimate off its output.
+"""What a network predicts, and the clean estimate that follows from its output.
 
 With `x = alpha x0 + sigma eps`:
 
@@ -23,23 +23,23 @@ Scalar: TypeAlias = Float[Array, ""]
 
 
 class AbstractPrediction(eqx.Module):
-    """A parameterisation of the denoiser. Tensors are of any one shape."""
+    """A parameterisation of the denoiser. Tensors are of one shape, which may be any."""
 
     @abc.abstractmethod
     def target(self, clean: Tensor, noise: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
-        """What the network should answer."""
+        """The output that the network is trained for."""
 
     @abc.abstractmethod
     def clean(self, x: Tensor, output: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
-        """The estimate of `x0` that an answer implies."""
+        """The estimate of `x0` that follows from an output."""
 
     @abc.abstractmethod
     def noise(self, x: Tensor, output: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
-        """The estimate of `eps` that an answer implies."""
+        """The estimate of `eps` that follows from an output."""
 
     @abc.abstractmethod
     def error_scale(self, snr: Scalar) -> Scalar:
-        """Squared error of the answer over squared error of the clean estimate."""
+        """Squared error of the output over squared error of the clean estimate."""
 
 
 class Epsilon(AbstractPrediction):

@@ -1,9 +1,9 @@
-"""How much noise there is at each time.
+"""Noise schedules: the amount of noise at each time.
 
 A schedule is a table of half log signal-to-noise ratios `lambda = log(alpha / sigma)` at the
 integer times 0 (almost clean) .. `steps - 1` (almost noise), with `alpha^2 + sigma^2 = 1` (variance
-preserving). Between two integers lambda is linear, so that every schedule is continuous, and so is
-its inverse: `time(level(t)) == t`.
+preserving). Between two integers lambda is linear, so that every schedule is continuous and has an
+inverse: `time(level(t)) == t`.
 
 The noise level is `s = sigma / alpha = exp(-lambda)`.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 INFINITE_LEVEL = 1e6
-"""Stands for `s = inf`, no signal at all: there `alpha = 1e-6`, near float32 rounding of 1."""
+"""Represents `s = inf`, no signal at all: there `alpha = 1e-6`, near float32 rounding of 1."""
 
 Table: TypeAlias = Float[np.ndarray, "steps"]
 Scalars: TypeAlias = Float[Array, "*n"]
@@ -50,7 +50,7 @@ class AbstractSchedule(eqx.Module):
         return float(np.exp(-self.table()[-1]))
 
     def half_log_snr(self, t: Scalars) -> Scalars:
-        """`lambda(t)`. Times outside of the table give its ends."""
+        """`lambda(t)`. Times outside the table give its ends."""
         times = jnp.arange(self.steps, dtype=t.dtype)
         return jnp.interp(t, times, jnp.asarray(self.table(), t.dtype))
 
@@ -59,21 +59,21 @@ class AbstractSchedule(eqx.Module):
         return jnp.exp(-self.half_log_snr(t))
 
     def alpha(self, t: Scalars) -> Scalars:
-        """The factor on the data: `alpha^2 = sigmoid(2 lambda)`."""
+        """The factor of the data: `alpha^2 = sigmoid(2 lambda)`."""
         return jnp.sqrt(jax.nn.sigmoid(2 * self.half_log_snr(t)))
 
     def sigma(self, t: Scalars) -> Scalars:
-        """The factor on the noise: `sigma^2 = sigmoid(-2 lambda)`."""
+        """The factor of the noise: `sigma^2 = sigmoid(-2 lambda)`."""
         return jnp.sqrt(jax.nn.sigmoid(-2 * self.half_log_snr(t)))
 
     def time(self, s: Scalars) -> Scalars:
-        """The time whose noise level is `s`. Levels outside of the table (also 0) give its ends."""
+        """The time whose noise level is `s`. Levels outside the table (also 0) give its ends."""
         log_levels = jnp.asarray(-self.table(), s.dtype)
         log_s = jnp.log(jnp.clip(s, self.lowest, self.highest))
         return jnp.interp(log_s, log_levels, jnp.arange(self.steps, dtype=s.dtype))
 
     def levels_at(self, times: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-        """`s(t)` on the host in float64, to build grids with."""
+        """`s(t)` on the host in float64, for grids."""
         return np.exp(-np.interp(times, np.arange(self.steps), self.table()))
 
 
@@ -96,7 +96,7 @@ class ScaledLinear(AbstractSchedule):
         return _half_log_snr(np.cumprod(1 - betas))
 
 
-class Linear(AbstractSchedule):
+class LinearSchedule(AbstractSchedule):
     """The schedule of DDPM (Ho et al. 2020, section 4): `beta` linear in time."""
 
     start: float = eqx.field(static=True, default=0.0001)
@@ -127,11 +127,11 @@ class SquaredCosine(AbstractSchedule):
 
 
 class ZeroTerminalSNR(AbstractSchedule):
-    """A schedule shifted and stretched to hold no signal at its end (Lin et al. 2023, algorithm 1).
+    """A schedule rescaled to have no signal at its end (Lin et al. 2023, algorithm 1).
 
     `alpha' = (alpha - alpha_last) alpha_0 / (alpha_0 - alpha_last)`. The last level, truly
-    infinite, is represented by `INFINITE_LEVEL`. It asks for the velocity prediction: there, a
-    noise prediction says nothing about the data.
+    infinite, is represented by `INFINITE_LEVEL`. Use it with the velocity prediction: at that level
+    a noise prediction contains nothing of the data.
     """
 
     schedule: AbstractSchedule
@@ -151,7 +151,7 @@ def _check_ends(start: float, end: float) -> None:
     if not 0 < start <= end < 1:
         raise ValueError(
             f"A schedule needs 0 < start <= end < 1, received start = {start} and end = {end}. "
-            "Stable Diffusion's scaled linear one has 0.00085 and 0.012."
+            "Stable Diffusion's scaled linear schedule has 0.00085 and 0.012."
         )
 
 

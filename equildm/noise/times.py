@@ -1,4 +1,4 @@
-"""Which times a training step looks at."""
+"""Distributions of the training times."""
 
 import abc
 
@@ -11,7 +11,7 @@ from .schedules import AbstractSchedule
 
 
 class AbstractTimes(eqx.Module):
-    """A distribution over the times of a schedule."""
+    """A distribution of the times of a schedule."""
 
     @abc.abstractmethod
     def __call__(self, key: Key, schedule: AbstractSchedule) -> Time:
@@ -19,14 +19,14 @@ class AbstractTimes(eqx.Module):
 
 
 class UniformTimes(AbstractTimes):
-    """Each of the schedule's integer times alike (Ho et al. 2020, algorithm 1)."""
+    """The schedule's integer times, equally likely (Ho et al. 2020, algorithm 1)."""
 
     def __call__(self, key: Key, schedule: AbstractSchedule) -> Time:
         return jax.random.randint(key, (), 0, schedule.steps).astype(jnp.float32)
 
 
 class LogitNormalTimes(AbstractTimes):
-    """`t / (steps - 1) = sigmoid(mean + std z)`: more of the middle (Esser et al. 2024, 3.1)."""
+    """`t / (steps - 1) = sigmoid(mean + std z)`, often in the middle (Esser et al. 2024, 3.1)."""
 
     mean: float = eqx.field(static=True, default=0.0)
     std: float = eqx.field(static=True, default=1.0)

@@ -1,9 +1,9 @@
-"""How much each noise level counts in the training loss.
+"""The weight of each noise level in the training loss.
 
 Every weight is defined once, on the squared error of the *clean estimate*, as a function of
-`snr = alpha^2 / sigma^2`. What a trainer multiplies with the squared error of the *network's
-answer* is that over `prediction.error_scale(snr)`, so that one weight means the same training
-whatever is predicted.
+`snr = alpha^2 / sigma^2`. An objective multiplies the squared error of the *network's output* by
+that weight over `prediction.error_scale(snr)`, so that one weight means the same training for every
+prediction.
 """
 
 import abc
@@ -20,7 +20,7 @@ class AbstractWeight(eqx.Module):
 
     @abc.abstractmethod
     def __call__(self, snr: Float[Array, ""], prediction: AbstractPrediction) -> Float[Array, ""]:
-        """The factor on the squared error of the network's answer."""
+        """The factor of the squared error of the network's output."""
 
 
 class Uniform(AbstractWeight):
@@ -45,7 +45,7 @@ class MinSNR(AbstractWeight):
 class TruncatedSNR(AbstractWeight):
     """`max(snr, 1)` on the clean estimate (Salimans & Ho 2022, section 4).
 
-    The larger one of the squared errors of the clean and of the noise estimate.
+    It gives the larger of the squared errors of the clean estimate and of the noise estimate.
     """
 
     def __call__(self, snr: Float[Array, ""], prediction: AbstractPrediction) -> Float[Array, ""]:

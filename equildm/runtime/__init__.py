@@ -1,4 +1,4 @@
-"""The machine, nothing about diffusion: precision, devices, run folders, counting."""
+"""The machine, without diffusion: precision, devices, run folders, checkpoints, counting."""
 
 from ._files import replacing as replacing, write_atomic as write_atomic
 from .checkpoint import Checkpoints as Checkpoints, Restored as Restored
@@ -7,13 +7,22 @@ from .compile_cache import (
     enable_compile_cache as enable_compile_cache,
 )
 from .config import from_json as from_json, to_json as to_json
+from .distributed import (
+    abort_together as abort_together,
+    barrier as barrier,
+    broadcast_from_first as broadcast_from_first,
+    Cluster as Cluster,
+    first_process as first_process,
+    log as log,
+    on_first_process as on_first_process,
+)
 from .flops import (
     count_flops as count_flops,
     count_parameters as count_parameters,
     Flops as Flops,
     xla_flops as xla_flops,
 )
-from .global_arrays import batch_parts as batch_parts, fetch as fetch, put as put
+from .gather import batch_parts as batch_parts, gather as gather, put as put
 from .interrupt import (
     exit_on_sigterm as exit_on_sigterm,
     Interrupt as Interrupt,
@@ -21,21 +30,7 @@ from .interrupt import (
 )
 from .mesh import make_mesh as make_mesh, parse_mesh as parse_mesh
 from .metrics import MetricsLog as MetricsLog, read_metrics as read_metrics
-from .pictures import (
-    picture_grid as picture_grid,
-    save_png as save_png,
-    to_uint8 as to_uint8,
-)
-from .precision import Computing as Computing, Policy as Policy
-from .processes import (
-    agreed as agreed,
-    barrier as barrier,
-    Cluster as Cluster,
-    failing_at_once as failing_at_once,
-    first_process as first_process,
-    once as once,
-    say as say,
-)
+from .precision import InPrecision as InPrecision, Policy as Policy
 from .progress import Progress as Progress
 from .run import Run as Run
 from .sharding import (

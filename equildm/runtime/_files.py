@@ -1,4 +1,4 @@
-"""Writing a file or a folder whole or not at all."""
+"""Writing a file or a folder completely or not at all."""
 
 import contextlib
 import os

@@ -1,23 +1,26 @@
 """What counts as an array in a pytree, and how a leaf is named."""
 
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import PyTree
+
+T = TypeVar("T")
 
 
-def is_array(leaf: Any) -> TypeGuard[jax.Array | np.ndarray | jax.ShapeDtypeStruct]:
+def is_array(leaf: object) -> TypeGuard[jax.Array | np.ndarray | jax.ShapeDtypeStruct]:
     """Whether `leaf` has a shape and a dtype: an array on any side, or the description of one."""
     return isinstance(leaf, jax.Array | np.ndarray | jax.ShapeDtypeStruct)
 
 
-def arrays(tree: Any) -> Any:
-    """`tree` with everything else replaced by `None`."""
+def arrays(tree: T) -> T:
+    """`tree` with every leaf that is no array replaced by `None`."""
     return eqx.filter(tree, is_array)
 
 
-def named(tree: Any) -> dict[str, Any]:
+def named(tree: PyTree) -> dict[str, Any]:
     """The leaves by path, as in `.blocks[0].conv.weight`."""
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}

@@ -18,8 +18,8 @@ SMALL = 2**18
 """Arrays below this many bytes are packed."""
 
 Table = dict[str, list]
-"""By path, `[shape, dtype]` of an array stored by itself or `[shape, dtype, offset]` of one whose
-bytes begin there in the packed one."""
+"""By path, `[shape, dtype]` of an array that is stored by itself, or `[shape, dtype, offset]` of
+one whose bytes begin at that offset of the packed array."""
 
 
 def pack(leaves: dict[str, Any]) -> tuple[dict[str, Any], Table]:
@@ -38,18 +38,18 @@ def pack(leaves: dict[str, Any]) -> tuple[dict[str, Any], Table]:
     return stored, table
 
 
-def described(leaves: dict[str, Any], table: Table) -> dict[str, Any]:
-    """What Orbax is to read for `leaves`, and onto which devices."""
-    wanted = {
+def restore_targets(leaves: dict[str, Any], table: Table) -> dict[str, Any]:
+    """The arrays that Orbax reads for `leaves`, with the devices that they go to."""
+    targets = {
         path: leaf if isinstance(leaf, np.ndarray) else _placed(leaf)
         for path, leaf in leaves.items()
         if not _is_packed(table[path])
     }
     size = sum(_nbytes(entry) for entry in table.values() if _is_packed(entry))
-    return wanted | ({PACKED: np.empty(size, np.uint8)} if size else {})
+    return targets | ({PACKED: np.empty(size, np.uint8)} if size else {})
 
 
-def unpacked(leaves: dict[str, Any], table: Table, read: Mapping[str, Any]) -> list[Any]:
+def unpack(leaves: dict[str, Any], table: Table, read: Mapping[str, Any]) -> list[Any]:
     """The values of `leaves`, in their order: the small ones cut out and placed."""
     return [
         _cut(read[PACKED], table[path], leaf) if _is_packed(table[path]) else read[path]

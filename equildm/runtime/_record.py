@@ -1,4 +1,4 @@
-"""What a checkpoint's JSON item holds, and whether leaves agree with it."""
+"""The JSON item of a checkpoint, and checks of leaves against it."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,10 @@ FORMAT = 1
 
 
 def checked(item: str, leaves: dict[str, Any], kinds: tuple[Any, ...]) -> dict[str, Any]:
-    """`leaves`, if all are arrays that Orbax can hold. It hangs at exit when a save fails."""
+    """`leaves`, if Orbax can hold all of them: when a save fails, Orbax hangs at exit.
+
+    **Raises** `ValueError` naming a leaf that is no array of numbers, or an empty one.
+    """
     for path, leaf in leaves.items():
         if not isinstance(leaf, kinds) or jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             raise ValueError(
@@ -42,13 +45,13 @@ def make_record(tables: Mapping[str, Table], meta: Mapping[str, Any]) -> dict[st
         ) from error
 
 
-def check_format(record: Any, path: str) -> None:
+def check_format(record: object, path: str) -> None:
     """**Raises** `ValueError` for a checkpoint of another version."""
-    found = record.get("format") if isinstance(record, dict) else None
-    if found != FORMAT:
+    version = record.get("format") if isinstance(record, dict) else None
+    if version != FORMAT:
         raise ValueError(
             f"This version of equildm reads checkpoints of format {FORMAT}, received {path} of "
-            f"format {found}. Open it with the version that wrote it (see the run's "
+            f"format {version}. Open it with the version that wrote it (see the run's "
             "environment.json)."
         )
 
@@ -61,14 +64,15 @@ def check_match(tables: Mapping[str, Table], item: str, leaves: dict[str, Any], 
             "Ask for one of these."
         )
     stored = {name: (tuple(e[0]), e[1]) for name, e in tables[item].items()}
-    asked = {name: (tuple(x.shape), str(x.dtype)) for name, x in leaves.items()}
-    wrong = [name for name in (*asked, *stored) if stored.get(name) != asked.get(name)]
-    if wrong:
-        name = wrong[0]
+    requested = {name: (tuple(x.shape), str(x.dtype)) for name, x in leaves.items()}
+    names = (*requested, *stored)
+    differing = [name for name in names if stored.get(name) != requested.get(name)]
+    if differing:
+        name = differing[0]
         raise ValueError(
             f"Item {item!r} of checkpoint {path} does not fit: leaf {name!r} is "
-            f"{_words(stored.get(name))} on disk and {_words(asked.get(name))} in `like` "
-            f"({len(set(wrong))} leaves differ). Build `like` from the config.json of the run."
+            f"{_words(stored.get(name))} on disk and {_words(requested.get(name))} in `like` "
+            f"({len(set(differing))} leaves differ). Build `like` from the config.json of the run."
         )
 
 

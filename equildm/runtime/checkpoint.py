@@ -1,10 +1,10 @@
-"""Checkpoints of a training state: written in the background, whole or not at all.
+"""Checkpoints of a training state: written in the background, completely or not at all.
 
 Orbax writes each piece (model, EMA, optimiser) as an item of its own under `folder/<step>/`, in a
-temporary folder that is renamed when all is there; what a killed process leaves behind is ignored.
-A piece is stored as its array leaves by path, so that a reader needs the shapes and no pickled
-class, and places them on any mesh of any number of processes. Beside them lies one JSON item:
-the format version, every leaf's shape and dtype, and the caller's `meta`.
+temporary folder that is renamed when it is complete. What a killed process leaves behind is
+ignored. A piece is stored as its array leaves by path, so that a reader needs the shapes and no
+pickled class, and can place them on any mesh of any number of processes. One more item is JSON: the
+format version, the shape and dtype of every leaf, and the caller's `meta`.
 """
 
 import os
@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 from ._leaves import named
-from ._packing import described, pack, unpacked
+from ._packing import pack, restore_targets, unpack
 from ._record import check_format, check_match, checked, make_record
 
-# Orbax takes most of a second to import: it is imported where it is first needed.
+# Orbax takes most of a second to import, so it is imported where it is first needed.
 
 _JSON = "meta"
 _DATA = (jax.Array, np.ndarray)
@@ -30,28 +31,28 @@ class Restored(NamedTuple):
 
     **Fields:**
 
-    - `step`: of the checkpoint.
-    - `items`: the pieces asked for, by name, shaped and sharded as their `like`.
-    - `meta`: what was given to `save`.
+    - `step`: the step of the checkpoint.
+    - `items`: the requested pieces by name, with the shapes and shardings of their `like`.
+    - `meta`: the `meta` that was passed to `save`.
     """
 
     step: int
-    items: dict[str, Any]
+    items: dict[str, PyTree]
     meta: dict[str, Any]
 
 
 class Checkpoints:
     """The checkpoints in one folder. Every process takes part in every call.
 
-    Use as a context manager, or call `close`: either waits for the last save.
+    Use it as a context manager, or call `close`. Both wait for the last save.
     """
 
     def __init__(self, folder: str | os.PathLike, *, keep: int | None = 3, every: int = 1000):
         """**Arguments:**
 
         - `folder`: created by the first save. A bucket's address (`gs://...`) works as well.
-        - `keep`: how many of the newest checkpoints stay; `None` for all.
-        - `every`: the interval, in steps, at which `due` answers yes.
+        - `keep`: number of the newest checkpoints that stay; `None` for all.
+        - `every`: interval, in steps, at which a checkpoint is `due`.
         """
         if every < 1 or (keep is not None and keep < 1):
             raise ValueError(
@@ -82,22 +83,22 @@ class Checkpoints:
         """The newest complete checkpoint's step, `None` where there is none."""
         return max(self.steps(), default=None)
 
-    def save(self, step: int, items: Mapping[str, Any], meta: Mapping[str, Any]) -> bool:
-        """Starts to save and returns when the arrays have been copied off the devices.
+    def save(self, step: int, items: Mapping[str, PyTree], meta: Mapping[str, Any]) -> bool:
+        """Starts to save, and returns when the arrays have been copied off the devices.
 
-        The arrays may be donated to the next step at once. A save still under way is waited for.
+        The arrays may then be donated to the next step. A save in progress is completed first.
 
         **Arguments:**
 
-        - `step`: how many steps are done. Must not be below the newest one on disk.
+        - `step`: number of steps that are done. Must not be below the newest one on disk.
         - `items`: pytrees of arrays by name, such as `model`, `ema`, `optimizer`. Filter modules
             with `eqx.filter(module, eqx.is_array)`.
-        - `meta`: plain JSON: the position in the data, and whatever else a resumed run needs.
+        - `meta`: plain JSON: the position in the data, and all else that a resumed run needs.
 
-        **Returns** whether anything was done: `False` if this step is on disk already.
+        **Returns** whether a save was started: `False` if this step is on disk already.
 
-        **Raises** `ValueError` for a leaf that is no array, before anything is written, and
-        whatever the previous save failed with.
+        **Raises** `ValueError` for a leaf that is no array, before anything is written; and the
+        error of the previous save, if that one failed.
         """
         leaves = {name: checked(name, named(tree), _DATA) for name, tree in items.items()}
         if _JSON in leaves:
@@ -123,19 +124,19 @@ class Checkpoints:
         manager.save(step, args=ocp.args.Composite(**args), force=True)
         return True
 
-    def restore(self, like: Mapping[str, Any], step: int | None = None) -> Restored:
-        """Reads some or all items of a checkpoint straight to where `like` says.
+    def restore(self, like: Mapping[str, PyTree], step: int | None = None) -> Restored:
+        """Reads some or all items of a checkpoint straight onto the devices that `like` names.
 
         **Arguments:**
 
-        - `like`: for each item wanted, its pytree with arrays or `jax.ShapeDtypeStruct`s as
+        - `like`: for each requested item, its pytree with arrays or `jax.ShapeDtypeStruct`s as
             leaves, whose shardings the result takes (see `abstract`). A `ShapeDtypeStruct`
-            without one goes to the first local device, a numpy array stays numpy. With no item
-            only `meta` is read.
-        - `step`: which one; the newest by default.
+            without a sharding goes to the first local device; a numpy array stays numpy. Without
+            any item only `meta` is read.
+        - `step`: step of the checkpoint; the newest by default.
 
         **Raises** `ValueError` if there is no such checkpoint, if it has another format version,
-        or if an item's leaves differ in path, shape or dtype from `like`'s: the leaf is named.
+        or if a leaf of an item differs in path, shape or dtype from that of `like`.
         """
         import orbax.checkpoint as ocp
 
@@ -145,24 +146,25 @@ class Checkpoints:
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
             record = reader.restore(path, ocp.args.Composite(meta=ocp.args.JsonRestore()))[_JSON]
             check_format(record, path)
-            wanted = {name: checked(name, named(tree), _SHAPES) for name, tree in like.items()}
-            tables = {name: record["leaves"][name] for name in wanted if name in record["leaves"]}
-            for name, leaves in wanted.items():
+            requested = {name: checked(name, named(tree), _SHAPES) for name, tree in like.items()}
+            tables = {name: table for name, table in record["leaves"].items() if name in requested}
+            for name, leaves in requested.items():
                 check_match(record["leaves"], name, leaves, path)
             args = {
-                name: ocp.args.StandardRestore(described(leaves, tables[name]))
-                for name, leaves in wanted.items()
+                name: ocp.args.StandardRestore(restore_targets(leaves, tables[name]))
+                for name, leaves in requested.items()
                 if leaves
             }
             read = reader.restore(path, ocp.args.Composite(**args)) if args else {}
         items = {}
         for name, tree in like.items():
-            values = unpacked(wanted[name], tables[name], read[name]) if wanted[name] else []
+            leaves = requested[name]
+            values = unpack(leaves, tables[name], read[name]) if leaves else []
             items[name] = jax.tree.unflatten(jax.tree.structure(tree), values)
         return Restored(step, items, record["meta"])
 
     def wait(self) -> None:
-        """Returns when the last save is on disk. **Raises** what it failed with."""
+        """Returns when the last save is on disk. **Raises** its error if it failed."""
         if self._manager is not None:
             self._manager.wait_until_finished()
 
@@ -180,8 +182,8 @@ class Checkpoints:
         self.close()
 
     def _opened(self) -> Any:
-        # Only a writer opens Orbax's manager, for it clears away what a killed save left behind:
-        # a reader beside a running training must not.
+        # Only a writer opens Orbax's manager, because that removes what a killed save left behind:
+        # a reader beside a running training must not do so.
         if self._manager is None:
             import orbax.checkpoint as ocp
 

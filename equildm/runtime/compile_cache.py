@@ -1,4 +1,4 @@
-"""XLA's persistent compile cache: what one process compiled, the next one loads."""
+"""XLA's persistent compile cache: one process compiles a program, the next ones load it."""
 
 import os
 import sys
@@ -9,13 +9,13 @@ import jax
 
 
 def enable_compile_cache(folder: str | os.PathLike | None = None) -> Path | None:
-    """Turns the cache on for this process. Recipes call it first; importing does nothing.
+    """Enables the cache for this process. Recipes call it first; an import changes nothing.
 
     Measured on a training step: 9.5 s of compilation become 1.4 s.
 
     **Arguments:**
 
-    - `folder`: by default what `JAX_COMPILATION_CACHE_DIR` names, else `equildm/xla` in the user's
+    - `folder`: by default that of `JAX_COMPILATION_CACHE_DIR`, else `equildm/xla` in the user's
         cache folder. It grows with every new program and may be deleted at any time.
 
     **Returns** the folder, or `None`, with a warning, where it cannot be written.
@@ -30,7 +30,7 @@ def enable_compile_cache(folder: str | os.PathLike | None = None) -> Path | None
     if not writable:
         warnings.warn(
             f"No compile cache: {path} cannot be written. Set JAX_COMPILATION_CACHE_DIR to a "
-            "folder that can, and the next start will be faster.",
+            "folder that can be, and the next start will be faster.",
             stacklevel=2,
         )
         return None
@@ -42,8 +42,8 @@ def enable_compile_cache(folder: str | os.PathLike | None = None) -> Path | None
 
 
 def cache_folder() -> Path:
-    """The user's folder for what equildm can make again: `$XDG_CACHE_HOME/equildm` or as the
-    system has it. It is not created."""
+    """The user's folder for files that equildm can create again: `$XDG_CACHE_HOME/equildm`, or the
+    system's own place for such files. It is not created."""
     if "XDG_CACHE_HOME" in os.environ:
         base = Path(os.environ["XDG_CACHE_HOME"])
     elif sys.platform == "darwin":

@@ -2,11 +2,12 @@
 
 Values are numbers, text, booleans, `None`, `Path`, enums, tuples, lists, dicts by text, and
 dataclasses of these, which carry their class name under `"class"` so that a field may be one of
-several (`data: Emoji | Folder`).
+several (`data: Emoji | Folder`), or of an abstract class.
 """
 
 import dataclasses
 import enum
+import inspect
 import types
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -15,8 +16,8 @@ from typing import Any, get_args, get_origin, get_type_hints, Literal, Union
 _CLASS = "class"
 
 
-def to_json(value: Any, where: str = "config") -> Any:
-    """`value` as what `json.dumps` takes.
+def to_json(value: object, where: str = "config") -> Any:
+    """`value` in the types that `json.dumps` accepts.
 
     **Raises** `ValueError` naming the field that holds something else, such as a function.
     """
@@ -44,7 +45,7 @@ def to_json(value: Any, where: str = "config") -> Any:
 
 
 def from_json(kind: Any, value: Any, where: str = "config") -> Any:
-    """The value of annotated type `kind` that `to_json` turned into `value`.
+    """The value of the annotated type `kind` from its JSON: the inverse of `to_json`.
 
     **Raises** `ValueError` naming a field that is missing, unknown or of another type.
     """
@@ -73,7 +74,7 @@ def from_json(kind: Any, value: Any, where: str = "config") -> Any:
         return {k: from_json(item, v, f"{where}.{k}") for k, v in value.items()}
     if dataclasses.is_dataclass(origin):
         _expect(isinstance(value, dict), kind, value, where)
-        return _dataclass(origin, value, where)
+        return _dataclass(_subclass(origin, value.get(_CLASS)), value, where)
     if issubclass(origin, enum.Enum):
         _expect(isinstance(value, str) and value in origin.__members__, kind, value, where)
         return origin[value]
@@ -90,25 +91,43 @@ def _dataclass(kind: Any, value: dict[str, Any], where: str) -> Any:
     fields = dataclasses.fields(kind)
     names = [field.name for field in fields]
     unknown = [name for name in value if name not in (*names, _CLASS)]
-    # A field that was added since takes its default, which is what was done before.
+    # A field that was added later takes its default, which is what older versions did.
     needed = [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
     missing = [name for name in needed if name not in value]
-    for problem, wrong in (("unknown", unknown), ("missing", missing)):
-        if wrong:
+    for problem, affected in (("unknown", unknown), ("missing", missing)):
+        if affected:
             raise ValueError(
-                f"{kind.__name__} has the fields {names}; received {problem} {wrong[0]!r} at "
+                f"{kind.__name__} has the fields {names}; received {problem} {affected[0]!r} at "
                 f"{where}. The config was written by another version of the recipe: use that "
                 "one, or edit the file."
             )
-    given = [name for name in names if name in value]
-    return kind(**{name: from_json(hints[name], value[name], f"{where}.{name}") for name in given})
+    present = [name for name in names if name in value]
+    return kind(
+        **{name: from_json(hints[name], value[name], f"{where}.{name}") for name in present}
+    )
+
+
+def _subclass(kind: Any, name: Any) -> Any:
+    """`kind`, or for an abstract one the subclass of that name."""
+    if name == kind.__name__ or not inspect.isabstract(kind):
+        return kind
+    below = list(kind.__subclasses__())
+    while below:
+        candidate = below.pop()
+        if candidate.__name__ == name:
+            return candidate
+        below += candidate.__subclasses__()
+    raise ValueError(
+        f"A {kind.__name__} is one of the classes that are imported, received {name!r}. Import the "
+        "module that defines it first."
+    )
 
 
 def _one_of(union: Any, value: Any, where: str) -> Any:
-    """The first member of a union that takes `value`; a dataclass by its name."""
+    """`value` as the first member of a union that accepts it; a dataclass by its name."""
     kinds = get_args(union)
     if isinstance(value, dict) and _CLASS in value:
-        # Chosen before it is read, so that an error names the field inside.
+        # Choose the class first, so that an error names the field inside it.
         kinds = tuple(k for k in kinds if getattr(k, "__name__", None) == value[_CLASS])
         _expect(bool(kinds), union, value, where)
         return from_json(kinds[0], value, where)
@@ -120,7 +139,7 @@ def _one_of(union: Any, value: Any, where: str) -> Any:
     _expect(False, union, value, where)
 
 
-def _expect(fine: bool, kind: Any, value: Any, where: str) -> None:
-    if not fine:
+def _expect(valid: bool, kind: object, value: object, where: str) -> None:
+    if not valid:
         name = kind.__name__ if isinstance(kind, type) else kind
         raise ValueError(f"{where} is of type {name}, received {value!r}. Correct the file.")

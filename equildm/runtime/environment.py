@@ -1,4 +1,4 @@
-"""What a run was made with: versions, devices, command, commit."""
+"""The environment of a run: versions, devices, command, commit."""
 
 import datetime
 import importlib.metadata
@@ -26,7 +26,7 @@ PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """The present process as plain JSON: time, command, Python, packages, devices, git commit."""
+    """The current process as plain JSON: time, command, Python, packages, devices, git commit."""
     devices = jax.devices()
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -51,7 +51,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of the source that runs, with `+` if files differ from it; `None` without git."""
+    """The commit of the running source, with `+` if files differ from it; `None` without git."""
     here = Path(__file__).parent
 
     def git(*args: str) -> str:

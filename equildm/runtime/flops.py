@@ -13,6 +13,8 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr  # type: ignore[attr-defined]
+from jaxtyping import PyTree
 
 from ._leaves import arrays, is_array
 
@@ -25,7 +27,7 @@ class Flops:
 
     - `matmul`: of matrix products.
     - `conv`: of convolutions.
-    - `elementwise`: one for each element that is added, multiplied, compared or summed up.
+    - `elementwise`: one for each element that is added, multiplied, compared or summed.
     """
 
     matmul: int = 0
@@ -34,7 +36,7 @@ class Flops:
 
     @property
     def total(self) -> int:
-        """Of products and convolutions, the usual count."""
+        """Operations of products and convolutions, the usual count."""
         return self.matmul + self.conv
 
     def __add__(self, other: "Flops") -> "Flops":
@@ -46,41 +48,43 @@ class Flops:
 
 
 def count_flops(
-    fn: Callable, *args: Any, padded_taps: bool = True, loops_once: bool = False
+    fn: Callable[..., PyTree], *args: PyTree, padded_taps: bool = True, loops_once: bool = False
 ) -> Flops:
     """Counts the operations of `fn(*args)` from its jaxpr. Nothing is computed or allocated.
 
     **Arguments:**
 
-    - `fn`: any traceable function, its gradient or an optimiser step included.
+    - `fn`: any traceable function, also a gradient or an optimiser step.
     - `args`: pytrees (modules, too) of arrays or of `jax.ShapeDtypeStruct`s.
     - `padded_taps`: whether the taps of a convolution that fall on the border's zeros count, as in
-        the usual `output size x kernel size`. XLA leaves them out: false gives its count.
-        Zeros that stand between the pixels of a dilated input are never counted.
+        the usual `output size x kernel size`. XLA leaves them out: `False` gives its count.
+        Zeros between the pixels of a dilated input are never counted.
     - `loops_once`: whether a scan counts as one turn of its body, as XLA counts it.
 
-    **Raises** `ValueError` for a `while_loop` around matrix products: its length is not known.
+    **Raises** `ValueError` for a `while_loop` around matrix products, whose length is unknown.
     (`fori_loop` with static bounds is a scan, and is counted.)
     """
     traced, dynamic = _on_arrays(fn, args)
     return _Counter(padded_taps, loops_once).jaxpr(jax.make_jaxpr(traced)(dynamic))
 
 
-def jaxpr_flops(jaxpr: Any, *, lanes: int = 1) -> Flops:
+def jaxpr_flops(jaxpr: ClosedJaxpr | Jaxpr, *, lanes: int = 1) -> Flops:
     """As `count_flops`, of a program that is traced already.
 
-    A loop of unknown length, as a sampler's, counts as one turn. With `lanes`, products inside
-    Pallas kernels count with every side rounded up to a multiple of it, as a matrix unit of that
-    width takes them.
+    A loop of unknown length, such as a sampler's, counts as one turn. With `lanes`, products inside
+    Pallas kernels count with every side rounded up to a multiple of it: the work of a matrix unit
+    of that width.
     """
     return _Counter(True, False, lanes, while_once=True).jaxpr(jaxpr)
 
 
-def xla_flops(fn: Callable, *args: Any) -> float:
+def xla_flops(fn: Callable[..., PyTree], *args: PyTree) -> float:
     """XLA's own count for `fn(*args)` compiled for the default device.
 
-    It leaves out padded taps, adds elementwise operations, counts a loop's body once and what
-    runs inside library calls (fused attention on a GPU) not at all.
+    It leaves out padded taps and library calls (fused attention on a GPU), adds elementwise
+    operations, and counts a loop's body once.
+
+    **Raises** `ValueError` for a device of which XLA reports no operations.
     """
     traced, dynamic = _on_arrays(fn, args)
     analysis = jax.jit(traced).lower(dynamic).compile().cost_analysis()
@@ -92,7 +96,7 @@ def xla_flops(fn: Callable, *args: Any) -> float:
     return float(analysis["flops"])
 
 
-def count_parameters(tree: Any) -> int:
+def count_parameters(tree: PyTree) -> int:
     """Number of trained values: the sizes of all floating-point leaves, abstract or not."""
     leaves = jax.tree.leaves(arrays(tree))
     return sum(math.prod(x.shape) for x in leaves if jax.numpy.issubdtype(x.dtype, np.inexact))
@@ -132,7 +136,7 @@ class _Counter:
     def jaxpr(self, jaxpr: Any) -> Flops:
         jaxpr = getattr(jaxpr, "jaxpr", jaxpr)  # a ClosedJaxpr holds one
         if id(jaxpr) not in self.seen:
-            # The jaxpr is kept beside its count so that its id is not given to another.
+            # Storing the jaxpr beside its count keeps its id from being reused.
             self.seen[id(jaxpr)] = jaxpr, sum(map(self.equation, jaxpr.eqns), Flops())
         return self.seen[id(jaxpr)][1]
 
@@ -223,10 +227,10 @@ def _fused_attention(eqn: Any, products: int) -> Flops:
 def _taps(size, kernel, out, stride, pad, lhs_dilation, rhs_dilation, padded) -> int:
     """Pairs of an output position and a tap that meet a pixel (or, `padded`, its border)."""
     position = np.arange(out)[:, None] * stride + np.arange(kernel)[None, :] * rhs_dilation - pad
-    met = position % lhs_dilation == 0
+    counted = position % lhs_dilation == 0
     if not padded:
-        met &= (position >= 0) & (position <= (size - 1) * lhs_dilation)
-    return int(met.sum())
+        counted &= (position >= 0) & (position <= (size - 1) * lhs_dilation)
+    return int(counted.sum())
 
 
 def _inner(params: dict[str, Any]) -> list[Any]:

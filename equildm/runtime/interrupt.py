@@ -1,46 +1,46 @@
-"""Ending a loop on request, so that it can save before it goes."""
+"""Ending a loop on request, so that it can save before the process ends."""
 
 import itertools
 import signal
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from types import FrameType
 
 import jax
 
 STOPPED = 75
-"""Exit code of a program that was asked to stop and can be launched again to go on: EX_TEMPFAIL of
-`sysexits.h`, "try again later"."""
+"""Exit code of a program that was asked to stop and can be launched again to continue: EX_TEMPFAIL
+of `sysexits.h`, "try again later"."""
 
-_questions = itertools.count(1)
-"""JAX counts the questions of a process from its start, and has all stop at the same one."""
+_queries = itertools.count(1)
+"""JAX numbers the queries of a process from its start, and stops all processes at the same one."""
 
 
 class Interrupt:
-    """Turns the first ctrl-C, or a SIGTERM, into an answer for the loop to ask for.
+    """Turns the first ctrl-C, or a SIGTERM, into a flag that the loop reads.
 
         with Interrupt() as interrupt:
             while step < steps and not interrupt.stop():
                 ...
             checkpoints.save(...)
 
-    A second ctrl-C raises `KeyboardInterrupt` at once. The handlers that were there come back on
-    leaving. Must be entered on the main thread, as Python's signals must.
+    A second ctrl-C raises `KeyboardInterrupt` at once. The previous handlers are restored on
+    leaving. Enter it on the main thread, where Python handles signals.
 
     With several processes a signal to any of them stops all at the same step: JAX's preemption
-    service listens for SIGTERM, on a second's notice, and lets them agree.
+    service listens for SIGTERM, with about a second's delay, and agrees on the step.
     """
 
     def __init__(self, signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM)):
         """**Arguments:**
 
-        - `signals`: those to catch. Leave SIGTERM out where something else listens to it.
+        - `signals`: the signals to catch. Leave SIGTERM out where something else handles it.
         """
         self._together = jax.process_count() > 1
-        # JAX's own handler, outside of Python, must stay where it is.
+        # JAX's own handler, outside of Python, must stay in place.
         self.signals = tuple(s for s in signals if not (self._together and s == signal.SIGTERM))
         self.received: signal.Signals | None = None
-        self._before: dict[signal.Signals, Any] = {}
+        self._before: dict[signal.Signals, Callable[..., object] | int | None] = {}
 
     @property
     def requested(self) -> bool:
@@ -48,13 +48,15 @@ class Interrupt:
         return self.received is not None
 
     def stop(self) -> bool:
-        """Whether to stop before the next step. Every process asks before each step, and gets the
-        same answer."""
+        """Whether to stop before the next step.
+
+        Every process calls this before each step, and all get the same answer.
+        """
         if not self._together:
             return self.requested
         from jax.experimental import multihost_utils
 
-        return multihost_utils.reached_preemption_sync_point(next(_questions))
+        return multihost_utils.reached_preemption_sync_point(next(_queries))
 
     def __enter__(self) -> "Interrupt":
         self._before = {number: signal.signal(number, self._handle) for number in self.signals}
@@ -65,7 +67,7 @@ class Interrupt:
             # `None` stands for a handler that was not installed from Python.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
-    def _handle(self, number: int, frame: Any) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
@@ -75,9 +77,9 @@ class Interrupt:
 
 
 def exit_on_sigterm() -> None:
-    """From now on SIGTERM ends this process with `STOPPED`, wherever no `Interrupt` catches it.
+    """Makes SIGTERM end this process with exit code `STOPPED`, unless an `Interrupt` catches it.
 
     For the time before the loop, when there is nothing to save. Files are closed and temporary
-    ones removed on the way.
+    ones removed.
     """
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(STOPPED))

@@ -9,7 +9,6 @@ Axes are `AxisType.Auto`: the compiler places the collectives, and model code na
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 from jax.experimental import mesh_utils
@@ -22,7 +21,7 @@ AXES = ("data", "fsdp", "tensor")
 def parse_mesh(text: str) -> dict[str, int]:
     """Reads `"data=4,fsdp=2"` into sizes by axis name.
 
-    **Raises** `ValueError` on an unknown or repeated axis and on a size that is no positive number.
+    **Raises** `ValueError` for an unknown or repeated axis and for a size that is not positive.
     """
     sizes: dict[str, int] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -41,14 +40,14 @@ def parse_mesh(text: str) -> dict[str, int]:
 
 
 def make_mesh(
-    sizes: Mapping[str, int] | str | None = None, *, devices: Sequence[Any] | None = None
+    sizes: Mapping[str, int] | str | None = None, *, devices: Sequence[jax.Device] | None = None
 ) -> Mesh:
     """Arranges the devices as a mesh of the axes `data`, `fsdp` and `tensor`.
 
     **Arguments:**
 
-    - `sizes`: devices along each axis, as a mapping or as `"data=4,fsdp=2"`; an axis that is left
-        out has size 1. `None` or empty puts every device on `data`.
+    - `sizes`: devices along each axis, as a mapping or as `"data=4,fsdp=2"`; an axis that is not
+        named has size 1. `None` or empty puts every device on `data`.
     - `devices`: by default all devices of all processes.
 
     **Raises** `ValueError` when the sizes do not multiply to the number of devices.
@@ -65,9 +64,9 @@ def make_mesh(
         )
     shape = [chosen.get(name, 1) for name in AXES]
     kinds = (AxisType.Auto,) * len(AXES)
-    # An axis of a mesh may be a part of a torus' side: data=8,fsdp=2 on 4 x 4 chips.
-    placed = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
-    return Mesh(placed, AXES, axis_types=kinds)
+    # An axis of a mesh may be a part of a side of a torus: data=8,fsdp=2 on 4 x 4 chips.
+    grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    return Mesh(grid, AXES, axis_types=kinds)
 
 
 def _checked(sizes: dict[str, int]) -> dict[str, int]:

@@ -18,13 +18,13 @@ from ._files import write_atomic
 from .run import Run
 
 
-def read_metrics(file: str | os.PathLike) -> list[dict[str, Any]]:
-    """The lines of a `metrics.jsonl`, without a last one that a killed process half wrote.
+def read_metrics(file: str | os.PathLike) -> list[dict[str, int | float]]:
+    """The lines of a `metrics.jsonl`, without a last line that a killed process left incomplete.
 
     **Raises** `ValueError` naming any other line that is not JSON.
     """
     lines = Path(file).read_text(encoding="utf-8").split("\n")
-    # What follows the last newline was cut off, even where it happens to parse.
+    # Text after the last newline was cut off, even where it happens to parse.
     return [_parsed(file, number, line) for number, line in enumerate(lines[:-1], start=1)]
 
 
@@ -32,17 +32,17 @@ class MetricsLog:
     """Appends to `metrics.jsonl` and to TensorBoard's event files. Only the first process writes.
 
     It takes Python and numpy numbers, never device arrays: fetching one here would make every
-    step wait. Fetch some steps late instead, and log what is due before saving a checkpoint.
+    step wait. Fetch them some steps late instead, and log them before saving a checkpoint.
     """
 
     def __init__(self, run: Run, *, start: int = 0, board_every: int = 10):
         """**Arguments:**
 
         - `run`: the run folder.
-        - `start`: the step of the checkpoint that training goes on from, 0 if from the beginning.
-            Lines of later steps, which will be made again, are removed.
-        - `board_every`: steps that pass at least between two points of a TensorBoard curve. A
-            point takes 0.1 ms, a line of the file 0.02 ms.
+        - `start`: the step of the checkpoint that training continues from, 0 for a new run.
+            Lines of later steps, which training will repeat, are removed.
+        - `board_every`: least number of steps between two points of a TensorBoard curve. A point
+            takes 0.1 ms, a line of the file 0.02 ms.
         """
         self._board_every = board_every
         self._on_board: dict[str, int] = {}
@@ -53,38 +53,41 @@ class MetricsLog:
         from tensorboardX import SummaryWriter  # takes long to import
 
         if run.metrics.exists():
-            kept = [m for m in read_metrics(run.metrics) if 0 < start and m["step"] <= start]
-            write_atomic(run.metrics, "".join(map(_line, kept)))
+            lines = [m for m in read_metrics(run.metrics) if 0 < start and m["step"] <= start]
+            write_atomic(run.metrics, "".join(map(_line, lines)))
         self._file = open(run.metrics, "ab", buffering=0)  # noqa: SIM115 (closed by `close`)
         # TensorBoard hides events of earlier launches from `purge_step` on.
         purge = start + 1 if start else 0
         self._board = SummaryWriter(str(run.tensorboard), purge_step=purge)
 
-    def scalars(self, step: int, values: Mapping[str, Any]) -> None:
-        """Writes one line and hands it to the system at once: `kill -9` does not lose it.
+    def scalars(self, step: int, values: Mapping[str, object]) -> None:
+        """Writes one line straight to the system, so that `kill -9` does not lose it.
 
-        TensorBoard shows a name again only after `board_every` steps.
+        TensorBoard gets a new point of a curve only after `board_every` steps.
 
         **Raises** `ValueError` for a value that is no number on the host.
         """
-        numbers_ = {name: _number(name, value) for name, value in values.items()}
+        scalars = {name: _number(name, value) for name, value in values.items()}
         if self._file is None:
             return
-        self._file.write(_line({"step": step, **numbers_}).encode())
-        for name, value in numbers_.items():
+        self._file.write(_line({"step": step, **scalars}).encode())
+        for name, value in scalars.items():
             if step - self._on_board.get(name, -self._board_every) >= self._board_every:
                 self._board.add_scalar(name, value, step)
                 self._on_board[name] = step
 
-    def image(self, step: int, name: str, picture: np.ndarray) -> None:
-        """Adds a picture, `uint8` of shape (height, width, 3), to TensorBoard."""
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
+    def image(self, step: int, name: str, image: np.ndarray) -> None:
+        """Adds an image, `uint8` of shape (height, width, 3), to TensorBoard.
+
+        **Raises** `ValueError` for another dtype or shape.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
             raise ValueError(
-                "A picture is uint8 of shape (height, width, 3), received "
-                f"{picture.dtype} of shape {picture.shape}. Scale to 0..255 and convert."
+                "An image is uint8 of shape (height, width, 3), received "
+                f"{image.dtype} of shape {image.shape}. Scale to 0..255 and convert."
             )
         if self._board is not None:
-            self._board.add_image(name, picture, step, dataformats="HWC")
+            self._board.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
         """Flushes and closes the files."""
@@ -100,7 +103,7 @@ class MetricsLog:
         self.close()
 
 
-def _number(name: str, value: Any) -> int | float:
+def _number(name: str, value: object) -> int | float:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, numbers.Integral | np.bool_):
@@ -113,11 +116,11 @@ def _number(name: str, value: Any) -> int | float:
     )
 
 
-def _line(values: Mapping[str, Any]) -> str:
+def _line(values: Mapping[str, int | float]) -> str:
     return json.dumps(values) + "\n"
 
 
-def _parsed(file: str | os.PathLike, number: int, line: str) -> dict[str, Any]:
+def _parsed(file: str | os.PathLike, number: int, line: str) -> dict[str, int | float]:
     try:
         return json.loads(line)
     except ValueError as error:

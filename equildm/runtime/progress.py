@@ -1,11 +1,12 @@
-"""How far a loop has come: a live bar on a terminal, a line now and then in a log file."""
+"""The progress of a loop: a live bar on a terminal, a line at intervals in a log file."""
 
 import collections
 import datetime
+import io
 import math
 import sys
 import time
-from typing import Any
+from typing import Any, cast, TextIO
 
 import jax
 import numpy as np
@@ -15,15 +16,15 @@ WINDOW = 30.0
 
 
 class Progress:
-    """Shows done and total, rate, the newest values (the loss) and the time left.
+    """Shows units done and in total, their rate, the newest values (the loss) and the time left.
 
         with Progress(10_000, start=300, label="training", batch=64) as progress:
             for step in range(300, 10_000):
                 ...
                 progress.update(step + 1, loss=loss)
 
-    The rate leaves out what comes before the first `update`, which is where jit compiles. Only
-    the first process shows anything.
+    The rate leaves out the time before the first `update`, in which jit compiles. Only the first
+    process shows anything.
     """
 
     def __init__(
@@ -35,21 +36,21 @@ class Progress:
         unit: str = "steps",
         batch: int = 0,
         interval: float = 10.0,
-        stream: Any = None,
+        stream: TextIO | io.TextIOBase | None = None,
     ):
         """**Arguments:**
 
-        - `total`: where the loop ends.
-        - `start`: where it begins.
-        - `label`: what is going on.
-        - `unit`: what is counted.
-        - `batch`: examples in each unit, to show their rate too; 0 for none.
+        - `total`: units done at the end of the loop.
+        - `start`: units done at its beginning.
+        - `label`: a name for the loop.
+        - `unit`: name of the units.
+        - `batch`: examples in each unit, to show their rate as well; 0 for none.
         - `interval`: seconds between two lines where there is no terminal.
         - `stream`: a text file, standard error by default.
         """
         self.total, self.done = total, start
         self.label, self.unit, self.batch, self.interval = label, unit, batch, interval
-        self._stream = sys.stderr if stream is None else stream
+        self._stream = cast(TextIO, sys.stderr if stream is None else stream)
         self._values: dict[str, float | np.number] = {}
         self._marks: collections.deque[tuple[float, int]] = collections.deque()
         self._last_line = -math.inf
@@ -83,7 +84,7 @@ class Progress:
             self._write(self._described())
 
     def update(self, done: int, **values: float | np.number) -> None:
-        """Tells how much is done, and values to show, which must be on the host already."""
+        """Sets the units done and the values to show, which must be on the host already."""
         now = time.monotonic()
         self.done = done
         self._values.update(values)
@@ -105,7 +106,7 @@ class Progress:
 
     @property
     def rate(self) -> float | None:
-        """Units a second of late, `None` before the second `update`."""
+        """Recent units a second, `None` before the second `update`."""
         if len(self._marks) < 2:
             return None
         (since, first), (now, last) = self._marks[0], self._marks[-1]

@@ -3,8 +3,8 @@
 config.json        the recipe's name and its configuration
 environment.json   versions, devices and command line of each launch
 metrics.jsonl      one line of numbers a step
-tensorboard/       the same for TensorBoard, with pictures
-samples/           pictures made on the way
+tensorboard/       the same for TensorBoard, with previews
+samples/           previews
 checkpoints/       written by `Checkpoints`
 averages/          averages kept for good, where the recipe was asked to
 """
@@ -20,10 +20,11 @@ import jax
 
 from ._files import write_atomic
 from .config import from_json, to_json
+from .distributed import barrier
 from .environment import environment
-from .processes import barrier
+from .format_1 import upgrade_run
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout."""
 
 T = TypeVar("T")
@@ -37,9 +38,11 @@ class Run:
     """The folder."""
     recipe: str
     """Name of the recipe that made it."""
+    document: dict[str, Any] | None = dataclasses.field(default=None, repr=False, compare=False)
+    """What `make` writes to config.json."""
 
     @classmethod
-    def create(
+    def prepare(
         cls,
         path: str | os.PathLike,
         config: Any,
@@ -48,18 +51,19 @@ class Run:
         resume: bool = False,
         may_change: Collection[str] = (),
     ) -> "Run":
-        """Makes the folder, or with `resume` goes on in the one that is there, if there is one.
+        """A run whose folder is not made yet, or with `resume` the one that is there, if any.
 
-        Every process calls this; the first one writes.
+        Nothing is written, so that what is refused between here and `make` leaves no folder that
+        would stand in the way of the corrected command. Every process calls this.
 
         **Arguments:**
 
         - `path`: the folder.
-        - `config`: a frozen dataclass of plain values (see `to_json`).
+        - `config`: a frozen dataclass of plain values and of such dataclasses (see `to_json`).
         - `recipe`: name of the recipe.
         - `resume`: whether an existing run is continued. Its configuration must equal `config`.
-        - `may_change`: fields that may differ on resuming, such as the number of steps; the new
-            values are written.
+        - `may_change`: fields that may differ on resuming, with dots, such as `train.steps`; a
+            field that holds a dataclass stands for all of it. The new values are written.
 
         **Raises** `ValueError` if the folder holds a run and `resume` is false, if it holds
         something else, or if the configurations differ.
@@ -82,15 +86,35 @@ class Run:
                 f"A new run needs an empty folder, received {path} which holds {strangers[0]!r} "
                 "and no config.json. Choose another folder."
             )
+        return cls(path, recipe, document)
+
+    def make(self) -> None:
+        """Makes the folder that `prepare` checked. Every process calls; the first one writes."""
+        if self.document is None:
+            raise ValueError(f"Only a run of Run.prepare is made; {self.path} was opened.")
         barrier("run checked")  # no process looks at what the first one writes below
         if jax.process_index() == 0:
-            for folder in (path / "samples", path / "checkpoints"):
+            for folder in (self.path / "samples", self.path / "checkpoints"):
                 folder.mkdir(parents=True, exist_ok=True)
-            _record_launch(path / "environment.json")
+            _record_launch(self.path / "environment.json")
             # Last: a folder with a config is a whole run folder.
-            write_atomic(path / "config.json", _text(document))
+            write_atomic(self.path / "config.json", _text(self.document))
         barrier("run written")
-        return cls(path, recipe)
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike,
+        config: Any,
+        recipe: str,
+        *,
+        resume: bool = False,
+        may_change: Collection[str] = (),
+    ) -> "Run":
+        """`prepare` and `make` in one."""
+        run = cls.prepare(path, config, recipe, resume=resume, may_change=may_change)
+        run.make()
+        return run
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> "Run":
@@ -105,11 +129,15 @@ class Run:
 
         **Raises** `ValueError` naming a field that is missing, unknown or of another type.
         """
-        return from_json(kind, _read(self.path)["config"])
+        return from_json(kind, self.read_config())
+
+    def read_config(self) -> dict[str, Any]:
+        """The configuration as plain JSON, in sections: any tool reads the one that it knows."""
+        return _read(self.path)["config"]
 
     @property
     def samples(self) -> Path:
-        """Folder of the pictures made on the way."""
+        """Folder of the previews."""
         return self.path / "samples"
 
     @property
@@ -148,10 +176,12 @@ def _read(path: Path) -> dict[str, Any]:
             f"config.json of a run is JSON with a format version, received {file} which is not "
             f"({error!r}). Restore the file."
         ) from error
+    if version == 1:
+        return upgrade_run(document, path)
     if version != FORMAT:
         raise ValueError(
-            f"This version of equildm reads run folders of format {FORMAT}, received {path} of "
-            f"format {version}. Open it with the version named in its environment.json."
+            f"This version of equildm reads run folders of format {FORMAT} and 1, received {path} "
+            f"of format {version}. Open it with the version named in its environment.json."
         )
     return document
 
@@ -162,14 +192,25 @@ def _check_same(path: Path, old: dict, new: dict, may_change: Collection[str]) -
             f"A run goes on with the recipe that began it, received {new['recipe']!r} for {path} "
             f"of {old['recipe']!r}. Choose another folder."
         )
-    before, now = old["config"], new["config"]
+    before, now = _flat(old["config"]), _flat(new["config"])
     for name in {**before, **now}:
-        if name not in may_change and before.get(name) != now.get(name):
+        parts = name.split(".")
+        prefixes = {".".join(parts[: i + 1]) for i in range(len(parts))}
+        if not prefixes & set(may_change) and before.get(name) != now.get(name):
             raise ValueError(
                 f"A run goes on with the configuration that began it: {name} is "
                 f"{before.get(name)!r} in {path / 'config.json'}, received {now.get(name)!r}. "
                 "Leave the option as it was, or start a new run."
             )
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by names with dots."""
+    values = {}
+    for name, value in config.items():
+        inside = _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else None
+        values.update({prefix + name: value} if inside is None else inside)
+    return values
 
 
 def _strangers(path: Path) -> list[str]:
@@ -179,9 +220,9 @@ def _strangers(path: Path) -> list[str]:
         return []
     if not path.is_dir():
         return [path.name]
-    found = [p for p in path.iterdir() if not (p.name in ours or p.name.endswith(".tmp"))]
-    filled = [p for name in ("samples", "checkpoints") for p in (path / name).glob("*")]
-    return sorted(p.name for p in (*found, *filled))
+    strangers = [p for p in path.iterdir() if not (p.name in ours or p.name.endswith(".tmp"))]
+    inside = [p for name in ("samples", "checkpoints") for p in (path / name).glob("*")]
+    return sorted(p.name for p in (*strangers, *inside))
 
 
 def _record_launch(file: Path) -> None:

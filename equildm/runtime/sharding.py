@@ -1,26 +1,27 @@
-"""Where each array lives on the mesh: one rule from a parameter's path and shape.
+"""Where each array lies on the mesh: one rule from a parameter's path and shape.
 
-Parameters, EMA and optimiser state hold arrays of the same shapes, so one rule places them all
-alike. The rule reads shapes only, so it serves abstract trees as well: a model that fits no single
-device is initialised, restored and compiled straight into its shards.
+Parameters, EMA and optimiser state hold arrays of the same shapes, so one rule places them alike.
+The rule reads only shapes, so it serves abstract trees as well: a model that is too large for any
+single device is initialised, restored and compiled straight into its shards.
 """
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
 
+from .._types import Batch
 from ._leaves import arrays
 
 Rule = Callable[[str, tuple[int, ...], Mapping[str, int]], PartitionSpec]
-"""(path, shape, axis sizes) -> partition. The path reads `.down.blocks[0].conv.weight`; in an
+"""(path, shape, axis sizes) -> partition. A path looks like `.down.blocks[0].conv.weight`; in an
 optimiser state it *ends* like that, so a rule on paths should look at the end."""
 
 SMALL = 2**16
-"""Arrays with fewer elements stay whole on every device: gathering them costs more than they do."""
+"""Arrays with fewer elements are replicated: gathering them costs more than storing them."""
 
 BATCH = PartitionSpec(("data", "fsdp"))
 """The leading axis of a batch is split over these mesh axes."""
@@ -32,14 +33,14 @@ def partition(
     """The rule: split the output features over `tensor`, then input or output features over `fsdp`.
 
     Kernels of `Conv` (height, width, in, out) and `Linear` (in, out), stacked for a scan or not,
-    end in (in, out), and only these two axes are ever split. Each mesh axis takes the output
-    axis if it is free and divisible, else the input axis, else it leaves the array whole: a size
-    that nothing divides costs memory, never correctness.
+    end in (in, out), and only these two axes are ever split. Each mesh axis splits the output
+    axis if it is free and divisible, else the input axis, else none: a size that nothing divides
+    costs memory, never correctness.
 
     **Arguments:**
 
-    - `path`: of the leaf; not looked at by this rule.
-    - `shape`: of the whole array.
+    - `path`: path of the leaf; this rule ignores it.
+    - `shape`: shape of the complete array.
     - `sizes`: devices along each mesh axis, `mesh.shape`.
     - `small`: arrays with fewer elements are replicated.
     """
@@ -58,12 +59,12 @@ def partition(
     return PartitionSpec(*spec)
 
 
-def shardings(tree: Any, mesh: Mesh | AbstractMesh, rule: Rule = partition) -> Any:
+def shardings(tree: PyTree, mesh: Mesh | AbstractMesh, rule: Rule = partition) -> PyTree:
     """A `NamedSharding` for each array of `tree` (arrays or `ShapeDtypeStruct`s).
 
     Leaves without a shape (functions, static values) become `None`, as in
-    `eqx.filter(tree, eqx.is_array)`. Serves as `jit`'s `out_shardings`, for `jax.device_put` and
-    for `jax.lax.with_sharding_constraint`.
+    `eqx.filter(tree, eqx.is_array)`. The result suits `jit`'s `out_shardings`, `jax.device_put` and
+    `jax.lax.with_sharding_constraint`.
     """
 
     def place(path, leaf):
@@ -73,9 +74,11 @@ def shardings(tree: Any, mesh: Mesh | AbstractMesh, rule: Rule = partition) -> A
     return jax.tree_util.tree_map_with_path(place, arrays(tree))
 
 
-def abstract(tree: Any, mesh: Mesh | AbstractMesh, rule: Rule = partition) -> Any:
-    """`tree`'s arrays as `ShapeDtypeStruct`s with their shardings: for restoring a checkpoint
-    straight to its shards and for compiling ahead of time."""
+def abstract(tree: PyTree, mesh: Mesh | AbstractMesh, rule: Rule = partition) -> PyTree:
+    """`tree`'s arrays as `ShapeDtypeStruct`s with their shardings.
+
+    For restoring a checkpoint straight into its shards and for compiling ahead of time.
+    """
     return jax.tree.map(
         lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
         arrays(tree),
@@ -84,12 +87,12 @@ def abstract(tree: Any, mesh: Mesh | AbstractMesh, rule: Rule = partition) -> An
 
 
 def replicated(mesh: Mesh | AbstractMesh) -> NamedSharding:
-    """A whole copy on every device."""
+    """A complete copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharding(mesh: Mesh | AbstractMesh) -> NamedSharding:
-    """The leading axis over `data` and `fsdp`, the rest whole."""
+    """The leading axis split over `data` and `fsdp`, the others not at all."""
     return NamedSharding(mesh, BATCH)
 
 
@@ -107,11 +110,11 @@ def check_batch(size: int, mesh: Mesh | AbstractMesh) -> int:
     return size
 
 
-def put_batch(batch: Any, mesh: Mesh) -> Any:
+def put_batch(batch: Batch, mesh: Mesh) -> Batch:
     """Places a batch of host arrays on the mesh, the leading axis split over `data` and `fsdp`.
 
-    Every process passes its own part; together these make the global batch, in order of the
-    processes. With one process that part is the whole.
+    Every process passes its own part; in order of the processes these form the global batch. With
+    one process that part is the batch.
     """
     sharding = batch_sharding(mesh)
 

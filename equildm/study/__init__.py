@@ -1,12 +1,18 @@
 """The paper's question on one's own runs: which size, sampler, steps and guidance for a budget?"""
 
-from .claims import Claims as Claims
 from .compare import (
     difference as difference,
     draws as draws,
     Estimate as Estimate,
     mean_over_seeds as mean_over_seeds,
     score as score,
+)
+from .config import (
+    GridConfig as GridConfig,
+    LadderConfig as LadderConfig,
+    ReportConfig as ReportConfig,
+    SampleSetConfig as SampleSetConfig,
+    StudyConfig as StudyConfig,
 )
 from .cost import (
     BASELINE_GFLOPS as BASELINE_GFLOPS,
@@ -17,8 +23,9 @@ from .cost import (
     sampling_cost as sampling_cost,
     training_flops as training_flops,
 )
+from .effort import describe_effort as describe_effort
 from .figures import FIGURES as FIGURES
-from .fit import fit_power_law as fit_power_law, PowerLaw as PowerLaw
+from .folder import StudyFolder as StudyFolder
 from .frontier import (
     best as best,
     common_budgets as common_budgets,
@@ -28,26 +35,40 @@ from .frontier import (
     Winner as Winner,
     winners as winners,
 )
-from .laws import laws as laws, reference_rows as reference_rows, train_compute as train_compute
+from .grid import points as points
+from .jackknife import (
+    frechet_spread as frechet_spread,
+    FrechetReference as FrechetReference,
+    leave_out as leave_out,
+)
+from .locks import Locks as Locks
+from .loss_figure import draw_losses as draw_losses, LossCurve as LossCurve
 from .paper import (
     Finding as Finding,
     FINDINGS as FINDINGS,
     PaperModel as PaperModel,
     TABLE_1 as TABLE_1,
 )
+from .queue import share_work as share_work
 from .recommend import recommend as recommend, Recommendation as Recommendation
+from .reference import fit_reference as fit_reference, Reference as Reference
 from .report import write_report as write_report
-from .scoring import (
-    fit_reference as fit_reference,
-    Reference as Reference,
-    Scorer as Scorer,
-    Scores as Scores,
+from .runs import open_runs as open_runs, StudyRun as StudyRun
+from .sampler_errors import (
+    error_figure as error_figure,
+    error_table as error_table,
+    first_latents as first_latents,
 )
-from .spread import (
-    frechet_spread as frechet_spread,
-    FrechetReference as FrechetReference,
-    leave_out as leave_out,
+from .scaling_laws import (
+    fit_power_law as fit_power_law,
+    laws as laws,
+    PowerLaw as PowerLaw,
+    reference_rows as reference_rows,
+    train_compute as train_compute,
 )
+from .scoring import Scorer as Scorer, Scores as Scores
+from .students import steps_worth as steps_worth, student_curves as student_curves
+from .sweep import Sweep as Sweep, sweep as sweep
 from .table import (
     Point as Point,
     read_table as read_table,
@@ -55,5 +76,5 @@ from .table import (
     RowFiles as RowFiles,
     write_table as write_table,
 )
+from .train_runs import train_runs as train_runs
 from .verdicts import Verdict as Verdict, verdicts as verdicts
-from .work import share_work as share_work

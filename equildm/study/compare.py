@@ -1,4 +1,4 @@
-"""Scores with their uncertainty, differences of scores, and draws of all scores at once."""
+"""Scores with their standard errors, differences of scores, and joint draws of all scores."""
 
 import dataclasses
 import math
@@ -27,7 +27,7 @@ class Estimate:
 
     @property
     def high(self) -> float:
-        """Upper end."""
+        """Upper end of the 95 % interval."""
         return self.value + NORMAL * self.error
 
     @property
@@ -40,15 +40,15 @@ class Estimate:
 
 
 def score(row: Row) -> Estimate:
-    """A row's distance."""
+    """A row's distance with its standard error."""
     return Estimate(row.fid, float(np.sqrt(np.mean(np.square(row.fid_spread)))))
 
 
 def difference(a: Row, b: Row) -> Estimate:
     """`a`'s distance minus `b`'s: below 0 where `a` is better.
 
-    Rows of the same captions share what is hard about them, and their difference is more certain
-    than either; for others the variances add up.
+    Rows of the same captions share how hard these are, so that their difference has a smaller error
+    than either of them. For rows of different captions the variances add up.
     """
     if _alike(a, b):
         spread = np.subtract(a.fid_spread, b.fid_spread)
@@ -57,37 +57,42 @@ def difference(a: Row, b: Row) -> Estimate:
 
 
 def draws(rows: Sequence[Row], count: int, seed: int = 0) -> Float[np.ndarray, "count rows"]:
-    """Values that all the rows' distances might have had, of other captions and noise.
+    """Distances that all rows might have had with other captions and other noise.
 
-    Normal, with the covariance that the deviations give.
+    They are normal, with the covariance of the rows' deviations.
+
+    **Arguments:**
+
+    - `rows`: any rows.
+    - `count`: how many draws.
+    - `seed`: of the draws.
     """
     random = np.random.default_rng(seed)
-    made = np.empty((count, len(rows)))
+    values = np.empty((count, len(rows)))
     shared: dict[tuple[str, int], np.ndarray] = {}
     for i, row in enumerate(rows):
         key = row.reference, len(row.fid_spread)
         if key not in shared:
             shared[key] = random.standard_normal((count, key[1])) / np.sqrt(key[1])
-        made[:, i] = row.fid + shared[key] @ np.asarray(row.fid_spread)
-    return made
+        values[:, i] = row.fid + shared[key] @ np.asarray(row.fid_spread)
+    return values
 
 
 def mean_over_seeds(rows: Sequence[Row]) -> list[Row]:
-    """One row for each way to sample a model, the mean over seeds of the noise; `seed` is the
-    first's.
+    """One row for each way to sample a model: the mean over the seeds of the noise.
 
-    A way whose distance is not finite with every seed, as of a model that diverged, is left out:
-    through here rows enter everything that compares them.
+    `seed` is the first one's. A way whose distance is not finite with every seed, as of a model
+    that diverged, is left out. Everything that compares rows averages them here first.
     """
-    found: dict[tuple, list[Row]] = {}
+    groups: dict[tuple, list[Row]] = {}
     for row in in_order(rows):
         point = dataclasses.replace(row.point, seed=0)
-        found.setdefault((point, row.reference), []).append(row)
-    return finite(_mean(group) for group in found.values())
+        groups.setdefault((point, row.reference), []).append(row)
+    return finite(_mean(group) for group in groups.values())
 
 
 def finite(rows: Iterable[Row]) -> list[Row]:
-    """Those with a distance to compare."""
+    """The rows whose distance is finite."""
     return [row for row in rows if math.isfinite(row.fid)]
 
 

@@ -1,11 +1,11 @@
-"""What sampling and training cost: the paper's normalised cost, operations, and their sums.
+"""What sampling and training cost: the paper's normalised cost, and operations.
 
-The paper's unit is one forward pass of its 866M model on a latent of 64x64x4. A model's *normalised
-cost* is its own forward pass on that latent over that one (table 1), whatever pictures it is used
-for; sampling costs that times the number of steps. `gflops` are those of a run's own latents.
+The unit of the paper is one forward pass of its 866M model on a latent of 64x64x4. The *normalised
+cost* of a model is its own forward pass on that latent over that of the 866M model (table 1),
+whatever image size it is used for. Sampling costs that times the number of steps. `gflops` are
+counted on a run's own latents.
 """
 
-import dataclasses
 import functools
 from typing import Any, get_args, Literal
 
@@ -18,16 +18,16 @@ from ..denoise import preset, UNetConfig
 from ..runtime import count_flops
 
 Counting = Literal["once", "twice"]
-"""Whether guidance counts.
+"""How guidance counts.
 
 - `once`: a step is a step. The paper's definition, "normalized cost x sampling steps".
-- `twice`: a guided step is two evaluations, a step with weight 1 or 0 or of a network that is told
-    its weight is one. What a machine pays; and what the paper's remarks on distilled models
-    fit (4 steps of the 866M at a cost of 7 to 8, section 3.6).
+- `twice`: a guided step is two evaluations. A step with guidance scale 1 or 0, or of a
+    guidance-conditioned network, is one. This is what a machine pays, and what agrees with the
+    paper's remarks on distilled models (4 steps of the 866M at a cost of 7 to 8, section 3.6).
 """
 
 BASELINE_GFLOPS = 804.26140672
-"""Of one evaluation of the 866M model on 64x64x4 and 77 tokens, as `reference_gflops(320)` counts.
+"""One evaluation of the 866M model on 64x64x4 and 77 tokens, as `reference_gflops(320)` counts.
 (The paper prints 789.3, which leaves out the taps on padding.)"""
 
 
@@ -35,8 +35,7 @@ BASELINE_GFLOPS = 804.26140672
 def evaluation_gflops(unet: UNetConfig, side: int, tokens: int) -> float:
     """1e9 operations (2 x multiply-accumulates) of one evaluation for one sample.
 
-    Counted on abstract shapes, no weight is allocated. What a network adds that is told its
-    guidance weight is left out.
+    They are counted on abstract shapes; no weight is allocated.
 
     **Arguments:**
 
@@ -44,7 +43,6 @@ def evaluation_gflops(unet: UNetConfig, side: int, tokens: int) -> float:
     - `side`: of the latent.
     - `tokens`: of the caption.
     """
-    unet = dataclasses.replace(unet, guidance_width=None)
     network = eqx.filter_eval_shape(unet.build, key=jax.random.key(0))
     latent = jax.ShapeDtypeStruct((side, side, unet.in_channels), jnp.float32)
     text = eqx.filter_eval_shape(
@@ -55,25 +53,26 @@ def evaluation_gflops(unet: UNetConfig, side: int, tokens: int) -> float:
 
 
 def reference_gflops(width: int) -> float:
-    """Of the family's member of that width on the paper's input: 64x64x4, 77 tokens of 1024."""
+    """`evaluation_gflops` of a preset on the paper's input: 64x64x4, 77 tokens of 1024."""
     return evaluation_gflops(preset(width), 64, 77)
 
 
 def normalised_cost(width: int) -> float:
-    """Of one evaluation, in evaluations of the 866M model (paper, table 1)."""
+    """Cost of one evaluation of a preset, in evaluations of the 866M model (paper, table 1)."""
     return reference_gflops(width) / BASELINE_GFLOPS
 
 
 def sampling_cost(
     cost: float, evaluations: int, branches: int = 1, counting: Counting = "once"
 ) -> float:
-    """`cost x evaluations`, and with `twice` x the branches of guidance: 3.2 is as much as 3.2
-    evaluations of the 866M model.
+    """`cost x evaluations`, and with `twice` x the branches of guidance.
+
+    A sampling cost of 3.2 is that of 3.2 evaluations of the 866M model.
 
     **Arguments:**
 
     - `cost`: of one evaluation, see `normalised_cost`.
-    - `evaluations`: of one branch: the steps, for solvers that ask once a step.
+    - `evaluations`: of one branch: the steps, for solvers that evaluate once a step.
     - `branches`: 2 where guidance evaluates with and without the caption, else 1.
     - `counting`: see `Counting`.
     """
@@ -85,6 +84,14 @@ def sampling_cost(
 
 
 def training_flops(gflops: float, batch: int, steps: int) -> float:
-    """Operations of a training run: a step is three evaluations (forward, and two for the gradient)
-    of each example."""
+    """Operations of a training run.
+
+    A step takes three evaluations of each example: one forward, and two for the gradient.
+
+    **Arguments:**
+
+    - `gflops`: 1e9 operations of one evaluation, see `evaluation_gflops`.
+    - `batch`: examples of a step.
+    - `steps`: of the training.
+    """
     return 3e9 * gflops * batch * steps

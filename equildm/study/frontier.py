@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,26 +16,31 @@ T = TypeVar("T", bound=Hashable)
 
 
 def by(rows: Iterable[Row], key: Callable[[Row], T]) -> dict[T, list[Row]]:
-    """Rows in groups, in the order in which they come."""
-    found: dict[T, list[Row]] = {}
+    """Rows in groups of equal `key`, in the order in which they come."""
+    groups: dict[T, list[Row]] = {}
     for row in rows:
-        found.setdefault(key(row), []).append(row)
-    return found
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
 def best(rows: Iterable[Row]) -> Row:
-    """The lowest distance; of equals the cheapest. A distance that is not finite is none, and
-    `ValueError` if all are such."""
-    found = finite(rows)
-    if not found:
-        raise ValueError("The best row is of rows with a finite distance, received none.")
-    return min(found, key=lambda row: (row.fid, row.sampling_cost("twice"), row.point))
+    """The row of the lowest distance; of equal ones the cheapest.
+
+    **Raises** `ValueError` if no distance is finite.
+    """
+    candidates = finite(rows)
+    if not candidates:
+        raise ValueError("The best row is one of rows with a finite distance, received none.")
+    return min(candidates, key=lambda row: (row.fid, row.sampling_cost("twice"), row.point))
 
 
 def newest(rows: Sequence[Row]) -> list[Row]:
-    """Those of each run's last checkpoint, for each number of steps: a run that was distilled in
-    stages has a student for each."""
-    last: dict[Any, int] = {}
+    """The rows of each run's last checkpoint.
+
+    A run that was distilled in stages has a student, and a last checkpoint, for each number of
+    sampling steps.
+    """
+    last: dict[tuple, int] = {}
     for row in rows:
         key = _checkpoint_key(row)
         last[key] = max(last.get(key, 0), row.train_step)
@@ -47,22 +52,24 @@ def _checkpoint_key(row: Row) -> tuple:
 
 
 def optimal_guidance(rows: Sequence[Row]) -> list[Row]:
-    """For each checkpoint, sampler and number of steps, the row of the guidance weight with the
-    lowest distance (paper, section 3.3.1)."""
+    """For each checkpoint, sampler and number of steps, the row of the best guidance scale.
+
+    The best scale is that of the lowest distance (paper, section 3.3.1).
+    """
     groups = by(finite(rows), lambda r: (r.run, r.train_step, r.sampler, r.steps, r.seed))
     return [best(group) for group in groups.values()]
 
 
 @dataclasses.dataclass(frozen=True)
 class Winner:
-    """The best row of a budget.
+    """The best row within a budget.
 
     **Fields:**
 
     - `budget`: in evaluations of the 866M model.
-    - `row`: the best that it pays for.
-    - `by_width`: for each width that it pays for, its best row.
-    - `probability`: in how many draws of the scores a model of this width has the lowest.
+    - `row`: the best one that the budget pays for.
+    - `by_width`: for each width that the budget pays for, its best row.
+    - `probability`: share of the draws of the scores in which a model of this width is the best.
     """
 
     budget: float
@@ -77,8 +84,11 @@ class Winner:
 
     @property
     def smaller_wins(self) -> int:
-        """1 where a smaller model than the largest payable one is better, -1 where all smaller ones
-        are worse, 0 where the 95 % interval does not tell or only one width is payable."""
+        """Whether a smaller model than the largest payable one is better.
+
+        1 if one is, -1 if all smaller ones are worse, 0 if the 95 % interval of the difference
+        contains 0 or if only one width is payable.
+        """
         smaller = [row for width, row in self.by_width.items() if width != max(self.by_width)]
         if not smaller:
             return 0
@@ -92,7 +102,7 @@ def winners(
 
     **Arguments:**
 
-    - `rows`: several seeds are averaged first. Take `newest` of them for models at hand.
+    - `rows`: several seeds are averaged first. Pass `newest(rows)` for finished models alone.
     - `budgets`: in evaluations of the 866M model, see `Row.sampling_cost`.
     - `counting`: how guidance counts.
     """
@@ -102,40 +112,40 @@ def winners(
     values = draws(rows, DRAWS)
     costs = np.array([row.sampling_cost(counting) for row in rows])
     widths = np.array([row.width for row in rows])
-    found = []
+    result = []
     for budget in budgets:
-        paid = np.flatnonzero(costs <= budget * (1 + 1e-9))
-        if len(paid):
-            row = best(rows[i] for i in paid)
-            groups = by((rows[i] for i in paid), lambda row: row.width)
-            lowest = widths[paid][np.argmin(values[:, paid], axis=1)]
+        payable = np.flatnonzero(costs <= budget * (1 + 1e-9))
+        if len(payable):
+            row = best(rows[i] for i in payable)
+            groups = by((rows[i] for i in payable), lambda row: row.width)
+            lowest = widths[payable][np.argmin(values[:, payable], axis=1)]
             share = float(np.mean(lowest == row.width))
-            found.append(Winner(budget, row, {w: best(g) for w, g in groups.items()}, share))
-    return found
+            result.append(Winner(budget, row, {w: best(g) for w, g in groups.items()}, share))
+    return result
 
 
 def common_budgets(
     rows: Sequence[Row], count: int = 9, *, counting: Counting = "once"
 ) -> list[float]:
-    """Budgets at equal ratios, from where two widths can be paid for to where all has been paid
-    for.
+    """Budgets at equal ratios, up to the cost of the dearest row.
 
-    With one width, over its whole range; none without rows.
+    They begin where two widths can be paid for; with one width, at its cheapest row. There are none
+    without rows.
     """
     if not rows:
         return []
-    costs = by(rows, lambda row: row.width)
-    least = sorted(min(r.sampling_cost(counting) for r in group) for group in costs.values())
+    groups = by(rows, lambda row: row.width)
+    least = sorted(min(r.sampling_cost(counting) for r in group) for group in groups.values())
     most = max(row.sampling_cost(counting) for row in rows)
     return [float(b) for b in np.geomspace(least[min(1, len(least) - 1)], most, count)]
 
 
 def pareto(rows: Sequence[Row], *, counting: Counting = "once") -> list[Row]:
-    """Rows that nothing as cheap is better than, from cheap to dear."""
-    kept: list[Row] = []
+    """The rows than which none is both as cheap and better, from cheap to dear."""
+    front: list[Row] = []
     for row in sorted(
         mean_over_seeds(rows), key=lambda row: (row.sampling_cost(counting), row.fid)
     ):
-        if not kept or row.fid < kept[-1].fid:
-            kept.append(row)
-    return kept
+        if not front or row.fid < front[-1].fid:
+            front.append(row)
+    return front

@@ -1,26 +1,29 @@
-"""Pictures of a study: sizes at equal cost, and guidance weights side by side."""
+"""Images of a study: sizes at equal cost, guidance scales, and students side by side."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
 
-from ..runtime import picture_grid
+from ..images import image_grid
 from .compare import mean_over_seeds
 from .cost import Counting
 from .frontier import best, by, common_budgets, newest
-from .table import Row
+from .students import main_sampler, student_curves
+from .table import in_steps, Row
 
 Grid = UInt8[np.ndarray, "height width 3"]
-Shown = Callable[[Row], UInt8[np.ndarray, "pictures side side 3"] | None]
-"""The first pictures of a row; None where they were not kept."""
+ImagesOf = Callable[[Row], UInt8[np.ndarray, "images side side 3"] | None]
+"""The first images of a row; None where they were not saved."""
 
 
-def equal_cost(rows: Sequence[Row], shown: Shown, counting: Counting = "once") -> Grid | None:
-    """Figure 10: what each size makes for the same cost, at its best sampler and guidance.
+def equal_cost(
+    rows: Sequence[Row], images_of: ImagesOf, counting: Counting = "once"
+) -> Grid | None:
+    """Figure 10: what each size makes for the same cost, at its best sampler and guidance scale.
 
-    A column for each size, small to large, a row for each caption; at the budget in the middle of
-    those that all sizes can pay.
+    There is a column for each size, small to large, and a row for each caption. The budget is the
+    middle one of those that all sizes can pay.
     """
     plain = [row for row in newest(mean_over_seeds(rows)) if not row.method]
     widths = by(sorted(plain, key=lambda row: row.width), lambda row: row.width)
@@ -36,42 +39,72 @@ def equal_cost(rows: Sequence[Row], shown: Shown, counting: Counting = "once") -
     labels = [
         f"c = {row.width}, {row.steps} steps {row.sampler}, w {row.guidance:g}" for row in columns
     ]
-    return _grid(columns, labels, shown)
+    return _columns(columns, labels, images_of)
 
 
-def guidance_strips(rows: Sequence[Row], shown: Shown) -> Grid | None:
-    """Figure 7: the smallest and the largest size under all guidance weights, most steps of the
-    sampler that most is known of."""
+def guidance_strips(rows: Sequence[Row], images_of: ImagesOf) -> Grid | None:
+    """Figure 7: the smallest and the largest size with all guidance scales.
+
+    They are sampled by the main sampler in its most steps.
+    """
     plain = [row for row in newest(mean_over_seeds(rows)) if not row.method]
     if not plain:
         return None
-    samplers = by(plain, lambda row: row.sampler)
-    sampler = max(samplers, key=lambda name: (len(samplers[name]), name == "ddim"))
-    widths = by(samplers[sampler], lambda row: row.width)
+    sampler = main_sampler(plain)
+    widths = by((row for row in plain if row.sampler == sampler), lambda row: row.width)
     strips = []
     for width in sorted({min(widths), max(widths)}):
         steps = max(row.steps for row in widths[width])
         group = [row for row in widths[width] if row.steps == steps]
         group = sorted(group, key=lambda row: row.guidance)
         labels = [f"c = {width}, w {row.guidance:g}" for row in group]
-        strips.append(_grid(group, labels, shown, captions=1))
-    found = [strip for strip in strips if strip is not None]
-    if not found:
+        strip = _columns(group, labels, images_of, captions=1)
+        if strip is not None:
+            strips.append(strip)
+    if not strips:
         return None
-    wide = max(strip.shape[1] for strip in found)
+    wide = max(strip.shape[1] for strip in strips)
     padded = [
-        np.pad(s, ((0, 0), (0, wide - s.shape[1]), (0, 0)), constant_values=255) for s in found
+        np.pad(s, ((0, 0), (0, wide - s.shape[1]), (0, 0)), constant_values=255) for s in strips
     ]
     return np.concatenate(padded)
 
 
-def _grid(
-    columns: Sequence[Row], labels: Sequence[str], shown: Shown, captions: int = 6
+def student_panel(rows: Sequence[Row], images_of: ImagesOf) -> Grid | None:
+    """The largest size that was distilled: one caption by its model and its students.
+
+    There is a row for each of them and a column for each number of steps, at the best guidance
+    scales. What was not sampled is left white.
+    """
+    curves = student_curves(rows)
+    if not curves:
+        return None
+    names = curves[max(curves)]
+    steps = sorted({row.steps for curve in names.values() for row in curve})
+    cells: list[np.ndarray | None] = []
+    labels: list[str] = []
+    for name, curve in names.items():
+        rows_of = {row.steps: row for row in curve}
+        for number in steps:
+            row = rows_of.get(number)
+            images = None if row is None else images_of(row)
+            cells.append(None if images is None else images[0])
+            labels.append("" if images is None else f"{in_steps(number)}, {name}")
+    known = [cell for cell in cells if cell is not None]
+    if not known:
+        return None
+    white = np.full_like(known[0], 255)
+    pixels = np.stack([white if cell is None else cell for cell in cells])
+    return image_grid(pixels, labels, columns=len(steps))
+
+
+def _columns(
+    columns: Sequence[Row], labels: Sequence[str], images_of: ImagesOf, captions: int = 6
 ) -> Grid | None:
-    found = [shown(row) for row in columns]
-    sets = [images for images in found if images is not None]
+    """A column for each row of the table, a line for each caption; None if any has no images."""
+    sets = [images for images in map(images_of, columns) if images is not None]
     if len(sets) != len(columns) or not sets:
         return None
     count = min(captions, *(len(images) for images in sets))
     images = np.stack([images[i] for i in range(count) for images in sets])
-    return picture_grid(images, list(labels) * count, columns=len(columns))
+    return image_grid(images, list(labels) * count, columns=len(columns))

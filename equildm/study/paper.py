@@ -1,7 +1,7 @@
-"""What the paper printed: its table 1 and its findings, as data.
+"""The paper's table 1 and its findings, as data.
 
 Mei et al. 2024, *Bigger is not Always Better: Scaling Properties of Latent Diffusion Models*. Its
-other figures are curves without numbers; what their captions say in numbers is in the findings.
+other figures are curves without numbers; the numbers in their captions are in the findings.
 """
 
 from typing import NamedTuple
@@ -12,8 +12,8 @@ SAMPLING_STEPS = 50
 """Of DDIM, for table 1."""
 GUIDANCE = 7.5
 """For table 1."""
-GUIDANCE_WEIGHTS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
-"""Those that the best one was chosen from (section 3.3.1)."""
+GUIDANCE_SCALES = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
+"""The scales that the best one was chosen from (section 3.3.1)."""
 
 
 class PaperModel(NamedTuple):
@@ -62,14 +62,14 @@ TABLE_1 = (
 
 
 class Finding(NamedTuple):
-    """Something that the paper found.
+    """A finding of the paper.
 
     **Fields:**
 
     - `name`: short, for code.
     - `says`: the finding.
     - `where`: section and figure.
-    - `rule`: by which a study's table is asked about it; see `verdicts`.
+    - `rule`: by which `verdicts` decides whether a study's table reproduces it.
     """
 
     name: str
@@ -132,17 +132,17 @@ FINDINGS = (
     ),
     Finding(
         "guidance and steps",
-        "The best guidance weight changes with the number of steps.",
+        "The best guidance scale changes with the number of steps.",
         "3.3.1, figure 8",
         "DDIM, fewest against most steps of each size: reproduced if for some size the best "
-        "weights differ in 95 % of the draws of the scores, not if they agree in 95 % for all.",
+        "scales differ in 95 % of the draws of the scores, not if they agree in 95 % for all.",
     ),
     Finding(
         "guidance and size",
-        "The best guidance weight differs between sizes.",
+        "The best guidance scale differs between sizes.",
         "3.3.1, figure 8",
         "DDIM, smallest against largest size: reproduced if at some number of steps the best "
-        "weights differ in 95 % of the draws, not if they agree in 95 % at all.",
+        "scales differ in 95 % of the draws, not if they agree in 95 % at all.",
     ),
     Finding(
         "distillation helps",

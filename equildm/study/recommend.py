@@ -9,27 +9,27 @@ import numpy as np
 from .compare import draws, Estimate, mean_over_seeds, NORMAL, score
 from .cost import Counting
 from .frontier import best, DRAWS, newest
-from .table import Row
+from .table import in_steps, Row
 
 Unit = Literal["cost", "gflops", "seconds"]
 UNITS = {
     "cost": "evaluations of the 866M model",
-    "gflops": "GFLOP a picture",
-    "seconds": "seconds a picture",
+    "gflops": "GFLOP an image",
+    "seconds": "seconds an image",
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Recommendation:
-    """What to use for a budget, and what to expect.
+    """What to use for a budget, and which score to expect.
 
     **Fields:**
 
-    - `budget`, `unit`: what was asked.
-    - `row`: of the table: model, sampler, steps and guidance.
-    - `expected`: of the score with other noise and captions. Above `row.fid`, for the best of many
-        uncertain scores is best in part by luck.
-    - `cost`: what it takes of the budget.
+    - `budget`, `unit`: the budget.
+    - `row`: of the table: model, sampler, steps and guidance scale.
+    - `expected`: the score with other noise and captions. It is above `row.fid`, because the best
+        of many uncertain scores is best in part by luck.
+    - `cost`: what the row takes of the budget.
     - `probability`: that no other row within the budget is better.
     """
 
@@ -43,11 +43,10 @@ class Recommendation:
     def __str__(self) -> str:
         row, error = self.row, NORMAL * self.expected.error
         model = f"width {row.width}" + (f" distilled by {row.method}" if row.method else "")
-        steps = "1 step" if row.steps == 1 else f"{row.steps} steps"
         return (
             f"For a budget of {self.budget:.3g} {UNITS[self.unit]}, use {model}, sampler "
-            f"{row.sampler}, {steps}, guidance {row.guidance:g}; expected {row.score} "
-            f"{self.expected.value:.1f} ± {error:.1f}."
+            f"{row.sampler}, {in_steps(row.steps)}, guidance {row.guidance:g}; expected "
+            f"{row.score} {self.expected.value:.1f} ± {error:.1f}."
         )
 
 
@@ -59,17 +58,17 @@ def recommend(
     counting: Counting = "once",
     every_checkpoint: bool = False,
 ) -> Recommendation:
-    """The best way to sample within a budget for each picture.
+    """The best way to sample within a budget for each image.
 
     **Arguments:**
 
     - `table`: rows, see `read_table`.
-    - `budget`: for one picture.
-    - `unit`: `cost`, evaluations of the 866M model at 64x64 as in the paper; `gflops`, of the
-        network at its own size, both branches of guidance; `seconds`, as measured on the table's
-        device, of which there must be one: select its rows.
-    - `counting`: whether guidance counts in `cost`.
-    - `every_checkpoint`: look at all checkpoints, not the last of each run alone.
+    - `budget`: for one image.
+    - `unit`: `cost`, evaluations of the 866M model at 64x64 as in the paper; `gflops`, operations
+        of the network at its own size, both branches of guidance; `seconds`, as measured on the
+        table's device. There must be only one device: select its rows.
+    - `counting`: how guidance counts in `cost`.
+    - `every_checkpoint`: whether to choose among all checkpoints, or the last of each run alone.
 
     **Raises** `ValueError` for a table without a finite score, for one of several kinds of score,
     for seconds of several devices, and for a budget that pays for nothing.
@@ -89,19 +88,19 @@ def recommend(
             f"those of one: [row for row in table if row.device == {devices[0]!r}]."
         )
     prices = np.array([price(row, unit, counting) for row in rows])
-    paid = np.flatnonzero((prices <= budget * (1 + 1e-9)) & (prices > 0))
-    if not len(paid):
+    payable = np.flatnonzero((prices <= budget * (1 + 1e-9)) & (prices > 0))
+    if not len(payable):
         least = prices[prices > 0].min(initial=np.inf)
         raise ValueError(
             f"A budget of {budget:g} {UNITS[unit]} pays for nothing in this table, whose cheapest "
             f"costs {least:.3g}."
         )
-    rows, prices = [rows[i] for i in paid], prices[paid]
+    rows, prices = [rows[i] for i in payable], prices[payable]
     row = best(rows)
     chosen = rows.index(row)
     values = draws(rows, DRAWS)
     lowest = np.argmin(values, axis=1)
-    # In each draw the scores of the table play the truth: what was chosen looks better than it is
+    # In each draw the scores of the table play the truth: the chosen row looks better than it is
     # by this much.
     truth = np.array([r.fid for r in rows])
     luck = float(np.mean(truth[lowest] - values[np.arange(len(values)), lowest]))
@@ -111,7 +110,10 @@ def recommend(
 
 
 def price(row: Row, unit: Unit = "cost", counting: Counting = "once") -> float:
-    """Of one picture; 0 seconds where they were not measured."""
+    """What one image costs in a unit; 0 seconds where the time was not measured.
+
+    **Arguments:** see `recommend`.
+    """
     if unit == "cost":
         return row.sampling_cost(counting)
     if unit == "gflops":

@@ -1,13 +1,11 @@
 """How a study's table answers the paper's findings on distilled models."""
 
-import itertools
-from collections.abc import Sequence
-
 import numpy as np
 
 from .compare import difference, Estimate, NORMAL, score
 from .frontier import best, by, newest, optimal_guidance
-from .rules import by_sign, Found, last_checkpoints, smaller_at_budgets, UNKNOWN
+from .rules import by_sign, last_checkpoints, Ruling, smaller_at_budgets, UNKNOWN
+from .students import steps_worth
 from .table import Row
 
 
@@ -21,33 +19,20 @@ def _four_steps(rows: list[Row]) -> list[tuple[Row, Row]]:
     return pairs
 
 
-def distilled_better(rows: list[Row]) -> Found:
+def distilled_better(rows: list[Row]) -> Ruling:
     """Students against undistilled models in 4 steps."""
     pairs = _four_steps(rows)
     if not pairs:
         return UNKNOWN, "No student and its teacher in 4 steps."
-    found = [(a, difference(a, b)) for a, b in pairs]
-    text = "; ".join(f"{a.model} minus undistilled: {d}" for a, d in found) + "."
-    signs = [d.sign for _, d in found]
+    gaps = [(a, difference(a, b)) for a, b in pairs]
+    text = "; ".join(f"{a.model} minus undistilled: {d}" for a, d in gaps) + "."
+    signs = [d.sign for _, d in gaps]
     if 1 in signs:
         return "not reproduced", text
     return ("reproduced" if all(sign == -1 for sign in signs) else UNKNOWN), text
 
 
-def steps_worth(curve: Sequence[Row], fid: float) -> float:
-    """The steps at which a model's curve reaches `fid`, straight in log steps between measured
-    ones; infinite if it never does, and its fewest if it is better from the start."""
-    rows = sorted(curve, key=lambda row: row.steps)
-    if fid >= rows[0].fid:
-        return float(rows[0].steps)
-    for a, b in itertools.pairwise(rows):
-        if b.fid <= fid < a.fid:
-            share = (a.fid - fid) / (a.fid - b.fid)
-            return float(a.steps * (b.steps / a.steps) ** share)
-    return float("inf")
-
-
-def distilled_speed(rows: list[Row]) -> Found:
+def distilled_speed(rows: list[Row]) -> Ruling:
     """How many steps of DDIM four of the students are worth."""
     plain = [row for row in last_checkpoints(rows) if row.sampler == "ddim"]
     curves = by(plain, lambda row: row.width)
@@ -65,7 +50,7 @@ def distilled_speed(rows: list[Row]) -> Found:
     return ("reproduced" if fine else "not reproduced"), f"Factors {text}."
 
 
-def distilled_at_budgets(rows: list[Row]) -> Found:
+def distilled_at_budgets(rows: list[Row]) -> Ruling:
     """`small_models` with students."""
     chosen = newest(rows)
     four = [row for row in chosen if row.method and row.steps <= 4]
@@ -77,7 +62,7 @@ def distilled_at_budgets(rows: list[Row]) -> Found:
     return by_sign(sign), text
 
 
-def guided_uneven(rows: list[Row]) -> Found:
+def guided_uneven(rows: list[Row]) -> Ruling:
     """What guided distillation gains, by size."""
     plain = [row for row in last_checkpoints(rows) if row.sampler == "ddim"]
     students = optimal_guidance([row for row in newest(rows) if row.method == "guided"])
@@ -91,13 +76,13 @@ def guided_uneven(rows: list[Row]) -> Found:
                 error = ratio * float(np.hypot(a.error / a.value, b.error / b.value))
                 ratios.setdefault(row.steps, []).append((row.width, Estimate(ratio, error)))
     text = "; ".join(
-        f"{n} steps: " + ", ".join(f"c = {w} {r}" for w, r in found) for n, found in ratios.items()
+        f"{n} steps: " + ", ".join(f"c = {w} {r}" for w, r in sizes) for n, sizes in ratios.items()
     )
     gaps = [
         (abs(a.value - b.value), NORMAL * float(np.hypot(a.error, b.error)))
-        for found in ratios.values()
-        for i, (_, a) in enumerate(found)
-        for _, b in found[:i]
+        for sizes in ratios.values()
+        for i, (_, a) in enumerate(sizes)
+        for _, b in sizes[:i]
     ]
     if not gaps:
         return UNKNOWN, text or "No two sizes distilled by guided."

@@ -1,7 +1,7 @@
-"""The study's table: a row for everything that was sampled and scored.
+"""The study's table: a row for each point that was sampled and scored.
 
-A row is written by whoever computed it as a file of its own, whole or not at all; the table is put
-together from these files in one order, so that it does not depend on who computed what and when.
+Each row is written as a file of its own, atomically, by the process that computed it. The table is
+put together from these files in one order, so that it does not depend on who computed what when.
 """
 
 import dataclasses
@@ -25,10 +25,10 @@ class Point:
     **Fields:**
 
     - `run`: name of the run folder.
-    - `train_step`: of the weights; of a student's own training, for a distilled model.
-    - `sampler`: by name.
+    - `train_step`: of the weights; for a distilled model a step of the student's own training.
+    - `sampler`: a name in `SOLVERS`.
     - `steps`: of the sampler.
-    - `guidance`: its weight; 1 is the conditional model.
+    - `guidance`: the guidance scale; 1 is the conditional model.
     - `seed`: of the noise.
     """
 
@@ -41,12 +41,12 @@ class Point:
 
     @property
     def name(self) -> str:
-        """Fit for a file name, and different for different points."""
-        weight = f"{self.guidance:g}"
-        if float(weight) != self.guidance:
-            weight = repr(float(self.guidance))  # six digits are not all of it
+        """A file name, different for different points."""
+        scale = f"{self.guidance:g}"
+        if float(scale) != self.guidance:
+            scale = repr(float(self.guidance))  # six digits are not all of it
         return (
-            f"{self.run}_{self.train_step:08d}_{self.sampler}_{self.steps:03d}_w{weight}"
+            f"{self.run}_{self.train_step:08d}_{self.sampler}_{self.steps:03d}_w{scale}"
             f"_s{self.seed}"
         )
 
@@ -59,20 +59,20 @@ class Row:
 
     - `width`, `parameters`: of the network.
     - `batch`: examples of a training step.
-    - `method`: how it was distilled; "" if it was not.
+    - `method`: of the distillation; "" for a model that was not distilled.
     - `cost`: of one evaluation, in evaluations of the paper's 866M at 64x64 (`normalised_cost`).
-    - `evaluations`: of one branch, for a picture.
-    - `branches`: 2 where guidance evaluates twice.
+    - `evaluations`: of one branch, for an image.
+    - `branches`: 2 where guidance evaluates twice, else 1.
     - `gflops`: of one evaluation of this network at its own size.
-    - `seconds`: to sample and decode a picture, in batches, on `device`; 0 if not measured.
-    - `score`: what `fid` is called, for instance "VGG16-FID".
-    - `fid`: lower is better.
-    - `fid_spread`: its deviations (`frechet_spread`): their mean square is its variance, and the
-        mean product with those of another row of the same captions the covariance.
-    - `match`, `match_low`, `match_high`: share of pictures whose own caption is found among 99
+    - `seconds`: to sample and decode an image, in batches, on `device`; 0 if not measured.
+    - `score`: name of `fid`, for instance "VGG16-FID".
+    - `fid`: the Frechet distance; lower is better.
+    - `fid_spread`: its deviations (`frechet_spread`). Their mean square is the variance; the mean
+        product with those of another row of the same captions is the covariance.
+    - `match`, `match_low`, `match_high`: share of images whose own caption ranks above 99
         others, and its 95 % interval. NaN if not measured.
-    - `count`: pictures.
-    - `reference`: what they were compared with, and what defines captions and deviations.
+    - `count`: number of images.
+    - `reference`: the real images, captions and groups that the scores depend on.
     """
 
     run: str
@@ -107,7 +107,7 @@ class Row:
         return Point(*(getattr(self, name) for name in names))
 
     def sampling_cost(self, counting: Counting = "once") -> float:
-        """Of a picture, in evaluations of the 866M model."""
+        """The cost of an image, in evaluations of the 866M model."""
         return sampling_cost(self.cost, self.evaluations, self.branches, counting)
 
     @property
@@ -136,7 +136,7 @@ class RowFiles:
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def names(self) -> set[str]:
-        """Of the points that are done."""
+        """Names of the points that are done."""
         return {
             entry.name.removesuffix(".json")
             for entry in os.scandir(self.folder)
@@ -147,26 +147,33 @@ class RowFiles:
         return (self.folder / f"{name}.json").exists()
 
     def write(self, row: Row) -> None:
-        """Writes one row, whole or not at all."""
+        """Writes one row, atomically."""
         text = json.dumps(dataclasses.asdict(row)) + "\n"
         write_atomic(self.folder / f"{row.point.name}.json", text)
 
     def read(self) -> list[Row]:
         """All rows, in the table's order.
 
-        **Raises** `ValueError` naming a file that holds no row.
+        **Raises** `ValueError` naming a file that does not hold a row.
         """
         return in_order(_read(self.folder / f"{name}.json") for name in self.names())
 
 
+def in_steps(steps: int) -> str:
+    """ "1 step", "2 steps"."""
+    return "1 step" if steps == 1 else f"{steps} steps"
+
+
 def in_order(rows: Iterable[Row]) -> list[Row]:
-    """By width, then distilled or not, then as points are."""
+    """Rows by width, then by method, then by point."""
     return sorted(rows, key=lambda row: (row.width, row.method, row.point))
 
 
 def write_table(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
-    """Writes a Parquet file, a column for each field of `Row`. The same rows give the same
-    bytes."""
+    """Writes a Parquet file with a column for each field of `Row`.
+
+    The same rows give the same bytes, in whatever order they are.
+    """
     columns = [dataclasses.asdict(row) for row in in_order(rows)]
     with replacing(path) as part:
         pq.write_table(pa.Table.from_pylist(columns, SCHEMA), part)
@@ -175,7 +182,7 @@ def write_table(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
 def read_table(path: str | os.PathLike[str]) -> list[Row]:
     """Reads what `write_table` wrote.
 
-    **Raises** `ValueError` for a file that is no such table.
+    **Raises** `ValueError` for another kind of file.
     """
     try:
         records = pq.read_table(path).to_pylist()
@@ -192,6 +199,6 @@ def _read(path: Path) -> Row:
         record: Any = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(
-            f"{path} holds no row: {error}. Remove it; the sweep will compute it again."
+            f"{path} does not hold a row: {error}. Remove it; the sweep will compute it again."
         ) from error
     return from_json(Row, record, str(path))

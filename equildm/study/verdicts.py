@@ -1,4 +1,4 @@
-"""The paper's findings, asked of a study's table by rule."""
+"""Whether a study's table reproduces the paper's findings, by rule."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -11,13 +11,13 @@ from .table import Row
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What the table says about a finding.
+    """Whether the table reproduces a finding.
 
     **Fields:**
 
     - `finding`: the paper's.
-    - `answer`: by its rule.
-    - `numbers`: that it rests on.
+    - `answer`: by the finding's rule.
+    - `numbers`: what the answer rests on.
     """
 
     finding: Finding
@@ -26,12 +26,15 @@ class Verdict:
 
 
 def verdicts(table: Sequence[Row]) -> list[Verdict]:
-    """One for each of the paper's findings; the rule stands in the finding."""
+    """The verdict on each of the paper's findings, by the finding's `rule`.
+
+    **Arguments:** the table, see `read_table`.
+    """
     rows = mean_over_seeds(table)
     return [Verdict(f, *_RULES[f.name](rows)) for f in FINDINGS]
 
 
-_RULES: dict[str, Callable[[list[Row]], rules.Found]] = {
+_RULES: dict[str, Callable[[list[Row]], rules.Ruling]] = {
     "training compute": rules.training_compute,
     "size": rules.size,
     "small models at small budgets": rules.small_models,

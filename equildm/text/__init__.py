@@ -1,12 +1,12 @@
-"""Captions as sequences of vectors: the text-encoder adapter and the encoders behind it."""
+"""Captions as sequences of vectors: text encoders and their tokenizers."""
 
 from .bert import Bert as Bert, BertConfig as BertConfig, BertLayer as BertLayer
-from .captioned import Captioned as Captioned
 from .clip import (
     CLIPConfig as CLIPConfig,
     CLIPText as CLIPText,
     CLIPTextTower as CLIPTextTower,
 )
+from .clip_towers import CLIP as CLIP
 from .encoder import (
     AbstractTextEncoder as AbstractTextEncoder,
     embed as embed,
@@ -16,6 +16,7 @@ from .fingerprint import fingerprint as fingerprint
 from .minilm import MiniLM as MiniLM
 from .small import SmallTextEncoder as SmallTextEncoder
 from .t5 import T5Config as T5Config, T5Encoder as T5Encoder, T5Text as T5Text
+from .text_conditioned import TextConditioned as TextConditioned
 from .tokenizer import (
     AbstractTokenizer as AbstractTokenizer,
     ByteTokenizer as ByteTokenizer,

@@ -1,4 +1,4 @@
-"""Attention over a caption: the scores of a few hundred tokens at most, so they are simply made."""
+"""Attention over a caption. It has a few hundred tokens at most, so all scores are in memory."""
 
 import math
 
@@ -13,9 +13,9 @@ def causal_attend(
     value: Float[Array, "tokens heads width"],
     mask: Bool[Array, "tokens"] | None = None,
 ) -> Float[Array, "tokens heads width"]:
-    """`softmax(Q K^T / sqrt(width)) V` where token `i` sees only tokens `0 .. i`.
+    """`softmax(Q K^T / sqrt(width)) V` where token `i` attends to tokens `0 .. i` alone.
 
-    For `CrossAttn(..., attend=causal_attend)`; `mask` is true where a token may be seen.
+    For `CrossAttn(..., attend=causal_attend)`; `mask` is true for the tokens that are read.
     """
     tokens, _, width = query.shape
     visible = jnp.tril(jnp.ones((tokens, tokens), bool))
@@ -37,8 +37,8 @@ def biased_attend(
 
     - `query`, `key`, `value`: one example.
     - `bias`: added to the scores.
-    - `visible`: true where a query may see a key. A query that may see none sees all alike.
-    - `scale`: of the products.
+    - `visible`: true where a query reads a key. A query that reads none averages all of them.
+    - `scale`: factor of the products.
     """
     scores = jnp.einsum("qhw,khw->hqk", query, key, preferred_element_type=jnp.float32)
     scores = jnp.where(visible, scores * scale + bias, jnp.finfo(jnp.float32).min)

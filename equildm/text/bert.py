@@ -17,11 +17,11 @@ class BertConfig:
     """The sizes of a `Bert`, as plain values."""
 
     vocabulary: int
-    """How many token ids there are."""
+    """Number of token ids."""
     width: int
     """Size of each token's vector."""
     depth: int
-    """Layers."""
+    """Number of layers."""
     heads: int
     """Heads of each attention."""
     hidden: int | None = None
@@ -29,7 +29,7 @@ class BertConfig:
     longest: int = 512
     """The most tokens a caption may have."""
     eps: float = 1e-12
-    """Of the norms."""
+    """Epsilon of the norms."""
 
     def build(self, *, key: Key) -> "Bert":
         """The network with fresh weights. Under `eqx.filter_eval_shape` nothing is allocated."""
@@ -51,8 +51,10 @@ class BertLayer(eqx.Module):
     def __init__(self, width: int, hidden: int, heads: int, *, eps: float = 1e-12, key: Key):
         """**Arguments:**
 
-        - `width`, `hidden`, `heads`: of the tokens, of the feed-forward layer, of the attention.
-        - `eps`: of the norms.
+        - `width`: size of a token's vector.
+        - `hidden`: width of the feed-forward layer.
+        - `heads`: heads of the attention.
+        - `eps`: epsilon of the norms.
         - `key`: for the initial weights.
         """
         akey, hkey, okey = jax.random.split(key, 3)
@@ -72,8 +74,8 @@ class BertLayer(eqx.Module):
 class Bert(eqx.Module):
     """A bidirectional transformer over token ids (Devlin et al. 2019).
 
-    Word, position and segment embeddings are added and normalised, then pass the layers. A single
-    caption is segment 0; the table keeps both rows so that pretrained weights fit it.
+    The sum of word, position and segment embeddings is normalised and passes the layers. A caption
+    is segment 0; the table has both rows, so that pretrained weights fit.
     """
 
     words: Float[Array, "vocabulary width"]
@@ -96,11 +98,12 @@ class Bert(eqx.Module):
     ):
         """**Arguments:**
 
-        - `vocabulary`: how many token ids there are.
-        - `width`, `depth`, `heads`: of the tokens, in layers, of each attention.
+        - `vocabulary`: number of token ids.
+        - `width`, `depth`, `heads`: size of a token's vector, number of layers, heads of each
+            attention.
         - `hidden`: width of the feed-forward layers, by default `4 * width`.
         - `longest`: the most tokens a caption may have.
-        - `eps`: of the norms.
+        - `eps`: epsilon of the norms.
         - `key`: for the initial weights.
         """
         wkey, pkey, skey, *keys = jax.random.split(key, 3 + depth)
@@ -115,8 +118,7 @@ class Bert(eqx.Module):
     def __call__(
         self, ids: Int[Array, "tokens"], mask: Bool[Array, "tokens"]
     ) -> Float[Array, "tokens width"]:
-        """The last layer's tokens. Where `mask` is false they mean nothing: nobody may attend to
-        them."""
+        """The last layer's tokens. Tokens where `mask` is false are padding without a meaning."""
         (tokens,) = ids.shape
         if tokens > self.positions.shape[0]:
             raise ValueError(

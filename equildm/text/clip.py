@@ -24,7 +24,7 @@ def quick_gelu(x: Float[Array, "*rest"]) -> Float[Array, "*rest"]:
 
 
 def gelu(x: Float[Array, "*rest"]) -> Float[Array, "*rest"]:
-    """`x Phi(x)` with the error function, which OpenCLIP took."""
+    """`x Phi(x)` with the error function, as in OpenCLIP."""
     return jax.nn.gelu(x, approximate=False)
 
 
@@ -40,11 +40,11 @@ class CLIPConfig:
     """
 
     vocabulary: int = 49408
-    """How many token ids there are."""
+    """Number of token ids."""
     width: int = 768
     """Size of each token's vector."""
     depth: int = 12
-    """Layers."""
+    """Number of layers."""
     heads: int = 12
     """Heads of each attention."""
     hidden: int | None = None
@@ -52,11 +52,11 @@ class CLIPConfig:
     longest: int = 77
     """The most tokens a caption may have."""
     activation: Literal["quick_gelu", "gelu"] = "quick_gelu"
-    """Of the feed-forward layers."""
+    """Activation of the feed-forward layers."""
     eps: float = 1e-5
-    """Of the norms."""
+    """Epsilon of the norms."""
     prefix: str = "text_model."
-    """What its tensors' names start with in a file; version 5 of transformers writes none."""
+    """Prefix of the tensors' names in a file; version 5 of transformers writes none."""
 
     def build(self, *, key: Key) -> "CLIPTextTower":
         """The tower with fresh weights. Under `eqx.filter_eval_shape` nothing is allocated."""
@@ -102,7 +102,7 @@ class CLIPLayer(eqx.Module):
 class CLIPTextTower(eqx.Module):
     """A causal transformer over token ids (Radford et al. 2021, section 2.4).
 
-    Token and position embeddings are added and pass the layers, then a norm.
+    The sum of token and position embeddings passes the layers, then a norm.
     """
 
     words: Float[Array, "vocabulary width"]
@@ -136,10 +136,10 @@ class CLIPTextTower(eqx.Module):
 
         **Arguments:**
 
-        - `ids`: a caption's.
-        - `mask`: true where a token may be seen, by default everywhere.
-        - `skip`: last layers to leave out; 1 gives the penultimate layer, as Stable Diffusion 2
-            takes it. diffusers calls it `clip_skip`.
+        - `ids`: the token ids of a caption.
+        - `mask`: true for the tokens that attention reads, by default all.
+        - `skip`: number of last layers to leave out; 1 gives the penultimate layer, as in Stable
+            Diffusion 2. diffusers calls it `clip_skip`.
         """
         (tokens,) = ids.shape
         if tokens > self.positions.shape[0]:
@@ -156,15 +156,15 @@ class CLIPTextTower(eqx.Module):
 class CLIPText(AbstractTextEncoder):
     """A `CLIPTextTower` with its tokenizer. `interop.load_text_encoder` reads a pretrained one.
 
-    Stable Diffusion neither hides the padding from the tower nor from its UNet, which attends to
-    all 77 tokens, padding included: its weights are trained so. By default the embedding's mask is
-    therefore all true. A network trained here may do with the real tokens alone: `padding=False`.
+    Stable Diffusion masks the padding neither in the tower nor in its UNet: both attend to all 77
+    tokens, and the weights were trained so. By default the embedding's mask is therefore all true.
+    A network that is trained here can attend to the real tokens alone: `padding=False`.
     """
 
     tower: CLIPTextTower
     tokenizer: AbstractTokenizer = eqx.field(static=True)
     width: int = eqx.field(static=True)
-    length: int = eqx.field(static=True)
+    max_tokens: int = eqx.field(static=True)
     skip: int = eqx.field(static=True)
     padding: bool = eqx.field(static=True)
 
@@ -172,7 +172,7 @@ class CLIPText(AbstractTextEncoder):
         self,
         tower: CLIPTextTower,
         tokenizer: AbstractTokenizer,
-        length: int = 77,
+        max_tokens: int = 77,
         *,
         skip: int = 0,
         padding: bool = True,
@@ -180,17 +180,17 @@ class CLIPText(AbstractTextEncoder):
         """**Arguments:**
 
         - `tower`: the network.
-        - `tokenizer`: the one it was trained with.
-        - `length`: tokens a caption is padded or cut to, its opening and closing one included.
-        - `skip`: last layers to leave out, see `CLIPTextTower`.
+        - `tokenizer`: the one that the tower was trained with.
+        - `max_tokens`: tokens a caption is padded or cut to, its opening and closing one included.
+        - `skip`: number of last layers to leave out, see `CLIPTextTower`.
         - `padding`: whether padding counts as part of the caption, in the tower and in the mask of
             the embedding.
         """
         longest, depth = tower.config.longest, len(tower.layers)
-        if not 2 <= length <= longest:
+        if not 2 <= max_tokens <= longest:
             raise ValueError(
-                f"CLIPText's length must be from 2 (an opening and a closing token) to {longest} "
-                f"(its positions), received {length}."
+                f"CLIPText's max_tokens must be from 2 (an opening and a closing token) to "
+                f"{longest} (its positions), received {max_tokens}."
             )
         if not 0 <= skip < depth:
             raise ValueError(
@@ -200,12 +200,12 @@ class CLIPText(AbstractTextEncoder):
         self.tower = tower
         self.tokenizer = tokenizer
         self.width = tower.config.width
-        self.length = length
+        self.max_tokens = max_tokens
         self.skip = skip
         self.padding = padding
 
     def tokenize(self, captions: Sequence[str]) -> TokenBatch:
-        return self.tokenizer(captions, self.length)
+        return self.tokenizer(captions, self.max_tokens)
 
     def __call__(self, ids: Int[Array, "tokens"], mask: Bool[Array, "tokens"]) -> TextEmbedding:
         if not self.padding:

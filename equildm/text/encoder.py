@@ -1,4 +1,4 @@
-"""The text-encoder adapter: what the library asks of an encoder, whichever is behind it."""
+"""The interface of text encoders."""
 
 import abc
 from collections.abc import Sequence
@@ -15,45 +15,49 @@ from .tokenizer import TokenBatch
 
 
 class AbstractTextEncoder(eqx.Module):
-    """Captions to token embeddings.
+    """From captions to token embeddings.
 
-    Two halves, because one is strings and the other is arrays: `tokenize` runs on the host for many
-    captions, calling the encoder acts on one caption's ids and can be jitted, vmapped, sharded
-    and differentiated. `embed` joins them.
+    It has two halves. `tokenize` turns many captions into ids, on the host. Calling the encoder
+    embeds the ids of one caption and can be jitted, vmapped, sharded and differentiated. `embed`
+    does both.
 
     The empty caption `""` is the unconditional one of classifier-free guidance.
 
     **Fields:**
 
     - `width`: size of each token's vector, the `context_width` of a network that attends to them.
-    - `length`: tokens a caption is padded or cut to.
+    - `max_tokens`: tokens a caption is padded or cut to.
     """
 
     width: eqx.AbstractVar[int]
-    length: eqx.AbstractVar[int]
+    max_tokens: eqx.AbstractVar[int]
 
     @abc.abstractmethod
     def tokenize(self, captions: Sequence[str]) -> TokenBatch:
-        """Ids and masks of `(captions, length)`, in numpy."""
+        """Ids and masks of `(captions, max_tokens)`, in numpy."""
 
     @abc.abstractmethod
     def __call__(self, ids: Int[Array, "tokens"], mask: Bool[Array, "tokens"]) -> TextEmbedding:
         """The embedding of one tokenized caption."""
 
+    def null(self) -> TextEmbedding:
+        """The embedding of the empty caption, for caption dropout and guidance."""
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), embed(self, [""]))
+
     @property
     def fingerprint(self) -> str:
-        """Changes whenever any embedding would: caches of embeddings are kept by it."""
+        """Changes whenever an embedding would change: it names the caches of embeddings."""
         return fingerprint(self)
 
 
 def embed(encoder: AbstractTextEncoder, captions: Sequence[str], batch: int = 64) -> TextEmbedding:
-    """Embeds captions in batches of one shape, so that one program is compiled however many.
+    """Embeds captions in batches of one shape, so that one program is compiled for any number.
 
     **Arguments:**
 
     - `encoder`: any encoder.
     - `captions`: at least one. `""` is the unconditional caption.
-    - `batch`: captions a call; the last batch is filled with copies that are dropped again.
+    - `batch`: captions in a call; copies fill the last batch and are dropped.
 
     **Returns:**
 
@@ -94,8 +98,8 @@ def sentence_embedding(
 ) -> Float[Array, "*batch width"]:
     """One unit vector for a caption: the mean of its real tokens, normalised.
 
-    The pooling with which Sentence-BERT models such as MiniLM are trained (Reimers & Gurevych
-    2019, section 3); the inner product of two is their similarity.
+    Sentence-BERT models such as MiniLM are trained with this pooling (Reimers & Gurevych 2019,
+    section 3). The inner product of two vectors is their similarity.
     """
     tokens = jnp.asarray(embedding.tokens, jnp.float32)
     weights = jnp.asarray(embedding.mask, jnp.float32)[..., None]

@@ -1,4 +1,4 @@
-"""A name for what a module computes, by which caches of its output are kept."""
+"""A hash of what a module computes, which names the caches of its output."""
 
 import dataclasses
 import functools
@@ -7,18 +7,19 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import PyTree
 
 
-def fingerprint(module: Any) -> str:
-    """SHA-256 of a module: its class, every array's bytes and every static setting.
+def fingerprint(module: PyTree) -> str:
+    """SHA-256 of a module: of its class, the bytes of its arrays and its static settings.
 
     Two modules with the same fingerprint give the same output for the same input, in this process
     or another. Reads every weight: about 1 GB/s.
 
     **Arguments:**
 
-    - `module`: a pytree of modules, data classes, arrays, plain values and named functions. A
-        static object of another kind takes part by its own `fingerprint` attribute.
+    - `module`: a pytree of modules, data classes, arrays, plain values and named functions. For a
+        static object of another kind its `fingerprint` attribute counts.
 
     **Returns:**
 
@@ -29,7 +30,7 @@ def fingerprint(module: Any) -> str:
     return digest.hexdigest()
 
 
-def _add(digest: Any, name: str, node: Any) -> None:
+def _add(digest: Any, name: str, node: PyTree) -> None:
     """Adds `node` with the path that leads to it, so that equal arrays cannot change places."""
     if dataclasses.is_dataclass(node) and not isinstance(node, type):  # as every module is
         digest.update(f"{name}:{type(node).__name__};".encode())

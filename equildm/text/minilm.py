@@ -20,28 +20,28 @@ class MiniLM(AbstractTextEncoder):
     bert: Bert
     tokenizer: AbstractTokenizer = eqx.field(static=True)
     width: int = eqx.field(static=True)
-    length: int = eqx.field(static=True)
+    max_tokens: int = eqx.field(static=True)
 
-    def __init__(self, bert: Bert, tokenizer: AbstractTokenizer, length: int = 16):
+    def __init__(self, bert: Bert, tokenizer: AbstractTokenizer, max_tokens: int = 16):
         """**Arguments:**
 
         - `bert`: the network.
-        - `tokenizer`: the one it was trained with.
-        - `length`: tokens a caption is padded or cut to, its opening and closing one included.
+        - `tokenizer`: the one that the network was trained with.
+        - `max_tokens`: tokens a caption is padded or cut to, its opening and closing one included.
         """
         longest = bert.positions.shape[0]
-        if not 2 <= length <= longest:
+        if not 2 <= max_tokens <= longest:
             raise ValueError(
-                f"MiniLM's length must be from 2 (an opening and a closing token) to {longest} "
-                f"(its positions), received {length}."
+                f"MiniLM's max_tokens must be from 2 (an opening and a closing token) to {longest} "
+                f"(its positions), received {max_tokens}."
             )
         self.bert = bert
         self.tokenizer = tokenizer
         self.width = bert.words.shape[1]
-        self.length = length
+        self.max_tokens = max_tokens
 
     def tokenize(self, captions: Sequence[str]) -> TokenBatch:
-        return self.tokenizer(captions, self.length)
+        return self.tokenizer(captions, self.max_tokens)
 
     def __call__(self, ids: Int[Array, "tokens"], mask: Bool[Array, "tokens"]) -> TextEmbedding:
         return TextEmbedding(self.bert(ids, mask), mask)

@@ -1,4 +1,4 @@
-"""A small text encoder to train together with the network that reads it."""
+"""A small text encoder, to be trained together with the denoiser."""
 
 from collections.abc import Sequence
 
@@ -20,26 +20,31 @@ class SmallTextEncoder(AbstractTextEncoder):
     bert: Bert
     tokenizer: ByteTokenizer = eqx.field(static=True)
     width: int = eqx.field(static=True)
-    length: int = eqx.field(static=True)
+    max_tokens: int = eqx.field(static=True)
 
     def __init__(
-        self, width: int = 64, depth: int = 2, heads: int = 4, length: int = 48, *, key: Key
+        self, width: int = 64, depth: int = 2, heads: int = 4, max_tokens: int = 48, *, key: Key
     ):
         """**Arguments:**
 
-        - `width`, `depth`, `heads`: of the tokens, in layers, of each attention.
-        - `length`: bytes a caption is padded or cut to, one opening token included.
+        - `width`, `depth`, `heads`: size of a token's vector, number of layers, heads of each
+            attention.
+        - `max_tokens`: bytes a caption is padded or cut to, one opening token included.
         - `key`: for the initial weights.
         """
-        if length < 1:
-            raise ValueError(f"SmallTextEncoder's length must be at least 1, received {length}.")
+        if max_tokens < 1:
+            raise ValueError(
+                f"SmallTextEncoder's max_tokens must be at least 1, received {max_tokens}."
+            )
         self.tokenizer = ByteTokenizer()
-        self.bert = Bert(self.tokenizer.vocabulary, width, depth, heads, longest=length, key=key)
+        self.bert = Bert(
+            self.tokenizer.vocabulary, width, depth, heads, longest=max_tokens, key=key
+        )
         self.width = width
-        self.length = length
+        self.max_tokens = max_tokens
 
     def tokenize(self, captions: Sequence[str]) -> TokenBatch:
-        return self.tokenizer(captions, self.length)
+        return self.tokenizer(captions, self.max_tokens)
 
     def __call__(self, ids: Int[Array, "tokens"], mask: Bool[Array, "tokens"]) -> TextEmbedding:
         return TextEmbedding(self.bert(ids, mask), mask)

@@ -45,7 +45,7 @@ class ReLUFeedForward(eqx.Module):
     def __init__(self, width: int, hidden: int, *, key: Key):
         """**Arguments:**
 
-        - `width`, `hidden`: outside and inside.
+        - `width`, `hidden`: sizes of a token's vector outside and inside.
         - `key`: for the initial weights.
         """
         hkey, okey = jax.random.split(key)
@@ -66,7 +66,7 @@ class GatedFeedForward(eqx.Module):
     def __init__(self, width: int, hidden: int, *, key: Key):
         """**Arguments:**
 
-        - `width`, `hidden`: outside and inside.
+        - `width`, `hidden`: sizes of a token's vector outside and inside.
         - `key`: for the initial weights.
         """
         gkey, hkey, okey = jax.random.split(key, 3)
@@ -82,8 +82,8 @@ class GatedFeedForward(eqx.Module):
 class T5Layer(eqx.Module):
     """`x = x + attention(norm1(x))`, then `x + feed_forward(norm2(x))`.
 
-    The attention's products are not divided by `sqrt(head_width)`; the queries' initial weights
-    are smaller by that instead.
+    The attention's products are not divided by `sqrt(head_width)`; instead the initial weights of
+    the queries are.
     """
 
     norm1: RMSNorm
@@ -107,9 +107,10 @@ class T5Layer(eqx.Module):
     ):
         """**Arguments:**
 
-        - `width`, `heads`, `head_width`: of the tokens, of the attention.
-        - `feed_forward`: makes the second half, `feed_forward(width, key=)`.
-        - `eps`: of the norms.
+        - `width`: size of a token's vector.
+        - `heads`, `head_width`: number and width of the attention's heads.
+        - `feed_forward`: makes the feed-forward layer, `feed_forward(width, key=)`.
+        - `eps`: epsilon of the norms.
         - `key`: for the initial weights.
         """
         qkey, kkey, vkey, okey, fkey = jax.random.split(key, 5)
@@ -133,8 +134,8 @@ class T5Layer(eqx.Module):
     ) -> Float[Array, "tokens width"]:
         normed = self.norm1(x)
         query, key, value = (
-            rearrange(to(normed), "tokens (heads width) -> tokens heads width", heads=self.heads)
-            for to in (self.to_query, self.to_key, self.to_value)
+            rearrange(layer(normed), "tokens (heads width) -> tokens heads width", heads=self.heads)
+            for layer in (self.to_query, self.to_key, self.to_value)
         )
         out = biased_attend(query, key, value, bias, mask[None], 1.0)
         x = x + self.to_out(rearrange(out, "tokens heads width -> tokens (heads width)"))

@@ -1,4 +1,4 @@
-"""Captions as token ids. Runs on the host, in numpy."""
+"""Captions to token ids, on the host, in numpy."""
 
 import abc
 import hashlib
@@ -17,20 +17,20 @@ class TokenBatch(NamedTuple):
 
 
 class AbstractTokenizer(abc.ABC):
-    """Turns captions into ids.
+    """From captions to ids.
 
-    A tokenizer is a static field of its encoder, so it is compared by what it does: two with the
-    same `fingerprint` are equal, and the encoders that hold them share a compiled program.
+    A tokenizer is a static field of its encoder. Two tokenizers with the same `fingerprint` are
+    equal, so that the encoders that hold them share a compiled program.
     """
 
     @property
     @abc.abstractmethod
     def fingerprint(self) -> str:
-        """Equal for two tokenizers exactly if they give the same ids for every caption."""
+        """Equal for two tokenizers if and only if they give the same ids for every caption."""
 
     @abc.abstractmethod
-    def __call__(self, captions: Sequence[str], length: int) -> TokenBatch:
-        """Ids of each caption, padded or cut to `length` tokens."""
+    def __call__(self, captions: Sequence[str], max_tokens: int) -> TokenBatch:
+        """Ids of each caption, padded or cut to `max_tokens` tokens."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AbstractTokenizer) and self.fingerprint == other.fingerprint
@@ -42,9 +42,9 @@ class AbstractTokenizer(abc.ABC):
 class PretrainedTokenizer(AbstractTokenizer):
     """Any tokenizer that the `tokenizers` library reads from a `tokenizer.json`.
 
-    Padding and cutting are ours, because the file's own settings differ from model to model
-    (MiniLM's pads to 128). A caption that is too long is cut before its last token, so that the
-    closing token (`[SEP]`, an end-of-text) stays. `read_tokenizer` makes one from a folder.
+    Padding and cutting are done here, because the settings in the files differ from model to model
+    (MiniLM's pads to 128). A long caption is cut before its last token, so that the closing token
+    (`[SEP]`, an end of text) stays. `read_tokenizer` makes a tokenizer from a folder.
     """
 
     def __init__(
@@ -58,17 +58,19 @@ class PretrainedTokenizer(AbstractTokenizer):
         """**Arguments:**
 
         - `json`: the text of a `tokenizer.json`.
-        - `pad_id`: the id that fills short captions.
+        - `pad_id`: the id that short captions are padded with.
         - `longest`: the most tokens that its model takes, where that is known.
-        - `files`: what it was read from, by name: written again when the model is saved. By
-            default the `tokenizer.json`.
+        - `files`: the files that it was read from, by name; they are written when the model is
+            saved. By default the `tokenizer.json`.
         """
         from tokenizers import Tokenizer
 
         try:
             self._tokenizer = Tokenizer.from_str(json)
         except Exception as error:  # The library raises bare `Exception`.
-            raise ValueError(f"Not a tokenizer.json that `tokenizers` can read: {error}") from error
+            raise ValueError(
+                f"Not a tokenizer.json that `tokenizers` can read: {error}. Fetch the file again."
+            ) from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._fingerprint = hashlib.sha256(f"{pad_id}:{json}".encode()).hexdigest()
@@ -81,10 +83,10 @@ class PretrainedTokenizer(AbstractTokenizer):
     def fingerprint(self) -> str:
         return self._fingerprint
 
-    def __call__(self, captions: Sequence[str], length: int) -> TokenBatch:
+    def __call__(self, captions: Sequence[str], max_tokens: int) -> TokenBatch:
         rows = [code.ids for code in self._tokenizer.encode_batch(list(captions))]
-        cut = [row if len(row) <= length else [*row[: length - 1], row[-1]] for row in rows]
-        return _padded(cut, length, self.pad_id)
+        cut = [row if len(row) <= max_tokens else [*row[: max_tokens - 1], row[-1]] for row in rows]
+        return _padded(cut, max_tokens, self.pad_id)
 
 
 class ByteTokenizer(AbstractTokenizer):
@@ -96,14 +98,14 @@ class ByteTokenizer(AbstractTokenizer):
     def fingerprint(self) -> str:
         return "utf-8 bytes"
 
-    def __call__(self, captions: Sequence[str], length: int) -> TokenBatch:
-        rows = [[1, *(byte + 2 for byte in caption.encode())][:length] for caption in captions]
-        return _padded(rows, length, 0)
+    def __call__(self, captions: Sequence[str], max_tokens: int) -> TokenBatch:
+        rows = [[1, *(byte + 2 for byte in caption.encode())][:max_tokens] for caption in captions]
+        return _padded(rows, max_tokens, 0)
 
 
-def _padded(rows: Sequence[Sequence[int]], length: int, pad_id: int) -> TokenBatch:
-    ids = np.full((len(rows), length), pad_id, np.int32)
-    mask = np.zeros((len(rows), length), bool)
+def _padded(rows: Sequence[Sequence[int]], max_tokens: int, pad_id: int) -> TokenBatch:
+    ids = np.full((len(rows), max_tokens), pad_id, np.int32)
+    mask = np.zeros((len(rows), max_tokens), bool)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = row
         mask[i, : len(row)] = True

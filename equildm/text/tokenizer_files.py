@@ -1,4 +1,4 @@
-"""Tokenizers from the files in which `transformers` keeps them."""
+"""Tokenizers from the files of `transformers`."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -23,13 +23,13 @@ TOKENIZER_FILES = (
     "vocab.txt",
     "spiece.model",
 )
-"""What a tokenizer's folder may hold."""
+"""Files of a tokenizer's folder."""
 
 SOURCES: Mapping[TokenizerKind, tuple[str, ...]] = {
     "clip": ("vocab.json", "merges.txt"),
     "bert": ("vocab.txt",),
 }
-"""The files that do instead of a `tokenizer.json`."""
+"""The files that a tokenizer is built from without a `tokenizer.json`."""
 
 ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 """Special tokens, in the order in which `transformers` adds them."""
@@ -38,17 +38,18 @@ ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 def read_tokenizer(folder: str | os.PathLike[str], kind: TokenizerKind) -> PretrainedTokenizer:
     """Reads a tokenizer's folder, as `transformers` would.
 
-    A `tokenizer.json` says everything. Without one, CLIP's is built from `vocab.json` and
+    A `tokenizer.json` holds the whole tokenizer. Without one, CLIP's is built from `vocab.json` and
     `merges.txt` (as in Stable Diffusion's folders), BERT's from `vocab.txt`.
 
-    The special tokens, and with them the one that pads, are those that `special_tokens_map.json`
-    and `tokenizer_config.json` name. Each is one token wherever it stands in a caption; in Stable
-    Diffusion 2 that is true of `!`, which pads.
+    `special_tokens_map.json` and `tokenizer_config.json` name the special tokens, the padding among
+    them. A special token is one token wherever it stands in a caption. In Stable Diffusion 2 that
+    includes `!`, which is the padding.
 
     **Arguments:**
 
-    - `folder`: as `save_pretrained` writes one.
-    - `kind`: whose tokenizer: the rules by which text is cut and the special tokens' usual names.
+    - `folder`: a folder of `save_pretrained` of transformers.
+    - `kind`: the model's kind. It decides the rules by which text is cut and the usual names of the
+        special tokens.
 
     **Raises** `ValueError` naming the folder and what is missing or broken.
     """
@@ -64,7 +65,7 @@ def read_tokenizer(folder: str | os.PathLike[str], kind: TokenizerKind) -> Pretr
         special = {role: _content(token) for role, token in _roles(settings, kind)}
         if "tokenizer.json" in files:
             text = files["tokenizer.json"].decode()
-            parsed(files, "tokenizer.json")  # For an error that names it.
+            parsed(files, "tokenizer.json")  # for an error that names the file
             tokenizer = Tokenizer.from_str(text)
         else:
             tokenizer = _built(files, special, settings, kind)
@@ -101,7 +102,7 @@ def _check_complete(folder: Path, files: Mapping[str, bytes], kind: TokenizerKin
 
 
 def _settings(files: Mapping[str, bytes]) -> dict[str, Any]:
-    """`tokenizer_config.json`; where it is of the older kind, special_tokens_map.json overrides."""
+    """`tokenizer_config.json`; special_tokens_map.json replaces settings of the older kind."""
     settings = parsed(files, "tokenizer_config.json")
     if "added_tokens_decoder" not in settings:
         settings |= parsed(files, "special_tokens_map.json")
@@ -130,17 +131,17 @@ def _built(
 
 
 def _add_special(tokenizer: "Tokenizer", settings: Mapping[str, Any], kind: TokenizerKind) -> bool:
-    """Adds the tokens that are found before anything else; false if all were there already."""
+    """Adds the tokens that text is split at first. Returns false if all were there already."""
     numbered = sorted(settings["added_tokens_decoder"].items(), key=lambda item: int(item[0]))
     named = [token for _, token in _roles(settings, kind)]
     named += settings.get("additional_special_tokens", [])
     names = {_content(token) for token in named}
-    there = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
-    # As in `transformers`, numbers go before names, and of two names for a token the last counts.
+    existing = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    # As in `transformers`, numbers come before names, and of two names of a token the last counts.
     tokens = {_content(token): token for token in named}
     tokens |= {_content(token): token for _, token in numbered}
     first = dict.fromkeys([*(_content(token) for _, token in numbered), *tokens])
-    new = [_added(tokens[name], name in names) for name in first if name not in there]
+    new = [_added(tokens[name], name in names) for name in first if name not in existing]
     tokenizer.add_tokens(new)
     for number, token in numbered:
         if tokenizer.token_to_id(_content(token)) != int(number):
@@ -155,11 +156,11 @@ def _content(token: Any) -> str:
 def _added(token: Any, special: bool) -> "AddedToken":
     from tokenizers import AddedToken
 
-    written = token if isinstance(token, dict) else {}
-    special = special or written.get("special", False)
+    options = token if isinstance(token, dict) else {}
+    special = special or options.get("special", False)
     return AddedToken(
         _content(token),
         special=special,
-        normalized=written.get("normalized", not special),
-        **{name: written.get(name, False) for name in ("lstrip", "rstrip", "single_word")},
+        normalized=options.get("normalized", not special),
+        **{name: options.get(name, False) for name in ("lstrip", "rstrip", "single_word")},
     )

@@ -1,4 +1,4 @@
-"""How CLIP and BERT cut text into pieces, for folders that hold no `tokenizer.json`."""
+"""The rules by which CLIP and BERT cut text, for folders without a `tokenizer.json`."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ SPECIAL: Mapping[str, Mapping[str, str]] = {
     "bert": {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"},
     "t5": {"eos": "</s>", "unk": "<unk>", "pad": "<pad>"},
 }
-"""Special tokens by role, where a folder does not name them."""
+"""Special tokens by role, for folders that do not name them."""
 
 
 def build_clip(files: Mapping[str, bytes], special: Mapping[str, str]) -> "Tokenizer":

@@ -13,7 +13,7 @@ from equildm.data import AbstractSource, cached_latents, UnusableSample
 
 
 class ListSource(AbstractSource):
-    """Pictures and captions in memory; None in place of either is an unusable sample."""
+    """Images and captions in memory; None in place of either is an unusable sample."""
 
     def __init__(self, images, captions, fingerprint="list"):
         self._images, self._captions, self._fingerprint = images, captions, fingerprint
@@ -27,7 +27,7 @@ class ListSource(AbstractSource):
         return len(self._images)
 
     def name(self, index):
-        return f"picture {index}"
+        return f"image {index}"
 
     def caption(self, index):
         if self._captions[index] is None:
@@ -43,7 +43,7 @@ class ListSource(AbstractSource):
 
 @pytest.fixture
 def make_source() -> Callable[..., ListSource]:
-    """`make_source(count, side, broken=(), mute=())`: random pictures, captions in threes."""
+    """`make_source(count, side, broken=(), mute=())`: random images, captions in threes."""
 
     def make(count, side=16, broken=(), mute=(), fingerprint="list"):
         rng = np.random.default_rng(0)
@@ -60,7 +60,7 @@ def make_source() -> Callable[..., ListSource]:
 
 @pytest.fixture
 def encode() -> Callable[..., bytes]:
-    """`encode(image, "PNG")`: a picture as the bytes of a file."""
+    """`encode(image, "PNG")`: an image as the bytes of a file."""
 
     def run(image: np.ndarray, kind: str = "PNG", **options: object) -> bytes:
         data = io.BytesIO()

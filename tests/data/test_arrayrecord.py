@@ -47,7 +47,7 @@ def test_arrayrecord_layout_is_as_documented(tmp_path, make_source):
     record = reader.read()
     size = int.from_bytes(record[:4], "little")
     header = json.loads(record[4 : 4 + size])
-    assert header == {"name": "picture 0", "caption": "thing number 0"}
+    assert header == {"name": "image 0", "caption": "thing number 0"}
     image = np.asarray(Image.open(io.BytesIO(record[4 + size :])))
     np.testing.assert_array_equal(image, original[0].image)
 
@@ -57,7 +57,7 @@ def test_arrayrecord_of_other_content_is_unusable(tmp_path):
 
     path = tmp_path / "alien.arrayrecord"
     writer = array_record_module.ArrayRecordWriter(str(path), "group_size:1")
-    writer.write(b"\x02\x00\x00\x00{}not a picture")
+    writer.write(b"\x02\x00\x00\x00{}not an image")
     writer.write(b"\xff\xff\xff\xffxx")
     writer.close()
     source = ArrayRecordSource([path])

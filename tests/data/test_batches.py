@@ -10,8 +10,8 @@ from equildm.data import (
     cached_latents,
     Crop,
     ImageBatch,
+    ImageDataset,
     LatentBatch,
-    Pictures,
 )
 
 
@@ -20,10 +20,10 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("caches")
 
 
-@pytest.fixture(params=["latents", "pictures"])
+@pytest.fixture(params=["latents", "images"])
 def dataset(request, make_source, pool, spell, folder):
-    if request.param == "pictures":
-        return Pictures(make_source(10, side=24, broken={4}), Crop(8, random=True, flip=True))
+    if request.param == "images":
+        return ImageDataset(make_source(10, side=24, broken={4}), Crop(8, random=True, flip=True))
     return cached_latents(
         make_source(10),
         size=16,
@@ -63,30 +63,30 @@ def test_deterministic_and_seeded(dataset):
 @pytest.mark.parametrize("start", [1, 2, 3, 17])
 def test_resumes_at_the_exact_batch(dataset, start):
     """Also in the second and later epochs: 10 samples in batches of 4."""
-    whole = _take(dataset, start + 4)
+    expected = _take(dataset, start + 4)
     iterator = batches(dataset, batch_size=4, seed=7)
     for _ in range(start):
         next(iterator)
     assert iterator.position == start
     assert batches(dataset, batch_size=4, seed=7, start=start).position == start
-    np.testing.assert_array_equal(_take(dataset, 4, start=start), whole[start:])
+    np.testing.assert_array_equal(_take(dataset, 4, start=start), expected[start:])
 
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_another_number_of_processes_sees_the_same(dataset, count):
     """Row for row: the parts one after the other are the batch; also when resumed in between."""
-    whole = _take(dataset, 9)
+    expected = _take(dataset, 9)
     parts = [_take(dataset, 4, parts=(index,), of=count) for index in range(count)]
-    np.testing.assert_array_equal([np.concatenate(rows) for rows in zip(*parts)], whole[:4])
+    np.testing.assert_array_equal([np.concatenate(rows) for rows in zip(*parts)], expected[:4])
     parts = [_take(dataset, 5, start=4, parts=(index,), of=count) for index in range(count)]
-    np.testing.assert_array_equal([np.concatenate(rows) for rows in zip(*parts)], whole[4:])
+    np.testing.assert_array_equal([np.concatenate(rows) for rows in zip(*parts)], expected[4:])
 
 
 def test_parts_that_do_not_lie_together(dataset):
     """As for a process whose devices are spread over the mesh: rows in the order of the batch."""
-    whole = _take(dataset, 3)
+    expected = _take(dataset, 3)
     spread = _take(dataset, 3, parts=(0, 3), of=4)
-    np.testing.assert_array_equal(spread, np.asarray(whole)[:, [0, 3]])
+    np.testing.assert_array_equal(spread, np.asarray(expected)[:, [0, 3]])
 
 
 def test_every_sample_once_an_epoch(make_source, pool, spell, folder):
@@ -104,7 +104,7 @@ def test_every_sample_once_an_epoch(make_source, pool, spell, folder):
     order = [number[row.tobytes()] for row in rows]
     assert sorted(order[:10]) == sorted(order[10:]) == list(range(10))
     assert order[:10] != order[10:] and order[:10] != list(range(10))
-    # Captions stay with their pictures.
+    # Captions stay with their images.
     batch = next(batches(cache, batch_size=10, seed=7))
     for latent, tokens in zip(batch.latents, batch.text.tokens, strict=True):
         caption = source.caption(number[latent.tobytes()])
@@ -112,9 +112,9 @@ def test_every_sample_once_an_epoch(make_source, pool, spell, folder):
 
 
 def test_random_crops_differ_between_epochs(make_source):
-    pictures = Pictures(make_source(1, side=24), Crop(8, random=True, flip=True))
-    rows = np.concatenate(_take(pictures, 12, batch_size=1))
-    assert len({row.tobytes() for row in rows}) == 2  # a square picture: as it is, and mirrored
+    dataset = ImageDataset(make_source(1, side=24), Crop(8, random=True, flip=True))
+    rows = np.concatenate(_take(dataset, 12, batch_size=1))
+    assert len({row.tobytes() for row in rows}) == 2  # a square image: as it is, and mirrored
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equildm.data import CachedLatents, Crop, to_unit
+from equildm.data import CachedLatents, Crop
+from equildm.images import to_unit
 
 
 def _text(spell, caption):
@@ -21,15 +22,15 @@ def test_holds_what_the_encoders_gave(make_source, build, pool, spell, in_memory
     assert len(cache) == 11
     assert cache.latent_shape == (4, 4, 4)
     tolerance = 1e-3 if dtype == "float16" else 1e-7
-    pictures = np.stack([to_unit(Crop(16)(sample.image)) for sample in source])
-    expected = pool(pictures)
+    images = np.stack([to_unit(Crop(16)(sample.image)) for sample in source])
+    expected = pool(images)
     for index, sample in enumerate(source):
-        found = cache[index]
-        assert (found.name, found.caption) == (sample.name, sample.caption)
-        np.testing.assert_allclose(found.latent, expected[index], atol=tolerance)
+        cached = cache[index]
+        assert (cached.name, cached.caption) == (sample.name, sample.caption)
+        np.testing.assert_allclose(cached.latent, expected[index], atol=tolerance)
         tokens, mask = _text(spell, sample.caption)
-        np.testing.assert_array_equal(found.text.tokens, tokens)
-        np.testing.assert_array_equal(found.text.mask, mask)
+        np.testing.assert_array_equal(cached.text.tokens, tokens)
+        np.testing.assert_array_equal(cached.text.mask, mask)
     batch = cache.gather([7, 0, 7, 10])
     assert isinstance(batch.latents, np.ndarray) and batch.latents.dtype == np.float32
     assert batch.text.tokens.dtype == np.float32 and batch.text.mask.dtype == bool
@@ -66,7 +67,7 @@ def test_encodes_in_one_shape_and_each_caption_once(make_source, build, pool, sp
 
     build(make_source(10, broken={3}), encode_images=encode_images, encode_captions=encode_captions)
     assert compiled == [(4, 16, 16, 3)]
-    assert images == [(4, 16, 16, 3)] * 3  # 9 usable pictures
+    assert images == [(4, 16, 16, 3)] * 3  # 9 usable images
     assert {len(batch) for batch in captions} == {4}
     every = [caption for batch in captions for caption in batch if caption]
     assert sorted(every) == [f"thing number {number}" for number in range(4)]
@@ -105,11 +106,11 @@ def test_any_change_of_the_key_makes_another(make_source, build):
 def test_mirrored(make_source, build, pool):
     source = make_source(3)
     cache = build(source, flip=True)
-    assert len(cache) == 6 and cache.manifest["pictures"] == 3
+    assert len(cache) == 6 and cache.manifest["images"] == 3
     for index, sample in enumerate(source):
-        whole = to_unit(sample.image)[None]
-        np.testing.assert_allclose(cache[2 * index].latent, pool(whole)[0], atol=1e-3)
-        np.testing.assert_allclose(cache[2 * index + 1].latent, pool(whole)[0][:, ::-1], atol=1e-3)
+        image = to_unit(sample.image)[None]
+        np.testing.assert_allclose(cache[2 * index].latent, pool(image)[0], atol=1e-3)
+        np.testing.assert_allclose(cache[2 * index + 1].latent, pool(image)[0][:, ::-1], atol=1e-3)
         assert cache[2 * index + 1].name == f"{sample.name} mirrored"
         assert cache[2 * index + 1].caption == sample.caption
 
@@ -118,9 +119,9 @@ def test_skips_are_counted_and_named(make_source, build, caplog):
     cache = build(make_source(12, broken={0, 5}, mute={6, 11}))
     assert len(cache) == 8
     assert cache.manifest["skipped"] == {"broken image": 2, "missing caption": 2}
-    assert cache.manifest["skipped_names"]["missing caption"] == ["picture 6", "picture 11"]
+    assert cache.manifest["skipped_names"]["missing caption"] == ["image 6", "image 11"]
     assert [cache[index].name for index in range(8)] == [
-        f"picture {index}" for index in (1, 2, 3, 4, 7, 8, 9, 10)
+        f"image {index}" for index in (1, 2, 3, 4, 7, 8, 9, 10)
     ]
     assert "skipped 4 of 12 samples" in caplog.text
     assert cache.manifest["captions"] == 1 + 4
@@ -140,7 +141,7 @@ def test_several_shards(make_source, build, monkeypatch):
     source = make_source(20)
     cache = build(source)
     assert len(cache.manifest["latents"]) > 3
-    whole = cache.gather(range(20)).latents
+    expected = cache.gather(range(20)).latents
     on_disk = CachedLatents(cache.folder, in_memory=False)
     order = np.random.default_rng(0).permutation(20)
-    np.testing.assert_array_equal(on_disk.gather(order).latents, whole[order])
+    np.testing.assert_array_equal(on_disk.gather(order).latents, expected[order])

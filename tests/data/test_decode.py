@@ -1,4 +1,4 @@
-"""Encoded pictures of every sort, whole and broken."""
+"""Encoded images of every kind, complete and broken."""
 
 import io
 import struct
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from equildm.data import decode_image, UnusableSample
+from equildm.data import decode_image, read_image, UnusableSample
 
 
 def _bytes(image, kind="PNG", **options):
@@ -66,7 +66,7 @@ def test_turned_upright():
     [
         (b"", "broken image"),
         (b"GIF89a", "broken image"),
-        (b"no picture at all", "broken image"),
+        (b"no image at all", "broken image"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "broken image"),
         (_png_claiming(40000, 40000), "image too large"),
         (_png_claiming(9000, 9000), "image too large"),
@@ -85,12 +85,23 @@ def test_unusable(data, reason):
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_cut_off(kind):
     rng = np.random.default_rng(0)
-    whole = _bytes(Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)), kind)
-    assert decode_image(whole, "whole").shape == (64, 64, 3)
+    complete = _bytes(Image.fromarray(rng.integers(0, 255, (64, 64, 3), np.uint8)), kind)
+    assert decode_image(complete, "complete").shape == (64, 64, 3)
     with pytest.raises(UnusableSample, match="broken image"):
-        decode_image(whole[: len(whole) // 2], "half")
+        decode_image(complete[: len(complete) // 2], "half")
 
 
 def test_unknown_range_is_refused():
     with pytest.raises(UnusableSample, match="mode F"):
         decode_image(_bytes(Image.new("F", (8, 8)), "TIFF"), "a")
+
+
+def test_a_file_is_read_or_refused_by_name(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), image)
+    with pytest.raises(ValueError, match=r"b\.png cannot be read"):
+        read_image(tmp_path / "b.png")
+    (tmp_path / "c.png").write_bytes(b"text")
+    with pytest.raises(ValueError, match=r"c\.png: broken image"):
+        read_image(tmp_path / "c.png")

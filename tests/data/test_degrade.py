@@ -39,7 +39,7 @@ from equildm.data.degrade.blur import filtered
 from equildm.data.degrade.kernels import bessel_j1
 
 
-def picture(height=24, width=31, seed=0):
+def random_image(height=24, width=31, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
@@ -99,13 +99,13 @@ def test_a_sinc_filter_passes_what_lies_below_its_cutoff():
 @pytest.mark.parametrize("size", [7, 21])
 def test_a_filter_is_scipys_correlation_mirrored(size):
     ndimage = pytest.importorskip("scipy.ndimage")
-    image = unit(picture(20, 33))
+    image = unit(random_image(20, 33))
     weights = np.random.default_rng(1).random((size, size), np.float32)
     ours = filtered(image, weights)
     truth = ndimage.correlate(image.astype(float), weights[:, :, None].astype(float), mode="mirror")
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours, truth, rtol=1e-5, atol=1e-4)
-    small = unit(picture(3, 5))  # smaller than the kernel: mirrored again and again
+    small = unit(random_image(3, 5))  # smaller than the kernel: mirrored again and again
     truth = ndimage.correlate(small.astype(float), weights[:, :, None].astype(float), mode="mirror")
     np.testing.assert_allclose(filtered(small, weights), truth, rtol=1e-5, atol=1e-4)
 
@@ -116,14 +116,14 @@ def test_a_filter_is_scipys_correlation_mirrored(size):
 @pytest.mark.parametrize("mode", ["area", "bilinear", "bicubic"])
 @pytest.mark.parametrize("size", [(10, 13), (24, 31), (40, 70), (5, 47)])
 def test_resizes_are_those_of_pytorch(mode, size, peer):
-    image = unit(picture())
+    image = unit(random_image())
     truth = peer("interpolate", config={"mode": mode, "size": size}, x=image)["y"]
     np.testing.assert_allclose(resized(image, size, mode), truth, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(6, 8), (13, 40)])
 def test_the_antialiased_resize_is_pillows(size):
-    image = unit(picture())
+    image = unit(random_image())
     truth = np.stack(
         [
             Image.fromarray(image[..., c]).resize(size[::-1], Image.Resampling.BICUBIC)
@@ -134,10 +134,12 @@ def test_the_antialiased_resize_is_pillows(size):
     np.testing.assert_allclose(resized(image, size, "antialiased"), truth, atol=2e-6)
 
 
-def test_sizes_are_fractions_of_the_good_picture():
-    shrunk = applied(Sequence((Resize(0.5, "area"), Resize(1 / 3, "bicubic"))), picture(96, 48))
+def test_sizes_are_fractions_of_the_original():
+    shrunk = applied(
+        Sequence((Resize(0.5, "area"), Resize(1 / 3, "bicubic"))), random_image(96, 48)
+    )
     assert shrunk.shape == (32, 16, 3)
-    assert applied(Resize(0.001, "bilinear"), picture()).shape == (1, 1, 3)
+    assert applied(Resize(0.001, "bilinear"), random_image()).shape == (1, 1, 3)
 
 
 # Noise and JPEG.
@@ -155,7 +157,7 @@ def test_gaussian_noise_has_its_deviation(grey):
 
 @pytest.mark.parametrize("grey", [False, True])
 def test_poisson_noise_counts(grey):
-    """On a picture of v = 2^k distinct values the variance at x is scale^2 x / v."""
+    """On an image of v = 2^k distinct values the variance at x is scale^2 x / v."""
     values = np.linspace(64, 160, 32).astype(np.uint8)  # 32 values, far from where noise is clipped
     image = np.broadcast_to(values[:, None, None], (32, 4000, 3))
     noise = applied(PoissonNoise(0.2, grey), image) - unit(image)
@@ -167,7 +169,7 @@ def test_poisson_noise_counts(grey):
 
 
 def test_jpeg_is_a_file_of_that_quality():
-    image = picture(32, 40)
+    image = random_image(32, 40)
     data = io.BytesIO()
     Image.fromarray(image).save(data, "JPEG", quality=40, subsampling=2)
     with Image.open(data) as decoded:
@@ -175,13 +177,13 @@ def test_jpeg_is_a_file_of_that_quality():
     np.testing.assert_array_equal(np.rint(applied(JPEG(40), image) * 255), truth)
 
 
-# Whole chains.
+# Published chains.
 
 
 @pytest.mark.parametrize("name", list(DEGRADATIONS))
 @pytest.mark.parametrize("scale", [2, 4])
 def test_a_chain_makes_its_size_and_the_same_again(name, scale):
-    image, degradation = picture(32, 48), DEGRADATIONS[name](scale)
+    image, degradation = random_image(32, 48), DEGRADATIONS[name](scale)
     low = degraded(image, degradation, np.random.default_rng(3))
     assert low.dtype == np.uint8 and low.shape == (32 // scale, 48 // scale, 3)
     np.testing.assert_array_equal(low, degraded(image, degradation, np.random.default_rng(3)))
@@ -197,7 +199,7 @@ def test_parts_compose_and_others_plug_in():
         def __call__(self, canvas, generator):
             return canvas._replace(pixels=1 - canvas.pixels)
 
-    image, generator = picture(8, 8), np.random.default_rng(0)
+    image, generator = random_image(8, 8), np.random.default_rng(0)
     twice = Chain((Negative(), Maybe(1.0, Negative()), Maybe(0.0, Negative())))
     np.testing.assert_array_equal(degraded(image, twice, generator), image)
     either = OneOf(((0.25, Negative()), (0.75, Nothing())))

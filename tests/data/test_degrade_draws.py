@@ -48,8 +48,8 @@ def test_blurs_are_drawn_as_published():
         else:
             shapes["gaussian" if kernel.power == 1 else "generalised"].append(kernel)
     for shape, is_round, probability in Blur().shapes:
-        found = [k for k in shapes[shape] if (k.sigmas[0] == k.sigmas[1]) == is_round]
-        near(len(found) / DRAWS, probability)
+        kernels_of_shape = [k for k in shapes[shape] if (k.sigmas[0] == k.sigmas[1]) == is_round]
+        near(len(kernels_of_shape) / DRAWS, probability)
     for size in (7, 9, 11, 13, 15, 17, 19, 21):
         near(sum(kernel.size == size for kernel in kernels) / DRAWS, 1 / 8)
     evenly([kernel.sigmas[0] for kernel in kernels], 0.2, 3.0)

@@ -1,4 +1,4 @@
-"""The pictures and names of the emoji packages."""
+"""The images and names of the emoji packages."""
 
 import importlib.util
 

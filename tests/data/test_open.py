@@ -44,7 +44,7 @@ def test_unfit_files(tmp_path):
     (tmp_path / "mixed" / "a.png").write_bytes(b"")
     (tmp_path / "mixed" / "a.tar").write_bytes(b"")
     for name, message in {
-        "mixed": "loose pictures and a.tar",
+        "mixed": "loose images and a.tar",
         "empty": "holds none",
         "data.csv": "must end in .tar, .parquet, .arrayrecord",
         "false.tar": "uncompressed",

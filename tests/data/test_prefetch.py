@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from equildm.data import AbstractDataset, batches, Crop, ImageBatch, Pictures, prefetch
+from equildm.data import AbstractDataset, batches, Crop, ImageBatch, ImageDataset, prefetch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,9 +47,9 @@ def no_thread_is_left():
 
 
 def test_same_batches_on_the_device(make_source):
-    pictures = Pictures(make_source(8), Crop(8))
-    plain = batches(pictures, batch_size=4, seed=0)
-    with prefetch(batches(pictures, batch_size=4, seed=0)) as ahead:
+    dataset = ImageDataset(make_source(8), Crop(8))
+    plain = batches(dataset, batch_size=4, seed=0)
+    with prefetch(batches(dataset, batch_size=4, seed=0)) as ahead:
         for _ in range(5):
             batch = next(ahead)
             assert isinstance(batch, ImageBatch) and isinstance(batch.images, jax.Array)
@@ -58,7 +58,7 @@ def test_same_batches_on_the_device(make_source):
 
 def test_position_counts_what_was_given(make_source):
     dataset = _Numbers(100)
-    whole = [
+    expected = [
         next(it)["number"] for it in [batches(dataset, batch_size=4, seed=0)] for _ in range(9)
     ]
     with prefetch(batches(dataset, batch_size=4, seed=0, start=2), depth=3) as ahead:
@@ -69,8 +69,8 @@ def test_position_counts_what_was_given(make_source):
             time.sleep(0.01)
         assert ahead.position == 5  # though the thread has read further
         resumed = batches(dataset, batch_size=4, seed=0, start=ahead.position)
-        np.testing.assert_array_equal(next(resumed)["number"], whole[5])
-        np.testing.assert_array_equal(next(ahead)["number"], whole[5])
+        np.testing.assert_array_equal(next(resumed)["number"], expected[5])
+        np.testing.assert_array_equal(next(ahead)["number"], expected[5])
 
 
 def test_reads_ahead_but_not_far():
@@ -78,7 +78,7 @@ def test_reads_ahead_but_not_far():
     with prefetch(batches(dataset, batch_size=4, seed=0), depth=2) as ahead:
         next(ahead)
         time.sleep(0.5)
-        assert dataset.read == 1 + 2 + 1  # given, waiting, in the thread's hand
+        assert dataset.read == 1 + 2 + 1  # returned, waiting, in the thread's hand
 
 
 def test_sharded():
@@ -119,8 +119,8 @@ def test_depth():
 def test_exit_is_clean():
     """A process that ends without closing ends quietly, and at once."""
     code = """
-from equildm.data import batches, Crop, Pictures, prefetch, ShapesSource
-ahead = prefetch(batches(Pictures(ShapesSource(side=32), Crop(32)), batch_size=4, seed=0))
+from equildm.data import batches, Crop, ImageDataset, prefetch, ShapesSource
+ahead = prefetch(batches(ImageDataset(ShapesSource(side=32), Crop(32)), batch_size=4, seed=0))
 print(next(ahead).images.shape)
 """
     done = subprocess.run(

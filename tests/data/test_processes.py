@@ -17,20 +17,20 @@ index, count, port = map(int, sys.argv[1:4])
 if count > 1:
     jax.distributed.initialize(f"localhost:{port}", count, index)
 from jax.experimental import multihost_utils
-from equildm.data import batches, Crop, Pictures, prefetch, ShapesSource
+from equildm.data import batches, Crop, ImageDataset, prefetch, ShapesSource
 mesh = jax.make_mesh((count,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
 sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
-pictures = Pictures(ShapesSource(side=32, count=20), Crop(16, random=True, flip=True))
+dataset = ImageDataset(ShapesSource(side=32, count=20), Crop(16, random=True, flip=True))
 parts = batches(
-    pictures, batch_size=8, seed=3, start=2,
+    dataset, batch_size=8, seed=3, start=2,
     parts=(jax.process_index(),), of=jax.process_count(),
 )
 with prefetch(parts, sharding) as ahead:
     for _ in range(4):
         images = next(ahead).images
         assert images.shape == (8, 16, 16, 3)
-        whole = np.asarray(multihost_utils.process_allgather(images, tiled=True))
-        print("batch", hashlib.sha256(whole.tobytes()).hexdigest(), flush=True)
+        batch = np.asarray(multihost_utils.process_allgather(images, tiled=True))
+        print("batch", hashlib.sha256(batch.tobytes()).hexdigest(), flush=True)
 """
 
 

@@ -1,10 +1,17 @@
-"""The generated shapes, and reading their attributes off pictures."""
+"""The generated shapes, and reading their attributes off images."""
 
 import numpy as np
 import pytest
 
-from equildm.data import shapes
-from equildm.data.shapes import Attributes, COMBINATIONS, describe, draw, parse, ShapesSource
+from equildm.data.builtin import shapes
+from equildm.data.builtin.shapes import (
+    Attributes,
+    COMBINATIONS,
+    describe,
+    draw,
+    parse,
+    ShapesSource,
+)
 
 
 @pytest.mark.parametrize("side", [32, 64])
@@ -56,5 +63,5 @@ def test_bad_input():
         ShapesSource(count=0)
     with pytest.raises(ValueError, match="got 'a red dog'"):
         parse("a red dog")
-    with pytest.raises(ValueError, match="square picture"):
+    with pytest.raises(ValueError, match="square image"):
         describe.__wrapped__(np.zeros((8, 9, 3), np.uint8))

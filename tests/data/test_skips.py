@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from equildm.data import AbstractSource, Crop, Pictures, Skips
+from equildm.data import AbstractSource, Crop, ImageDataset, Skips
 
 
 def test_counts_and_log(make_source, caplog):
@@ -18,7 +18,7 @@ def test_counts_and_log(make_source, caplog):
         )
     assert sum(sample is not None for sample in usable) == 2 * 9
     assert skips.counts == {"broken image": 30, "missing caption": 1}
-    lines = [record for record in caplog.records if record.message.startswith("skipped picture")]
+    lines = [record for record in caplog.records if record.message.startswith("skipped image")]
     assert len(lines) == 31
     assert sum(record.levelno == logging.WARNING for record in lines) == 20
     skips.summarise()
@@ -37,14 +37,14 @@ def test_replacement_does_not_depend_on_history(make_source):
         np.testing.assert_array_equal(fresh[index], source.image(stand_in))
 
 
-def test_pictures_need_no_captions(make_source):
-    pictures = Pictures(make_source(3, mute=range(3)), Crop(8))
-    assert pictures.read(1).shape == (8, 8, 3)
+def test_images_need_no_captions(make_source):
+    dataset = ImageDataset(make_source(3, mute=range(3)), Crop(8))
+    assert dataset.read(1).shape == (8, 8, 3)
 
 
 def test_nothing_usable(make_source):
     with pytest.raises(ValueError, match=r"of 3 none is \(3 x broken image\)"):
-        Pictures(make_source(3, broken=range(3)), Crop(8))
+        ImageDataset(make_source(3, broken=range(3)), Crop(8))
 
 
 class _Foreign(AbstractSource):

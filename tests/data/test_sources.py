@@ -1,4 +1,4 @@
-"""Every kind of source gives back the same pictures and captions that were put in it."""
+"""Every kind of source returns the images and captions that were put in it."""
 
 import io
 import json
@@ -77,8 +77,8 @@ def test_round_trip(kind, tmp_path, make_source, encode):
     spec = _write(kind, tmp_path / "data", list(original), encode)
     source = open_source(str(spec))
     assert len(source) == 10
-    found = {sample.image.tobytes(): sample.caption for sample in source}
-    assert found == {sample.image.tobytes(): sample.caption for sample in original}
+    captions = {sample.image.tobytes(): sample.caption for sample in source}
+    assert captions == {sample.image.tobytes(): sample.caption for sample in original}
     assert len({sample.name for sample in source}) == 10
     # The same data read again has the same fingerprint; other captions another.
     assert open_source(str(spec)).fingerprint == source.fingerprint
@@ -88,12 +88,12 @@ def test_round_trip(kind, tmp_path, make_source, encode):
 
 
 def test_folder_captions(tmp_path, make_source, encode, caplog):
-    picture = encode(make_source(1)[0].image)
+    image = encode(make_source(1)[0].image)
     for name in ("listed.png", "beside.png", "mute.png", "null.png", "both.png"):
-        (tmp_path / name).write_bytes(picture)
+        (tmp_path / name).write_bytes(image)
     (tmp_path / "beside.txt").write_text("  from \n beside ")
     (tmp_path / "both.txt").write_text("beside")
-    (tmp_path / ".hidden.png").write_bytes(picture)
+    (tmp_path / ".hidden.png").write_bytes(image)
     rows = [
         '{"file_name": "listed.png", "caption": "from metadata"}',
         '{"file_name": "null.png", "caption": null}',
@@ -105,12 +105,12 @@ def test_folder_captions(tmp_path, make_source, encode, caplog):
     (tmp_path / "metadata.jsonl").write_text("\n".join(rows))
     source = FolderSource(tmp_path)
     skips = Skips(source)
-    found = {}
+    captions = {}
     for index in range(len(source)):
         sample = skips.attempt(index, source.__getitem__)
         if sample is not None:
-            found[sample.name] = sample.caption
-    assert found == {
+            captions[sample.name] = sample.caption
+    assert captions == {
         "listed.png": "from metadata",
         "beside.png": "from beside",
         "both.png": "listed",
@@ -126,7 +126,7 @@ def test_webdataset_cut_off(tmp_path, make_source, encode, caplog):
     samples = list(make_source(4))
     _write("tar", tmp_path / "data", samples, encode)
     path = tmp_path / "data" / "shard-0.tar"
-    path.write_bytes(path.read_bytes()[:2400])  # within the second sample's picture
+    path.write_bytes(path.read_bytes()[:2400])  # within the second sample's image
     source = WebDatasetSource([path])
     assert source.caption(0) == samples[0].caption
     skips = Skips(source)
@@ -162,7 +162,7 @@ def test_parquet_holds_little(tmp_path, make_source, encode, monkeypatch):
     """Row groups beyond the bound are let go, and read again when wanted."""
     from equildm.data import parquet
 
-    monkeypatch.setattr(parquet, "_HELD_BYTES", 1)
+    monkeypatch.setattr(parquet, "_MEMORY", 1)
     samples = list(make_source(9))
     source = open_source(str(_write("parquet bytes", tmp_path / "a", samples, encode)))
     del source
@@ -174,4 +174,4 @@ def test_parquet_holds_little(tmp_path, make_source, encode, monkeypatch):
     for index in (8, 0, 3, 5, 0, 8):
         np.testing.assert_array_equal(source[index].image, samples[index].image)
         assert source[index].caption == samples[index].caption
-    assert len(source._held) == 2
+    assert len(source._columns) == 2

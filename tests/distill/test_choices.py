@@ -1,4 +1,4 @@
-"""What holds for each choice of a distillation, and for the training of any."""
+"""Each choice of a distillation, and the training of any."""
 
 import dataclasses
 
@@ -14,17 +14,17 @@ from jax.scipy.special import erf
 
 from equildm.denoise import Preconditioned
 from equildm.distill import (
-    AdaptedStudent,
     CM,
     CoDi,
     ConsistencyFunction,
     flow_step,
-    GrowingPairs,
+    GrowingLevelPairs,
     GuidedDistillation,
     JointPseudoHuber,
-    KarrasPairs,
+    KarrasLevelPairs,
     LCM,
     LevelBoundary,
+    LoRAStudent,
     OnlineTarget,
     PixelDistance,
     ProgressiveDistillation,
@@ -32,13 +32,13 @@ from equildm.distill import (
     SquaredL2,
     TeacherStep,
     TimeBoundary,
-    TimePairs,
+    TimeLevelPairs,
 )
 from equildm.latents import VAEConfig
-from equildm.nn import Linear, new_adapters
+from equildm.nn import Linear, new_lora
 from equildm.noise import grids, Velocity
-from equildm.sample import Consistency, DDIM, DPMpp2S, Heun, sample_from
-from equildm.train import DecayEMA, make_step, TrainState
+from equildm.sampling import Consistency, DDIM, DPMpp2S, Heun, sample_from
+from equildm.training import DecayEMA, make_step, TrainState
 
 Y = jnp.array([[[0.7, -1.9]]])
 ZERO = jnp.asarray(0)
@@ -65,7 +65,7 @@ def run(objective, network, seeds, parts=1):
 
 
 def test_at_the_lowest_level_nothing_is_changed(teacher):
-    """Exactly: of LCM's boundary, `f(z, 0) = z` of the latent `z = alpha y`."""
+    """Exactly. LCM's boundary is `f(z, 0) = z` of the latent `z = alpha y`."""
     low = SCHEDULE.level(jnp.float32(0))
     for s in (low, jnp.float32(SCHEDULE.lowest)):
         f = ConsistencyFunction(teacher, LevelBoundary(float(SCHEDULE.lowest)))(Y, s, NULL)
@@ -100,15 +100,15 @@ def test_times_are_the_published_ones():
     for pairs, expected in (
         (LCM(STUDENT, NULL, SCHEDULE, TEACHER).pairs, np.arange(19, 1000, 20)),
         (CoDi(STUDENT, NULL, SCHEDULE, TEACHER).pairs, np.arange(0, 1000, 20)),
-        (TimePairs(SCHEDULE, first=990, every=3), [990, 993, 996, 999]),
+        (TimeLevelPairs(SCHEDULE, first=990, every=3), [990, 993, 996, 999]),
     ):
-        found = times(pairs)
-        np.testing.assert_array_equal(found[:, 0], expected)
-        np.testing.assert_array_equal(found[:, 1], np.maximum(found[:, 0] - 20, 0))
+        drawn = times(pairs)
+        np.testing.assert_array_equal(drawn[:, 0], expected)
+        np.testing.assert_array_equal(drawn[:, 1], np.maximum(drawn[:, 0] - 20, 0))
 
 
 def test_levels_of_a_growing_grid_are_drawn_as_the_paper_says():
-    pairs = GrowingPairs(0.002, 80.0, updates=800)
+    pairs = GrowingLevelPairs(0.002, 80.0, updates=800)
     grown = [float(pairs.intervals(jnp.asarray(k))) for k in (0, 99, 100, 350, 799, 10**6)]
     assert grown == [10, 10, 20, 80, 1280, 1280]
     keys = jax.random.split(jax.random.key(0), 20_000)
@@ -119,8 +119,8 @@ def test_levels_of_a_growing_grid_are_drawn_as_the_paper_says():
     np.testing.assert_allclose(s0, grid[index + 1], rtol=1e-5)
     share = np.diff(np.asarray(erf((np.log(grid) + 1.1) / (2**0.5 * 2.0))))
     share = share / np.sum(share)
-    found = np.bincount(index, minlength=10) / len(index)
-    np.testing.assert_allclose(found, share, atol=4 * np.sqrt(0.25 / len(index)))
+    frequencies = np.bincount(index, minlength=10) / len(index)
+    np.testing.assert_allclose(frequencies, share, atol=4 * np.sqrt(0.25 / len(index)))
 
 
 def objectives(teacher):
@@ -141,8 +141,8 @@ def test_the_teacher_is_frozen(teacher, name):
     for old, leaf in zip(before, jax.tree.leaves(teacher), strict=True):
         np.testing.assert_array_equal(leaf, old)
 
-    trained, held = (sum(x.size for x in jax.tree.leaves(tree)) for tree in (network, state))
-    assert held == 4 * trained + 2, "more than model, two moments, an average and two counters"
+    trained, total = (sum(x.size for x in jax.tree.leaves(tree)) for tree in (network, state))
+    assert total == 4 * trained + 2, "more than model, two moments, an average and two counters"
 
     def loss(teacher, state):
         objective = objectives(teacher)[name]
@@ -166,9 +166,9 @@ def test_targets_are_those_of_the_state(teacher):
 
 def test_resumed_or_cut_up_it_is_the_same_training(teacher):
     objective = CM(STUDENT, NULL, SCHEDULE, teacher)
-    _, whole = run(objective, Network(), range(4))
-    _, parts = run(objective, Network(), range(4), parts=2)
-    np.testing.assert_allclose(parts, whole, rtol=2e-4)
+    _, uncut = run(objective, Network(), range(4))
+    _, cut = run(objective, Network(), range(4), parts=2)
+    np.testing.assert_allclose(cut, uncut, rtol=2e-4)
 
     half, _ = run(objective, Network(), range(2))
     pieces = jax.tree.map(np.asarray, half.pieces())
@@ -177,7 +177,7 @@ def test_resumed_or_cut_up_it_is_the_same_training(teacher):
     step = make_step(objective, optimizer, ema, key=jax.random.key(1))
     for seed in (2, 3):
         state, metrics = step(state, draw(seed))
-        assert float(metrics["loss"]) == whole[seed]
+        assert float(metrics["loss"]) == uncut[seed]
     assert set(metrics) == {"loss", "grad_norm", "finite", "consistency"}
 
 
@@ -189,8 +189,8 @@ def test_a_student_of_adapters_trains_them_alone(teacher):
             return self.layer(x)
 
     network = LinearNetwork(Linear(2, 2, key=jax.random.key(0)))
-    adapters = new_adapters(network, 1, layers=("*",), key=jax.random.key(1))
-    student = AdaptedStudent(STUDENT, network)
+    adapters = new_lora(network, 1, layers=("*",), key=jax.random.key(1))
+    student = LoRAStudent(STUDENT, network)
     shared = Preconditioned(network, SCHEDULE, Velocity())
     np.testing.assert_array_equal(
         student(adapters)(Y, jnp.float32(1), NULL), shared(Y, jnp.float32(1), NULL)
@@ -219,16 +219,16 @@ def test_distances():
 
 
 def test_guidance_that_all_share(teacher):
-    """Student and target are two evaluations each, at the teacher's weight."""
+    """Student and target are two evaluations each, at the teacher's scale."""
     guidance = shared_guidance(3.0, 3.0)
     condition = (jnp.array([1.0, 0.0, 0.0]), NULL)
     s = jnp.float32(2.0)
     for guided in (guidance.teacher, guidance.student):
-        got = guided(TEACHER, guidance.weight(jax.random.key(0)))(Y, s, condition)
+        got = guided(TEACHER, guidance.scale(jax.random.key(0)))(Y, s, condition)
         with_text, without = (TEACHER(Y, s, c) for c in condition)
         np.testing.assert_allclose(got, without + 3 * (with_text - without), rtol=1e-5)
-    weights = jax.vmap(shared_guidance(2.0, 5.0).weight)(jax.random.split(jax.random.key(0), 500))
-    assert 2 <= float(weights.min()) < 2.1 and 4.9 < float(weights.max()) <= 5
+    scales = jax.vmap(shared_guidance(2.0, 5.0).scale)(jax.random.split(jax.random.key(0), 500))
+    assert 2 <= float(scales.min()) < 2.1 and 4.9 < float(scales.max()) <= 5
 
 
 def test_captions_are_dropped(teacher):
@@ -241,10 +241,10 @@ def test_captions_are_dropped(teacher):
     ("make", "message"),
     [
         (lambda t: TeacherStep(t, Consistency()), "stochastic Consistency"),
-        (lambda t: TimePairs(SCHEDULE, skip=0), "skip=0"),
-        (lambda t: KarrasPairs(0.0, 80.0), "low = 0.0"),
-        (lambda t: KarrasPairs(0.1, 80.0, levels=1), "received 1"),
-        (lambda t: GrowingPairs(0.1, 80.0, 0), "updates = 0"),
+        (lambda t: TimeLevelPairs(SCHEDULE, skip=0), "skip=0"),
+        (lambda t: KarrasLevelPairs(0.0, 80.0), "low = 0.0"),
+        (lambda t: KarrasLevelPairs(0.1, 80.0, levels=1), "received 1"),
+        (lambda t: GrowingLevelPairs(0.1, 80.0, 0), "updates = 0"),
         (lambda t: LevelBoundary(0.0), "received 0.0"),
         (lambda t: shared_guidance(3.0, 2.0), "3.0 and 2.0"),
         (lambda t: CoDi(STUDENT, NULL, SCHEDULE, t, dropout=2.0), "dropped captions"),

@@ -199,7 +199,7 @@ def test_consistency_presets_are_their_papers(method, formula):
         draw = draw_one(key, latent, text)
         captions = [float(jnp.mean(t.tokens)) for t in draw.condition]
         numbers = (np.asarray(v, np.float64) for v in (latent, *draw[2:3], draw.s0, draw.s1))
-        draws.append((*numbers, float(draw.weight), *captions))
+        draws.append((*numbers, float(draw.guidance_scale), *captions))
 
     check(objective, lambda p: [formula(p, *draw) for draw in draws], len(keys))
 
@@ -210,10 +210,10 @@ def test_guided_distillation_is_its_paper():
     data, keys = batch()
 
     def example(p, i):
-        time_key, noise_key, weight_key = jax.random.split(keys[i], 3)
+        time_key, noise_key, scale_key = jax.random.split(keys[i], 3)
         t = int(objective.times(time_key, SCHEDULE))
         eps = np.asarray(jax.random.normal(noise_key, (2, 2, 1)), np.float64)
-        theirs = float(jax.random.uniform(weight_key, minval=1.0, maxval=5.0)) - 1
+        theirs = float(jax.random.uniform(scale_key, minval=1.0, maxval=5.0)) - 1
         c, x = float(jnp.mean(data.text.tokens[i])), np.asarray(data.latents[i], np.float64)
         alpha, sigma = alpha_sigma(t)
         z = alpha * x + sigma * eps
@@ -236,11 +236,11 @@ def test_progressive_distillation_is_its_paper(embedded):
     seen = set()
 
     def example(p, i):
-        step_key, noise_key, weight_key, _ = jax.random.split(keys[i], 4)
+        step_key, noise_key, scale_key, _ = jax.random.split(keys[i], 4)
         n = 2 * int(jax.random.randint(step_key, (), 0, 4))
         seen.add(n)
         eps = np.asarray(jax.random.normal(noise_key, (2, 2, 1)), np.float64)
-        w = float(jax.random.uniform(weight_key, minval=2.0, maxval=6.0)) if embedded else 1.0
+        w = float(jax.random.uniform(scale_key, minval=2.0, maxval=6.0)) if embedded else 1.0
         c, x = float(jnp.mean(data.text.tokens[i])), np.asarray(data.latents[i], np.float64)
         t, middle = 999 - 125 * n, 999 - 125 * (n + 1)
         to = None if n == 6 else 999 - 125 * (n + 2)

@@ -1,6 +1,4 @@
-"""Distilled from a teacher that is exact: where each sample of the student should be is known."""
-
-from typing import Any
+"""Students of an exact teacher: the end of each sample's path is known."""
 
 import equinox as eqx
 import jax
@@ -29,13 +27,13 @@ from equildm.distill import (
     ProgressiveDistillation,
 )
 from equildm.noise import grids
-from equildm.sample import Consistency, DDIM, Heun, sample_from
+from equildm.sampling import Consistency, DDIM, Heun, sample_from
 
 
 class Jump(AbstractDenoiser):
     """The true consistency function: the end of the flow, by 40 steps of Heun's method."""
 
-    def __call__(self, y, s, condition: Any):
+    def __call__(self, y, s, condition):
         levels = s ** jnp.linspace(1, 0, 40) * SCHEDULE.lowest ** jnp.linspace(0, 1, 40)
         return sample_from(TEACHER, y, jnp.append(levels, 0), Heun(), condition=NULL)
 
@@ -63,7 +61,7 @@ def jumps(steps):
     ids=["CM", "CoDi", "iCT"],
 )
 def test_consistency_students_jump_to_the_end_of_the_flow(objective, true_ends):
-    """Sample by sample, from the same noise; with fresh noise, the same fresh noise."""
+    """Sample by sample, from the same noise; where fresh noise is added, it is the same too."""
     states = trained(objective, Network(), (0, 200, 800))
     for steps, ends in true_ends.items():
         errors = [
@@ -90,30 +88,32 @@ def test_a_halving_is_two_steps_of_the_teacher():
     assert errors[1] < 0.4 * distance(unhalved, wanted)
 
 
-def test_a_guided_student_is_the_guided_teacher_at_weights_it_saw_and_did_not_see():
-    some = jax.nn.one_hot(jnp.arange(256) % 3, 3) * 0.9 + 0.1 / 3
+def test_a_guided_student_is_the_guided_teacher_at_scales_it_saw_and_did_not_see():
+    conditions = jax.nn.one_hot(jnp.arange(256) % 3, 3) * 0.9 + 0.1 / 3
 
     @jax.jit
     def batches(seed):
         """Each example of a component that its condition makes likely."""
         which, noise = jax.random.split(jax.random.key(seed))
-        k = jax.random.categorical(which, jnp.log(some))
+        k = jax.random.categorical(which, jnp.log(conditions))
         scale = TEACHER.stds[k].reshape(-1, 1, 1, 1)
-        return LatentBatch(TEACHER.means[k] + scale * jax.random.normal(noise, (256, *SHAPE)), some)
+        return LatentBatch(
+            TEACHER.means[k] + scale * jax.random.normal(noise, (256, *SHAPE)), conditions
+        )
 
-    class Told(eqx.Module):
+    class ScaleConditioned(eqx.Module):
         network: Network
 
         def __call__(self, x, t, condition):
-            given, weight = condition
-            return self.network(x, t, (given, weight / 4))
+            mixture, guidance_scale = condition
+            return self.network(x, t, (mixture, guidance_scale / 4))
 
     objective = GuidedDistillation(STUDENT, NULL, SCHEDULE, TEACHER, embedded_guidance(1.0, 5.0))
-    (state,) = trained(objective, Told(Network(4)), (1000,), batches=batches)
+    (state,) = trained(objective, ScaleConditioned(Network(4)), (1000,), batches=batches)
     levels = jnp.asarray(grids.trailing(SCHEDULE, 10))
-    conditional = samples(Guided(TEACHER, 1.0), levels, DDIM(), some)
-    for weight, tolerance in ((2.0, 0.4), (3.0, 0.2), (6.0, 0.3)):
-        wanted = samples(Guided(TEACHER, jnp.asarray(weight)), levels, DDIM(), some)
-        student = EmbeddedGuidance(STUDENT(state.model), jnp.asarray(weight))
-        error = distance(samples(student, levels, DDIM(), some), wanted)
+    conditional = samples(Guided(TEACHER, 1.0), levels, DDIM(), conditions)
+    for scale, tolerance in ((2.0, 0.4), (3.0, 0.2), (6.0, 0.3)):
+        wanted = samples(Guided(TEACHER, jnp.asarray(scale)), levels, DDIM(), conditions)
+        student = EmbeddedGuidance(STUDENT(state.model), jnp.asarray(scale))
+        error = distance(samples(student, levels, DDIM(), conditions), wanted)
         assert error < tolerance * distance(conditional, wanted)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from helpers import ROOT
 
 from equildm.noise import grids
-from equildm.sample import DDIM, sample
+from equildm.sampling import DDIM, sample
 
 
 def test_the_guide_runs():

@@ -1,6 +1,7 @@
 """The code of the pages runs as it stands, and what it makes can be trained."""
 
 import re
+import shutil
 
 import equinox as eqx
 import jax
@@ -48,13 +49,23 @@ def test_the_guide_to_adapters_runs():
 
 def test_the_guide_to_weights_runs():
     names = run("docs/weights.md")  # its assertions are the test
-    assert bool(jnp.isfinite(names["pictures"]).all())
+    assert bool(jnp.isfinite(names["images"]).all())
+
+
+def test_the_guide_to_python_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    old_run = ROOT / "tests" / "pretrained" / "format_1" / "pretrained"
+    shutil.copytree(old_run, tmp_path / "runs" / "emoji")
+    names = run("docs/python.md")
+    before, after = names["images"], names["trained"]
+    assert before.shape == (1, 16, 16, 3) and bool(jnp.isfinite(before).all())
+    assert after.config == names["model"].config and (tmp_path / "exported" / "vae").is_dir()
 
 
 def test_the_guide_to_metrics_runs():
     names = run("docs/metrics.md")
     assert names["a"].extractor == "AlexNet" and names["b"].count == 24
-    assert names["kid"].mean > 0 and 0 <= names["found"].recall <= 1
+    assert names["kid"].mean > 0 and 0 <= names["overlap"].recall <= 1
 
 
 @pytest.mark.slow
@@ -76,3 +87,13 @@ def test_the_guide_to_dreambooth_runs():
     before, after = names["config"].build(key=jax.random.key(0)), names["tuned"]
     assert jnp.array_equal(before.conv_out.weight, after.conv_out.weight)
     assert not jnp.array_equal(before.conv_in.weight, after.conv_in.weight)
+
+
+def test_the_guide_to_controlnet_runs():
+    names = run("docs/controlnet.md")  # its assertions are the test
+    assert names["steered"].shape == (8, 8, 4) and names["dataset"].skips.counts == {}
+
+
+def test_the_guide_to_inpainting_runs():
+    names = run("docs/inpainting.md")  # its assertions are the test
+    assert names["network"].network.conv_in.weight.shape[2] == 9

@@ -14,7 +14,7 @@ KEY = jax.random.key(0)
 
 
 def _images(height, width):
-    """A smooth picture, and the same with noise: all of LPIPS's range."""
+    """A smooth image, and the same with noise: all of LPIPS's range."""
     rng = np.random.default_rng(1)
     y, x = np.mgrid[0:height, 0:width] / 8
     smooth = np.stack([np.sin(x), np.cos(x + y), np.sin(y * x / 4)], -1) * 0.9
@@ -45,7 +45,7 @@ def test_equals_the_package(peer, backbone, size):
     np.testing.assert_allclose(distance, theirs["distance"], rtol=1e-5)
     for i, tap in enumerate(taps):
         assert _error(tap, theirs[f"tap{i}"]) < 1e-5
-    # Where a picture is smooth, VGG has many units at 0 and rounding decides on which side of
+    # Where an image is smooth, VGG has many units at 0 and rounding decides on which side of
     # the ReLU's corner: no two float32 implementations agree there. Noise has none of them.
     errors = [_error(gradient[i], theirs["gradient"][i]) for i in range(3)]
     print(f"gradient: relative errors {errors}")

@@ -9,7 +9,6 @@ from PIL import Image
 from equildm.features import (
     AlexNet,
     antialiased_bicubic,
-    described,
     pool_features,
     Resized,
     tf1_bilinear,
@@ -18,7 +17,7 @@ from equildm.features import (
 SIZES = [(40, 61), (299, 310), (7, 1)]
 
 
-def picture(height, width):
+def random_image(height, width):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -30,7 +29,7 @@ def to_bytes(x):
 @pytest.mark.parametrize("size", SIZES)
 def test_antialiased_is_pillows_on_floats(size, side):
     """clean-fid resizes each colour as floating numbers and clips them."""
-    image = picture(*size)
+    image = random_image(*size)
     channels = [Image.fromarray(image[..., i].astype(np.float32)) for i in range(3)]
     theirs = [np.asarray(c.resize((side, side), Image.Resampling.BICUBIC)) for c in channels]
     theirs = np.stack(theirs, -1).clip(0, 255)
@@ -40,7 +39,7 @@ def test_antialiased_is_pillows_on_floats(size, side):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_tensorflows_reads_between_two_pixels_from_the_left(size):
-    image = picture(*size).astype(np.float64)
+    image = random_image(*size).astype(np.float64)
     out = image
     for axis in (0, 1):
         old = image.shape[axis]
@@ -54,7 +53,7 @@ def test_tensorflows_reads_between_two_pixels_from_the_left(size):
 
 
 def test_keeps_the_dtype_and_an_image_of_that_size():
-    image = jnp.asarray(picture(32, 32) / np.float32(127.5) - 1)
+    image = jnp.asarray(random_image(32, 32) / np.float32(127.5) - 1)
     np.testing.assert_array_equal(tf1_bilinear(32)(image), image)
     assert antialiased_bicubic(16)(image.astype(jnp.bfloat16)).dtype == jnp.bfloat16
 
@@ -62,9 +61,9 @@ def test_keeps_the_dtype_and_an_image_of_that_size():
 def test_a_resized_extractor():
     network = AlexNet(key=jax.random.key(0))
     resized = Resized(network, antialiased_bicubic(48))
-    image = picture(20, 24)
-    assert described(network) == "AlexNet"
-    assert described(resized) == "AlexNet, antialiased-bicubic 48"
+    image = random_image(20, 24)
+    assert network.description == "AlexNet"
+    assert resized.description == "AlexNet, antialiased-bicubic 48"
     float_image = image / np.float32(127.5) - 1
     by_hand = antialiased_bicubic(48)(jnp.asarray(float_image))
     np.testing.assert_allclose(

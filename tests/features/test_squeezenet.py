@@ -1,4 +1,4 @@
-"""SqueezeNet with its trained weights knows what is on drawn pictures."""
+"""SqueezeNet with its trained weights recognises the objects of drawn images."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ def test_emoji_are_recognised(network):
     logits = pool_features(classifier, images, batch=len(images))
     ranks = [int((row > row[label]).sum()) for row, label in zip(logits, IMAGENET.values())]
     assert max(ranks) < 10 and sum(rank == 0 for rank in ranks) >= 3  # of 1000
-    # Each picture is something else, and the classifier is never certain.
+    # Each image shows another object, and the classifier is never certain.
     assert 2 < inception_score(logits, splits=1).mean < len(IMAGENET)
 
 

@@ -37,9 +37,9 @@ def check(peer, config, folder, height=32, width=16):
         (2, height // factor, width // factor, config.get("latent_channels", 4))
     )
     arrays = {"image": image.astype(np.float32), "latent": latent.astype(np.float32)}
-    made = {"class": "AutoencoderKL", "save": str(folder), "config": config}
-    theirs = peer("pretrained", made, **arrays)
-    vae, sizes = load_vae(folder)
+    options = {"class": "AutoencoderKL", "save": str(folder), "config": config}
+    theirs = peer("pretrained", options, **arrays)
+    vae = load_vae(folder)
     moments = jax.jit(jax.vmap(vae.encode))(arrays["image"])
     ours = {"mean": moments.mean, "log_variance": moments.log_variance}
     ours["decoded"] = jax.jit(jax.vmap(vae.decode))(arrays["latent"])
@@ -47,7 +47,7 @@ def check(peer, config, folder, height=32, width=16):
         error = relative(value, theirs[name])
         print(f"{name}: relative error {error:.1e}")
         assert error < 1e-4
-    return vae, sizes, arrays, theirs
+    return vae, arrays, theirs
 
 
 def relative(ours, theirs):
@@ -58,9 +58,9 @@ def relative(ours, theirs):
 def test_is_the_vae_of_diffusers(peer, tmp_path, name):
     """Saved again it has the same bytes, and diffusers reads it back as the same VAE."""
     first, second = tmp_path / "first", tmp_path / "second"
-    vae, sizes, arrays, theirs = check(peer, CASES[name], first)
+    vae, arrays, theirs = check(peer, CASES[name], first)
     assert vae.scale == CASES[name].get("scaling_factor", 0.18215)
-    save_vae(second, vae, sizes)
+    save_vae(second, vae)
     before, after = open_weights(first, DIFFUSERS), open_weights(second, DIFFUSERS)
     assert set(before) == set(after)
     assert all(before[k].tobytes() == after[k].tobytes() for k in before)
@@ -75,15 +75,15 @@ def test_at_true_size(peer, tmp_path):
 
 
 def test_the_names_of_stable_diffusion_1(tmp_path):
-    """Its own files call the attention's parts otherwise."""
-    vae, config = load_vae()
-    save_vae(tmp_path, vae, config)
+    """Its own files have other names for the attention's parts."""
+    vae = load_vae()
+    save_vae(tmp_path, vae)
     old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     tensors = dict(open_weights(tmp_path, DIFFUSERS))
     for new_name, old_name in old.items():
         tensors = {k.replace(f".{new_name}.", f".{old_name}."): v for k, v in tensors.items()}
     save_safetensors(tmp_path / f"{DIFFUSERS}.safetensors", tensors)
-    again, _ = load_vae(tmp_path)
+    again = load_vae(tmp_path)
     assert all(map(np.array_equal, jax.tree.leaves(again), jax.tree.leaves(vae)))
 
 
@@ -99,8 +99,8 @@ def test_the_names_of_stable_diffusion_1(tmp_path):
 )
 def test_vaes_of_another_kind_are_named(tmp_path, field, value, message):
     file = tmp_path / "config.json"
-    written = json.loads((shipped_vae() / "config.json").read_text())
-    file.write_text(json.dumps(written | {field: value}))
+    fields = json.loads((shipped_vae() / "config.json").read_text())
+    file.write_text(json.dumps(fields | {field: value}))
     with pytest.raises(ValueError, match=message) as error:
         load_vae(tmp_path)
     assert str(file) in str(error.value)

@@ -1,4 +1,4 @@
-"""A whole CLIP with random weights against `transformers`: towers, input, score."""
+"""A CLIP with random weights against `transformers`: towers, input, score."""
 
 import json
 
@@ -101,7 +101,9 @@ def test_refuses(peer, tmp_path, monkeypatch):
     path = tmp_path / "config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps(config | {"model_type": "clip_text_model"}))
-    with pytest.raises(ValueError, match=r"config\.json must describe a whole CLIP.*model_type"):
+    with pytest.raises(
+        ValueError, match=r"config\.json must describe a CLIP with both towers.*model_type"
+    ):
         load_clip(tmp_path)
     config["vision_config"]["patch_size"] = 5
     path.write_text(json.dumps(config))

@@ -8,7 +8,6 @@ import pytest
 from safetensors.numpy import save_file
 
 from equildm.features import (
-    described,
     InceptionV3,
     pooled,
     Resized,
@@ -76,7 +75,7 @@ def test_the_network_of_fid(peer, file):
         print(f"{name}: {error(feature, theirs[name][0]):.1e}")
         assert error(feature, theirs[name][0]) < 1e-4
     assert np.std(theirs["2048"]) > 0.01 * np.abs(theirs["2048"]).mean()
-    assert described(network) == "Inception-2015, tf1-bilinear 299"
+    assert network.description == "Inception-2015, tf1-bilinear 299"
 
 
 def test_torchvisions_network(peer, tmp_path):

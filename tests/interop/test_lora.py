@@ -23,7 +23,7 @@ from equildm.interop import (
 )
 from equildm.interop.compvis import compvis_unet_table
 from equildm.interop.shards import TRANSFORMERS
-from equildm.nn import merged, new_adapters, with_adapters
+from equildm.nn import merge_lora, new_lora, with_lora_layers
 from equildm.text import CLIPConfig
 
 FILE = "pytorch_lora_weights.safetensors"
@@ -76,7 +76,7 @@ def outputs(networks, x, t, text, ids):
     }
 
 
-def answers(networks, adapters=None, change=with_adapters):
+def answers(networks, adapters=None, change=with_lora_layers):
     adapted = {
         part: change(network, adapters[part]) if part in (adapters or {}) else network
         for part, network in networks.items()
@@ -89,8 +89,11 @@ class Base:
 
     def __init__(self, peer, folder, linear_projections):
         self.folder = str(folder)
-        made = {"unet": UNET | {"use_linear_projection": linear_projections}, "text_encoder": TEXT}
-        self.plain = peer("lora", {"base": self.folder, "make": made}, **inputs())
+        options = {
+            "unet": UNET | {"use_linear_projection": linear_projections},
+            "text_encoder": TEXT,
+        }
+        self.plain = peer("lora", {"base": self.folder, "make": options}, **inputs())
         unet, self.config = load_unet(folder / "unet")
         self.tables = {
             "unet": unet_table(self.config),
@@ -105,7 +108,7 @@ class Base:
     def adapters(self, rank=3, alpha=None, scale=0.3):
         """Random ones on every layer."""
         random, key = np.random.default_rng(5), jax.random.key(1)
-        new = partial(new_adapters, rank=rank, layers=("*",), alpha=alpha, key=key)
+        new = partial(new_lora, rank=rank, layers=("*",), alpha=alpha, key=key)
         return {
             part: jax.tree.map(
                 lambda x: jnp.asarray(scale * random.standard_normal(x.shape, np.float32)),
@@ -125,13 +128,13 @@ def sd1(peer, tmp_path_factory):
     return Base(peer, tmp_path_factory.mktemp("base"), False)
 
 
-def agree(base, found, theirs, parts=("unet", "text_encoder"), changes=(merged,)):
+def agree(base, adapters, theirs, parts=("unet", "text_encoder"), changes=(merge_lora,)):
     """Merged, the networks of all files are one compiled program; wrapped, each its own."""
-    assert set(found) == set(parts)
+    assert set(adapters) == set(parts)
     for part in parts:
         assert relative(theirs[part], base.plain[part]) > 0.02
     for change in changes:
-        ours = answers(base.networks, found, change)
+        ours = answers(base.networks, adapters, change)
         errors = {part: relative(ours[part], theirs[part]) for part in parts}
         print(f"{change.__name__}: relative errors {errors}")
         assert max(errors.values()) < 1e-4
@@ -166,7 +169,7 @@ PLAIN = {
 def test_what_they_save_is_read_here(peer, base, tmp_path, layout, options):
     config = {"base": base.folder, "layout": layout, "lora": str(tmp_path), **options}
     theirs = peer("lora", config, **inputs())
-    changes = (merged, with_adapters) if layout == "diffusers" else (merged,)
+    changes = (merge_lora, with_lora_layers) if layout == "diffusers" else (merge_lora,)
     agree(base, read_lora(tmp_path, base.tables), theirs, tuple(options), changes)
 
 
@@ -186,9 +189,9 @@ def saved(base, folder, *, layout="peft", tables=None, **options):
     return dict(SafetensorsFile(folder / FILE))
 
 
-def same(found, expected):
-    assert jax.tree.structure(found) == jax.tree.structure(expected)
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+def same(adapters, expected):
+    assert jax.tree.structure(adapters) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(adapters), jax.tree.leaves(expected), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -274,7 +277,7 @@ def test_kohya_scales_each_layer_by_its_own_alpha(sd1):
     unet = sd1.networks["unet"]
     expected = read_weights(unet, sd1.tables["unet"], changed)
     for ours, theirs in zip(
-        jax.tree.leaves(merged(unet, adapters)), jax.tree.leaves(expected), strict=True
+        jax.tree.leaves(merge_lora(unet, adapters)), jax.tree.leaves(expected), strict=True
     ):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
@@ -285,7 +288,7 @@ def test_read_and_written_again_a_file_is_the_same(sd1, tmp_path, layout, dtype)
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     alpha = 6.0 if layout == "kohya" else None
     save_lora(first, sd1.adapters(alpha=alpha), sd1.tables, layout=layout, dtype=dtype)
-    found = read_lora(first, sd1.tables)
-    save_lora(second, found, sd1.tables, layout=layout, dtype=dtype)
+    adapters = read_lora(first, sd1.tables)
+    save_lora(second, adapters, sd1.tables, layout=layout, dtype=dtype)
     assert first.read_bytes() == second.read_bytes()
     assert {str(tensor.dtype) for tensor in SafetensorsFile(first).values()} == {dtype}

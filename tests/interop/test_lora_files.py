@@ -4,12 +4,13 @@ import json
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
 from equildm.interop import Pair, read_lora, save_lora, save_safetensors
-from equildm.interop.mapping import OIHW, OUT_IN, OUT_IN_POINTWISE, POINTWISE_OUT_IN
-from equildm.nn import Conv, Linear, with_adapters
+from equildm.interop.pairs import OIHW, OUT_IN, OUT_IN_POINTWISE, POINTWISE_OUT_IN
+from equildm.nn import Conv, Linear, with_lora_layers
 
 FILE = "pytorch_lora_weights.safetensors"
 TABLE = [
@@ -40,7 +41,7 @@ def test_every_kind_of_layer():
     tensors = {}
     for name, (down, up) in shapes.items():
         tensors |= {k: random.normal(size=v.shape) for k, v in factors(name, down, up).items()}
-    found = read_lora(tensors, table)["unet"]
+    adapters = read_lora(tensors, table)["unet"]
     networks = {
         "flat": Linear(6, 5, key=jax.random.key(0)),
         "square": Conv(6, 5, key=jax.random.key(0)),
@@ -48,7 +49,7 @@ def test_every_kind_of_layer():
         "product": Linear(6, 5, key=jax.random.key(0)),
     }
     x = jnp.asarray(random.normal(size=(4, 4, 6)), jnp.float32)
-    for name, layer in with_adapters(networks, found).items():
+    for name, layer in with_lora_layers(networks, adapters).items():
         down, up = (tensors[f"unet.a.{name}.lora_{side}.weight"] for side in "AB")
         kernel = np.tensordot(up.reshape(5, 2), down, 1).reshape(5, 6, -1)
         if name != "square":
@@ -73,9 +74,9 @@ HALF = {"unet.a.flat.lora_A.weight": np.zeros((2, 6), np.float32)}
         ({"text_encoder_2.a.flat.lora_A.weight": np.ones(2)}, "'text_encoder_2.* no table"),
         ({"lora_te2_a_flat.lora_down.weight": np.ones(2)}, "'lora_te2_a.* no table"),
         ({"text_encoder.a.flat.lora_A.weight": np.ones(2)}, "'text_encoder.a.* tables of unet;"),
-        (factors("b"), "'unet.a.b.lora_A.weight' is about a layer that is in no table"),
-        (factors("norm"), "'unet.a.norm.lora_A.weight' is about a layer that is in no table"),
-        (factors("fused"), "'unet.a.fused.lora_A.weight' is about a layer that is in no table"),
+        (factors("b"), "'unet.a.b.lora_A.weight' belongs to a layer that is in no table"),
+        (factors("norm"), "'unet.a.norm.lora_A.weight' belongs to a layer that is in no table"),
+        (factors("fused"), "'unet.a.fused.lora_A.weight' belongs to a layer that is in no table"),
         (HALF, "'unet.a.flat.lora_A.weight' is there without its up factor"),
         ({"unet.a.flat.alpha": np.ones(())}, "'unet.a.flat.alpha' is there without its down"),
         (
@@ -101,15 +102,16 @@ def test_what_cannot_be_read_is_named(tensors, why):
         read_lora(tensors, {"unet": TABLE})
 
 
-def test_what_cannot_be_applied_or_written_is_named(tmp_path):
-    found = read_lora(factors("flat"), {"unet": TABLE})
+def test_what_cannot_be_applied_or_written_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    adapters = read_lora(factors("flat"), {"unet": TABLE})
     with pytest.raises(ValueError, match=r"'flat' is for a weight of shape \(6, 5\).*\(6, 4\)"):
-        with_adapters({"flat": Linear(6, 4, key=jax.random.key(0))}, found["unet"])
+        with_lora_layers({"flat": Linear(6, 4, key=jax.random.key(0))}, adapters["unet"])
     with pytest.raises(ValueError, match="table of 'unet' has no layer 'flat'"):
-        save_lora(tmp_path / FILE, found, {"unet": TABLE[2:]})
+        save_lora(tmp_path / FILE, adapters, {"unet": TABLE[2:]})
     with pytest.raises(ValueError, match="'peft' or 'kohya', received 'loha'"):
-        save_lora(tmp_path / FILE, found, {"unet": TABLE}, layout="loha")
-    with pytest.raises(ValueError, match=r"Tables of \['vae'\]"):
+        save_lora(tmp_path / FILE, adapters, {"unet": TABLE}, layout="loha")
+    with pytest.raises(ValueError, match=r"received tables of \['vae'\]"):
         read_lora(factors("flat"), {"vae": TABLE})
     assert not list(tmp_path.iterdir())
 
@@ -119,10 +121,10 @@ def test_what_cannot_be_applied_or_written_is_named(tmp_path):
     [
         ("{", "adapter_config.json must describe a LoRA"),
         ("[1]", "adapter_config.json must describe a LoRA"),
-        ('{"lora_alpha": "many"}', "tells no alpha of 'a.flat'"),
-        ('{"lora_alpha": null}', "tells no alpha of 'a.flat'"),
-        ('{"lora_alpha": 1, "alpha_pattern": [2]}', "tells no alpha of 'a.flat'"),
-        ('{"lora_alpha": 1, "alpha_pattern": {"(": 2}}', "tells no alpha of 'a.flat'"),
+        ('{"lora_alpha": "many"}', "no valid alpha for 'a.flat'"),
+        ('{"lora_alpha": null}', "no valid alpha for 'a.flat'"),
+        ('{"lora_alpha": 1, "alpha_pattern": [2]}', "no valid alpha for 'a.flat'"),
+        ('{"lora_alpha": 1, "alpha_pattern": {"(": 2}}', "no valid alpha for 'a.flat'"),
     ],
 )
 def test_a_configuration_that_makes_no_sense(tmp_path, text, why):
@@ -141,9 +143,9 @@ def test_peft_sets_apart_layers_by_pattern(tmp_path):
     table = [*TABLE, Pair("lat.weight", "a.lat.weight", OUT_IN)]
     save_safetensors(tmp_path / "adapter_model.safetensors", both)
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
-    found = read_lora(tmp_path, {"unet": table})["unet"]
-    assert found["flat"].alpha == pytest.approx(5 * 2**0.5)
-    assert found["lat"].alpha == pytest.approx(8 * 2**0.5)
+    adapters = read_lora(tmp_path, {"unet": table})["unet"]
+    assert adapters["flat"].alpha == pytest.approx(5 * 2**0.5)
+    assert adapters["lat"].alpha == pytest.approx(8 * 2**0.5)
 
 
 def test_no_name_ends_in_another_error():

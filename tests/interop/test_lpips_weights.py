@@ -1,4 +1,4 @@
-"""The packaged LPIPS weights: what is read, and what is said of a file that does not fit."""
+"""The packaged LPIPS weights: reading them, and errors for files that do not fit."""
 
 import pickle
 

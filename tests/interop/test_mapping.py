@@ -164,9 +164,9 @@ def test_one_of_their_tensors_may_hold_several_of_ours():
 
 def test_dtypes_are_kept_or_chosen(theirs):
     mixed = dict(theirs) | {"ln.weight": np.ones(5, np.float16)}
-    kept = read_weights(SHAPES, TABLE, mixed, dtype="stored")
-    assert kept.norm.weight.dtype == jnp.float16 and kept.norm.bias.dtype == jnp.float32
-    assert {k: v.dtype for k, v in write_weights(kept, TABLE).items()} == {
+    stored = read_weights(SHAPES, TABLE, mixed, dtype="stored")
+    assert stored.norm.weight.dtype == jnp.float16 and stored.norm.bias.dtype == jnp.float32
+    assert {k: v.dtype for k, v in write_weights(stored, TABLE).items()} == {
         k: v.dtype for k, v in mixed.items()
     }
     chosen = read_weights(SHAPES, TABLE, theirs, dtype=jnp.bfloat16)

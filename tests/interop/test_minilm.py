@@ -1,4 +1,4 @@
-"""The packaged MiniLM: what is read, and what is said of a folder that does not fit."""
+"""The packaged MiniLM: reading it, and errors for folders that do not fit."""
 
 import json
 import shutil
@@ -44,10 +44,10 @@ def folder(tmp_path):
 def test_the_package_holds_the_model_we_think():
     minilm = load_minilm()
     counted = sum(leaf.size for leaf in jax.tree.leaves(minilm))
-    assert (minilm.width, minilm.length, len(minilm.bert.layers)) == (384, 16, 6)
+    assert (minilm.width, minilm.max_tokens, len(minilm.bert.layers)) == (384, 16, 6)
     assert counted == 22_565_376  # 22.7M with the pooler, which is left out
     assert minilm.fingerprint == load_minilm().fingerprint
-    assert minilm.fingerprint != load_minilm(length=17).fingerprint
+    assert minilm.fingerprint != load_minilm(max_tokens=17).fingerprint
 
 
 def test_export_is_the_file_again():
@@ -61,9 +61,9 @@ def test_export_is_the_file_again():
 
 
 def test_reads_another_folder(folder):
-    assert load_minilm(folder, length=8).width == 8
+    assert load_minilm(folder, max_tokens=8).width == 8
     with pytest.raises(ValueError, match=r"from 2 .* to 32 .*received 33"):
-        load_minilm(folder, length=33)
+        load_minilm(folder, max_tokens=33)
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])

@@ -1,4 +1,4 @@
-"""Safetensors files, whole and broken."""
+"""Safetensors files, complete and broken."""
 
 import json
 import os
@@ -83,10 +83,10 @@ def test_broken_files_are_named(tmp_path, content):
 
 
 def test_every_truncation_is_noticed(file, tmp_path):
-    whole = file.read_bytes()
-    for size in range(0, len(whole), 7):
+    content = file.read_bytes()
+    for size in range(0, len(content), 7):
         cut = tmp_path / "cut.safetensors"
-        cut.write_bytes(whole[:size])
+        cut.write_bytes(content[:size])
         with pytest.raises(ValueError, match=r"cut\.safetensors"):
             SafetensorsFile(cut)
 

@@ -26,8 +26,8 @@ for path, leaf in jax.tree_util.tree_leaves_with_path(network):
         split += leaf.nbytes
         assert {shard.data.nbytes * 8 for shard in leaf.addressable_shards} == {leaf.nbytes}
 assert split > 0.6 * sum(leaf.nbytes for leaf in jax.tree.leaves(network))
-whole = jax.tree.map(lambda leaf: leaf.astype("bfloat16"), plain)
-assert eqx.tree_equal(jax.device_get(network), jax.device_get(whole))
+expected = jax.tree.map(lambda leaf: leaf.astype("bfloat16"), plain)
+assert eqx.tree_equal(jax.device_get(network), jax.device_get(expected))
 print("equal")
 """
 

@@ -98,16 +98,16 @@ def test_other_tensors_are_refused(folder):
 
 
 def test_lengths_and_layers_are_checked(folder):
-    assert load(folder).length == 9  # the positions, for the tokenizer's 77 are more
+    assert load(folder).max_tokens == 9  # the positions, for the tokenizer's 77 are more
     with pytest.raises(ValueError, match=r"from 2 .* to 9 .*received 10"):
-        load(folder, length=10)
+        load(folder, max_tokens=10)
     with pytest.raises(ValueError, match=r"skip must be from 0 to 0.*received 1"):
         load(folder, skip=1)
     with pytest.raises(ValueError, match="has positions for 9 tokens, received 10"):
         load(folder).tower(jnp.zeros(10, int))
     with pytest.raises(ValueError, match="must hold a BERT, received a CLIPText"):
         clip_folder(folder)
-        load_minilm(folder, length=9)
+        load_minilm(folder, max_tokens=9)
 
 
 def test_another_tokenizer_is_refused(folder):
@@ -130,7 +130,7 @@ def test_fingerprints_tell_encoders_apart(folder):
     encoder = load(folder)
     others = [
         encoder,
-        load(folder, length=8),
+        load(folder, max_tokens=8),
         CLIPText(encoder.tower, encoder.tokenizer, 9, padding=False),
         CLIPText(encoder.tower, ByteTokenizer(), 9),
     ]

@@ -135,7 +135,7 @@ def test_captions_to_embeddings(peer, tmp_path):
     ids = peer("tokenizer", config)["ids"]
     theirs = peer("text_encoder", {"class": "CLIPTextModel", "folder": str(tmp_path)}, ids=ids)
     encoder = load_text_encoder(tmp_path)
-    assert encoder.length == 20 and encoder.width == 32
+    assert encoder.max_tokens == 20 and encoder.width == 32
     assert relative(embed(encoder, captions, batch=2).tokens, theirs["last"]) < 1e-5
 
 
@@ -192,8 +192,8 @@ def test_saving_leaves_out_what_is_skipped(peer, tmp_path):
     )
     np.testing.assert_allclose(out["last"], theirs["penultimate"], rtol=1e-5, atol=1e-5)
     assert not (tmp_path / "b" / "merges.txt").exists()
-    again = load_text_encoder(tmp_path / "b", tmp_path / "t", length=9)
-    assert (again.skip, again.length, len(again.tower.layers)) == (0, 9, 2)
+    again = load_text_encoder(tmp_path / "b", tmp_path / "t", max_tokens=9)
+    assert (again.skip, again.max_tokens, len(again.tower.layers)) == (0, 9, 2)
     config = json.loads((tmp_path / "b" / "config.json").read_text())
     ends = again.tokenizer([""], 2).ids[0].tolist()
     assert [config["bos_token_id"], config["eos_token_id"]] == ends
@@ -207,19 +207,19 @@ def test_saving_to_another_dtype(peer, tmp_path):
     assert json.loads((tmp_path / "b" / "config.json").read_text())["torch_dtype"] == "bfloat16"
 
 
-def test_the_text_half_of_a_whole_clip(peer, tmp_path):
+def test_the_text_half_of_a_clip(peer, tmp_path):
     """Its `text_config` may leave out whatever is the default."""
     ids, mask, theirs = make(peer, tmp_path / "half", "CLIPTextModelWithProjection", CLIP)
     tensors = load_file(tmp_path / "half" / "model.safetensors")
     more = ("logit_scale", "visual_projection.weight", "vision_model.embeddings.class_embedding")
     tensors |= {name: np.zeros((), np.float32) for name in more}
     tensors["text_model.embeddings.position_ids"] = np.arange(20)[None]
-    (tmp_path / "whole").mkdir()
-    save_file(tensors, tmp_path / "whole" / "model.safetensors")
+    (tmp_path / "clip").mkdir()
+    save_file(tensors, tmp_path / "clip" / "model.safetensors")
     text = {name: size for name, size in CLIP.items() if name != "hidden_act"}
     config = {"model_type": "clip", "architectures": ["CLIPModel"], "text_config": text}
-    (tmp_path / "whole" / "config.json").write_text(json.dumps(config))
-    encoder = load_text_encoder(tmp_path / "whole", tmp_path / "half")
+    (tmp_path / "clip" / "config.json").write_text(json.dumps(config))
+    encoder = load_text_encoder(tmp_path / "clip", tmp_path / "half")
     ours = jax.vmap(encoder.tower)(jnp.asarray(ids), jnp.asarray(mask))
     assert relative(ours[mask], theirs["last"][mask]) < 1e-5
 

@@ -82,8 +82,8 @@ def check(peer, config, folder, sizes):
     if width := config.get("time_cond_proj_dim"):
         weights = np.asarray([1.5, 8.0], np.float32)
         arrays["weight"] = np.stack([guidance_sinusoid(jnp.asarray(w), width) for w in weights])
-    made = {"class": "UNet2DConditionModel", "save": str(folder), "config": config}
-    theirs = peer("pretrained", made, **arrays)["output"]
+    options = {"class": "UNet2DConditionModel", "save": str(folder), "config": config}
+    theirs = peer("pretrained", options, **arrays)["output"]
     network, config = load_unet(folder)
     error = relative(outputs(network, x, t, text, weights), theirs)
     print(f"relative error {error:.1e}")
@@ -105,8 +105,8 @@ def test_is_the_unet_of_diffusers(peer, tmp_path, name, sizes):
     assert all(before[k].shape == after[k].shape for k in before)
     loaded = {"class": "UNet2DConditionModel", "load": str(second)}
     assert relative(peer("pretrained", loaded, **arrays)["output"], theirs) < 1e-6
-    written, said = (json.loads((f / "config.json").read_text()) for f in (second, first))
-    assert all(said[key] == value for key, value in written.items() if key in said)
+    ours, theirs = (json.loads((f / "config.json").read_text()) for f in (second, first))
+    assert all(theirs[key] == value for key, value in ours.items() if key in theirs)
 
 
 @pytest.mark.slow
@@ -140,11 +140,11 @@ def test_half_precision_in_shards(peer, tmp_path, dtype):
     assert all(theirs[k].tobytes() == ours[k].tobytes() for k in theirs)
 
 
-def test_a_lcm_is_told_its_weight(peer, tmp_path):
+def test_an_lcm_is_guidance_conditioned(peer, tmp_path):
     folder = {"class": "UNet2DConditionModel", "save": str(tmp_path), "config": CASES["lcm"]}
     peer("pretrained", folder)
     network, config = load_unet(tmp_path)
-    assert isinstance(network, GuidanceConditioned) and config.guidance_width == 12
+    assert isinstance(network, GuidanceConditioned) and config.width == 12
 
 
 WRONG = {

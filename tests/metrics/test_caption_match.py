@@ -1,4 +1,4 @@
-"""R-precision: of vectors whose ranks are known, of pictures of which the truth is known."""
+"""R-precision: of vectors whose ranks are known, and of images whose captions are known."""
 
 import jax
 import numpy as np
@@ -66,7 +66,7 @@ def test_pictures_of_nothing_rank_nowhere():
 
 
 def test_intervals_count_captions_not_pictures():
-    """Eight copies of each picture add no evidence."""
+    """Eight copies of each image add no evidence."""
     random = np.random.default_rng(0)
     captions = np.eye(40)
     images = captions + random.normal(0, 0.5, (40, 40))
@@ -90,54 +90,54 @@ def test_one_caption_cannot_be_ranked():
 
 
 @pytest.fixture(scope="module")
-def matcher_and_pictures():
+def matcher_and_images():
     """Plain colours with noise, random frozen networks: random features tell colours apart."""
     random = np.random.default_rng(0)
     names = list(COLOURS) * 8
-    pictures = [
+    images = [
         np.clip(np.full((32, 32, 3), COLOURS[name]) + random.normal(0, 8, (32, 32, 3)), 0, 255)
         .round()
         .astype(np.uint8)
         for name in names
     ]
-    captions = [f"a {name} picture" for name in names]
+    captions = [f"a {name} image" for name in names]
     vgg = AlexNet(key=jax.random.key(0))
-    text = SmallTextEncoder(width=32, depth=1, length=24, key=jax.random.key(1))
-    matcher = fit_caption_matcher(iter(pictures[:40]), captions[:40], vgg, text)
-    return matcher, pictures[40:], captions[40:]
+    text = SmallTextEncoder(width=32, depth=1, max_tokens=24, key=jax.random.key(1))
+    matcher = fit_caption_matcher(iter(images[:40]), captions[:40], vgg, text)
+    return matcher, images[40:], captions[40:]
 
 
-def test_held_out_pictures_match_their_captions(matcher_and_pictures):
-    matcher, pictures, captions = matcher_and_pictures
-    out = caption_match(matcher, pictures, captions, [], jax.random.key(0))
+def test_held_out_images_match_their_captions(matcher_and_images):
+    matcher, images, captions = matcher_and_images
+    out = caption_match(matcher, images, captions, [], jax.random.key(0))
     assert out.name == "AlexNet-SmallTextEncoder R-precision"
     assert (out.candidates, out.images) == (8, 24)
     assert out.rank1 > 0.8 and out.rank1_interval[0] > out.chance
     assert "chance 12.5%" in str(out)
-    again = caption_match(matcher, iter(pictures), captions, [], jax.random.key(0))
+    again = caption_match(matcher, iter(images), captions, [], jax.random.key(0))
     assert again == out
-    turned = caption_match(matcher, pictures, captions[1:] + captions[:1], [], jax.random.key(0))
+    turned = caption_match(matcher, images, captions[1:] + captions[:1], [], jax.random.key(0))
     assert turned.rank1 < 0.2
 
 
-def test_the_pool_adds_candidates(matcher_and_pictures):
-    matcher, pictures, captions = matcher_and_pictures
-    out = caption_match(matcher, pictures[:1], captions[:1], captions, jax.random.key(0))
+def test_the_pool_adds_candidates(matcher_and_images):
+    matcher, images, captions = matcher_and_images
+    out = caption_match(matcher, images[:1], captions[:1], captions, jax.random.key(0))
     assert (out.candidates, out.images) == (8, 1)
     with pytest.raises(ValueError, match="two distinct captions"):
-        caption_match(matcher, pictures[:1], captions[:1], [], jax.random.key(0))
+        caption_match(matcher, images[:1], captions[:1], [], jax.random.key(0))
 
 
-def test_the_fit_is_ridge_regression(matcher_and_pictures):
+def test_the_fit_is_ridge_regression(matcher_and_images):
     """The map's gradient of `|X W - Y|^2 / n + 0.3 |W|^2` is 0."""
-    matcher, _, _ = matcher_and_pictures
+    matcher, _, _ = matcher_and_images
     random = np.random.default_rng(0)
-    pictures = list(random.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8))
-    captions = [f"picture {i}" for i in range(6)]
-    out = fit_caption_matcher(pictures, captions, matcher.vgg, matcher.text)
+    images = list(random.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8))
+    captions = [f"image {i}" for i in range(6)]
+    out = fit_caption_matcher(images, captions, matcher.vgg, matcher.text)
     from equildm.features import pool_features
 
-    features = np.sqrt(pool_features(matcher.vgg, pictures, taps=(2, 3, 4)).astype(float))
+    features = np.sqrt(pool_features(matcher.vgg, images, taps=(2, 3, 4)).astype(float))
     x = (features - out.mean) / out.deviation
     sentences = sentence_embedding(embed(matcher.text, captions))
     y = np.asarray(sentences, float) - out.caption_mean
@@ -145,9 +145,9 @@ def test_the_fit_is_ridge_regression(matcher_and_pictures):
     assert np.abs(gradient).max() < 1e-12
 
 
-def test_refuses_unequal_lengths(matcher_and_pictures):
-    matcher, pictures, captions = matcher_and_pictures
+def test_refuses_unequal_lengths(matcher_and_images):
+    matcher, images, captions = matcher_and_images
     with pytest.raises(ValueError, match="received 3 images and 2 captions"):
-        fit_caption_matcher(pictures[:3], captions[:2], matcher.vgg, matcher.text)
+        fit_caption_matcher(images[:3], captions[:2], matcher.vgg, matcher.text)
     with pytest.raises(ValueError, match="received 3 images and 2 captions"):
-        caption_match(matcher, pictures[:3], captions[:2], [], jax.random.key(0))
+        caption_match(matcher, images[:3], captions[:2], [], jax.random.key(0))

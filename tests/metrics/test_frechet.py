@@ -43,13 +43,13 @@ def test_fewer_samples_than_features():
 
 def test_pieces_merge_to_the_whole():
     x = np.random.default_rng(0).normal(1e4, 1.0, size=(1000, 5))  # far from 0: cancellation
-    whole = FeatureStatistics.of("Test", x)
-    np.testing.assert_allclose(whole.covariance, np.cov(x.T), rtol=1e-9)
+    union = FeatureStatistics.of("Test", x)
+    np.testing.assert_allclose(union.covariance, np.cov(x.T), rtol=1e-9)
     pieces = [FeatureStatistics.of("Test", part) for part in np.split(x, [1, 17, 600])]
     merged = pieces[3].merge(pieces[1]).merge(pieces[0].merge(pieces[2]))
     assert merged.count == 1000
-    np.testing.assert_allclose(merged.mean, whole.mean, rtol=1e-13)
-    np.testing.assert_allclose(merged.covariance, whole.covariance, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(merged.mean, union.mean, rtol=1e-13)
+    np.testing.assert_allclose(merged.covariance, union.covariance, rtol=1e-9, atol=1e-12)
 
 
 def test_samples_approach_the_closed_form():
@@ -67,9 +67,9 @@ def test_refuses():
     a = _exact([0.0], [[1.0]])
     with pytest.raises(ValueError, match=r"received Test \(1,\) and Other \(1,\)"):
         frechet_distance(a, FeatureStatistics("Other", 9, a.mean, a.scatter))
-    with pytest.raises(ValueError, match="at least 2 features, received 1"):
+    with pytest.raises(ValueError, match="at least 2 images, received 1"):
         frechet_distance(a, FeatureStatistics.of("Test", np.zeros((1, 1))))
     with pytest.raises(ValueError, match=r"shape \(0, 3\)"):
         FeatureStatistics.of("Test", np.zeros((0, 3)))
-    with pytest.raises(ValueError, match="1 not finite"):
+    with pytest.raises(ValueError, match="with 1 values that are not finite"):
         FeatureStatistics.of("Test", np.array([[0.0, np.nan]]))

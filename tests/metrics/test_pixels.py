@@ -48,12 +48,12 @@ def test_only_images_in_the_range_have_a_score(score, monkeypatch):
         with pytest.raises(ValueError, match=r"\(height, width, channels\).* received \("):
             score(wrong, wrong)
     shown = np.asarray((A + 1) * 127.5)
-    for wrong, found in ((shown.astype(np.uint8), "uint8"), (shown, "values up to 25")):
-        with pytest.raises(ValueError, match=rf"in \[-1, 1\], received {found}.*127\.5"):
+    for wrong, received in ((shown.astype(np.uint8), "uint8"), (shown, "values up to 25")):
+        with pytest.raises(ValueError, match=rf"in \[-1, 1\], received {received}.*127\.5"):
             score(A, wrong)
 
 
 @pytest.mark.parametrize("score", [psnr, ssim])
 def test_batches_are_mapped(score):
-    found = jax.jit(jax.vmap(score))(jnp.stack([A, B]), jnp.stack([B, B * 0.9]))
-    np.testing.assert_allclose(found, [score(A, B), score(B, B * 0.9)], rtol=1e-5)
+    values = jax.jit(jax.vmap(score))(jnp.stack([A, B]), jnp.stack([B, B * 0.9]))
+    np.testing.assert_allclose(values, [score(A, B), score(B, B * 0.9)], rtol=1e-5)

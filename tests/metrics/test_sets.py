@@ -92,12 +92,12 @@ def test_precision_and_recall_equal_torch_fidelity(peer, sets, block):
 
 def test_density_and_coverage_are_the_formulas(sets):
     """Naeem et al. 2020, equations 3 and 4."""
-    made, real = sets[0].astype(np.float64), sets[1].astype(np.float64)
+    generated, real = sets[0].astype(np.float64), sets[1].astype(np.float64)
     distance = lambda x, y: np.linalg.norm(x[:, None] - y, axis=-1)
     radii = np.sort(distance(real, real), axis=1)[:, 5]
-    inside = distance(made, real) <= radii
+    inside = distance(generated, real) <= radii
     out = precision_recall(*sets, neighbours=5, block=50)
-    assert out.density == pytest.approx(inside.sum() / (5 * len(made)))
+    assert out.density == pytest.approx(inside.sum() / (5 * len(generated)))
     assert out.coverage == pytest.approx(inside.any(axis=0).mean())
 
 
@@ -111,10 +111,13 @@ def test_what_lies_on_the_border_is_inside(width):
     random = np.random.default_rng(0)
     distance = lambda x, y: np.sum((x[:, None] - y) ** 2, axis=-1)
     for _ in range(20):
-        made, real = random.integers(0, 12, (2, 23, width)) + random.integers(1000)
-        balls = [np.sort(distance(x, x), axis=1)[:, 2] for x in (real, made)]
-        inside, counts = distance(made, real) <= balls[0], distance(real, made) <= balls[1]
-        out = precision_recall(made.astype(float), real.astype(float), neighbours=2)
+        generated, real = random.integers(0, 12, (2, 23, width)) + random.integers(1000)
+        balls = [np.sort(distance(x, x), axis=1)[:, 2] for x in (real, generated)]
+        inside, counts = (
+            distance(generated, real) <= balls[0],
+            distance(real, generated) <= balls[1],
+        )
+        out = precision_recall(generated.astype(float), real.astype(float), neighbours=2)
         expected = (inside.any(1).mean(), counts.any(1).mean(), inside.sum() / 46)
         assert out == pytest.approx((*expected, inside.any(0).mean()))
 
@@ -175,13 +178,13 @@ def test_a_score_says_what_it_is():
         spread_of="standard error",
         extractor="VGG16",
         count=100,
-        reference="real pictures",
+        reference="real images",
         reference_count=200,
         seed=0,
         settings={"subsets": 10},
     )
     assert str(score) == (
-        "VGG16-KID 0.012346 +- 0.001 (standard error) from 100 images to 200 real pictures; VGG16, "
+        "VGG16-KID 0.012346 +- 0.001 (standard error) from 100 images to 200 real images; VGG16, "
         "subsets 10, seed 0"
     )
     assert score.as_dict()["seed"] == 0

@@ -26,10 +26,10 @@ def test_images_are_streamed(monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (11, 32, 32, 3), dtype=np.uint8)
     monkeypatch.setattr("equildm.metrics.statistics.ROWS", 4)
     streamed = collect_statistics(network, iter(images), batch=2, taps=(0,))
-    whole = FeatureStatistics.of("AlexNet", pool_features(network, images, batch=2, taps=(0,)))
+    union = FeatureStatistics.of("AlexNet", pool_features(network, images, batch=2, taps=(0,)))
     assert (streamed.extractor, streamed.count) == ("AlexNet", 11)
-    np.testing.assert_allclose(streamed.mean, whole.mean, rtol=1e-12)
-    np.testing.assert_allclose(streamed.scatter, whole.scatter, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(streamed.mean, union.mean, rtol=1e-12)
+    np.testing.assert_allclose(streamed.scatter, union.scatter, rtol=1e-9, atol=1e-12)
     with pytest.raises(ValueError, match="at least one image, received none"):
         collect_statistics(network, [])
 
@@ -46,17 +46,19 @@ def test_saved_and_reloaded(some, tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "statistics.npz"]
 
 
-def test_public_files_tell_neither_network_nor_count(some, tmp_path):
+def test_public_files_record_neither_network_nor_count(some, tmp_path):
     path = tmp_path / "public.npz"
     np.savez(path, mu=some.mean.astype(np.float32), sigma=some.covariance)
-    with pytest.raises(ValueError, match="does not say its extractor"):
+    with pytest.raises(ValueError, match="does not record its extractor"):
         FeatureStatistics.load(path, count=50)
-    with pytest.raises(ValueError, match="does not say its count"):
+    with pytest.raises(ValueError, match="does not record its count"):
         FeatureStatistics.load(path, extractor="Test")
     public = FeatureStatistics.load(path, extractor="Test", count=50)
     assert frechet_distance(public, some) < 1e-8
     some.save(path)
-    with pytest.raises(ValueError, match="its extractor is 'Test', not 'Other'"):
+    with pytest.raises(
+        ValueError, match="records the extractor 'Test', received extractor='Other'"
+    ):
         FeatureStatistics.load(path, extractor="Other")
 
 
@@ -77,7 +79,7 @@ def test_broken_files_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"mu": np.float64(1.0), "sigma": np.eye(1)}, r"mean of \(\)"),
         ({"mu": np.zeros((3, 1))}, r"mean of \(3, 1\)"),
@@ -85,18 +87,18 @@ def test_broken_files_are_named(tmp_path):
         ({"mu": np.array([0.0, np.nan, 0.0])}, "not finite"),
         ({"sigma": np.full((3, 3), np.inf)}, "not finite"),
         ({"mu": np.array(["a", "b", "c"])}, "must be an .npz"),
-        ({"count": "many"}, "whole number of at least 2, not 'many'"),
-        ({"count": 2.5}, "not 2.5"),
-        ({"count": 1}, "not 1"),
+        ({"count": "many"}, "whole number of at least 2, received 'many'"),
+        ({"count": 2.5}, "received 2.5"),
+        ({"count": 1}, "received 1"),
         ({"count": [50, 50]}, "must be an .npz"),
     ],
 )
-def test_what_is_no_mean_and_covariance_is_refused(wrong, said, tmp_path):
+def test_what_is_no_mean_and_covariance_is_refused(wrong, message, tmp_path):
     right = {"mu": np.zeros(3), "sigma": np.eye(3), "count": 50, "extractor": "Test"}
     np.savez(tmp_path / "f.npz", **right)
     assert FeatureStatistics.load(tmp_path / "f.npz").count == 50
     np.savez(tmp_path / "f.npz", **right | wrong)
-    with pytest.raises(ValueError, match=rf"f\.npz.*{said}"):
+    with pytest.raises(ValueError, match=rf"f\.npz.*{message}"):
         FeatureStatistics.load(tmp_path / "f.npz")
 
 
@@ -111,10 +113,10 @@ from equildm.runtime import make_mesh
 rows = np.random.default_rng(0).normal(1e3, 1.0, (60, 5))
 mine = rows[:17] if jax.process_index() == 0 else rows[17:]
 all = FeatureStatistics.of("Test", mine).across_processes()
-whole = FeatureStatistics.of("Test", rows)
+union = FeatureStatistics.of("Test", rows)
 assert all.count == 60
-np.testing.assert_allclose(all.mean, whole.mean, rtol=1e-14)
-np.testing.assert_allclose(all.covariance, whole.covariance, rtol=1e-9, atol=1e-11)
+np.testing.assert_allclose(all.mean, union.mean, rtol=1e-14)
+np.testing.assert_allclose(all.covariance, union.covariance, rtol=1e-9, atol=1e-11)
 
 network, mesh = AlexNet(key=jax.random.key(0)), make_mesh("data=2", devices=jax.local_devices())
 images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
@@ -150,8 +152,8 @@ def test_across_two_processes():
     ]
     outputs = [process.communicate(timeout=120) for process in processes]
     assert all(process.returncode == 0 for process in processes), outputs
-    said = [out.splitlines()[-1] for out, _ in outputs]
-    assert said[0].startswith("ok") and said[0] == said[1]
+    last_lines = [out.splitlines()[-1] for out, _ in outputs]
+    assert last_lines[0].startswith("ok") and last_lines[0] == last_lines[1]
 
 
 def test_one_process_keeps_its_own(some):

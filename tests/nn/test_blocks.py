@@ -69,7 +69,7 @@ def silu(x):
     return x / (1 + np.exp(-x))
 
 
-# Up to 16 outputs are made in another way than more are.
+# Up to 16 outputs are computed in another way than more are.
 @pytest.mark.parametrize("shape", [(2, 2), (1, 7), (4, 4), (9, 6)])
 @pytest.mark.parametrize(
     "kernel, stride, padding",

@@ -8,7 +8,7 @@ import pytest
 from jax.experimental.pallas import tpu as pltpu
 
 from equildm.nn import attend, CrossAttn, fused_attend, kernels, pallas
-from equildm.runtime.target import compiling_for
+from equildm.runtime.platform import compiling_for
 
 
 def inputs(length, width, dtype=jnp.float32):

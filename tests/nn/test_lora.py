@@ -9,7 +9,7 @@ import pytest
 from equildm._types import TextEmbedding
 from equildm.data import LatentBatch
 from equildm.denoise import WidthScaledUNet
-from equildm.nn import Conv, Factors, Linear, LowRank, merged, new_adapters, with_adapters
+from equildm.nn import Conv, Linear, LoRALayer, LoRAWeights, merge_lora, new_lora, with_lora_layers
 
 
 @pytest.fixture(scope="module")
@@ -50,46 +50,49 @@ def error(a, b):
 
 
 def everywhere(network, rank=3, **options):
-    return new_adapters(network, rank, layers=("*",), key=jax.random.key(7), **options)
+    return new_lora(network, rank, layers=("*",), key=jax.random.key(7), **options)
 
 
 def test_a_linear_map_and_a_convolution_by_the_formula():
     rng = np.random.default_rng(0)
     draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
     linear = Linear(5, 4, key=jax.random.key(0))
-    factors = Factors(jnp.asarray(draw(5, 2)), jnp.asarray(draw(2, 4)), 6.0)
+    factors = LoRAWeights(jnp.asarray(draw(5, 2)), jnp.asarray(draw(2, 4)), 6.0)
     x = jnp.asarray(draw(3, 5))
     down, up = np.float64(factors.down), np.float64(factors.up)
     difference = 0.5 * 6.0 / 2 * (np.float64(x) @ down @ up)
-    wrapped = with_adapters((linear,), {"0": factors}, 0.5)[0]
+    wrapped = with_lora_layers((linear,), {"0": factors}, 0.5)[0]
     np.testing.assert_allclose(wrapped(x), linear(x) + difference, rtol=1e-5, atol=1e-5)
     assert wrapped.bias is linear.bias
 
     conv = Conv(3, 4, stride=2, padding=((0, 1), (0, 1)), key=jax.random.key(1))
-    factors = Factors(jnp.asarray(draw(3, 3, 3, 2)), jnp.asarray(draw(2, 4)), 1.0)
-    x, whole = jnp.asarray(draw(8, 8, 3)), np.einsum("hwir,ro->hwio", factors.down, factors.up) / 2
-    by_weight = eqx.tree_at(lambda layer: layer.weight, conv, conv.weight + whole)
-    wrapped = with_adapters((conv,), {"0": factors})[0]
+    factors = LoRAWeights(jnp.asarray(draw(3, 3, 3, 2)), jnp.asarray(draw(2, 4)), 1.0)
+    x, product = (
+        jnp.asarray(draw(8, 8, 3)),
+        np.einsum("hwir,ro->hwio", factors.down, factors.up) / 2,
+    )
+    by_weight = eqx.tree_at(lambda layer: layer.weight, conv, conv.weight + product)
+    wrapped = with_lora_layers((conv,), {"0": factors})[0]
     np.testing.assert_allclose(wrapped(x), by_weight(x), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(wrapped.weight, by_weight.weight, rtol=1e-5, atol=1e-6)
 
 
 def test_new_adapters_change_nothing(network, batch):
     adapters = everywhere(network)
-    merged_leaves = jax.tree.leaves(merged(network, adapters))
+    merged_leaves = jax.tree.leaves(merge_lora(network, adapters))
     for merged_leaf, leaf in zip(merged_leaves, jax.tree.leaves(network), strict=True):
         np.testing.assert_array_equal(merged_leaf, leaf)
-    wrapped = with_adapters(network, adapters)
+    wrapped = with_lora_layers(network, adapters)
     x = jax.random.normal(jax.random.key(0), (4, 4, 16))
     block, wrapped_block = (net.down[0].stages[0].block for net in (network, wrapped))
     np.testing.assert_array_equal(wrapped_block.conv1(x), block.conv1(x))
     np.testing.assert_array_equal(wrapped_block.time.layer.weight, block.time.weight)
-    # Compiled as a whole, the two round differently.
+    # Compiled together, the two round differently.
     assert error(apply(wrapped, batch), apply(network, batch)) < 1e-6
 
 
 def test_adapters_are_put_on_attention_by_default(network):
-    adapters = new_adapters(network, 2, key=jax.random.key(0))
+    adapters = new_lora(network, 2, key=jax.random.key(0))
     names = {path.rpartition(".")[2] for path in adapters}
     assert names == {"to_query", "to_key", "to_value", "to_out"}
     assert len(adapters) == 8 * 4  # two attentions in each of four transformers
@@ -98,20 +101,20 @@ def test_adapters_are_put_on_attention_by_default(network):
 
 def test_wrapped_and_merged_are_one(network, batch):
     adapters = randomised(everywhere(network, alpha=1.5))
-    base, wrapped = apply(network, batch), apply(with_adapters(network, adapters, 0.7), batch)
+    base, wrapped = apply(network, batch), apply(with_lora_layers(network, adapters, 0.7), batch)
     assert error(base, wrapped) > 0.1
-    assert error(apply(merged(network, adapters, 0.7), batch), wrapped) < 1e-5
-    assert error(apply(with_adapters(network, adapters, 0), batch), base) < 1e-6
-    again = merged(merged(network, adapters, 0.7), adapters, -0.7)
+    assert error(apply(merge_lora(network, adapters, 0.7), batch), wrapped) < 1e-5
+    assert error(apply(with_lora_layers(network, adapters, 0), batch), base) < 1e-6
+    again = merge_lora(merge_lora(network, adapters, 0.7), adapters, -0.7)
     assert error(apply(again, batch), base) < 1e-5
 
 
 def test_several_adapters_add_up(network, batch):
     first, second = randomised(everywhere(network)), randomised(everywhere(network, 2), 2)
-    wrapped = with_adapters(with_adapters(network, first), second, 0.5)
-    expected = apply(merged(merged(network, first), second, 0.5), batch)
+    wrapped = with_lora_layers(with_lora_layers(network, first), second, 0.5)
+    expected = apply(merge_lora(merge_lora(network, first), second, 0.5), batch)
     assert error(apply(wrapped, batch), expected) < 1e-5
-    mixed = merged(with_adapters(network, first), second, 0.5)
+    mixed = merge_lora(with_lora_layers(network, first), second, 0.5)
     assert error(apply(mixed, batch), expected) < 1e-5
 
 
@@ -122,35 +125,35 @@ def test_the_strength_is_traced(network, batch):
     @jax.jit
     def run(scale):
         traces.append(scale)
-        return apply(with_adapters(network, adapters, scale), batch)
+        return apply(with_lora_layers(network, adapters, scale), batch)
 
     outputs = [run(jnp.float32(scale)) for scale in (0.0, 0.3)]
     assert len(traces) == 1
-    assert error(outputs[1], apply(with_adapters(network, adapters, 0.3), batch)) < 1e-6
+    assert error(outputs[1], apply(with_lora_layers(network, adapters, 0.3), batch)) < 1e-6
 
 
 def test_the_arithmetic_follows_the_input(network, batch):
-    adapted = with_adapters(network, randomised(everywhere(network)))
+    adapted = with_lora_layers(network, randomised(everywhere(network)))
     assert eqx.filter_eval_shape(apply, adapted, batch, jnp.bfloat16).dtype == jnp.bfloat16
     half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), network)
-    dtypes = {x.dtype for x in jax.tree.leaves(merged(half, everywhere(network)))}
+    dtypes = {x.dtype for x in jax.tree.leaves(merge_lora(half, everywhere(network)))}
     assert dtypes == {jnp.dtype(jnp.bfloat16)}
 
 
 def test_what_does_not_fit_is_named(network):
     adapters = everywhere(network)
     with pytest.raises(ValueError, match=r"no layer 'up\.9'"):
-        with_adapters(network, {"up.9": adapters["conv_in"]})
+        with_lora_layers(network, {"up.9": adapters["conv_in"]})
     with pytest.raises(ValueError, match=r"'time\.out' is for a weight of shape \(3, 3, 4, 16\)"):
-        merged(network, {"time.out": adapters["conv_in"]})
+        merge_lora(network, {"time.out": adapters["conv_in"]})
     with pytest.raises(ValueError, match=r"matches 'attention'.*conv_in"):
-        new_adapters(network, 2, layers=("attention",), key=jax.random.key(0))
+        new_lora(network, 2, layers=("attention",), key=jax.random.key(0))
     with pytest.raises(ValueError, match="at least 1, received 0"):
-        new_adapters(network, 0, key=jax.random.key(0))
+        new_lora(network, 0, key=jax.random.key(0))
 
 
 def test_a_wrapped_network_takes_new_adapters(network):
-    wrapped = with_adapters(network, everywhere(network))
-    assert isinstance(wrapped.conv_in, LowRank)
-    again = new_adapters(wrapped, 2, layers=("*",), key=jax.random.key(0))
+    wrapped = with_lora_layers(network, everywhere(network))
+    assert isinstance(wrapped.conv_in, LoRALayer)
+    again = new_lora(wrapped, 2, layers=("*",), key=jax.random.key(0))
     assert set(again) == set(everywhere(network))

@@ -38,7 +38,7 @@ def test_a_grid_falls_strictly_in_the_steps_asked_for(grid: Any, schedule: Any) 
 def test_the_public_spacings(peer: Any, betas: str) -> None:
     schedule = SD if betas == "scaled_linear" else SquaredCosine()
     multistep = "DPMSolverMultistepScheduler"
-    made: list[tuple[str, dict[str, Any], Callable[[int], np.ndarray]]] = [
+    spacings: list[tuple[str, dict[str, Any], Callable[[int], np.ndarray]]] = [
         (
             "DDIMScheduler",
             {"timestep_spacing": "leading", "steps_offset": 1},
@@ -68,14 +68,14 @@ def test_the_public_spacings(peer: Any, betas: str) -> None:
     basic = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": betas}
     cases = [
         {"scheduler": name, "steps": steps, "double": True, "options": basic | options}
-        for name, options, _ in made
+        for name, options, _ in spacings
         for steps in (2, 3, 10, 20, 50)
     ]
     rng = np.random.default_rng(0)
     mixture = {"means": rng.normal(size=(2, 1, 1, 1)), "stds": np.ones(2)}
     noise = rng.normal(size=(1, 1, 1, 1))
     out = peer("schedulers", {"cases": cases}, noise=noise, fresh=noise[None], **mixture)
-    ours = [grid(steps) for _, _, grid in made for steps in (2, 3, 10, 20, 50)]
+    ours = [grid(steps) for _, _, grid in spacings for steps in (2, 3, 10, 20, 50)]
     for i, levels in enumerate(ours):
         np.testing.assert_allclose(levels[:-1], out[f"{i}/start"], rtol=1e-7, err_msg=str(cases[i]))
         assert levels[-1] == 0

@@ -8,13 +8,13 @@ import pytest
 from equildm.noise import (
     AbstractSchedule,
     INFINITE_LEVEL,
-    Linear,
+    LinearSchedule,
     ScaledLinear,
     SquaredCosine,
     ZeroTerminalSNR,
 )
 
-ALL = [ScaledLinear(), Linear(), SquaredCosine(), ZeroTerminalSNR(ScaledLinear())]
+ALL = [ScaledLinear(), LinearSchedule(), SquaredCosine(), ZeroTerminalSNR(ScaledLinear())]
 TIMES = jnp.linspace(0, 999, 4001)
 
 

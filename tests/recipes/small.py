@@ -1,4 +1,4 @@
-"""A recipe of the least that trains: what recipes share, around a network of three layers.
+"""The smallest recipe that trains: the library's training around a network of three layers.
 
 The sharding rule splits two of its kernels and leaves the third whole. It compiles at once, so that
 many launches fit into a test.
@@ -6,43 +6,49 @@ many launches fit into a test.
 
 import dataclasses
 import hashlib
-import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from jaxtyping import Array, Float, UInt8
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "recipes"))
-
-from training import launch, MAY_CHANGE, train, Training
-
+from equildm import Metrics
 from equildm.data import AbstractDataset
+from equildm.images import to_uint8
 from equildm.nn import initialised, Linear
-from equildm.runtime import fetch, Run, say, to_uint8
-from equildm.train import AbstractObjective, Intervals, PowerEMA, TrainState
+from equildm.runtime import gather, log, Run
+from equildm.runtime.options import Flat
+from equildm.training import AbstractObjective, OptimizerConfig, train, TrainConfig, TrainState
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(Training):
+class Config:
     """Options of this recipe."""
 
     run: Path
-    steps: int = 20
-    batch_size: int = 8
-    warmup: int = 2
+    """Folder for everything that this run leaves."""
+    train: Flat[TrainConfig] = TrainConfig(
+        steps=20,
+        batch_size=8,
+        optimizer=OptimizerConfig(warmup=2),
+        log_every=1,
+        save_every=5,
+        preview_every=10**6,
+    )
     slow: float = 0.0
     """Seconds that a batch takes."""
-    every: Intervals = Intervals(log=1, save=5, sample=10**6)
 
 
 class Batch(NamedTuple):
-    x: Any
-    y: Any
+    """Points, and what a linear map makes of them."""
+
+    x: Float[Array, "batch 256"]
+    y: Float[Array, "batch 32"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +60,12 @@ class Points(AbstractDataset):
     def __len__(self) -> int:
         return 64
 
-    def arrange(self, order: Any, batch: int, seed: int) -> Any:
+    def arrange(self, order, batch, seed):
         rng = np.random.default_rng(seed)
         x = rng.normal(size=(64, 256)).astype(np.float32)
         y = x @ rng.normal(size=(256, 32)).astype(np.float32) / 16
 
-        def gather(indices: Any) -> Batch:
+        def gather(indices) -> Batch:
             time.sleep(self.slow)
             return Batch(x[np.asarray(indices)], y[np.asarray(indices)])
 
@@ -67,46 +73,55 @@ class Points(AbstractDataset):
 
 
 class Network(eqx.Module):
+    """Three linear maps."""
+
     first: Linear
     second: Linear
     third: Linear
 
-    def __init__(self, *, key: Any):
+    def __init__(self, *, key):
         one, two, three = jax.random.split(key, 3)
         self.first, self.second = Linear(256, 512, key=one), Linear(512, 256, key=two)
         self.third = Linear(256, 32, key=three)
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Float[Array, "256"]) -> Float[Array, "32"]:
         return self.third(jax.nn.silu(self.second(jax.nn.silu(self.first(x)))))
 
 
 class Distance(AbstractObjective):
-    """Mean squared error with noise of each example's key on the input."""
+    """Mean squared error, with noise of each example's key on the input."""
 
-    def __call__(self, model: Any, batch: Any, keys: Any) -> Any:
-        def one(x: Any, y: Any, key: Any) -> Any:
+    def __call__(self, model: Network, batch: Batch, keys) -> tuple[Float[Array, ""], Metrics]:
+        def one(x, y, key):
             return jnp.mean((model(x + 0.1 * jax.random.normal(key, x.shape)) - y) ** 2)
 
         return jnp.mean(jax.vmap(one)(batch.x, batch.y, keys)), {}
 
 
-def picture(state: TrainState) -> np.ndarray:
+def preview(state: TrainState) -> UInt8[np.ndarray, "height width 3"]:
     """What the averaged network makes of points that each process has for itself."""
-    made = jax.vmap(state.average())(jnp.ones((8, 256)))
-    return to_uint8(np.repeat(np.tanh(fetch(made))[..., None], 3, axis=-1))
+    output = jax.vmap(state.average())(jnp.ones((8, 256)))
+    return to_uint8(np.repeat(np.tanh(gather(output))[..., None], 3, axis=-1))
 
 
 def main(config: Config) -> None:
-    mesh = launch(config)
-    may_change = (*MAY_CHANGE, "slow")
-    run = Run.create(config.run, config, "small", resume=config.resume, may_change=may_change)
-    model = initialised(lambda: Network(key=jax.random.key(config.seed)), mesh)
-    data = Points(config.slow)
+    mesh = config.train.launch()
+    may_change = ("slow", *TrainConfig.MAY_CHANGE)
+    resume = config.train.resume
+    run = Run.create(config.run, config, "small", resume=resume, may_change=may_change)
+    model = initialised(lambda: Network(key=jax.random.key(config.train.seed)), mesh)
     state = train(
-        config, run, model, data, Distance(), config.make_optimizer(1e-3), PowerEMA(), picture
+        model,
+        Distance(),
+        Points(config.slow),
+        config.train.optimizer.build(config.train.steps, 1e-3),
+        config.train,
+        run=run,
+        mesh=mesh,
+        preview=preview,
     )
-    leaves = jax.tree.leaves(fetch(state.pieces()))
-    say("state " + hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest())
+    leaves = jax.tree.leaves(gather(state.pieces()))
+    log("state " + hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest())
 
 
 if __name__ == "__main__":

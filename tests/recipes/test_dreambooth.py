@@ -4,16 +4,20 @@ import json
 
 import numpy as np
 import pytest
-from helpers import ROOT, run_python
+from helpers import refusals, ROOT, run_python
 from PIL import Image
 from run_folders import forget, losses
+from small_models import small_model
 
 from equildm.data import ShapesSource
+from equildm.pretrained import load_pretrained, read_run_model, save_pretrained
+from equildm.runtime import Run
+from equildm.training import LoRAConfig, MatchingWeights
 
 RECIPES = ROOT / "recipes"
 SMALL = (
     *("--class-prompt", "a {} disc", "--prior-count", "8", "--sampling-steps", "2"),
-    *("--batch-size", "8", "--warmup", "1", "--every.log", "1", "--prompts"),
+    *("--batch-size", "8", "--warmup", "1", "--log-every", "1", "--prompts"),
 )
 
 
@@ -27,19 +31,11 @@ def subject(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def start(options, tmp_path):
-    run = tmp_path / "start"
-    run_python(
-        RECIPES / "pretrain.py",
-        *options,
-        "--run",
-        str(run),
-        *("--steps", "2", "--decay", "constant"),
-        devices=1,
-        timeout=1500,
-    )
-    return run
+@pytest.fixture(scope="session")
+def start(tmp_path_factory):
+    path = tmp_path_factory.mktemp("start") / "model"
+    save_pretrained(path, small_model(32), layout="equildm")
+    return path
 
 
 def teach(start, subject, run, *options, devices=1):
@@ -51,71 +47,111 @@ def teach(start, subject, run, *options, devices=1):
     )
 
 
+def sample(run, out):
+    options = (str(run), "--prompt", "a sks disc", "--count", "2", "--sampling-steps", "2")
+    run_python(RECIPES / "sample.py", *options, "--out", str(out), devices=1)
+    with Image.open(out) as image:
+        assert image.size[0] > 32
+
+
 @pytest.mark.slow  # five processes that compile a step
-def test_a_subject_is_learned_resumed_and_sampled(start, subject, tmp_path):
+def test_a_subject_is_learned_resumed_sampled_and_scored(start, subject, tmp_path):
     one, eight, broken = (tmp_path / name for name in ("one", "eight", "broken"))
-    short = ("--steps", "4", "--every.save", "2")
+    short = ("--steps", "4", "--save-every", "2")
     printed = teach(start, subject, one, *short)
-    assert "Skipped broken.png" in printed and "8 pictures of the class" in printed
+    assert "Skipped broken.png" in printed and "Making 8 images" in printed
     with np.load(one / "prior.npz") as prior:
         assert prior["images"].shape == (8, 32, 32, 3)
+    assert (one / "samples" / "prior.png").is_file()
     teach(start, subject, eight, *short, "--mesh", "fsdp=8", devices=8)
     np.testing.assert_allclose(list(losses(eight).values()), list(losses(one).values()), rtol=1e-3)
     forget(one, broken, 2)
-    teach(start, subject, broken, *short, "--resume")
+    assert "Making" not in teach(start, subject, broken, *short, "--resume")
     assert losses(broken) == losses(one)
-    run_python(
-        RECIPES / "sample.py",
-        *(str(one), "--prompt", "a sks disc", "--count", "2", "--steps", "2"),
-        *("--out", str(tmp_path / "picture.png")),
-        devices=1,
-        timeout=900,
-    )
+    sample(one, tmp_path / "images.png")
+
     printed = run_python(
-        RECIPES / "compare_subjects.py",
-        *(str(start), str(one), "--count", "2", "--unseen", "a {} square"),
-        *("--out", str(tmp_path / "compared")),
+        RECIPES / "evaluate_dreambooth.py",
+        *(str(start), str(one), str(broken), "--count", "2", "--unseen", "a {} square"),
+        *("--sampling-steps", "2", "--out", str(tmp_path / "scores")),
         devices=1,
-        timeout=900,
     )
-    scores = json.loads((tmp_path / "compared" / "scores.json").read_text())["scores"]
+    assert "class moved over" in printed and (tmp_path / "scores" / "images.png").is_file()
+    document = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    assert document["config"]["captions"] == ["a {} disc", "a {} square"]
+    scores = document["scores"]
     assert scores[str(start)]["class moved"] == 0 < scores[str(one)]["class moved"]
     assert 0 < scores[str(one)]["subject, known captions"] <= 1
+    assert scores[str(broken)][f"class moved over {one}"] == 0
+    assert (scores[str(start)]["step"], scores[str(one)]["step"]) == (None, 4)
 
 
-@pytest.mark.slow  # three processes that compile a step, one with a text encoder
+@pytest.mark.slow  # six processes, three of which compile a step
 @pytest.mark.parametrize(
-    "what",
+    ("options", "part"),
     [
-        ("--lora", "2"),
-        ("--prior-weight", "0", "--train", "*attention*"),
-        ("--train-text", "--train", "text.*layers.5*", "*to_v*", "--groups", "text.*=0.1"),
+        (("--lora", "2"), LoRAConfig(2)),
+        (
+            ("--prior-weight", "0", "--trainable", "*attention*"),
+            MatchingWeights(("*attention*",)),
+        ),
+        (
+            *[("--train-text-encoder", "--trainable", "text.*layers.5*", "*to_v*",
+               "--groups", "text.*=0.1")],
+            MatchingWeights(("text.*layers.5*", "*to_v*")),
+        ),
     ],
-)
-def test_parts_are_taught_and_sampled(start, subject, what, tmp_path):
+)  # fmt: skip
+def test_parts_are_taught_and_sampled(start, subject, options, part, tmp_path):
     run = tmp_path / "run"
-    teach(start, subject, run, "--steps", "2", *what)
-    assert (run / "base").is_dir() and (run / "prior.npz").exists() == ("0" not in what)
-    out = tmp_path / "picture.png"
-    sample = (str(run), "--prompt", "a sks disc", "--count", "1", "--steps", "2", "--out", str(out))
-    run_python(RECIPES / "sample.py", *sample, devices=1, timeout=900)
-    with Image.open(out) as picture:
-        assert picture.size[0] > 32
+    teach(start, subject, run, "--steps", "2", *options)
+    assert (run / "base").is_dir() and (run / "prior.npz").exists() == ("0" not in options)
+    config = read_run_model(Run.open(run))
+    assert config.trained == part and config.ema == "decay-0.95"
+    assert config.trains_text_encoder == ("--train-text-encoder" in options)
+    # The part has moved, and the frozen rest is that of the start.
+    old, new = load_pretrained(start), load_pretrained(run)
+    assert np.array_equal(old.network.conv_in.weight, new.network.conv_in.weight)
+    to_v = [
+        model.network.down[0].stages[0].transformer.blocks[0].cross_attention.to_value.weight
+        for model in (old, new)
+    ]
+    assert not np.array_equal(*to_v)
+    sample(run, tmp_path / "images.png")
 
 
-def test_what_cannot_work_is_refused(tmp_path):
-    with pytest.raises(AssertionError, match=r"pretrain\.py makes runs/emoji"):
-        teach(tmp_path / "nothing", "tinted", tmp_path / "run")
+def test_what_cannot_work_is_refused_before_there_is_a_folder(start, subject, tmp_path):
+    run = tmp_path / "run"
+    common = ["--run", str(run), "--data", str(subject), "--start"]
+    disc = ["--class-prompt", "a {} disc"]
+    commands = {
+        r"pretrain.py makes runs/emoji": [str(tmp_path / "nothing"), *disc],
+        "received 'nowhere*'": [str(start), *disc, "--trainable", "nowhere*"],
+        "received 'text.*'": [str(start), *disc, "--groups", "text.*=0.1"],
+        "received --lora 2": [str(start), *disc, "--lora", "2", "--trainable", "*attention*"],
+        "Add --class-prompt": [str(start)],
+        "received --prior-weight nan": [str(start), *disc, "--prior-weight", "nan"],
+        "received --token": [str(start), *disc, "--token", ""],
+        "--steps is at least 1": [str(start), *disc, "--steps", "0"],
+        "one for each time, received 0": [str(start), *disc, "--sampling-steps", "0"],
+    }
+    messages = refusals(
+        RECIPES / "dreambooth.py", *([*common, *options] for options in commands.values())
+    )
+    for expected, message in zip(commands, messages, strict=True):
+        assert expected in " ".join(message.split()), message
+    assert not run.exists()
 
 
 @pytest.mark.slow  # compiles a step
 def test_it_starts_from_a_folder_of_diffusers(folder, subject, tmp_path):
     run = tmp_path / "run"
-    small = ("--steps", "1", "--warmup", "0", "--train-text", "--train", "*attention*")
+    small = ("--steps", "1", "--warmup", "0", "--train-text-encoder", "--trainable", "*attention*")
     printed = teach(folder / "model", subject, run, *small)
     assert str(folder / "model") in printed
     assert (run / "text_encoder").is_dir() and (run / "tokenizer").is_dir()
-    model = json.loads((run / "model.json").read_text())
-    assert (model["prediction"], model["schedule"], model["size"]) == ("eps", "scaled-linear", 16)
-    sample = (str(run), "--prompt", "a sks disc", "--count", "1", "--steps", "2")
-    run_python(RECIPES / "sample.py", *sample, devices=1, timeout=900)
+    config = read_run_model(Run.open(run)).model
+    assert config.image_size == 16
+    assert type(config.scheduler.prediction).__name__ == "Epsilon"
+    assert type(config.scheduler.schedule).__name__ == "ScaledLinear"
+    sample(run, tmp_path / "images.png")

@@ -1,11 +1,11 @@
-"""What becomes of a run after training: averages that were not kept, and scores."""
+"""What becomes of a run after training: averages made afterwards, and scores."""
 
 import json
 import shutil
 
 import numpy as np
 import pytest
-from helpers import ROOT, run_python
+from helpers import refusals, ROOT, run_python
 from PIL import Image
 
 RECIPES = ROOT / "recipes"
@@ -13,43 +13,68 @@ RECIPES = ROOT / "recipes"
 
 @pytest.fixture
 def run(options, pictures, tmp_path):
-    """Of 40 pictures, one of which is broken and one of which has no caption."""
-    path, data = tmp_path / "run", tmp_path / "pictures"
+    """Of 40 images, one of which is broken and one of which has no caption."""
+    path, data = tmp_path / "run", tmp_path / "images"
     shutil.copytree(pictures, data)
-    (data / "3.png").write_bytes(b"no picture")
+    (data / "3.png").write_bytes(b"no image")
     lines = (data / "metadata.jsonl").read_text().splitlines(keepends=True)
     (data / "metadata.jsonl").write_text("".join(line for line in lines if '"5.png"' not in line))
     options = [str(data) if option == str(pictures) else option for option in options]
-    kept = ("--held-out", "0.3", "--snapshots", "2")
+    averages = ("--held-out", "0.3", "--snapshots", "2")
     run_python(
-        *(RECIPES / "pretrain.py", *options, *kept, "--run", str(path), "--steps", "6"), devices=1
+        *(RECIPES / "pretrain.py", *options, *averages, "--run", str(path), "--steps", "6"),
+        devices=1,
     )
     return path
 
 
 def pixels(run, tmp_path, *options):
-    out = tmp_path / "picture.png"
-    sampling = ("--prompt", "a red square", "--steps", "2", "--out", str(out))
+    out = tmp_path / "image.png"
+    sampling = ("--prompt", "a red square", "--sampling-steps", "2", "--out", str(out))
     run_python(RECIPES / "sample.py", str(run), *sampling, *options, devices=1)
-    with Image.open(out) as picture:
-        return np.asarray(picture, np.int32)
+    with Image.open(out) as image:
+        return np.asarray(image, np.int32)
 
 
 @pytest.mark.slow  # five processes that compile a network
 def test_averages_chosen_after_training_and_scores(run, tmp_path):
     assert sorted(int(p.name) for p in (run / "averages").iterdir()) == [2, 4, 6]
-    kept, trained = pixels(run, tmp_path), pixels(run, tmp_path, "--average", "none")
-    chosen = pixels(run, tmp_path, "--average", "0.2")
-    assert kept.shape == chosen.shape
-    assert np.any(chosen != trained) and np.any(chosen != kept)
+    usual, trained = pixels(run, tmp_path), pixels(run, tmp_path, "--ema", "none")
+    chosen = pixels(run, tmp_path, "--ema", "0.2")
+    assert usual.shape == chosen.shape
+    assert np.any(chosen != trained) and np.any(chosen != usual)
 
-    scoring = ("--count", "99", "--steps", "2", "--split", "training")
+    scoring = ("--count", "99", "--sampling-steps", "2", "--split", "training")
     printed = run_python(RECIPES / "evaluate.py", str(run), *scoring, devices=1)
     (written,) = run.glob("evaluation_training_*.json")
     scores = json.loads(written.read_text())
-    assert 20 < scores["pictures"] < 38 and scores["step"] == 6
-    assert (
-        0 <= scores["made"]["rank1"] <= 1 and scores["real"]["rank1"] > scores["shuffled"]["rank1"]
-    )
+    assert 20 < scores["images"] < 38 and scores["step"] == 6
+    assert scores["sampling_steps"] == 2 and scores["solver"] == "ddim"
+    assert 0 <= scores["generated"]["rank1"] <= 1
+    assert scores["real"]["rank1"] > scores["shuffled"]["rank1"]
     assert any("FID" in score["name"] and score["value"] > 0 for score in scores["scores"])
     assert "FID" in printed
+
+
+def test_what_cannot_be_scored_is_refused_before_anything_is_loaded(folder, tmp_path):
+    """Options that contradict each other, and models that have no data of their own."""
+    model = str(folder / "model")
+    commands = {
+        "at least 1, received 0": ("--count", "0"),
+        "--batch-size must be at least 1": ("--batch-size", "-3"),
+        "--sampling-steps must be at least 1": ("--sampling-steps", "0"),
+        "A solver is one of": ("--solver", "none"),
+        "Give --inception PATH": ("--resize", "antialiased"),
+        "Give --clip PATH": ("--metrics", "clip-score"),
+        "--inception takes a path that exists": ("--inception", str(tmp_path / "none")),
+        "Add fid to --metrics": ("--metrics", "kid", "--reference", model),
+        "Give --reference PATH": ("--reference-count", "9"),
+        "scores a run folder, which records its data": (),
+    }
+    messages = refusals(RECIPES / "evaluate.py", *((model, *c) for c in commands.values()))
+    for part, message in zip(commands, messages, strict=True):
+        assert part in message, (part, message)
+    options = ((), ("--solvers", "none"), ("--evaluations", "0"), ("--count", "0"))
+    messages = refusals(RECIPES / "compare_samplers.py", *((model, *o) for o in options))
+    assert "Give --out" in messages[0] and "A solver is one of" in messages[1]
+    assert all("at least 1, received 0" in message for message in messages[2:])

@@ -1,6 +1,6 @@
 """The recipe on eight devices, in every way to split it, learns what it learns on one.
 
-With `mini`: the sharding rule splits most of what it weighs (tests/train/test_sharded_state.py).
+With `mini`: the sharding rule splits most of what it weighs (tests/training/test_sharded_state.py).
 """
 
 import os
@@ -24,7 +24,7 @@ def losses(run):
 
 @pytest.mark.slow  # compiles the step for eight devices, four times
 @pytest.mark.parametrize("mesh", ["data=8", "fsdp=8", "data=2,fsdp=4", "fsdp=4,tensor=2"])
-def test_twenty_steps_agree_with_one_device(options, mesh, whole, tmp_path):
+def test_twenty_steps_agree_with_one_device(options, mesh, one_device, tmp_path):
     run = tmp_path / "run"
     run_python(
         RECIPE,
@@ -32,17 +32,17 @@ def test_twenty_steps_agree_with_one_device(options, mesh, whole, tmp_path):
         *("--preset", "mini", "--mesh", mesh),
         timeout=3000,
     )
-    np.testing.assert_allclose(losses(run), whole, rtol=1e-5)
+    np.testing.assert_allclose(losses(run), one_device, rtol=1e-5)
 
 
 @pytest.fixture(scope="module")
-def whole(pictures, vae, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
+def one_device(pictures, vae, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one_device")
     run_python(
         RECIPE,
         *("--data", str(pictures), "--vae", str(vae), "--cache", str(folder / "cache")),
         *("--size", "32", "--batch-size", "8", "--warmup", "4", "--held-out", "0"),
-        *("--every.log", "1", "--prompts", "--run", str(folder / "run")),
+        *("--log-every", "1", "--prompts", "--run", str(folder / "run")),
         *("--steps", "20", "--preset", "mini"),
         devices=1,
         timeout=3000,
@@ -51,7 +51,7 @@ def whole(pictures, vae, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_two_processes_build_the_cache_and_make_the_pictures_of_one(options, tmp_path):
+def test_two_processes_build_the_cache_and_make_the_previews_of_one(options, tmp_path):
     """The recipe, unchanged; both begin with no cache and no run folder."""
     options = [*options, "a red square", "--steps", "3", "--warmup", "1", "--preset", "16"]
     alone, both = tmp_path / "alone", tmp_path / "both"
@@ -75,16 +75,16 @@ def test_two_processes_build_the_cache_and_make_the_pictures_of_one(options, tmp
         for number in range(2)
     ]
     try:
-        said = [process.communicate(timeout=3000)[0] for process in processes]
+        printed = [process.communicate(timeout=3000)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()
-    assert [process.returncode for process in processes] == [0, 0], said
+    assert [process.returncode for process in processes] == [0, 0], printed
     np.testing.assert_allclose(losses(both), losses(alone), rtol=1e-5)
-    assert "Pictures are in" in said[0] and "Pictures are in" not in said[1]
+    assert "Images are in" in printed[0] and "Images are in" not in printed[1]
     assert len(list((tmp_path / "cache").glob("[!.]*"))) == 1
-    made = []
+    previews = []
     for run in (alone, both):
-        with Image.open(run / "samples" / "step_00000003.png") as picture:
-            made.append(np.asarray(picture, np.int16))
-    assert np.abs(made[0] - made[1]).max() <= 2
+        with Image.open(run / "samples" / "step_00000003.png") as image:
+            previews.append(np.asarray(image, np.int16))
+    assert np.abs(previews[0] - previews[1]).max() <= 2

@@ -18,46 +18,31 @@ def test_pretrain_then_sample_and_compare(options, tmp_path):
         devices=1,
     )
 
-    out = tmp_path / "picture.png"
+    out = tmp_path / "images.png"
     printed = run_python(
         RECIPES / "sample.py",
         *(str(tmp_path / "one"), "--prompt", "a red square", "a blue disc"),
-        *("--count", "2", "--steps", "2", "--out", str(out)),
+        *("--count", "2", "--sampling-steps", "2", "--out", str(out)),
         devices=1,
     )
-    assert "4 pictures of step 5" in printed
-    with Image.open(out) as picture:
-        assert picture.size[0] > 2 * 32
+    assert "4 images of step 5" in printed
+    with Image.open(out) as grid:
+        assert grid.size[0] > 2 * 32
 
     printed = run_python(
         RECIPES / "compare_samplers.py",
         *(str(tmp_path / "one"), "--solvers", "ddim", "heun", "ddpm", "--evaluations", "2", "4"),
-        *("--reference", "8", "--count", "1", "--out", str(tmp_path / "samplers")),
+        *("--fine-steps", "8", "--count", "1", "--out", str(tmp_path / "samplers")),
         devices=1,
     )
     assert "Error by number" in printed
     errors = json.loads((tmp_path / "samplers" / "errors.json").read_text())["errors"]
     assert set(errors) == {"ddim", "heun", "ddpm"} and set(errors["ddim"]) == {"2", "4"}
     assert all(0 < error < 100 for row in errors.values() for error in row.values())
-    assert {p.name for p in (tmp_path / "samplers").glob("*.png")} == {"errors.png", "pictures.png"}
+    assert {p.name for p in (tmp_path / "samplers").glob("*.png")} == {"errors.png", "images.png"}
 
 
 def test_table1_counts_without_weights():
     printed = run_python(RECIPES / "table1.py", "--sizes", "39M", "5B", devices=1)
     for figure in ("38.80", "53.0", "0.066", "4900.20", "4195.1", "5.216"):
         assert figure in printed
-
-
-def test_train_vae_leaves_a_vae(pictures, tmp_path):
-    run = tmp_path / "vae"
-    run_python(
-        RECIPES / "train_vae.py",
-        *("--run", str(run), "--data", str(pictures), "--size", "32", "--held-out", "0.3"),
-        *("--steps", "3", "--warmup", "1", "--batch-size", "4", "--lpips", "0"),
-        *("--width", "8", "--groups", "4", "--multipliers", "1", "1"),
-        devices=1,
-    )
-    written = json.loads((run / "vae" / "config.json").read_text())
-    assert written["_class_name"] == "AutoencoderKL" and written["scaling_factor"] > 0
-    assert (run / "samples" / "step_00000003.png").exists()
-    assert json.loads((run / "quality.json").read_text())["pictures"] > 0

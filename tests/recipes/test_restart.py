@@ -25,7 +25,7 @@ STEPS = 12
 
 @contextmanager
 def launched(run, *options, processes=1, devices=1):
-    """The recipe as so many processes with so many devices each. None outlives the block."""
+    """Launches the recipe in some processes, each with some devices. None outlives the block."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -80,30 +80,30 @@ def until(started, ready):
 
 
 def losses(run):
-    found = read_metrics(Run.open(run).metrics)
-    assert [line["step"] for line in found] == list(range(1, STEPS + 1))
-    return [line["loss"] for line in found]
+    steps = read_metrics(Run.open(run).metrics)
+    assert [line["step"] for line in steps] == list(range(1, STEPS + 1))
+    return [line["loss"] for line in steps]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The losses of one device that nobody disturbed."""
-    run = tmp_path_factory.mktemp("whole") / "run"
+def uninterrupted(tmp_path_factory):
+    """The losses of an uninterrupted run on one device."""
+    run = tmp_path_factory.mktemp("uninterrupted") / "run"
     finish(run)
     return losses(run)
 
 
-def test_two_processes_are_as_one(whole, tmp_path):
+def test_two_processes_are_as_one(uninterrupted, tmp_path):
     run = tmp_path / "run"
     finish(run, "--mesh", "fsdp=2,tensor=2", processes=2, devices=2)
-    np.testing.assert_allclose(losses(run), whole, rtol=1e-5)
+    np.testing.assert_allclose(losses(run), uninterrupted, rtol=1e-5)
     assert "training" in text(run, 0) and "training" not in text(run, 1)
     assert [p.name for p in (run / "samples").iterdir()] == [f"step_{STEPS:08d}.png"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_signal_to_one_stops_all_at_the_same_step(whole, tmp_path, victim):
+def test_a_signal_to_one_stops_all_at_the_same_step(uninterrupted, tmp_path, victim):
     run, mesh = tmp_path / "run", ("--mesh", "fsdp=4")
     with launched(run, *mesh, "--slow", "0.5", processes=2, devices=2) as started:
         until(started, lambda: lines(run) >= 2)
@@ -113,13 +113,15 @@ def test_a_signal_to_one_stops_all_at_the_same_step(whole, tmp_path, victim):
         print(f"SIGTERM to {victim}: both ended in {time.monotonic() - began:.1f} s")
     assert 2 <= Checkpoints(run / "checkpoints").latest() == lines(run) < STEPS
     finish(run, *mesh, processes=2, devices=2)
-    np.testing.assert_allclose(losses(run), whole, rtol=1e-5)
+    np.testing.assert_allclose(losses(run), uninterrupted, rtol=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.parametrize("moment", ["training", "saving"])
-def test_a_dead_process_ends_the_others_and_a_launch_goes_on(whole, tmp_path, victim, moment):
+def test_a_dead_process_ends_the_others_and_a_launch_goes_on(
+    uninterrupted, tmp_path, victim, moment
+):
     run, mesh = tmp_path / "run", ("--mesh", "fsdp=4")
 
     def saving():
@@ -134,12 +136,12 @@ def test_a_dead_process_ends_the_others_and_a_launch_goes_on(whole, tmp_path, vi
         seconds = time.monotonic() - began
         print(f"kill -9 of {victim} while {moment}: the other's code {code} in {seconds:.1f} s")
         assert seconds < 30
-    said = text(run, 1 - victim)
-    assert (code == STOPPED and "another process has died" in said) or (
-        code == -signal.SIGABRT and "another task died" in said
-    ), said
+    log = text(run, 1 - victim)
+    assert (code == STOPPED and "another process has died" in log) or (
+        code == -signal.SIGABRT and "another task died" in log
+    ), log
     finish(run, *mesh, processes=2, devices=2)
-    np.testing.assert_allclose(losses(run), whole, rtol=1e-5)
+    np.testing.assert_allclose(losses(run), uninterrupted, rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -158,7 +160,7 @@ def test_a_process_that_hangs_ends_the_others(tmp_path):
 
 
 @pytest.mark.slow
-def test_restores_on_fewer_devices_and_more_processes(whole, tmp_path):
+def test_restores_on_fewer_devices_and_more_processes(uninterrupted, tmp_path):
     first = tmp_path / "eight"
     with launched(first, "--mesh", "fsdp=8", "--slow", "0.3", devices=8) as started:
         until(started, lambda: lines(first) >= 6)
@@ -175,18 +177,18 @@ def test_restores_on_fewer_devices_and_more_processes(whole, tmp_path):
         next_losses.append(read_metrics(run / "metrics.jsonl")[-1]["loss"])
         assert lines(run) == step + 1
     assert len(states) == 1  # bit for bit
-    np.testing.assert_allclose(next_losses, whole[step], rtol=1e-6)
+    np.testing.assert_allclose(next_losses, uninterrupted[step], rtol=1e-6)
 
 
 @pytest.mark.slow
 def test_sigterm_at_twenty_moments(tmp_path):
-    """Of start-up and of training. Of the steps that were written down at most one is made again,
-    and the same command goes on."""
+    """During start-up and during training. At most one logged step is repeated, and the same
+    command goes on."""
     rng = random.Random(0)
     run, lost, codes = tmp_path / "run", [], []
     for trial in range(20):
         before = lines(run)
-        with launched(run, "--slow", "0.3", "--every.save", "1000", "--steps", "1000") as started:
+        with launched(run, "--slow", "0.3", "--save-every", "1000", "--steps", "1000") as started:
             if trial % 2:
                 until(started, lambda before=before: lines(run) > before)
             time.sleep(rng.uniform(0.0, 1.0 if trial % 2 else 8.0))
@@ -202,6 +204,8 @@ def test_sigterm_at_twenty_moments(tmp_path):
     assert set(codes[1::2]) == {STOPPED} and max(lost) <= 1, (codes, lost)
     steps = ("--steps", str(lines(run) + 1))
     finish(run, *steps)
-    finish(tmp_path / "whole", *steps)
-    broken, whole = (read_metrics(Run.open(tmp_path / n).metrics) for n in ("run", "whole"))
-    assert broken == whole
+    finish(tmp_path / "uninterrupted", *steps)
+    broken, uninterrupted = (
+        read_metrics(Run.open(tmp_path / n).metrics) for n in ("run", "uninterrupted")
+    )
+    assert broken == uninterrupted

@@ -45,9 +45,9 @@ def killed(options, ready):
 
 @pytest.mark.slow
 def test_killed_and_resumed_is_uninterrupted(options, tmp_path):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    uninterrupted, broken = tmp_path / "uninterrupted", tmp_path / "broken"
     steps = ["--steps", str(STEPS)]
-    run_python(RECIPE, *options, *steps, "--run", str(whole), devices=1)
+    run_python(RECIPE, *options, *steps, "--run", str(uninterrupted), devices=1)
 
     options = [*options, *steps, "--run", str(broken), "--resume"]
     metrics = broken / "metrics.jsonl"
@@ -62,7 +62,7 @@ def test_killed_and_resumed_is_uninterrupted(options, tmp_path):
     killed(options, saving)  # in the middle of a save
     killed(options, reached(17))
     run_python(RECIPE, *options, devices=1)
-    assert losses(broken) == losses(whole)
+    assert losses(broken) == losses(uninterrupted)
 
 
 @pytest.mark.slow

@@ -22,9 +22,10 @@ STUDY = ROOT / "recipes" / "scaling_study.py"
 def options(pictures, vae, tmp_path):
     return [
         *("--widths", "16", "32", "--checkpoints", "2", "--split", "training", "--count", "8"),
-        *("--batch", "4", "--groups", "4", "--samplers", "ddim", "dpm++2m", "--steps", "2", "4"),
-        *("--cfg", "1", "3", "--student-steps", "1", "4", "--reference", "ddim", "4", "3"),
-        *("--distill", "lcm", "--distill-steps", "6", "--pictures", "2"),
+        *("--batch-size", "4", "--groups", "4", "--samplers", "ddim", "dpm++2m"),
+        *("--sampling-steps", "2", "4", "--guidance-scale", "1", "3", "--student-steps", "1", "4"),
+        *("--reference", "ddim", "4", "3", "--distill", "lcm", "--distill-steps", "6"),
+        *("--images", "2"),
         *("--train.data", str(pictures), "--train.vae", str(vae), "--train.steps", "4"),
         *("--train.cache", str(tmp_path / "cache"), "--train.batch-size", "4"),
         *("--train.warmup", "1", "--train.held-out", "0"),
@@ -40,19 +41,18 @@ def test_a_study_from_nothing_to_its_report(options, tmp_path):
     assert {p.name for p in (folder / "runs").iterdir()} == {
         *("c016", "c032", "c016-lcm", "c032-lcm"),
     }
-    configs = [
+    first, second = (
         json.loads((folder / "runs" / name / "config.json").read_text())["config"]
         for name in ("c016", "c032")
-    ]
-    differing = {key for key in configs[0] if configs[0][key] != configs[1][key]}
-    assert differing == {"preset", "run"}
+    )
+    assert {key for key in first if first[key] != second[key]} == {"preset", "run"}
 
     # Killed ten times, each time that a row or two more are there and at any moment from then on.
     random = np.random.default_rng(0)
     rows = RowFiles(folder / "rows")
-    kept: dict[str, int] = {}
+    done: dict[str, int] = {}
     for _ in range(10):
-        goal = min(len(kept) + int(random.integers(1, 3)), 25)
+        goal = min(len(done) + int(random.integers(1, 3)), 25)
         process = subprocess.Popen(
             [sys.executable, str(STUDY), str(folder), "sweep"],
             cwd=ROOT,
@@ -63,15 +63,15 @@ def test_a_study_from_nothing_to_its_report(options, tmp_path):
         time.sleep(random.uniform(0, 0.5))
         process.send_signal(signal.SIGKILL)
         process.wait()
-        found = {p.name: p.stat().st_mtime_ns for p in rows.folder.glob("*.json")}
-        assert kept.items() <= found.items()  # nothing was computed again
-        kept = found
-    assert 10 <= len(kept) < 26
+        times = {p.name: p.stat().st_mtime_ns for p in rows.folder.glob("*.json")}
+        assert done.items() <= times.items()  # nothing was computed again
+        done = times
+    assert 10 <= len(done) < 26
     study("sweep")
-    found = {p.name: p.stat().st_mtime_ns for p in rows.folder.glob("*.json")}
-    assert kept.items() < found.items()
+    times = {p.name: p.stat().st_mtime_ns for p in rows.folder.glob("*.json")}
+    assert done.items() < times.items()
 
-    # The same table as in peace, but for the time that pictures took.
+    # The same table as in peace, but for the time that images took.
     peace = tmp_path / "peace"
     runs = [str(folder / "runs" / name) for name in ("c016", "c032", "c016-lcm", "c032-lcm")]
     run_python(STUDY, str(peace), "sweep", *options, "--runs", *runs, devices=1, timeout=1500)
@@ -88,7 +88,7 @@ def test_a_study_from_nothing_to_its_report(options, tmp_path):
     assert all(r.fid > 0 and len(r.fid_spread) == 4 and r.seconds > 0 for r in table)
     assert {(r.branches, r.guidance) for r in table if not r.method} == {(1, 1.0), (2, 3.0)}
     page = (folder / "report" / "index.html").read_text()
-    assert "For a budget of" in page and len(re.findall("<img ", page)) >= 8
+    assert "For a budget of" in page and len(re.findall("<img ", page)) >= 11
 
     with pytest.raises(AssertionError, match="use another folder"):
         study("sweep", "--count", "9")

@@ -1,22 +1,42 @@
-"""From a pretrained run to larger pictures: resumed, on eight devices, in part; what is refused."""
+"""A model that enlarges images: resumed, on eight devices, in part, compared; what is refused."""
 
 import json
 
 import numpy as np
 import pytest
-from helpers import ROOT, run_python
+from helpers import refusals, ROOT, run_python
 from PIL import Image
 from run_folders import forget, losses
+from small_models import captioned_folder, small_model
+
+from equildm.data import DegradedDataConfig
+from equildm.pipeline import UpscalerConfig
+from equildm.pretrained import load_pretrained, read_run_model, save_pretrained
+from equildm.runtime import Run
+from equildm.training import MatchingWeights
 
 RECIPES = ROOT / "recipes"
 
 
+@pytest.fixture(scope="session")
+def start(tmp_path_factory):
+    path = tmp_path_factory.mktemp("start") / "model"
+    save_pretrained(path, small_model(32), layout="equildm")
+    return path
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    return captioned_folder(tmp_path_factory.mktemp("data") / "images")
+
+
 @pytest.fixture
-def small(pictures):
-    """Of super_resolution.py: the least that it needs."""
+def small(data, start):
+    """The least that super_resolution.py needs."""
     return [
-        *("--data", str(pictures), "--size", "32", "--batch-size", "8", "--warmup", "1"),
-        *("--held-out", "0.2", "--count", "3", "--sampling-steps", "2", "--every.log", "1"),
+        *("--start", str(start), "--data", str(data), "--size", "32", "--batch-size", "8"),
+        *("--warmup", "1", "--held-out", "0.2", "--count", "3", "--sampling-steps", "2"),
+        *("--log-every", "1"),
     ]
 
 
@@ -25,22 +45,12 @@ def train(run, *options, devices=1):
     return run_python(recipe, "--run", str(run), *options, devices=devices, timeout=1500)
 
 
-@pytest.mark.slow  # five processes that compile a step
-def test_from_a_run_resumed_on_eight_devices_and_used(options, small, tmp_path):
-    start = tmp_path / "start"
-    run_python(
-        RECIPES / "pretrain.py",
-        *options,
-        "--run",
-        str(start),
-        *("--steps", "3", "--decay", "constant"),
-        devices=1,
-        timeout=1500,
-    )
+@pytest.mark.slow  # four processes that compile a step
+def test_trained_resumed_on_eight_devices_and_used(small, start, tmp_path):
     one, eight, broken = (tmp_path / name for name in ("one", "eight", "broken"))
-    short = [*small, "--start", str(start), "--steps", "4", "--every.save", "2"]
+    short = [*small, "--steps", "4", "--save-every", "2"]
     printed = train(one, *short)
-    assert "of step 3 of" in printed and "bicubic" in printed
+    assert f"from {start}" in printed and "bicubic" in printed
     scores = json.loads((one / "quality.json").read_text())["scores"]
     assert set(scores) == {"bicubic", "model", "vae"} and scores["vae"]["psnr"] > 0
     train(eight, *short, "--mesh", "fsdp=8", devices=8)
@@ -49,60 +59,79 @@ def test_from_a_run_resumed_on_eight_devices_and_used(options, small, tmp_path):
     train(broken, *short, "--resume")
     assert losses(broken) == losses(one)
 
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (5, 11, 3), np.uint8)).save(
-        tmp_path / "picture.png"
-    )
-    upscale = [RECIPES / "upscale.py", str(one), str(tmp_path / "picture.png")]
+    assert DegradedDataConfig.of_run(Run.open(one)).held_out == 0.2
+    network = load_pretrained(one).config.network
+    assert isinstance(network, UpscalerConfig) and (network.scale, network.augmentation) == (4, 0.1)
+    image = np.random.default_rng(0).integers(0, 256, (5, 11, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "image.png")
     printed = run_python(
-        *upscale, "--steps", "2", "--out", str(tmp_path / "large"), devices=1, timeout=900
+        RECIPES / "upscale.py",
+        *(str(one), str(tmp_path / "image.png"), "--sampling-steps", "2", "--noise-level", "20"),
+        *("--color-fix", "1", "--out", str(tmp_path / "large")),
+        devices=1,
+        timeout=900,
     )
-    assert "11x5 to" in printed
-    with Image.open(tmp_path / "large" / "picture_x4.png") as large:
+    assert "11x5 to" in printed and "by step 4 of" in printed
+    with Image.open(tmp_path / "large" / "image_x4.png") as large:
         assert large.size == (44, 20)
-    with pytest.raises(AssertionError, match="larger and none of captions"):
-        run_python(RECIPES / "sample.py", str(one), "--prompt", "x", devices=1, timeout=900)
+    for recipe, options in (("sample", ("--prompt", "x")), ("upscale", ("x.png",))):
+        command = (str(one if recipe == "sample" else start), *options)
+        (message,) = refusals(RECIPES / f"{recipe}.py", command)
+        assert "Upscaler" in message
 
 
 @pytest.mark.slow  # compiles two steps
-def test_a_part_is_trained_from_nothing_and_runs_are_compared(small, tmp_path):
-    part, whole = tmp_path / "part", tmp_path / "whole"
+def test_a_part_is_trained_and_runs_are_compared(small, tmp_path):
+    part, full = tmp_path / "part", tmp_path / "full"
     short = [*small, "--steps", "2", "--augmentation", "0"]
-    train(part, *short, "--train", "network.conv_in*", "projection*", "--groups", "projection*=10")
-    train(whole, *short)
+    patterns = ("network.conv_in*", "projection*")
+    train(part, *short, "--trainable", *patterns, "--groups", "projection*=10")
+    train(full, *short, "--captions", "own")
     sizes = [
         sum(file.stat().st_size for file in (run / "checkpoints").rglob("*") if file.is_file())
-        for run in (part, whole)
+        for run in (part, full)
     ]
-    assert sizes[0] < sizes[1] / 10 and (part / "base").is_dir()
+    assert sizes[0] < sizes[1] / 2 and (part / "base").is_dir()
+    assert read_run_model(Run.open(part)).trained == MatchingWeights(patterns)
     run_python(
-        RECIPES / "compare_upscalers.py",
-        *(str(whole), str(part), "--count", "4", "--steps", "2", "--sets", "fid"),
-        *("--out", str(tmp_path / "compared")),
+        RECIPES / "evaluate_upscaler.py",
+        *(str(full), str(part), "--count", "4", "--sampling-steps", "2", "--sets", "fid"),
+        *("--color-fix", "1", "--out", str(tmp_path / "compared")),
         devices=1,
         timeout=900,
     )
     table = json.loads((tmp_path / "compared" / "scores.json").read_text())["scores"]
-    assert set(table) == {"bicubic", str(whole), str(part), "vae"}
+    assert set(table) == {"bicubic", str(full), str(part), "colours alone", "vae"}
     low, high = table["vae"]["lpips over bicubic interval"]
     assert low <= table["vae"]["lpips over bicubic"] <= high
     assert table[str(part)]["VGG16-FID"] > 0
+    with Image.open(tmp_path / "compared" / "images.png") as image:
+        assert image.size[0] > 7 * 32
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+def test_what_cannot_work_is_refused_and_leaves_no_folder(small, tmp_path):
+    (tmp_path / "empty").mkdir()
+    cases = [
         (("--scale", "3"), "divides 32; got 3"),
         (("--start", "nowhere"), "a folder of diffusers or 'none'"),
-        (("--lora", "2", "--train", "conv_in*"), "adapters or a part"),
+        (("--lora", "2", "--trainable", "conv_in*"), "adapters or a part"),
+        (("--trainable", "nothing*"), "received 'nothing*'"),
         (("--groups", "conv_in"), "PATTERN=FACTOR"),
-    ],
-)
-def test_what_cannot_work_is_refused(small, options, message, tmp_path):
-    with pytest.raises(AssertionError, match=message):
-        train(tmp_path / "run", *small, *options)
+        (("--augmentation", "1"), "[0, 1), received 1"),
+        (("--data", str(tmp_path / "empty")), "must hold images"),
+        (("--size", "30", "--scale", "2"), "multiples of 4, received 30"),
+        (("--size", "64"), "at least 64x64 pixels"),
+    ]
+    run = ("--run", str(tmp_path / "run"))
+    commands = [(*small, *run, *options) for options, _ in cases]
+    messages = refusals(RECIPES / "super_resolution.py", *commands)
+    for (_, expected), message in zip(cases, messages, strict=True):
+        assert expected in " ".join(message.replace("│", " ").split()), message
+    assert not (tmp_path / "run").exists()
 
 
-def test_an_empty_folder_is_refused(small, tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(AssertionError, match="must hold pictures"):
-        train(tmp_path / "run", *small, "--data", str(tmp_path / "empty"))
+def test_upscale_needs_an_image_and_evaluate_a_model():
+    for recipe in ("upscale", "evaluate_upscaler"):
+        command = ("runs/none",) if recipe == "upscale" else ()
+        (message,) = refusals(RECIPES / f"{recipe}.py", command)
+        assert "at least one" in message or "required" in message.lower()

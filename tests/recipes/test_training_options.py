@@ -1,37 +1,55 @@
-"""What a run that trains refuses before anything is loaded."""
+"""What a recipe that trains refuses, before there is a folder."""
 
-from helpers import run_python
+from helpers import refusals, ROOT, run_python
+
+RECIPES = ROOT / "recipes"
+REFUSED = {
+    "--steps is at least 1, received 0": ["--steps", "0"],
+    "--batch-size is at least 1, received 0": ["--batch-size", "0"],
+    "received 32 examples and --accumulate 3": ["--accumulate", "3"],
+    "is positive, received nan": ["--learning-rate", "nan"],
+    "above 0, received nan": ["--clip", "nan"],
+    "received --snapshots -1": ["--snapshots", "-1"],
+    "exceed the warm-up of 100": ["--decay", "cosine", "--steps", "50"],
+    "received 'data=3' which makes 3": ["--mesh", "data=3"],
+    "invalid choice": ["--optimizer", "sgd"],
+}
+
+
+def test_what_cannot_work_is_refused_and_leaves_no_folder(tmp_path):
+    run = tmp_path / "run"
+    common = ["--run", str(run), "--data", "shapes"]
+    messages = refusals(
+        RECIPES / "pretrain.py", *([*common, *options] for options in REFUSED.values())
+    )
+    for expected, message in zip(REFUSED, messages, strict=True):
+        assert expected in " ".join(message.replace("│", " ").split()), message
+    assert not run.exists()
+
 
 CODE = """
-import sys
-from pathlib import Path
-sys.path.insert(0, "recipes")
-from pretrain import Config
-from training import MAY_CHANGE
+from equildm.training import OptimizerConfig, TrainConfig
 
-for options, said in [
-    (dict(steps=0), "--steps is at least 1, received 0"),
-    (dict(accumulate=0), "--accumulate is at least 1, received 0"),
-    (dict(accumulate=3), "received 32 examples and --accumulate 3"),
-    (dict(accumulate=8, mesh="data=8"), "data x fsdp = 8 devices, received 4"),
-    (dict(keep=0), "--keep is at least 1, received 0"),
-    (dict(rate=0.0), "is positive, received 0.0"),
-    (dict(warmup=-5), "0 steps or more, received -5"),
-    (dict(clip=0.0), "above 0, received 0.0"),
-    (dict(weight_decay=-1.0), "0 or more, received -1.0"),
-    (dict(mesh="data=3"), "received 'data=3'"),
+for make, message in [
+    (lambda: TrainConfig(ema="none"), "--ema is one of power, decay"),
+    (lambda: TrainConfig(compute="float16"), "received 'float16'"),
+    (lambda: OptimizerConfig(optimizer="sgd"), "--optimizer is one of adamw"),
+    (lambda: OptimizerConfig(decay="linear"), "'constant' or 'cosine', received 'linear'"),
+    (lambda: TrainConfig(accumulate=8, mesh="data=8").launch(), "8 devices, received 4"),
+    (lambda: TrainConfig(mesh="data=3").launch(), "received 'data=3'"),
 ]:
     try:
-        Config(run=Path("run"), **(dict(steps=200) | options)).check()
+        make()
     except ValueError as error:
-        assert said in str(error), (options, error)
+        assert message in str(error), error
     else:
-        raise AssertionError(options)
-Config(run=Path("run"), steps=200, accumulate=4, mesh="data=2,fsdp=4").check()
-assert {"accumulate", "remat", "mesh"} < set(MAY_CHANGE)
+        raise AssertionError(message)
+mesh = TrainConfig(accumulate=4, mesh="data=2,fsdp=4").launch()
+assert mesh.size == 8
 print("refused")
 """
 
 
-def test_what_cannot_work_is_refused():
+def test_names_and_devices_are_checked():
+    """Without checked annotations, as they are not in a program of yours."""
     assert run_python(CODE).split()[-1] == "refused"

@@ -40,10 +40,10 @@ def test_everything_comes_back(tmp_path):
         assert checkpoints.latest() is None and checkpoints.steps() == []
         assert checkpoints.save(10, items, meta)
         assert not checkpoints.save(10, items, meta)  # is there already
-        found = checkpoints.restore(items)
-    assert found.step == 10 and found.meta == meta
-    assert eqx.tree_equal(found.items, items)
-    assert type(found.items["odd"]["host"]) is np.ndarray
+        restored = checkpoints.restore(items)
+    assert restored.step == 10 and restored.meta == meta
+    assert eqx.tree_equal(restored.items, items)
+    assert type(restored.items["odd"]["host"]) is np.ndarray
     # Another process, knowing shapes only, wants a part.
     like = jax.eval_shape(lambda: items["ema"])
     with Checkpoints(tmp_path / "new" / "checkpoints") as checkpoints:
@@ -183,8 +183,10 @@ def test_kill_in_the_middle_of_a_save(tmp_path, moment):
     left = {path.name for path in tmp_path.iterdir()}
     assert left > {"1"} and "2" not in left, left  # it was in the middle
     with Checkpoints(tmp_path) as reader:
-        found = reader.restore({"x": jnp.zeros(3)})
-        assert found.step == 1 and found.meta == {"next": 1} and (found.items["x"] == 1).all()
+        restored = reader.restore({"x": jnp.zeros(3)})
+        assert (
+            restored.step == 1 and restored.meta == {"next": 1} and (restored.items["x"] == 1).all()
+        )
     assert {path.name for path in tmp_path.iterdir()} == left  # a reader touches nothing
     with Checkpoints(tmp_path) as writer:
         assert writer.save(2, {"x": jnp.full(3, 2.0)}, {"next": 2})
@@ -208,13 +210,13 @@ with Checkpoints(sys.argv[1]) as checkpoints:
     for devices in (8, 4, 1):
         mesh = make_mesh({"fsdp": devices}, devices=jax.devices()[:devices])
         like = abstract(x, mesh, rule)
-        found = checkpoints.restore({"x": like}).items["x"]
+        restored = checkpoints.restore({"x": like}).items["x"]
         for name in x:
-            assert found[name].sharding == like[name].sharding, (devices, name)
-            np.testing.assert_array_equal(found[name], x[name])
+            assert restored[name].sharding == like[name].sharding, (devices, name)
+            np.testing.assert_array_equal(restored[name], x[name])
         for name, rows in (("big", 512), ("small", 8)):
-            assert len(found[name].addressable_shards) == devices
-            assert found[name].addressable_shards[0].data.shape == (rows, rows // devices)
+            assert len(restored[name].addressable_shards) == devices
+            assert restored[name].addressable_shards[0].data.shape == (rows, rows // devices)
 print("restored")
 """
 

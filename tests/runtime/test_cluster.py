@@ -1,12 +1,12 @@
-"""What is refused before any process waits for another; parts of a batch on odd meshes."""
+"""Options that are refused before any process waits for another; parts of a batch on odd meshes."""
 
 import helpers
 import jax
 import numpy as np
 import pytest
 
-from equildm.runtime import batch_parts, Cluster, fetch, make_mesh, put, shardings
-from equildm.runtime.global_arrays import _parts
+from equildm.runtime import batch_parts, Cluster, gather, make_mesh, put, shardings
+from equildm.runtime.gather import _parts
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def no_environment(monkeypatch):
         ({"heartbeat": 0}, "at least 1 second"),
     ],
 )
-def test_what_cannot_be(options, message):
+def test_options_that_cannot_work_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Cluster(**options).join()
 
@@ -41,23 +41,23 @@ def test_the_environment_is_asked_and_checked(monkeypatch):
 
 ALONE = """
 import jax
-from equildm.runtime import agreed, Cluster, once
+from equildm.runtime import broadcast_from_first, Cluster, on_first_process
 try:
     Cluster(processes=2, process_id=0).join()
 except ValueError as error:
-    assert "coordinator=None" in str(error) and "Give all three" in str(error)
+    assert "coordinator=None" in str(error) and "Pass all three" in str(error)
 else:
     raise AssertionError
 Cluster().join()
 assert not jax.distributed.is_initialized()
-assert agreed(7) == 7 and agreed(None) is None
-once("made", lambda: print("made"))
+assert broadcast_from_first(7) == 7 and broadcast_from_first(None) is None
+on_first_process("printed", lambda: print("printed"))
 """
 
 
 def test_alone_without_a_scheduler():
-    """In a process that has looked at no device yet, as JAX asks."""
-    assert helpers.run_python(ALONE, devices=1) == "made\n"
+    """In a process that has not looked at devices yet, as JAX requires."""
+    assert helpers.run_python(ALONE, devices=1) == "printed\n"
 
 
 def test_alone_where_devices_are_in_use():
@@ -84,12 +84,12 @@ def test_parts_of_a_batch(owners, here, expected):
     assert _parts(np.array(owners), here) == expected
 
 
-def test_one_process_makes_the_whole_batch():
+def test_one_process_reads_the_entire_batch():
     assert batch_parts(make_mesh()) == ((0,), 1)
 
 
-def test_put_and_fetch_leave_what_is_no_array():
+def test_put_and_gather_leave_other_leaves():
     tree = {"w": np.arange(6.0).reshape(2, 3), "f": np.sin, "n": None}
     placed = put(tree, shardings(tree, make_mesh()))
     assert isinstance(placed["w"], jax.Array) and placed["f"] is np.sin and placed["n"] is None
-    np.testing.assert_array_equal(fetch(placed)["w"], tree["w"])
+    np.testing.assert_array_equal(gather(placed)["w"], tree["w"])

@@ -62,7 +62,7 @@ SIZES = {"data": 1, "fsdp": 8, "tensor": 1}
     [
         ((512, 1024), SIZES, P(None, "fsdp")),  # output features first
         ((512, 1001), SIZES, P("fsdp")),  # they do not divide: input features
-        ((509, 1001), SIZES, P()),  # nothing divides: whole
+        ((509, 1001), SIZES, P()),  # nothing divides: not split
         ((3, 3, 128, 256), SIZES, P(None, None, None, "fsdp")),
         ((3, 3, 320, 4), SIZES, P()),  # small
         ((8, 8, 3, 1001), SIZES, P()),  # the taps of a kernel are never split
@@ -133,7 +133,7 @@ curves = {}
 for name in ("one", "data=8", "fsdp=8", "data=2,fsdp=4", "fsdp=4,tensor=2"):
     mesh = make_mesh("", devices=jax.devices()[:1]) if name == "one" else make_mesh(name)
     places = shardings(jax.eval_shape(init, jax.random.key(0)), mesh)
-    # Initialised straight into shards: no device ever holds the whole.
+    # Initialised straight into shards: no device ever holds all of it.
     layers, state = jax.jit(init, out_shardings=places)(jax.random.key(0))
     weight = layers[0].weight
     assert weight.sharding == places[0][0].weight

@@ -22,14 +22,14 @@ def run(tmp_path):
 
 def events(run):
     """Everything in TensorBoard's files: length, checksum, message, checksum."""
-    found = []
+    messages = []
     for file in sorted(run.tensorboard.glob("events*"), key=lambda f: f.stat().st_mtime_ns):
         data = file.read_bytes()
         while data:
             size = int.from_bytes(data[:8], "little")
-            found.append(Event.FromString(data[12 : 12 + size]))
+            messages.append(Event.FromString(data[12 : 12 + size]))
             data = data[16 + size :]
-    return found
+    return messages
 
 
 def test_floats_keep_their_bits(run):
@@ -59,7 +59,7 @@ def test_device_arrays_are_refused(run):
     assert read_metrics(run.metrics) == []
 
 
-def test_tensorboard_scalars_and_pictures(run):
+def test_tensorboard_scalars_and_images(run):
     with MetricsLog(run) as log:
         log.scalars(7, {"loss": 0.25})
         log.image(7, "grid", np.full((8, 8, 3), 200, np.uint8))
@@ -69,7 +69,7 @@ def test_tensorboard_scalars_and_pictures(run):
     assert values[1][2].image.height == 8 and values[1][2].image.colorspace == 3
 
 
-def test_tensorboard_is_given_fewer_points(run):
+def test_tensorboard_gets_fewer_points(run):
     with MetricsLog(run, start=3, board_every=5) as log:
         for step in range(4, 16):
             log.scalars(step, {"loss": 0.5} | ({"rare": 1.0} if step in (7, 15) else {}))
@@ -78,7 +78,7 @@ def test_tensorboard_is_given_fewer_points(run):
     assert len(read_metrics(run.metrics)) == 12
 
 
-def test_resume_cuts_what_will_be_made_again(run):
+def test_resume_cuts_lines_that_training_repeats(run):
     with MetricsLog(run) as log:
         for step in range(1, 11):
             log.scalars(step, {"loss": step / 3})
@@ -89,10 +89,10 @@ def test_resume_cuts_what_will_be_made_again(run):
         log.scalars(7, {"loss": 0.5})
     assert [m["step"] for m in read_metrics(run.metrics)] == [1, 2, 3, 4, 5, 6, 7]
     assert read_metrics(run.metrics)[5]["loss"] == 2.0
-    # TensorBoard drops what earlier launches wrote from the purge step on.
+    # TensorBoard drops events of earlier launches from the purge step on.
     started = [e.step for e in events(run) if e.HasField("session_log")]
     assert started[-1] == 7
-    # Killed before its first checkpoint: all of it is made again.
+    # Killed before its first checkpoint: all steps are repeated.
     with MetricsLog(run):
         pass
     assert read_metrics(run.metrics) == []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from equildm.nn import Linear
-from equildm.runtime import Computing, Policy
+from equildm.runtime import InPrecision, Policy
 
 
 class Probe(eqx.Module):
@@ -25,7 +25,7 @@ def test_computing_casts_in_and_out(compute):
     network = Probe(Linear(16, 16, key=jax.random.key(0)))
     x = jax.random.normal(jax.random.key(1), (5, 16))
     # 998 and 999 are the same number in bfloat16: a time must arrive as it was.
-    y, t = Computing(network, Policy(compute))(x, jnp.float32(999), jnp.arange(3))
+    y, t = InPrecision(network, Policy(compute))(x, jnp.float32(999), jnp.arange(3))
     assert y.dtype == jnp.float32 and t == 999
     exact = network.linear(x)
     error = float(jnp.max(jnp.abs(y - exact)))
@@ -37,7 +37,7 @@ def test_weights_and_gradients_stay_float32():
 
     @eqx.filter_grad
     def gradient(network, x):
-        return jnp.sum(Computing(network, Policy("bfloat16"))(x) ** 2)
+        return jnp.sum(InPrecision(network, Policy("bfloat16"))(x) ** 2)
 
     assert gradient(network, jnp.ones((2, 4))).weight.dtype == jnp.float32
 

@@ -21,13 +21,13 @@ class Config:
     steps: int = 3
 
 run = Run.create(sys.argv[3], Config(), "test")
-assert run.load_config(Config) == Config()  # written before any process goes on
+assert run.load_config(Config) == Config()  # written before any process continues
 mesh = make_mesh("fsdp=4")
 every = partial(partition, small=0)
 x = {
     "large": np.arange(2.0**18, dtype=np.float32).reshape(512, 512),
     "small": np.arange(64.0, dtype=np.float32).reshape(8, 8),
-    "whole": np.arange(3.0, dtype=np.float32),
+    "vector": np.arange(3.0, dtype=np.float32),
 }
 places = shardings(x, mesh, every)
 state = {k: jax.make_array_from_callback(v.shape, places[k], v.__getitem__) for k, v in x.items()}
@@ -35,9 +35,9 @@ with Checkpoints(run.checkpoints) as checkpoints, MetricsLog(run) as log:
     checkpoints.save(1, {"x": state}, {"next": 7})
     for rule in (every, partition):
         like = abstract(x, mesh, rule)
-        found = checkpoints.restore({"x": like})
-        assert found.meta == {"next": 7}
-        for name, value in found.items["x"].items():
+        restored = checkpoints.restore({"x": like})
+        assert restored.meta == {"next": 7}
+        for name, value in restored.items["x"].items():
             assert value.sharding == like[name].sharding
             for shard in value.addressable_shards:
                 np.testing.assert_array_equal(shard.data, x[name][shard.index])

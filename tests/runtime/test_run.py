@@ -23,7 +23,7 @@ class Emoji:
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    path: Path = Path("pictures")
+    path: Path = Path("images")
     size: int = 64
 
 
@@ -53,12 +53,12 @@ def test_config_round_trip(tmp_path):
     assert isinstance(back.prompts, tuple) and isinstance(back.data.path, Path)
     assert run.samples.is_dir() and run.checkpoints.is_dir()
     document = json.loads((tmp_path / "a" / "run" / "config.json").read_text())
-    assert document["format"] == 1 and document["config"]["data"]["class"] == "Folder"
+    assert document["format"] == 2 and document["config"]["data"]["class"] == "Folder"
     launch = json.loads((run.path / "environment.json").read_text())["launches"][0]
     assert launch["packages"]["jax"] and launch["devices"]["count"] == 1 and launch["command"]
 
 
-def test_a_field_that_was_added_since_takes_its_default(tmp_path):
+def test_a_field_that_was_added_later_takes_its_default(tmp_path):
     run = Run.create(tmp_path / "run", Config(steps=7), "pretrain")
     file = run.path / "config.json"
     document = json.loads(file.read_text())
@@ -109,8 +109,8 @@ def test_versions_and_strangers(tmp_path):
         Run.open(tmp_path)
     run = Run.create(tmp_path / "run", Config(), "pretrain")
     file = run.path / "config.json"
-    file.write_text(file.read_text().replace('"format": 1', '"format": 7'))
-    with pytest.raises(ValueError, match=r"format 1, received .* of format 7"):
+    file.write_text(file.read_text().replace('"format": 2', '"format": 7'))
+    with pytest.raises(ValueError, match=r"format 2 and 1, received .* of format 7"):
         Run.open(run.path)
     file.write_text('{"form')
     with pytest.raises(ValueError, match="JSON with a format version"):
@@ -139,12 +139,58 @@ def test_resume(tmp_path):
         Run.create(path, longer, "distill", resume=True)
 
 
+def test_nested_options_that_may_change(tmp_path):
+    """A name with dots is one field of a section; the name of a section is all of it."""
+    config = Config(data=Emoji("twemoji"))
+    path = Run.create(tmp_path / "run", config, "pretrain").path
+    larger = dataclasses.replace(config, data=Emoji("twemoji", 128))
+    with pytest.raises(ValueError, match=r"data\.size is 64 in .*, received 128"):
+        Run.prepare(path, larger, "pretrain", resume=True)
+    with pytest.raises(ValueError, match=r"data\.size is 64"):
+        Run.prepare(path, larger, "pretrain", resume=True, may_change=["size", "also.size"])
+    for names in (["data.size"], ["data"]):
+        Run.prepare(path, larger, "pretrain", resume=True, may_change=names)
+    other = dataclasses.replace(config, data=Folder())
+    with pytest.raises(ValueError, match=r"data\.\w+ is "):
+        Run.prepare(path, other, "pretrain", resume=True, may_change=["data.size"])
+    run = Run.create(path, other, "pretrain", resume=True, may_change=["data"])
+    assert run.load_config(Config) == other
+    assert run.read_config()["data"] == {"class": "Folder", "path": "images", "size": 64}
+
+
+def test_prepare_writes_nothing(tmp_path):
+    path = tmp_path / "run"
+    run = Run.prepare(path, Config(), "pretrain")
+    assert not path.exists()
+    run.make()
+    assert Run.open(path) == run and run.load_config(Config) == Config()
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    resumed = Run.prepare(path, Config(steps=9), "pretrain", resume=True, may_change=["steps"])
+    assert before == {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    resumed.make()
+    assert run.load_config(Config).steps == 9
+    with pytest.raises(ValueError, match="was opened"):
+        Run.open(path).make()
+
+
+def test_a_folder_of_format_1_is_read_in_sections(tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    options = {"class": "Config", "steps": 7, "rate": 0.5, "data": "shapes", "size": 16}
+    document = {"format": 1, "recipe": "pretrain", "config": options}
+    (path / "config.json").write_text(json.dumps(document))
+    config = Run.open(path).read_config()
+    assert config["train"]["steps"] == 7
+    assert config["train"]["optimizer"]["learning_rate"] == 0.5
+    assert config["data"] == {"class": "DataConfig", "source": "shapes", "size": 16}
+
+
 def test_a_launch_killed_while_making_the_folder_can_be_repeated(tmp_path):
     run = Run.create(tmp_path / "run", Config(), "pretrain")
     (run.path / "config.json").unlink()
     (run.path / ".config.json.77.tmp").write_text("{")
     Run.create(run.path, Config(), "pretrain")
-    # But checkpoints without a config are somebody's.
+    # But checkpoints without a config belong to somebody else.
     (run.path / "config.json").unlink()
     (run.checkpoints / "100").mkdir()
     with pytest.raises(ValueError, match="'100'"):
@@ -153,7 +199,7 @@ def test_a_launch_killed_while_making_the_folder_can_be_repeated(tmp_path):
 
 CACHE = """
 import sys, os, time, jax, jax.numpy as jnp
-jax.jit(lambda x: x + 1)(1.0)  # something compiled before the cache was turned on
+jax.jit(lambda x: x + 1)(1.0)  # compiled before the cache is enabled
 from equildm.runtime import enable_compile_cache
 print(enable_compile_cache(sys.argv[1] if len(sys.argv) > 1 else None))
 hits = []
@@ -169,7 +215,7 @@ def test_compile_cache(tmp_path):
     assert first == [str(tmp_path / "equildm" / "xla"), "0"]
     again = helpers.run_python(CACHE, first[0], devices=1, env=env).split()
     assert again[0] == first[0] and int(again[1]) > 0
-    # A folder that cannot be made is no reason to stop.
+    # A folder that cannot be created does not stop the program.
     (tmp_path / "file").touch()
     words = helpers.run_python(CACHE, str(tmp_path / "file" / "x"), devices=1, env=env).split()
     assert words[0] == "None"

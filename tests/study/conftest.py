@@ -1,7 +1,20 @@
-"""The tables of `study_tables`, made once."""
+"""Tables with known answers, and folders of runs without weights."""
+
+import dataclasses
+import json
 
 import pytest
 import study_tables
+
+from equildm.data import DataConfig
+from equildm.denoise import GuidanceEmbeddingConfig, preset
+from equildm.distill import DistillConfig
+from equildm.interop import Scheduler
+from equildm.noise import ScaledLinear, Velocity
+from equildm.pipeline import ModelConfig
+from equildm.pretrained import RunModelConfig
+from equildm.runtime import Run, to_json, write_atomic
+from equildm.training import TrainConfig
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +25,51 @@ def make_row():
 @pytest.fixture(scope="session")
 def study():
     return study_tables.study()
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the study reads of a recipe's options."""
+
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig(batch_size=8)
+    distill: DistillConfig | None = None
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Makes the folder of a run without weights, with the steps of its checkpoints."""
+
+    def make(
+        name,
+        *,
+        width=16,
+        recipe="pretrain",
+        newest=8,
+        earlier=(),
+        stages=(),
+        max_tokens=16,
+        **options,
+    ):
+        unet = preset(width, in_channels=4, out_channels=4, context_width=384)
+        distill = options.get("distill")
+        embedded = distill is not None and distill.settings.guidance == "embedded"
+        model = ModelConfig(
+            network=GuidanceEmbeddingConfig(unet) if embedded else unet,
+            image_size=32,
+            latent_shape=(8, 8, 4),
+            scheduler=Scheduler(ScaledLinear(), Velocity(), spacing="trailing", ends_clean=True),
+            max_tokens=max_tokens,
+            solver="ddim" if distill is None else distill.settings.sampler,
+            guidance_scale=2.0,
+        )
+        run = Run.create(tmp_path / name, Options(**options), recipe)
+        document = to_json(RunModelConfig(model, stages=stages))
+        write_atomic(run.path / "model.json", json.dumps(document))
+        for folder, steps in ((run.checkpoints, (newest,)), (run.averages, earlier)):
+            for step in steps:
+                (folder / str(step)).mkdir(parents=True)
+                (folder / str(step) / "_CHECKPOINT_METADATA").touch()
+        return run.path
+
+    return make

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from equildm.study import FIGURES, FINDINGS, write_report
+from equildm.study import FIGURES, FINDINGS, LossCurve, write_report
 
 VOID = {"img", "meta", "link", "br"}
 
@@ -42,7 +42,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def shown(row):
+def images_of(row):
     random = np.random.default_rng(row.width)
     return random.integers(0, 255, (3, 16, 16, 3), dtype=np.uint8)
 
@@ -50,7 +50,12 @@ def shown(row):
 @pytest.fixture(scope="module")
 def folder(study, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    write_report(folder, study, title="A <study>", about=["made & checked"], shown=shown)
+    losses = [
+        LossCurve(name, distilled, np.arange(1, 101), 1 / np.sqrt(np.arange(1, 101)))
+        for name, distilled in (("c016", False), ("c016-lcm", True))
+    ]
+    options = {"about": ["made & checked"], "images_of": images_of, "losses": losses}
+    write_report(folder, study, title="A <study>", **options)
     return folder
 
 
@@ -64,15 +69,15 @@ def test_the_page_is_whole_and_asks_for_nothing(folder):
     assert text.count("For a budget of") == 5
 
 
-def test_every_figure_is_there_and_is_a_picture(folder):
+def test_every_figure_is_there_and_is_an_image(folder):
     images = Page((folder / "index.html").read_text()).images
-    names = {*FIGURES, "pictures", "guidance-pictures", "paper"}
+    names = {*FIGURES, "images", "guidance-images", "student-images", "losses", "paper"}
     assert {path.stem for path in folder.glob("*.png")} == names
     assert len(images) == len(names) and all(image["alt"] for image in images)
     for image in images:
         data = base64.b64decode(image["src"].partition("base64,")[2])
-        with Image.open(io.BytesIO(data)) as picture:
-            pixels = np.asarray(picture.convert("RGB"))
+        with Image.open(io.BytesIO(data)) as image_file:
+            pixels = np.asarray(image_file.convert("RGB"))
         assert pixels.std() > 5 and min(pixels.shape[:2]) > 60
 
 
@@ -83,11 +88,21 @@ def test_every_finding_has_its_verdict_and_rule(folder):
     assert text.count('class="reproduced"') >= 10 and '<td class="not">' not in text
 
 
+def test_students_stand_beside_their_models(folder):
+    text = (folder / "index.html").read_text()
+    assert "c064lcm (ddim)" in text and "<th>1 step</th>" in text
+    rows = re.findall(r"<td>(c\d+lcm) \(ddim\)</td>(.*?)</tr>", text)
+    worth = {name: re.findall(r">([^<]+)</td>", cells) for name, cells in rows[-3:]}
+    assert set(worth) == {"c016lcm", "c032lcm", "c064lcm"}  # the last of the two tables
+    for student, model, steps in worth.values():
+        assert float(student) < float(model) and 4 < float(steps) < 16
+
+
 def test_a_table_with_less_says_what_is_missing(study, tmp_path):
     rows = [row for row in study if row.width == 16 and not row.method and row.sampler == "ddim"]
     text = write_report(tmp_path, rows[:6]).read_text()
     Page(text)
-    assert text.count("holds no rows for this figure") >= 3 and "No pictures were kept" in text
+    assert text.count("holds no rows for this figure") >= 3 and "No images were saved" in text
     with pytest.raises(ValueError, match="one reference"):
         write_report(tmp_path, [])
     diverged = [dataclasses.replace(row, fid=float("inf")) for row in study[:4]]
@@ -106,8 +121,8 @@ def test_figures_count_guidance_as_the_report_does(study, tmp_path, monkeypatch)
         monkeypatch.setitem(FIGURES, name, (heading, functools.wraps(draw)(spy)))
     text = write_report(tmp_path, study, counting="twice").read_text()
     counted = {"cost", "samplers", "laws"}  # the others show no cost, or say how they count it
-    assert {name for name, given in seen.items() if given == (("twice",), {})} == counted
-    assert all(given == ((), {}) for name, given in seen.items() if name not in counted)
+    assert {name for name, call in seen.items() if call == (("twice",), {})} == counted
+    assert all(call == ((), {}) for name, call in seen.items() if name not in counted)
     assert "guidance counted twice" in text
 
 
@@ -151,11 +166,11 @@ def test_in_a_browser(folder, tmp_path, width):
         timeout=240,
     )
     assert "CONSOLE" not in done.stderr, done.stderr
-    found = re.search(r"RESULT(\{.*?\})END", done.stdout)
-    assert found, done.stdout[-2000:] + done.stderr[-2000:]
-    seen = json.loads(found.group(1))
+    result = re.search(r"RESULT(\{.*?\})END", done.stdout)
+    assert result, done.stdout[-2000:] + done.stderr[-2000:]
+    seen = json.loads(result.group(1))
     assert seen["window"] == width
-    assert len(seen["images"]) == len(FIGURES) + 3
+    assert len(seen["images"]) == len(FIGURES) + 5
     assert all(natural > 0 and 0 < wide <= width for natural, wide in seen["images"])
     assert seen["page"] <= width  # wide tables scroll by themselves
     assert seen["font"] >= 14

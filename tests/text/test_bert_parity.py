@@ -38,7 +38,7 @@ def test_random_weights(peer):
 
 @pytest.mark.peer
 def test_minilm(peer):
-    minilm = load_minilm(length=24)
+    minilm = load_minilm(max_tokens=24)
     captions = ["", "a cat", "woman dancing light skin tone", "flag of " + "long " * 40]
     ids, mask = minilm.tokenize(captions)
     ours = embed(minilm, captions, batch=4)

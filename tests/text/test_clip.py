@@ -1,4 +1,4 @@
-"""CLIP's tower: who sees whom, layers left out, precision."""
+"""CLIP's tower: causal attention, layers left out, precision."""
 
 import equinox as eqx
 import jax
@@ -60,7 +60,7 @@ def test_padding_counts_or_not():
     assert jnp.abs(hidden.tokens[7:] - plain(ids, mask).tokens[7:]).max() > 1e-4
 
 
-def test_the_weights_say_the_precision():
+def test_the_weights_decide_the_precision():
     half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), TOWER)
     out = half(IDS)
     assert out.dtype == jnp.bfloat16

@@ -23,12 +23,12 @@ KEY = jax.random.key(0)
 
 @pytest.fixture(scope="module")
 def encoder():
-    return SmallTextEncoder(width=16, depth=2, heads=2, length=12, key=KEY)
+    return SmallTextEncoder(width=16, depth=2, heads=2, max_tokens=12, key=KEY)
 
 
 def test_padding_changes_nothing(encoder):
     """Real tokens must not see padding: another length, or other ids there, gives the same."""
-    long = SmallTextEncoder(width=16, depth=2, heads=2, length=24, key=KEY)
+    long = SmallTextEncoder(width=16, depth=2, heads=2, max_tokens=24, key=KEY)
     long = eqx.tree_at(
         lambda e: e.bert,
         long,
@@ -56,12 +56,12 @@ def test_padding_changes_nothing(encoder):
 
 def test_embed_does_not_depend_on_the_batch(encoder):
     captions = [f"caption {i}" for i in range(7)] + [""]
-    whole = embed(encoder, captions, batch=8)
+    together = embed(encoder, captions, batch=8)
     parts = embed(encoder, captions, batch=3)
-    assert whole.tokens.shape == (8, 12, 16) and whole.mask.shape == (8, 12)
-    assert isinstance(whole.tokens, np.ndarray)
-    np.testing.assert_allclose(whole.tokens, parts.tokens, atol=1e-5)
-    np.testing.assert_array_equal(whole.mask, parts.mask)
+    assert together.tokens.shape == (8, 12, 16) and together.mask.shape == (8, 12)
+    assert isinstance(together.tokens, np.ndarray)
+    np.testing.assert_allclose(together.tokens, parts.tokens, atol=1e-5)
+    np.testing.assert_array_equal(together.mask, parts.mask)
 
 
 def test_embed_compiles_once_for_any_number_of_captions():
@@ -72,7 +72,7 @@ def test_embed_compiles_once_for_any_number_of_captions():
             traces.append(1)
             return super().__call__(ids, mask)
 
-    encoder = MiniLM(Traced(258, 8, 1, 2, longest=8, key=KEY), ByteTokenizer(), length=8)
+    encoder = MiniLM(Traced(258, 8, 1, 2, longest=8, key=KEY), ByteTokenizer(), max_tokens=8)
     for count in (1, 4, 5, 9):
         embed(encoder, ["x"] * count, batch=4)
     assert len(traces) == 1
@@ -91,15 +91,15 @@ def test_lengths_are_checked():
     bert = Bert(258, 8, 1, 2, longest=8, key=KEY)
     for length in (1, 9):
         with pytest.raises(ValueError, match=f"from 2 .* to 8 .*received {length}"):
-            MiniLM(bert, ByteTokenizer(), length=length)
+            MiniLM(bert, ByteTokenizer(), max_tokens=length)
     with pytest.raises(ValueError, match="positions for 8 tokens, received 9"):
         bert(jnp.zeros(9, int), jnp.ones(9, bool))
     with pytest.raises(ValueError, match="at least 1, received 0"):
-        SmallTextEncoder(length=0, key=KEY)
+        SmallTextEncoder(max_tokens=0, key=KEY)
 
 
 def test_fingerprint_tells_every_change(encoder):
-    same = SmallTextEncoder(width=16, depth=2, heads=2, length=12, key=KEY)
+    same = SmallTextEncoder(width=16, depth=2, heads=2, max_tokens=12, key=KEY)
     assert same.fingerprint == encoder.fingerprint
     one_bit = eqx.tree_at(
         lambda e: e.bert.words, encoder, encoder.bert.words.at[5, 3].multiply(1.0000002)
@@ -108,9 +108,9 @@ def test_fingerprint_tells_every_change(encoder):
     others = [
         one_bit,
         swapped,
-        SmallTextEncoder(width=16, depth=2, heads=4, length=12, key=KEY),
-        MiniLM(encoder.bert, ByteTokenizer(), length=12),
-        MiniLM(encoder.bert, ByteTokenizer(), length=11),
+        SmallTextEncoder(width=16, depth=2, heads=4, max_tokens=12, key=KEY),
+        MiniLM(encoder.bert, ByteTokenizer(), max_tokens=12),
+        MiniLM(encoder.bert, ByteTokenizer(), max_tokens=11),
     ]
     prints = {fingerprint(e) for e in [encoder, *others]}
     assert len(prints) == 1 + len(others)

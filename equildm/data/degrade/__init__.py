@@ -1,11 +1,11 @@
-"""Good pictures made bad: what super-resolution learns to undo.
+"""Degradations of images, which super-resolution learns to undo.
 
-Two halves. A *degradation* is a distribution: `draw(generator)` gives an *operation* with every
-number fixed; an operation is a function of a picture. So the statistics of a chain can be looked at
-without touching a picture, and an operation can be compared with other libraries' by itself.
+A *degradation* is a distribution: `draw(generator)` returns an *operation* with every number fixed,
+and an operation is a function of an image. So the statistics of a chain can be measured without an
+image, and an operation can be compared with that of another library by itself.
 
-    degrade = real_esrgan(scale=4)                  # or any composition of the parts below
-    low = degraded(image, degrade, generator)       # 8 bits in, 8 bits out
+    degradation = real_esrgan(scale=4)              # or any composition of the parts below
+    low = degraded(image, degradation, generator)   # 8 bits in, 8 bits out
 
 Composition: `Chain` (one after the other), `Maybe` (with a probability), `OneOf` (a choice),
 `AnyOrder`. A new degradation is a class with `draw`.

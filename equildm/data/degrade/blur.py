@@ -17,7 +17,7 @@ Shape = Literal["gaussian", "generalised", "plateau"]
 
 @dataclasses.dataclass(frozen=True)
 class Filter(AbstractOperation):
-    """The picture correlated with a kernel; beyond its edges it is mirrored, edge pixels once."""
+    """Correlation with a kernel; the image is mirrored at its edges, edge pixels once."""
 
     kernel: AbstractKernel
 
@@ -32,11 +32,11 @@ class Blur(AbstractDegradation):
 
     **Fields:**
 
-    - `sigma`: range of the deviations, in pixels; of an oval kernel each is drawn by itself.
-    - `sizes`: of the kernel, each alike.
-    - `shapes`: shape, whether round, probability.
-    - `generalised_power`, `plateau_power`: ranges of the powers; half of the draws lie below 1
-        where the range does, evenly, and half above.
+    - `sigma`: range of the standard deviations, in pixels; an oval kernel has two, drawn apart.
+    - `sizes`: sides of the kernel, all equally likely.
+    - `shapes`: shape, whether it is round, and its probability.
+    - `generalised_power`, `plateau_power`: ranges of the powers. Where a range contains 1, half of
+        the draws are uniform below 1, and half above.
     """
 
     sigma: tuple[float, float] = (0.2, 3.0)
@@ -80,8 +80,8 @@ class SincBlur(AbstractDegradation):
     **Fields:**
 
     - `cutoff`: range of the highest frequency that passes, in radians a pixel.
-    - `small_cutoff`: the range for kernels under 13 pixels, where lower ones would do nothing else.
-    - `sizes`: of the kernel, each alike.
+    - `small_cutoff`: the range for kernels under 13 pixels, which cannot resolve lower cutoffs.
+    - `sizes`: sides of the kernel, all equally likely.
     """
 
     cutoff: tuple[float, float] = (math.pi / 5, math.pi)
@@ -99,8 +99,10 @@ class SincBlur(AbstractDegradation):
 
 
 def filtered(pixels: Pixels, weights: np.ndarray) -> Pixels:
-    """Correlation of each colour with `weights`, mirrored at the edges, through a Fourier
-    transform: 6 times as fast as the sums at a kernel of 21 pixels."""
+    """Correlation of each colour with `weights`, mirrored at the edges.
+
+    A Fourier transform is 6 times as fast as the sums with a kernel of 21 pixels.
+    """
     margin = weights.shape[0] // 2
     height, width = pixels.shape[:2]
     rows, columns = (_mirrored(side, margin) for side in (height, width))
@@ -112,7 +114,7 @@ def filtered(pixels: Pixels, weights: np.ndarray) -> Pixels:
 
 
 def _mirrored(side: int, margin: int) -> np.ndarray:
-    """The places of a padded axis; a picture smaller than the margin is mirrored again."""
+    """The indices of a padded axis; an image smaller than the margin is mirrored again."""
     period = max(2 * side - 2, 1)
     places = np.abs(np.arange(-margin, side + margin)) % period
     return np.minimum(places, period - places) if side > 1 else np.zeros_like(places)
@@ -120,7 +122,7 @@ def _mirrored(side: int, margin: int) -> np.ndarray:
 
 @functools.cache
 def _smooth(side: int) -> int:
-    """The next length with no prime factor above 5."""
+    """The next length without a prime factor above 5."""
     while True:
         rest = side
         for prime in (2, 3, 5):

@@ -1,4 +1,4 @@
-"""Degradations made of degradations."""
+"""Compositions of degradations."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from .degradation import AbstractDegradation, AbstractOperation, Canvas, check_p
 
 @dataclasses.dataclass(frozen=True)
 class Nothing(AbstractOperation, AbstractDegradation):
-    """The picture as it is."""
+    """Leaves the image as it is."""
 
     def draw(self, generator: np.random.Generator) -> "Nothing":
         del generator
@@ -22,7 +22,7 @@ class Nothing(AbstractOperation, AbstractDegradation):
 
 @dataclasses.dataclass(frozen=True)
 class Always(AbstractDegradation):
-    """One operation, of which nothing is random."""
+    """One fixed operation."""
 
     operation: AbstractOperation
 
@@ -55,13 +55,13 @@ class Chain(AbstractDegradation):
 
 @dataclasses.dataclass(frozen=True)
 class Maybe(AbstractDegradation):
-    """A draw of `part` with a probability, else nothing."""
+    """A draw of `part` with a probability, else `Nothing`."""
 
     probability: float
     part: AbstractDegradation
 
     def __post_init__(self) -> None:
-        check_probability("How often a part is used", self.probability)
+        check_probability("The share of draws that use a part", self.probability)
 
     def draw(self, generator: np.random.Generator) -> AbstractOperation:
         return self.part.draw(generator) if generator.random() < self.probability else Nothing()
@@ -69,7 +69,7 @@ class Maybe(AbstractDegradation):
 
 @dataclasses.dataclass(frozen=True)
 class OneOf(AbstractDegradation):
-    """A draw of one of the parts, which have probabilities."""
+    """A draw of one of the parts, chosen by probabilities."""
 
     parts: tuple[tuple[float, AbstractDegradation], ...]
 
@@ -88,7 +88,7 @@ class OneOf(AbstractDegradation):
 
 @dataclasses.dataclass(frozen=True)
 class AnyOrder(AbstractDegradation):
-    """A draw of each, in an order that is drawn too."""
+    """A draw of each, in a random order."""
 
     parts: tuple[AbstractDegradation, ...]
 
@@ -98,6 +98,6 @@ class AnyOrder(AbstractDegradation):
 
 
 def pick(generator: np.random.Generator, probabilities: list[float]) -> int:
-    """A place in the list, by its probability, for one number of the generator."""
+    """An index of the list, chosen by its probability with one number of the generator."""
     steps = np.cumsum(probabilities)
     return min(int(np.searchsorted(steps, generator.random(), side="right")), len(steps) - 1)

@@ -1,4 +1,4 @@
-"""What a degradation is: a distribution over operations."""
+"""The interface of degradations: distributions over operations."""
 
 import abc
 from typing import NamedTuple
@@ -10,12 +10,12 @@ Pixels = Float[np.ndarray, "height width rgb"]
 
 
 class Canvas(NamedTuple):
-    """A picture on its way down.
+    """An image between two operations.
 
     **Fields:**
 
     - `pixels`: float32 in [0, 1], of any size.
-    - `full`: height and width of the good picture, which sizes are fractions of.
+    - `full`: height and width of the original image, of which sizes are fractions.
     """
 
     pixels: Pixels
@@ -23,11 +23,11 @@ class Canvas(NamedTuple):
 
 
 class AbstractOperation(abc.ABC):
-    """One thing done to a picture, every number of it fixed."""
+    """A function of an image whose numbers are all fixed."""
 
     @abc.abstractmethod
     def __call__(self, canvas: Canvas, generator: np.random.Generator) -> Canvas:
-        """The picture afterwards. Only noise asks the generator; nothing but noise is random."""
+        """The image after it. Only noise uses the generator; nothing else is random."""
 
 
 class AbstractDegradation(abc.ABC):
@@ -35,7 +35,7 @@ class AbstractDegradation(abc.ABC):
 
     @abc.abstractmethod
     def draw(self, generator: np.random.Generator) -> AbstractOperation:
-        """One of them."""
+        """One operation."""
 
 
 def degraded(
@@ -43,10 +43,10 @@ def degraded(
     degradation: AbstractDegradation,
     generator: np.random.Generator,
 ) -> UInt8[np.ndarray, "low_height low_width 3"]:
-    """One draw of the degradation, applied: the same generator state gives the same picture."""
+    """The image after one draw of the degradation. The generator's state determines it."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(
-            "A picture to degrade must be uint8 with shape (height, width, 3); got "
+            "An image to degrade must be uint8 with shape (height, width, 3); got "
             f"{image.dtype} with shape {image.shape}. Convert it to 8-bit RGB."
         )
     height, width = image.shape[:2]

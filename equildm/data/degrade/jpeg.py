@@ -1,4 +1,4 @@
-"""Through a JPEG file and back."""
+"""Compression as JPEG."""
 
 import dataclasses
 import io
@@ -11,7 +11,7 @@ from .degradation import AbstractDegradation, AbstractOperation, Canvas
 
 @dataclasses.dataclass(frozen=True)
 class JPEG(AbstractOperation):
-    """Encoded at a quality of libjpeg's, colours at half the resolution (4:2:0), and decoded."""
+    """JPEG at a quality of libjpeg, with colours at half the resolution (4:2:0)."""
 
     quality: int
 
@@ -27,7 +27,7 @@ class JPEG(AbstractOperation):
 
 @dataclasses.dataclass(frozen=True)
 class RandomJPEG(AbstractDegradation):
-    """A quality from a range, each alike, both ends included."""
+    """A quality drawn uniformly from a range, both ends included."""
 
     quality: tuple[int, int] = (30, 95)
 

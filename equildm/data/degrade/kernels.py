@@ -32,20 +32,20 @@ class AbstractKernel(abc.ABC):
 
     @abc.abstractmethod
     def profile(self) -> Weights:
-        """The kernel up to a factor, float64."""
+        """The kernel without its normalisation, float64."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian(AbstractKernel):
-    """`exp(-q^power / 2)` with `q = v^T S^-1 v`, `S = R diag(sigma^2) R^T`, at the place `v`.
+    """`exp(-q^power / 2)` with `q = v^T S^-1 v`, `S = R diag(sigma^2) R^T`, at position `v`.
 
     (Wang et al. 2021, "Real-ESRGAN", equations 2 and 3.)
 
     **Fields:**
 
-    - `sigmas`: standard deviations along the two axes of the ellipse, in pixels; alike for an
-        isotropic one. The first lies along `x` before it is turned.
-    - `angle`: by which it is turned, in radians.
+    - `sigmas`: standard deviations along the two axes of the ellipse, in pixels; equal for an
+        isotropic kernel. The first axis is `x` before the rotation.
+    - `angle`: of the rotation, in radians.
     - `power`: 1 for a Gaussian; less for heavier tails, more for a flatter top ("generalised").
     """
 
@@ -59,7 +59,7 @@ class Gaussian(AbstractKernel):
 
 @dataclasses.dataclass(frozen=True)
 class Plateau(AbstractKernel):
-    """`1 / (1 + q^power)`, `q` as of `Gaussian` (Wang et al. 2021, eq. 4)."""
+    """`1 / (1 + q^power)`, with the `q` of `Gaussian` (Wang et al. 2021, equation 4)."""
 
     sigmas: tuple[float, float]
     angle: float = 0.0
@@ -73,7 +73,8 @@ class Plateau(AbstractKernel):
 class Sinc(AbstractKernel):
     """The ideal low-pass filter, cut off at the kernel's edge: `w J1(w r) / (2 pi r)`.
 
-    Rings around edges and overshoots (Wang et al. 2021, eq. 6); `w^2 / (4 pi)` at the middle.
+    It makes rings around edges and overshoots (Wang et al. 2021, equation 6). Its middle is
+    `w^2 / (4 pi)`.
 
     **Fields:**
 
@@ -94,8 +95,8 @@ class Sinc(AbstractKernel):
 def bessel_j1(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """The Bessel function of the first kind of order 1, for arguments of up to 60 or so.
 
-    `J1(x) = mean over t of cos(t - x sin t)`, 0 <= t < 2 pi. The mean of n points of a periodic
-    function errs by `J_(n-1)(x)`, which is nothing for n = 128 and such x.
+    `J1(x) = mean over t of cos(t - x sin t)`, 0 <= t < 2 pi. The mean of n points has an error of
+    `J_(n-1)(x)`, which is negligible for n = 128 and such x.
     """
     t = 2 * math.pi * np.arange(128) / 128
     return np.cos(t - np.asarray(x)[..., None] * np.sin(t)).mean(-1)

@@ -1,4 +1,4 @@
-"""Noise of sensors: additive, and of counting photons."""
+"""Noise of sensors: additive noise, and the noise of counting photons."""
 
 import dataclasses
 
@@ -23,7 +23,7 @@ class GaussianNoise(AbstractOperation):
     **Fields:**
 
     - `sigma`: deviation, in steps of 8 bits.
-    - `grey`: one number for all colours of a pixel.
+    - `grey`: whether the colours of a pixel share one number.
     """
 
     sigma: float
@@ -41,24 +41,24 @@ class PoissonNoise(AbstractOperation):
     """`x + scale (k / v - x)`, `k ~ Poisson(v x)`, clipped: brighter is noisier.
 
     `x` is rounded to 8 bits first, and `v` is the number of its distinct values, rounded up to a
-    power of 2: a flat picture counts few photons.
+    power of 2: a flat image counts few photons.
 
     **Fields:**
 
     - `scale`: strength.
-    - `grey`: the noise of the picture's luma, for all colours of a pixel.
+    - `grey`: whether all colours of a pixel get the noise of the image's luma.
     """
 
     scale: float
     grey: bool
 
     def __call__(self, canvas: Canvas, generator: np.random.Generator) -> Canvas:
-        seen = canvas.pixels @ _LUMA[:, None] if self.grey else canvas.pixels
-        steps = np.rint(_clipped(seen) * 255).astype(np.uint8)
-        seen = steps.astype(np.float32) / np.float32(255)
+        light = canvas.pixels @ _LUMA[:, None] if self.grey else canvas.pixels
+        steps = np.rint(_clipped(light) * 255).astype(np.uint8)
+        light = steps.astype(np.float32) / np.float32(255)
         distinct = np.count_nonzero(np.bincount(steps.ravel(), minlength=256))
         most = 2.0 ** np.ceil(np.log2(distinct))
-        noise = generator.poisson(seen * most).astype(np.float32) / np.float32(most) - seen
+        noise = generator.poisson(light * most).astype(np.float32) / np.float32(most) - light
         return canvas._replace(pixels=_clipped(canvas.pixels + np.float32(self.scale) * noise))
 
 
@@ -68,9 +68,9 @@ class RandomNoise(AbstractDegradation):
 
     **Fields:**
 
-    - `gaussian`: probability of Gaussian noise; the rest is Poisson.
-    - `sigma`, `scale`: ranges, see the operations.
-    - `grey`: probability.
+    - `gaussian`: probability of Gaussian noise; the rest is Poisson noise.
+    - `sigma`, `scale`: ranges of the numbers of `GaussianNoise` and `PoissonNoise`.
+    - `grey`: probability of grey noise.
     """
 
     gaussian: float = 0.5

@@ -1,4 +1,4 @@
-"""Whole chains."""
+"""Published chains of degradations."""
 
 import math
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from .resize import MODES, RandomResize, Resize
 def real_esrgan(scale: int = 4) -> Chain:
     """The second-order chain of Real-ESRGAN with its published numbers (Wang et al. 2021).
 
-    Blur, resize, noise and JPEG; the same again, milder, blurred in 80 % of the draws; then resized
-    to `1/scale` with a sinc filter in 80 %, before the second JPEG or after it. JPEG is libjpeg's
-    here where theirs is a differentiable imitation, its qualities are whole numbers.
+    Blur, resize, noise and JPEG; then the same, milder, with the blur in 80 % of the draws; then a
+    resize to `1/scale`, with a sinc filter in 80 %, before or after the second JPEG. JPEG is
+    libjpeg's with integer qualities, where the published code has a differentiable imitation.
     """
     check_scale(scale)
     small = 1 / scale
@@ -38,19 +38,19 @@ def real_esrgan(scale: int = 4) -> Chain:
 
 
 def bicubic(scale: int = 4) -> Always:
-    """The classical benchmark: nothing but an antialiased bicubic resize to `1/scale`."""
+    """The classical benchmark: an antialiased bicubic resize to `1/scale`, and nothing else."""
     check_scale(scale)
     return Always(Resize(1 / scale, "antialiased"))
 
 
 def check_scale(scale: int) -> None:
-    """Raises `ValueError` for a factor that makes nothing smaller."""
+    """Raises `ValueError` for a factor below 2."""
     if scale < 2:
-        raise ValueError(f"Super-resolution is by a whole factor of at least 2; got {scale}.")
+        raise ValueError(f"Super-resolution takes a whole factor of at least 2; got {scale}.")
 
 
 DEGRADATIONS: dict[str, Callable[[int], AbstractDegradation]] = {
     "real-esrgan": real_esrgan,
     "bicubic": bicubic,
 }
-"""By name, for a command line; each of a scale."""
+"""Name to constructor, which takes the scale."""

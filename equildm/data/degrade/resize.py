@@ -1,4 +1,4 @@
-"""Changing a picture's size, as OpenCV and PyTorch do without antialiasing."""
+"""Resizes of images, as OpenCV and PyTorch do them without antialiasing."""
 
 import dataclasses
 import functools
@@ -13,17 +13,17 @@ from .degradation import AbstractDegradation, AbstractOperation, Canvas, check_r
 
 Mode = Literal["area", "bilinear", "bicubic", "antialiased"]
 MODES: tuple[Mode, ...] = ("area", "bilinear", "bicubic")
-"""Those that the published chain draws from."""
+"""The modes of the published chain."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Resize(AbstractOperation):
-    """To a fraction of the good picture's size, rounded down, at least one pixel.
+    """Resizes to a fraction of the original image's size, rounded down, at least one pixel.
 
     `area` is the mean of the pixels that a new one covers. `bilinear` and `bicubic` (a = -0.75)
-    look at 2 and 4 pixels a side however much smaller the result is, so that they alias: that is
-    what the published chain does, and what many programs did to the pictures that are to be
-    repaired. `antialiased` is Pillow's bicubic (a = -0.5, wider where the picture shrinks).
+    take 2 and 4 pixels a side however small the result is, so that they alias, as in the published
+    chain and in many programs. `antialiased` is Pillow's bicubic (a = -0.5, with a wider kernel
+    where the image shrinks).
     """
 
     fraction: float
@@ -31,20 +31,21 @@ class Resize(AbstractOperation):
 
     def __call__(self, canvas: Canvas, generator: np.random.Generator) -> Canvas:
         del generator
-        # A hair more than the product: 1/3 of 96 is 32.
+        # Against rounding errors: 1/3 of 96 is 32.
         height, width = (max(1, math.floor(side * self.fraction + 1e-6)) for side in canvas.full)
         return canvas._replace(pixels=resized(canvas.pixels, (height, width), self.mode))
 
 
 @dataclasses.dataclass(frozen=True)
 class RandomResize(AbstractDegradation):
-    """Up, down or not, by a random factor and mode.
+    """Resizes up, down or not at all, by a random factor and mode.
 
     **Fields:**
 
-    - `of`: the fraction of the good picture's size that factors multiply.
-    - `factors`: their range; draws of "up" lie in its part above 1, of "down" in that below.
-    - `up`, `down`: probabilities; the rest is factor 1.
+    - `of`: the fraction of the original image's size that factors multiply.
+    - `factors`: their range; factors up are drawn from its part above 1, factors down from that
+        below.
+    - `up`, `down`: probabilities; the rest has factor 1.
     """
 
     of: float = 1.0
@@ -72,7 +73,7 @@ class RandomResize(AbstractDegradation):
 def resized(
     pixels: Pixels, size: tuple[int, int], mode: Mode
 ) -> Float[np.ndarray, "new_height new_width rgb"]:
-    """The picture at `size`, `(height, width)`: a product with a matrix along each axis."""
+    """The image at `size`, `(height, width)`: a product with a matrix along each axis."""
     height, width, colours = pixels.shape
     if (height, width) == tuple(size):
         return pixels
@@ -83,14 +84,14 @@ def resized(
 
 @functools.lru_cache(maxsize=512)
 def _matrix(old: int, new: int, mode: Mode) -> np.ndarray:
-    """`(new, old)`: what each new pixel of an axis is made of."""
+    """The weight of each old pixel of an axis in each new one."""
     matrix = np.zeros((new, old), np.float64)
     if mode == "area":
         for place in range(new):
             first, last = place * old // new, -(-(place + 1) * old // new)
             matrix[place, first:last] = 1 / (last - first)
         return matrix.astype(np.float32)
-    # Pixels are squares: centres lie at halves, in both pictures.
+    # Pixels are squares: centres lie at halves, in both images.
     position = (np.arange(new) + 0.5) * old / new - 0.5
     if mode == "antialiased":
         width = max(old / new, 1.0)
@@ -99,7 +100,7 @@ def _matrix(old: int, new: int, mode: Mode) -> np.ndarray:
     reach, weigh = (1, _linear) if mode == "bilinear" else (2, _cubic)
     nearest = np.floor(position).astype(int)
     for offset in range(1 - reach, 1 + reach):
-        tap = nearest + offset  # beyond the edge is the edge's own pixel
+        tap = nearest + offset  # beyond the edge, its own pixel
         np.add.at(matrix, (np.arange(new), np.clip(tap, 0, old - 1)), weigh(position - tap))
     return matrix.astype(np.float32)
 

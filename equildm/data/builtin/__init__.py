@@ -1,0 +1,6 @@
+"""Data sets that need no files of the user."""
+
+from .emoji import EmojiSource as EmojiSource
+from .photographs import PhotographSource as PhotographSource
+from .shapes import ShapesSource as ShapesSource
+from .tinted import TintedEmoji as TintedEmoji

@@ -1,0 +1,83 @@
+"""Which captioned images a model that sees pixels is trained on, as options."""
+
+import dataclasses
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import tyro
+from jaxtyping import UInt8
+
+from ..text import AbstractTextEncoder, embed
+from .captioned_images import CaptionedImages, MakeControl
+from .in_memory import InMemory
+from .open import open_source
+from .source import AbstractSource
+from .subset import split, Subset
+from .transforms import Crop
+from .usable import centre_crops, usable_indices
+
+
+class Examples(NamedTuple):
+    """Images with their captions, on the host."""
+
+    images: UInt8[np.ndarray, "count size size 3"]
+    captions: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionedDataConfig:
+    """A data set of captioned images, its split, and how the images are cropped.
+
+        training, held_out = config.splits()
+        dataset = config.dataset(training, text_encoder, control=canny_edges)
+        examples = config.examples(held_out, 8)
+
+    For objectives that encode the images in the step. `DataConfig` caches their latents instead.
+    """
+
+    source: Annotated[str, tyro.conf.arg(name="data")] = "emoji"
+    """emoji, shapes, a folder of images with metadata.jsonl or .txt captions, tars (a glob), a
+    .parquet or an .arrayrecord file."""
+    size: int = 32
+    """Side of the images in pixels; they are resized and cropped in the middle."""
+    flip: bool = False
+    """Train on mirror images as well."""
+    held_out: float = 0.05
+    """Share of the captions that is kept from training, chosen by a hash of the caption."""
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"Images have at least 1 pixel a side, received --size {self.size}.")
+        if not 0 <= self.held_out < 1:
+            raise ValueError(
+                f"The held-out share lies in [0, 1), received --held-out {self.held_out}. Use 0.05."
+            )
+
+    def splits(self) -> tuple[Subset, Subset]:
+        """`(training, held out)`."""
+        return split(InMemory(open_source(self.source)), self.held_out)
+
+    def dataset(
+        self,
+        training: AbstractSource,
+        text_encoder: AbstractTextEncoder,
+        *,
+        control: MakeControl | None = None,
+    ) -> CaptionedImages:
+        """The training images in batches. `control` makes a control image of a crop."""
+        crop = Crop(self.size, flip=self.flip)
+        return CaptionedImages(
+            training, crop, lambda captions: embed(text_encoder, captions), control=control
+        )
+
+    def examples(self, source: AbstractSource, count: int) -> Examples:
+        """`count` images spread evenly over a source, always the same ones, for previews.
+
+        **Raises** `ValueError` if none is usable.
+        """
+        spread = np.linspace(0, len(source), min(count, len(source)), endpoint=False)
+        others = np.setdiff1d(np.arange(len(source)), spread.astype(int))
+        order = np.concatenate([spread.astype(int), others])
+        indices = usable_indices(source, order.tolist(), count)
+        captions = tuple(source.caption(index) for index in indices)
+        return Examples(centre_crops(source, indices, self.size), captions)

@@ -1,0 +1,101 @@
+"""Training on pixels and captions, with control images that are made as they come up."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, final, NamedTuple, TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from jaxtyping import Array, UInt8
+
+from .._types import TextEmbedding
+from .batch import host_text
+from .pipeline import AbstractDataset
+from .skips import Skips
+from .source import AbstractSource
+from .subset import Subset
+from .transforms import Crop, Cut
+
+if TYPE_CHECKING:
+    import grain
+
+Pixels: TypeAlias = UInt8[np.ndarray, "height width channels"]
+MakeControl: TypeAlias = Callable[[Pixels], Pixels]
+"""From a crop of an image, 8 bits a channel, to its control image: edges, a depth map, a pose."""
+
+
+class CaptionedBatch(NamedTuple):
+    """Images of 8 bits a channel, the embeddings of their captions, and control images if any."""
+
+    images: UInt8[Array, "batch height width 3"]
+    text: TextEmbedding
+    control: UInt8[Array, "batch control_height control_width channels"] | None = None
+
+
+@final
+class CaptionedImages(AbstractDataset):
+    """The captioned images of a source, cropped, in batches with their text embeddings.
+
+        embed_captions = partial(embed, text_encoder)
+        dataset = CaptionedImages(training, Crop(512), embed_captions, control=canny_edges)
+
+    Crop and mirroring of an example follow from the seed and the example's number in the endless
+    order. A sample without a caption is left out. An image that cannot be read is logged once,
+    counted in `skips`, and the next usable image stands in for it, with its own caption.
+
+    **Arguments:**
+
+    - `source`: images and captions.
+    - `crop`: to the size of the network.
+    - `embed_captions`: from captions to embeddings with a leading axis. Every distinct caption is
+        embedded once, at the beginning, and stays in memory.
+    - `control`: makes the control image of a crop. By default there is none.
+
+    **Raises** `ValueError` if no sample can be used.
+    """
+
+    decodes = True
+
+    def __init__(
+        self,
+        source: AbstractSource,
+        crop: Crop | Cut,
+        embed_captions: Callable[[Sequence[str]], TextEmbedding],
+        *,
+        control: MakeControl | None = None,
+    ):
+        skips = Skips(source)
+        captions = {index: skips.attempt(index, source.caption) for index in range(len(source))}
+        usable = [index for index, caption in captions.items() if caption is not None]
+        skips.require(len(usable))
+        distinct = {caption: None for index in usable if (caption := captions[index]) is not None}
+        numbers = {caption: number for number, caption in enumerate(distinct)}
+        self._numbers = np.asarray([numbers[captions[index] or ""] for index in usable], np.int64)
+        text = embed_captions(list(distinct))
+        self._text = np.asarray(text.tokens, np.float32), np.asarray(text.mask)
+        self._source = Subset(source, usable)
+        self._crop, self._control = crop, control
+        self.skips = Skips(self._source)
+        self.skips.nearest(0, self._source.image)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(
+        self, index: int, generator: np.random.Generator | None = None
+    ) -> tuple[np.int64 | Pixels, ...]:
+        """The number of a caption, a crop of its image and, if there is one, the control image."""
+
+        def numbered(index: int) -> tuple[int, Pixels]:
+            return index, self._source.image(index)
+
+        index, image = self.skips.nearest(int(index), numbered)
+        crop = self._crop(image, generator)
+        control = () if self._control is None else (self._control(crop),)
+        return self._numbers[index], crop, *control
+
+    def arrange(self, order: "grain.MapDataset", batch: int, seed: int) -> "grain.MapDataset":
+        return order.random_map(self.read, seed=seed).batch(batch).map(self._batched)
+
+    def _batched(self, parts: tuple[Any, ...]) -> CaptionedBatch:
+        numbers, images, *control = parts
+        tokens, mask = self._text
+        return CaptionedBatch(images, host_text(tokens[numbers], mask[numbers]), *control)

@@ -1,0 +1,79 @@
+"""Which images a model is trained on, as options."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import tyro
+
+from ..latents import VAE
+from ..runtime import from_json, Progress, Run
+from ..text import AbstractTextEncoder, embed, fingerprint
+from .cache import cached_latents
+from .latents import CachedLatents
+from .open import open_source
+from .subset import split, Subset
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """A data set, its split, and how its images are cropped.
+
+    training, held_out = config.splits()
+    dataset = config.latents(vae, text_encoder)
+    """
+
+    source: Annotated[str, tyro.conf.arg(name="data")] = "emoji"
+    """emoji, shapes, a folder of images with metadata.jsonl or .txt captions, tars (a glob), a
+    .parquet or an .arrayrecord file."""
+    size: int = 32
+    """Side of the images in pixels; they are resized and cropped in the middle."""
+    flip: bool = False
+    """Train on mirror images as well."""
+    held_out: float = 0.05
+    """Share of the captions that is kept from training, chosen by a hash of the caption."""
+    cache: Path = Path("runs/cache")
+    """Folder of cached latents and text embeddings. Any number of runs share it."""
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"Images have at least 1 pixel a side, received --size {self.size}.")
+        if not 0 <= self.held_out < 1:
+            raise ValueError(
+                f"The held-out share lies in [0, 1), received --held-out {self.held_out}. Use 0.05."
+            )
+
+    @classmethod
+    def of_run(cls, run: Run) -> "DataConfig":
+        """The `data` section of a run's config.json, whatever recipe wrote it.
+
+        **Raises** `ValueError` if the run has none of this kind.
+        """
+        section = run.read_config().get("data")
+        if not isinstance(section, dict) or section.get("class") != cls.__name__:
+            raise ValueError(
+                f"{run.path} was made by {run.recipe}, whose data are no captioned latents. Give a "
+                "run of pretrain.py, distill.py or another recipe that has a DataConfig."
+            )
+        return from_json(cls, section, f"{run.path / 'config.json'}: data")
+
+    def splits(self) -> tuple[Subset, Subset]:
+        """`(training, held out)`."""
+        return split(open_source(self.source), self.held_out)
+
+    def latents(self, vae: VAE, text_encoder: AbstractTextEncoder) -> CachedLatents:
+        """The training split through both encoders, once: later runs read the cache."""
+        training, _ = self.splits()
+        encode: Any = jax.jit(jax.vmap(lambda image: vae.encode_scaled(image)))
+        with Progress(len(training), label="encoding", unit="images") as progress:
+            return cached_latents(
+                training,
+                size=self.size,
+                encode_images=encode,
+                encode_captions=lambda captions: embed(text_encoder, captions),
+                key_parts={"vae": fingerprint(vae), "text": text_encoder.fingerprint},
+                folder=self.cache,
+                flip=self.flip,
+                progress=lambda done, total: progress.update(done),
+            )

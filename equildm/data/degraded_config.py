@@ -1,0 +1,109 @@
+"""Which images super-resolution is trained on, and how they are degraded, as options."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from .._types import TextEmbedding
+from ..runtime import from_json, Run
+from .degrade import AbstractDegradation, DEGRADATIONS
+from .degraded_pairs import check_scale, DegradedPairs
+from .held_squares import held_squares, HeldSquares
+from .in_memory import InMemory
+from .open import open_source
+from .source import AbstractSource
+from .subset import split, Subset
+
+
+@dataclasses.dataclass(frozen=True)
+class DegradedDataConfig:
+    """A data set of large images, its split, and how small images are made of them.
+
+    training, held_out = config.splits()
+    dataset = config.pairs(training, text)
+    squares = config.held_squares(held_out, 48)
+    """
+
+    source: Annotated[str, tyro.conf.arg(name="data")] = "emoji"
+    """photographs (Debian's wallpapers), emoji, shapes, a folder of images, tars (a glob), a
+    .parquet or an .arrayrecord file."""
+    shrink: int = 1
+    """Whole factor by which images are reduced first; 2 for photographs of a camera."""
+    size: int = 32
+    """Side of the large images that are trained on, in pixels: squares cut from the data."""
+    scale: int = 4
+    """Factor by which images are enlarged."""
+    degradation: Literal["real-esrgan", "bicubic"] = "real-esrgan"
+    """How small images are made of large ones."""
+    crops: int = 16
+    """Squares cut from each image in an epoch."""
+    held_out: float = 0.05
+    """Share of the images kept from training, chosen by a hash of the caption, or of the file name
+    where there are no captions."""
+
+    def __post_init__(self) -> None:
+        check_scale(self.size, self.scale)
+        for name in ("shrink", "crops"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"--{name} is at least 1, received {getattr(self, name)}. Choose 1 or more."
+                )
+        if not 0 <= self.held_out < 1:
+            raise ValueError(
+                f"The held-out share lies in [0, 1), received --held-out {self.held_out}. Use 0.05."
+            )
+
+    @classmethod
+    def of_run(cls, run: Run) -> "DegradedDataConfig":
+        """The `data` section of a run's config.json, whatever recipe wrote it.
+
+        **Raises** `ValueError` if the run has none of this kind.
+        """
+        section = run.read_config().get("data")
+        if not isinstance(section, dict) or section.get("class") != cls.__name__:
+            raise ValueError(
+                f"A run of super-resolution has degraded data, received {run.path} of "
+                f"{run.recipe}. Give a run of super_resolution.py."
+            )
+        return from_json(cls, section, f"{run.path / 'config.json'}: data")
+
+    @classmethod
+    def of_runs(cls, paths: Sequence[Path]) -> "DegradedDataConfig":
+        """The data of the first of several run folders, which all must hold out the same squares.
+
+        **Raises** `ValueError` naming the options in which two runs differ.
+        """
+        configs = [cls.of_run(Run.open(path)) for path in paths]
+        for path, other in zip(paths, configs, strict=True):
+            names = [field.name for field in dataclasses.fields(cls) if field.name != "crops"]
+            wrong = [name for name in names if getattr(other, name) != getattr(configs[0], name)]
+            if wrong:
+                raise ValueError(
+                    f"Runs are compared on the same images; {path} and {paths[0]} differ in "
+                    f"{', '.join(wrong)}. Compare runs that were trained with the same data."
+                )
+        return configs[0]
+
+    def build_degradation(self) -> AbstractDegradation:
+        """The distribution of degradations."""
+        return DEGRADATIONS[self.degradation](self.scale)
+
+    def splits(self) -> tuple[Subset, Subset]:
+        """`(training, held out)`, by caption, or by file where no caption is held out."""
+        source = InMemory(open_source(self.source), self.shrink)
+        training, held_out = split(source, self.held_out)
+        return (training, held_out) if len(held_out) else split(source, self.held_out, by="name")
+
+    def pairs(self, training: AbstractSource, text: TextEmbedding) -> DegradedPairs:
+        """The data set of the training images. `text`: see `DegradedPairs`."""
+        degradation = self.build_degradation()
+        return DegradedPairs(
+            training, self.size, self.scale, degradation, text=text, crops=self.crops
+        )
+
+    def held_squares(self, held_out: AbstractSource, count: int) -> HeldSquares:
+        """Squares of the held-out images, always the same ones."""
+        return held_squares(held_out, self.size, self.build_degradation(), count)

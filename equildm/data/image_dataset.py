@@ -1,0 +1,48 @@
+"""Training on pixels: cropped images in batches, decoded when their turn comes."""
+
+from typing import final, TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import UInt8
+
+from .batch import ImageBatch
+from .pipeline import AbstractDataset
+from .skips import Skips
+from .source import AbstractSource
+from .transforms import Crop, Cut
+
+if TYPE_CHECKING:
+    import grain
+
+
+@final
+class ImageDataset(AbstractDataset):
+    """The images of `source` through `crop`, without captions.
+
+    An unusable image is logged once and counted in `skips`, and the next usable one takes its
+    place.
+
+    **Raises** `ValueError` if no image is usable.
+    """
+
+    decodes = True
+
+    def __init__(self, source: AbstractSource, crop: Crop | Cut):
+        self._source = source
+        self._crop = crop
+        self.skips = Skips(source)
+        self.skips.nearest(0, source.image)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(
+        self, index: int, generator: np.random.Generator | None = None
+    ) -> UInt8[np.ndarray, "size size 3"]:
+        """One image, with the generator's choice of crop and flip."""
+        return self._crop(self.skips.nearest(int(index), self._source.image), generator)
+
+    def arrange(self, order: "grain.MapDataset", batch: int, seed: int) -> "grain.MapDataset":
+        # The generator follows from the seed and the sample's number in the endless order, before
+        # batches are split between processes: any number of processes draws the same.
+        return order.random_map(self.read, seed=seed).batch(batch).map(ImageBatch)

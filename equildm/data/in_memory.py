@@ -1,0 +1,62 @@
+"""Images that are decoded once."""
+
+import threading
+from typing import final
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from .source import AbstractSource, digest
+
+_LIMIT = 2**30
+
+
+@final
+class InMemory(AbstractSource):
+    """Another source whose images stay in memory after they were first read.
+
+    For a few large images of which many crops are taken: decoding a photograph takes 0.1 s, a crop
+    of it 0.1 ms. Images beyond `limit` are decoded each time.
+
+    **Arguments:**
+
+    - `source`: the images.
+    - `shrink`: whole factor by which each image is reduced, to the means of squares of pixels. A
+        photograph is less sharp than its number of pixels suggests; 2 gives crops with detail.
+    - `limit`: bytes.
+    """
+
+    def __init__(self, source: AbstractSource, shrink: int = 1, limit: int = _LIMIT):
+        if shrink < 1:
+            raise ValueError(f"Images are reduced by a whole factor of at least 1; got {shrink}.")
+        self._source, self._shrink, self._limit = source, shrink, limit
+        self._lock = threading.Lock()
+        self._images: dict[int, np.ndarray] = {}
+        self._bytes = 0
+
+    @property
+    def fingerprint(self) -> str:
+        return digest(["held", self._source.fingerprint, self._shrink])
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def name(self, index: int) -> str:
+        return self._source.name(index)
+
+    def caption(self, index: int) -> str:
+        return self._source.caption(index)
+
+    def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        stored = self._images.get(index)
+        if stored is not None:
+            return stored
+        image = self._source.image(index)
+        if self._shrink > 1 and min(image.shape[:2]) >= self._shrink:
+            image = np.asarray(Image.fromarray(image).reduce(self._shrink))
+        with self._lock:
+            if index not in self._images and self._bytes + image.nbytes <= self._limit:
+                self._images[index] = image
+                self._bytes += image.nbytes
+        return image

@@ -1,0 +1,102 @@
+"""Unusable samples are counted, named in the log and skipped.
+
+There is no separate pass over the data set, because checking an image costs as much as decoding it.
+A cache of latents checks every image when it decodes it. Training on pixels checks each image when
+its turn comes, and takes the next usable one in its place.
+"""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import final, TypeVar
+
+from .source import AbstractSource, UnusableSample
+
+_log = logging.getLogger("equildm.data")
+_T = TypeVar("_T")
+_NAMED_LOUDLY = 20
+
+
+@final
+class Skips:
+    """The unusable samples of one source, recorded as they are met. Threads may share it.
+
+    Each is logged once, by name: the first 20 as warnings, the others at level INFO.
+    """
+
+    def __init__(self, source: AbstractSource):
+        self._source = source
+        self._lock = threading.Lock()
+        self._reasons: dict[int, tuple[str, str]] = {}  # index: reason, name
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of skipped samples, by reason."""
+        return dict(Counter(reason for reason, _ in self._reasons.values()))
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """The names of the skipped samples, by reason, in the order of the source."""
+        names: dict[str, list[str]] = {}
+        for _, (reason, name) in sorted(self._reasons.items()):
+            names.setdefault(reason, []).append(name)
+        return names
+
+    def attempt(self, index: int, read: Callable[[int], _T]) -> _T | None:
+        """`read(index)`, or None (and a line in the log) if the sample cannot be used."""
+        try:
+            return read(index)
+        except UnusableSample as error:
+            self.note(index, error)
+        except (OSError, ValueError, KeyError) as error:  # from a source of the user
+            self.note(index, UnusableSample("unreadable record", self._name(index), str(error)))
+        return None
+
+    def nearest(self, index: int, read: Callable[[int], _T]) -> _T:
+        """`read` of the first usable sample at or after `index`, starting over at the end.
+
+        The choice depends on the data alone, not on what was read before, so that a resumed run
+        takes the same sample. **Raises** `ValueError` if no sample is usable.
+        """
+        count = len(self._source)
+        for step in range(count):
+            candidate = (index + step) % count
+            if candidate not in self._reasons:
+                result = self.attempt(candidate, read)
+                if result is not None:
+                    return result
+        self.require(0)
+        raise AssertionError("unreachable")
+
+    def note(self, index: int, error: UnusableSample) -> None:
+        """Records and logs an unusable sample."""
+        with self._lock:
+            if index in self._reasons:
+                return
+            self._reasons[index] = error.reason, error.name
+            loud = len(self._reasons) <= _NAMED_LOUDLY
+        _log.log(logging.WARNING if loud else logging.INFO, "skipped %s", error)
+
+    def require(self, usable: int) -> None:
+        """Raises `ValueError` with the reasons if the number of usable samples is 0."""
+        if usable == 0:
+            reasons = ", ".join(f"{count} x {reason}" for reason, count in self.counts.items())
+            raise ValueError(
+                f"A data set must have a usable sample; of {len(self._source)} none is"
+                f"{f' ({reasons})' if reasons else ''}. The log names them; check the data."
+            )
+
+    def summarise(self) -> None:
+        """One line in the log, if anything was skipped."""
+        if self._reasons:
+            reasons = ", ".join(f"{count} x {reason}" for reason, count in self.counts.items())
+            _log.warning(
+                "skipped %d of %d samples: %s", len(self._reasons), len(self._source), reasons
+            )
+
+    def _name(self, index: int) -> str:
+        try:
+            return self._source.name(index)
+        except Exception:  # naming a broken record must not hide that it is broken
+            return f"sample {index}"

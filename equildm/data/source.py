@@ -1,0 +1,105 @@
+"""Random access to captioned images: the interface of every data set."""
+
+import abc
+import hashlib
+import operator
+from collections.abc import Iterable
+from pathlib import Path
+from typing import final, NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+
+class Sample(NamedTuple):
+    """One captioned image as it is stored: any size, 8 bits a channel."""
+
+    image: UInt8[np.ndarray, "height width 3"]
+    caption: str
+    name: str
+
+
+class UnusableSample(ValueError):
+    """One sample cannot be used. The reader of the data set counts it, logs it and goes on.
+
+    **Fields:**
+
+    - `reason`: a short phrase that samples are counted by, such as "broken image".
+    - `name`: of the sample.
+    - `detail`: the exact problem.
+    """
+
+    def __init__(self, reason: str, name: str, detail: str = ""):
+        super().__init__(f"{name}: {reason}" + (f" ({detail})" if detail else ""))
+        self.reason = reason
+        self.name = name
+        self.detail = detail
+
+
+class AbstractSource(abc.ABC):
+    """A random-access collection of captioned images.
+
+    A subclass has a length, and reads the name, the caption and the image of a sample separately,
+    so that splitting by caption decodes no image and training a VAE needs no captions. `caption`
+    and `image` raise `UnusableSample` for a sample without one. Several threads may call them at
+    once.
+    """
+
+    @property
+    @abc.abstractmethod
+    def fingerprint(self) -> str:
+        """Changes when the data changes, and only then. It is part of the key of a cache."""
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """The number of samples."""
+
+    @abc.abstractmethod
+    def name(self, index: int) -> str:
+        """The name of a sample in logs. Never fails."""
+
+    @abc.abstractmethod
+    def caption(self, index: int) -> str:
+        """The caption of a sample."""
+
+    @abc.abstractmethod
+    def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        """The image of a sample."""
+
+    @final
+    def __getitem__(self, index: int) -> Sample:
+        """A sample; negative indices count from the end."""
+        position = operator.index(index)
+        if position < 0:
+            position += len(self)
+        if not 0 <= position < len(self):
+            raise IndexError(f"This source holds samples 0 to {len(self) - 1}; received {index}.")
+        caption = self.caption(position)  # first: reading it costs less than decoding
+        return Sample(self.image(position), caption, self.name(position))
+
+
+def clean_caption(value: object, name: str) -> str:
+    """The caption without surrounding or repeated white space; `UnusableSample` if none is left."""
+    if value is None:
+        raise UnusableSample("missing caption", name)
+    if not isinstance(value, str):
+        raise UnusableSample("missing caption", name, f"not text but {type(value).__name__}")
+    caption = " ".join(value.split())
+    if not caption:
+        raise UnusableSample("missing caption", name, "empty")
+    return caption
+
+
+def digest(parts: Iterable[object]) -> str:
+    """A short hash of the parts' texts, in order."""
+    summary = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        text = str(part).encode()
+        summary.update(len(text).to_bytes(8, "little") + text)
+    return summary.hexdigest()
+
+
+def file_identity(path: Path) -> tuple[str, int, int]:
+    """Name, bytes and time of change, which distinguish the versions of a file."""
+    status = path.stat()
+    return path.name, status.st_size, status.st_mtime_ns

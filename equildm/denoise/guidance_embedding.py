@@ -1,0 +1,113 @@
+"""Guidance that a network is told, instead of two evaluations of it."""
+
+import dataclasses
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._types import Condition, Key, Latent, NoiseLevel, TextEmbedding, Time
+from ..nn import Linear, zeroed
+from .denoiser import AbstractDenoiser
+from .guidance import Scalar
+from .network_config import AbstractNetworkWrap
+from .unet import WidthScaledUNet
+
+
+class GuidanceConditioned(eqx.Module):
+    """A UNet that is told the guidance weight its output is to look like.
+
+    The weight `w` is embedded as a sinusoid of `1000 (w - 1)`, projected and added to the time's
+    sinusoid (Meng et al. 2023, section 3; Luo et al. 2023, the layout of diffusers'
+    `time_cond_proj_dim`). The projection starts at zero: wrapped around a trained teacher, the
+    student begins as that teacher whatever the weight.
+
+    It is conditioned on `(text, w)`, with `w` as in `Guided`: 1 is the conditional model.
+    """
+
+    network: WidthScaledUNet
+    projection: Linear
+
+    def __init__(self, network: WidthScaledUNet, width: int = 256):
+        """**Arguments:**
+
+        - `network`: the UNet.
+        - `width`: of the embedded weight.
+        """
+        into = network.time.hidden.weight.shape[0]
+        self.network = network
+        self.projection = zeroed(Linear(width, into, bias=False, key=jax.random.key(0)))
+
+    def __call__(
+        self, x: Latent, t: Time, condition: tuple[TextEmbedding, Float[Array, ""]]
+    ) -> Float[Array, "height width out_channels"]:
+        """See `WidthScaledUNet`."""
+        text, weight = condition
+        shift = self.projection(guidance_sinusoid(weight, self.projection.weight.shape[0]))
+        return self.network.at(x, self.network.time(t, shift), text)
+
+
+class EmbeddedGuidance(AbstractDenoiser):
+    """Stands where `Guided` does, for a denoiser that is told the weight: one evaluation.
+
+    It is conditioned on the same pair `(condition, null)`; `null` is not looked at.
+
+    **Fields:**
+
+    - `denoiser`: conditioned on `(condition, scale)`, around a `GuidanceConditioned` network.
+    - `guidance_scale`: `w`; `vmap` over it to give each example its own.
+    """
+
+    denoiser: AbstractDenoiser
+    guidance_scale: Scalar
+
+    def __call__(self, y: Latent, s: NoiseLevel, condition: tuple[Condition, Condition]) -> Latent:
+        """See `AbstractDenoiser`."""
+        conditional, _ = condition
+        return self.denoiser(y, s, (conditional, jnp.asarray(self.guidance_scale, jnp.float32)))
+
+
+@dataclasses.dataclass(frozen=True)
+class GuidanceEmbeddingConfig(AbstractNetworkWrap):
+    """A guidance-conditioned network: one evaluation a step, whatever the scale."""
+
+    width: int = 256
+    """Width of the embedded scale; LCM's is 256."""
+
+    def build(self, *, key: Key) -> GuidanceConditioned:
+        network = self.of.build(key=key)
+        if not isinstance(network, WidthScaledUNet):
+            raise ValueError(
+                "Guidance is embedded into a WidthScaledUNet, received a config of "
+                f"{type(network).__name__}. Put GuidanceEmbeddingConfig around the UNetConfig."
+            )
+        return GuidanceConditioned(network, self.width)
+
+    def guided(
+        self, denoiser: AbstractDenoiser, guidance_scale: Scalar, **options: Any
+    ) -> AbstractDenoiser:
+        if options:
+            raise ValueError(
+                "A guidance-conditioned network has one estimate and no options of guidance, "
+                f"received {', '.join(options)}. Leave them out."
+            )
+        return EmbeddedGuidance(denoiser, guidance_scale)
+
+    def branches(self, guidance_scale: float) -> int:
+        return 1
+
+
+def guidance_sinusoid(weight: Float[Array, ""], width: int) -> Float[Array, "width"]:
+    """`[sin(v f_i), cos(v f_i)]`, `v = 1000 (w - 1)`, `f_i = 10000^(-i / (width/2 - 1))`.
+
+    Order and frequencies are those of the published LCMs, and not those of the time.
+    """
+    if width % 2 or width < 4:
+        raise ValueError(f"An embedded weight's width is even and at least 4, received {width}.")
+    half = width // 2
+    frequencies = jnp.exp(-math.log(1e4) / (half - 1) * jnp.arange(half, dtype=jnp.float32))
+    angles = 1000.0 * (weight.astype(jnp.float32) - 1.0) * frequencies
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)])

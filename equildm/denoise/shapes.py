@@ -1,0 +1,36 @@
+"""A network and its inputs as shapes, for counting operations and compiling without weights."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from .._types import Network, TextEmbedding
+from .presets import UNetConfig
+
+
+def network_shapes(unet: UNetConfig) -> Network:
+    """The network with a `jax.ShapeDtypeStruct` in place of each array. Nothing is allocated."""
+    return eqx.filter_eval_shape(unet.build, key=jax.random.key(0))
+
+
+def input_shapes(
+    unet: UNetConfig, side: int, tokens: int, batch: tuple[int, ...] = ()
+) -> tuple[PyTree, PyTree, TextEmbedding]:
+    """The shapes of a latent, its time and its caption, all float32.
+
+    **Arguments:**
+
+    - `unet`: the sizes of the network.
+    - `side`: height and width of the latent.
+    - `tokens`: tokens of the caption.
+    - `batch`: leading axes; none for one example.
+    """
+
+    def inputs() -> tuple[PyTree, PyTree, TextEmbedding]:
+        text = TextEmbedding(
+            jnp.zeros((*batch, tokens, unet.context_width)), jnp.ones((*batch, tokens), bool)
+        )
+        return jnp.zeros((*batch, side, side, unet.in_channels)), jnp.zeros(batch), text
+
+    return eqx.filter_eval_shape(inputs)

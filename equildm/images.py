@@ -1,0 +1,109 @@
+"""Images as bytes and as floats, in grids with captions, and as PNG files."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Shaped, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from .runtime._files import replacing
+
+_GAP = 6
+_Pixels = TypeVar("_Pixels", np.ndarray, Array)
+
+
+def to_unit(images: Shaped[_Pixels, "*shape"]) -> Float[_Pixels, "*shape"]:
+    """8-bit pixels to float32 in [-1, 1]: `p / 127.5 - 1`. Floats pass as float32, unchanged.
+
+    For numpy arrays on the host and jax arrays on a device.
+    """
+    if jnp.issubdtype(images.dtype, jnp.floating):
+        return images.astype(np.float32)
+    return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def to_uint8(images: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """From [-1, 1] to 0 .. 255, clipped and rounded: the inverse of `to_unit`."""
+    return np.rint((np.clip(images, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
+
+
+def rounded(images: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Images in [-1, 1] as after saving with 8 bits and reading again. Runs on the device."""
+    return jnp.rint((jnp.clip(images, -1.0, 1.0) + 1.0) * 127.5) / 127.5 - 1.0
+
+
+def image_grid(
+    images: UInt8[np.ndarray, "count height width 3"],
+    captions: Sequence[str] = (),
+    *,
+    columns: int | None = None,
+    scale: int | None = None,
+) -> UInt8[np.ndarray, "grid_height grid_width 3"]:
+    """Lays images out in rows on white, each with its caption below it.
+
+    **Arguments:**
+
+    - `images`: at least one.
+    - `captions`: one for each image, or none. Long ones are broken into two lines and cut.
+    - `columns`: images in a row; by default the grid is about square.
+    - `scale`: factor by which each pixel is enlarged, an integer; by default the one that brings
+        an image to about 128 pixels.
+    """
+    count, height, width, _ = images.shape
+    if captions and len(captions) != count:
+        raise ValueError(
+            f"A grid takes one caption for each image, received {len(captions)} captions and "
+            f"{count} images."
+        )
+    columns = columns or math.ceil(math.sqrt(count))
+    scale = scale or max(1, 128 // max(height, width))
+    height, width = height * scale, width * scale
+    font = ImageFont.load_default(size=12)
+    text_height = 34 if captions else 0
+    cell_height, cell_width = height + text_height + _GAP, width + _GAP
+    rows = math.ceil(count / columns)
+    grid = Image.new("RGB", (columns * cell_width + _GAP, rows * cell_height + _GAP), "white")
+    draw = ImageDraw.Draw(grid)
+    for index, image in enumerate(images):
+        left = _GAP + (index % columns) * cell_width
+        top = _GAP + (index // columns) * cell_height
+        enlarged = Image.fromarray(image).resize((width, height), Image.Resampling.NEAREST)
+        grid.paste(enlarged, (left, top))
+        if captions:
+            lines = _broken(captions[index], font, width)
+            draw.multiline_text((left, top + height + 2), lines, fill="black", font=font, spacing=2)
+    return np.asarray(grid)
+
+
+def save_png(path: str | os.PathLike, image: UInt8[np.ndarray, "height width 3"]) -> None:
+    """Writes a PNG, completely or not at all. Missing folders are created."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as part:
+        Image.fromarray(image).save(part, format="PNG")
+
+
+def _broken(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """At most two lines of at most `width` pixels."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    if len(lines) > 2:
+        lines = [lines[0], " ".join(lines[1:])]
+    return "\n".join(_cut(line, font, width) for line in lines)
+
+
+def _cut(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    if font.getlength(line) <= width:
+        return line
+    while line and font.getlength(line + "…") > width:
+        line = line[:-1]
+    return line + "…"

@@ -1,0 +1,152 @@
+"""Which scores of images are taken, and by which feature network, as options."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from ..features import (
+    AbstractFeatureExtractor,
+    antialiased_bicubic,
+    Resize,
+    Resized,
+    tf1_bilinear,
+)
+from ..interop import load_clip, load_inception, load_vgg16
+from ..runtime.options import Flat
+from .comparison import Comparison
+from .image_pairs import PairMetricName
+from .image_sets import FIDReference, LEAST_IMAGES, SetMetricName
+from .statistics import collect_statistics, FeatureStatistics
+
+MetricName = Literal["caption-match"] | SetMetricName | PairMetricName
+ResizeName = Literal["tf1", "antialiased"]
+
+RESIZES: Mapping[str, Callable[[], Resize]] = {
+    "tf1": tf1_bilinear,
+    "antialiased": antialiased_bicubic,
+}
+"""Name to constructor: FID's own resize to 299 pixels, and clean-FID's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractorConfig:
+    """The feature network of FID, KID, precision and recall.
+
+    extractor = ExtractorConfig().load()                                       # VGG16
+    extractor = ExtractorConfig(inception=Path("inception.safetensors")).load()
+    """
+
+    inception: Path | None = None
+    """Safetensors of Inception-v3, instead of VGG16 and SqueezeNet."""
+    resize: ResizeName = "tf1"
+    """How images are resized to 299 pixels for Inception-v3: as for FID, or as for clean-FID."""
+
+    def __post_init__(self) -> None:
+        if self.resize != "tf1" and self.inception is None:
+            raise ValueError(
+                "Images are resized for Inception-v3 only: VGG16 takes them as they are. Received "
+                f"--resize {self.resize} without --inception. Give --inception PATH."
+            )
+
+    def load(self) -> AbstractFeatureExtractor:
+        """The network with its weights, and the resize before it.
+
+        **Raises** `ValueError` if the file of weights is not one of Inception-v3.
+        """
+        if self.inception is None:
+            return load_vgg16()
+        return Resized(load_inception(self.inception), RESIZES[self.resize]())
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreConfig:
+    """The metrics, and the networks and references that they take."""
+
+    metrics: tuple[MetricName, ...] = ("caption-match", "fid")
+    """What to measure."""
+    extractor: Flat[ExtractorConfig] = ExtractorConfig()
+    """The feature network of the scores of image sets."""
+    clip: Path | None = None
+    """Folder of a CLIP as transformers saves it, for clip-score."""
+    reference: Path | None = None
+    """An .npz with mu and sigma of the same feature network: FID is a distance to that instead of
+    the real images."""
+    reference_count: int | None = None
+    """The number of images of the reference, if the file does not record it."""
+    save_reference: Path | None = None
+    """Where to write such a file of the real images."""
+
+    def __post_init__(self) -> None:
+        if "clip-score" in self.metrics and self.clip is None:
+            raise ValueError(
+                "The metric clip-score takes the weights of a CLIP, received none. "
+                "Give --clip PATH."
+            )
+        if self.reference is not None and "fid" not in self.metrics:
+            raise ValueError(
+                f"A reference is for FID, received --reference {self.reference} without it. "
+                "Add fid to --metrics."
+            )
+        if self.reference_count is not None and self.reference is None:
+            raise ValueError(
+                "The count of a reference goes with the reference, received "
+                f"--reference-count {self.reference_count} alone. Give --reference PATH."
+            )
+        files = {
+            "clip": self.clip,
+            "inception": self.extractor.inception,
+            "reference": self.reference,
+        }
+        for flag, path in files.items():
+            if path is not None and not path.exists():
+                raise ValueError(
+                    f"--{flag} takes a path that exists, received {path}. Check the path."
+                )
+
+    def open(
+        self, real: UInt8[np.ndarray, "images height width 3"], real_name: str = "real images"
+    ) -> Comparison:
+        """Loads the networks, writes the statistics of the real images and reads the reference.
+
+        Whatever cannot work is refused here, before images are made.
+
+        **Arguments:**
+
+        - `real`: the real images.
+        - `real_name`: what they are, for the scores.
+
+        **Raises** `ValueError` if the images are too few for one of the metrics, or the reference
+        is of another network or does not record its count.
+        """
+        for metric, least in LEAST_IMAGES.items():
+            if metric in self.metrics and len(real) < least:
+                raise ValueError(
+                    f"{metric} takes at least {least} images, received {len(real)}. Raise --count, "
+                    "take a split with more captions, or leave it out of --metrics."
+                )
+        extractor = self.extractor.load()
+        if self.save_reference is not None:
+            collect_statistics(extractor, real).save(self.save_reference)
+        reference = self._read_reference(extractor)
+        comparison = Comparison(self.metrics, real, real_name, extractor, reference)
+        if "clip-score" not in self.metrics or self.clip is None:
+            return comparison
+        clip_name = f"CLIP {self.clip.name}"
+        return dataclasses.replace(comparison, clip=load_clip(self.clip), clip_name=clip_name)
+
+    def _read_reference(self, extractor: AbstractFeatureExtractor) -> FIDReference | None:
+        if self.reference is None:
+            return None
+        statistics = FeatureStatistics.load(
+            self.reference, extractor=extractor.description, count=self.reference_count
+        )
+        if len(statistics.mean) != extractor.channels[-1]:
+            raise ValueError(
+                f"{extractor.description} has {extractor.channels[-1]} features, received "
+                f"{len(statistics.mean)} in {self.reference}. Give the network of that file."
+            )
+        return FIDReference(f"images of {self.reference.name}", statistics)

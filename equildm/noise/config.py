@@ -1,0 +1,64 @@
+"""The noising process by name, for command lines and run folders."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import numpy as np
+
+from . import grids
+from .predictions import AbstractPrediction, Clean, Epsilon, Velocity
+from .schedules import AbstractSchedule, ScaledLinear, SquaredCosine, ZeroTerminalSNR
+from .times import AbstractTimes, LogitNormalTimes, LogSNRUniformTimes, UniformTimes
+from .weights import AbstractWeight, EDM, MinSNR, P2, Uniform
+
+ScheduleName = Literal["scaled-linear", "squared-cosine", "scaled-linear-zero-snr"]
+PredictionName = Literal["eps", "v", "x0"]
+WeightName = Literal["uniform", "min-snr", "p2", "edm"]
+TimesName = Literal["uniform", "logit-normal", "log-snr"]
+GridName = Literal["trailing", "leading", "linspace", "karras", "uniform-lambda"]
+
+SCHEDULES: Mapping[str, AbstractSchedule] = {
+    "scaled-linear": ScaledLinear(),
+    "squared-cosine": SquaredCosine(),
+    "scaled-linear-zero-snr": ZeroTerminalSNR(ScaledLinear()),
+}
+PREDICTIONS: Mapping[str, AbstractPrediction] = {"eps": Epsilon(), "v": Velocity(), "x0": Clean()}
+WEIGHTS: Mapping[str, AbstractWeight] = {
+    "uniform": Uniform(),
+    "min-snr": MinSNR(),
+    "p2": P2(),
+    "edm": EDM(),
+}
+TIMES: Mapping[str, AbstractTimes] = {
+    "uniform": UniformTimes(),
+    "logit-normal": LogitNormalTimes(),
+    "log-snr": LogSNRUniformTimes(),
+}
+GRIDS: Mapping[str, Callable[[AbstractSchedule, int], np.ndarray]] = {
+    "trailing": grids.trailing,
+    "leading": grids.leading,
+    "linspace": grids.linspace,
+    "karras": grids.karras,
+    "uniform-lambda": grids.uniform_lambda,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseConfig:
+    """How images become noise, and what the network predicts."""
+
+    schedule: ScheduleName = "scaled-linear"
+    """The noise schedule; scaled-linear is Stable Diffusion's."""
+    prediction: PredictionName = "v"
+    """What the network predicts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """The noise levels of a loss, and the weight of each."""
+
+    weight: WeightName = "min-snr"
+    """Weight of each noise level in the loss."""
+    times: TimesName = "uniform"
+    """Distribution of the training times."""

@@ -1,0 +1,10 @@
+"""Whole models: one type for them, and what samples it: text to image, small to large."""
+
+from .color_fix import color_baseline as color_baseline, color_fix as color_fix
+from .control_to_image import ControlToImage as ControlToImage
+from .inpainter import Inpainter as Inpainter, InpainterConfig as InpainterConfig
+from .model import LatentDiffusion as LatentDiffusion, ModelConfig as ModelConfig
+from .new_model import new_model as new_model, unet_for as unet_for
+from .text_to_image import TextToImage as TextToImage
+from .upscaler import UpscaleOptions as UpscaleOptions, Upscaler as Upscaler
+from .upscaler_config import new_upscaler as new_upscaler, UpscalerConfig as UpscalerConfig

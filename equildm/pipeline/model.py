@@ -1,0 +1,102 @@
+"""A latent diffusion model: a network with everything that sampling it needs."""
+
+import dataclasses
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Float
+
+from .._types import Network, TextEmbedding
+from ..denoise import AbstractDenoiser, AbstractNetworkConfig
+from ..interop import Scheduler
+from ..latents import VAE
+from ..noise import AbstractPrediction, AbstractSchedule, GridName, GRIDS
+from ..runtime import gather
+from ..text import AbstractTextEncoder, TextConditioned
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """A model without its weights: the sizes that rebuild its network, and the best sampling."""
+
+    network: AbstractNetworkConfig
+    """Sizes of the network, and its wraps."""
+    image_size: int
+    """Side of the images that it was trained on, in pixels."""
+    latent_shape: tuple[int, int, int]
+    """`(height, width, channels)` of their latents."""
+    scheduler: Scheduler
+    """The noise schedule, the prediction and the spacing of the sampling steps."""
+    max_tokens: int
+    """Tokens that a caption is padded or cut to."""
+    solver: str = "ddim"
+    """The sampler that suits the model, a name in `SOLVERS`."""
+    sampling_steps: int = 50
+    """Steps of the sampler."""
+    guidance_scale: float = 3.0
+    """Scale of classifier-free guidance; 1 is the conditional model."""
+
+
+class LatentDiffusion(eqx.Module):
+    """A network with its VAE and its text encoder, as run folders and files of weights hold it.
+
+        model = load_pretrained("runs/emoji")
+        images = TextToImage(model)(["a red heart"])
+
+    **Fields:**
+
+    - `network`: `(x, t, condition) -> output`.
+    - `vae`: images to latents and back.
+    - `text_encoder`: captions to embeddings.
+    - `config`: schedule, prediction, sizes and defaults of sampling.
+    """
+
+    network: Network
+    vae: VAE
+    text_encoder: AbstractTextEncoder
+    config: ModelConfig = eqx.field(static=True)
+
+    @property
+    def schedule(self) -> AbstractSchedule:
+        """The noise schedule."""
+        return self.config.scheduler.schedule
+
+    @property
+    def prediction(self) -> AbstractPrediction:
+        """What the network predicts."""
+        return self.config.scheduler.prediction
+
+    @property
+    def denoiser(self) -> AbstractDenoiser:
+        """The network as a denoiser, without guidance."""
+        return self.config.network.denoiser(self.network, self.schedule, self.prediction)
+
+    def levels(
+        self, steps: int | None = None, solver: str | None = None, grid: GridName | None = None
+    ) -> Float[np.ndarray, "levels"]:
+        """The noise levels of a number of sampling steps.
+
+        **Arguments:**
+
+        - `steps`, `solver`: by default the model's own.
+        - `grid`: a spacing by name; by default the one of the model's scheduler.
+        """
+        steps = self.config.sampling_steps if steps is None else steps
+        if grid is not None:
+            return GRIDS[grid](self.schedule, steps)
+        return self.config.scheduler.levels(steps, solver or self.config.solver)
+
+    def null_text(self) -> TextEmbedding:
+        """The embedding of the empty caption."""
+        return self.text_encoder.null()
+
+    def with_network(self, network: Network) -> "LatentDiffusion":
+        """The same model with another network of the same config, for instance averaged weights.
+
+        A `TextConditioned` network brings its text encoder with it. That is gathered from its
+        shards, because captions are embedded on each process by itself.
+        """
+        if isinstance(network, TextConditioned):
+            text_encoder = gather(network.text)
+            return dataclasses.replace(self, network=network.network, text_encoder=text_encoder)
+        return dataclasses.replace(self, network=network)

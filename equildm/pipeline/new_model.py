@@ -1,0 +1,74 @@
+"""A model before its training: a fresh network for a VAE and a text encoder."""
+
+import jax
+from jax.sharding import Mesh
+
+from ..denoise import AbstractNetworkConfig, preset, UNetConfig
+from ..interop import Scheduler
+from ..latents import VAE
+from ..nn import initialised
+from ..noise import NoiseConfig, PREDICTIONS, SCHEDULES
+from ..text import AbstractTextEncoder
+from .model import LatentDiffusion, ModelConfig
+
+
+def unet_for(size: str | int, vae: VAE, text_encoder: AbstractTextEncoder) -> UNetConfig:
+    """The config of a preset for the latents of a VAE and the captions of a text encoder.
+
+    **Arguments:**
+
+    - `size`: a name such as `"tiny"` or `"866M"`, or a width, see `preset`.
+    - `vae`, `text_encoder`: the parts that the UNet is for.
+    """
+    channels = vae.latent_channels
+    return preset(
+        size, in_channels=channels, out_channels=channels, context_width=text_encoder.width
+    )
+
+
+def new_model(
+    network: AbstractNetworkConfig,
+    vae: VAE,
+    text_encoder: AbstractTextEncoder,
+    *,
+    image_size: int,
+    noise: NoiseConfig,
+    seed: int = 0,
+    mesh: Mesh,
+) -> LatentDiffusion:
+    """A model with fresh weights. Each array is initialised in its shards.
+
+    **Arguments:**
+
+    - `network`: sizes of the network, see `unet_for`.
+    - `vae`, `text_encoder`: the other parts, which are pretrained.
+    - `image_size`: side of the images in pixels.
+    - `noise`: schedule and prediction.
+    - `seed`: of the initial weights.
+    - `mesh`: the devices.
+
+    **Raises** `ValueError` for an image size that VAE and network cannot take, before anything is
+    allocated.
+    """
+    side, rest = divmod(image_size, vae.factor)
+    multiple = vae.factor * network.multiple
+    if rest or image_size % multiple:
+        raise ValueError(
+            f"The sides of images are multiples of {multiple} (VAE {vae.factor} x network "
+            f"{network.multiple}), received {image_size}. Use for instance "
+            f"{max(1, round(image_size / multiple)) * multiple}."
+        )
+    config = ModelConfig(
+        network=network,
+        image_size=image_size,
+        latent_shape=(side, side, vae.latent_channels),
+        scheduler=Scheduler(
+            SCHEDULES[noise.schedule],
+            PREDICTIONS[noise.prediction],
+            spacing="trailing",
+            ends_clean=True,
+        ),
+        max_tokens=text_encoder.max_tokens,
+    )
+    built = initialised(lambda: network.build(key=jax.random.key(seed)), mesh)
+    return LatentDiffusion(built, vae, text_encoder, config)

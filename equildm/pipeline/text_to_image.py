@@ -1,0 +1,277 @@
+"""Text to image: prompts through the text encoder, the sampler and the VAE's decoder."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from .._types import Condition, Key, TextEmbedding
+from ..denoise import AbstractDenoiser, AbstractNetworkConfig, UNetConfig
+from ..denoise.guidance import Scalar
+from ..latents import VAE
+from ..noise import GridName
+from ..runtime import gather
+from ..sampling import make_solver, sample
+from ..text import embed
+from .model import LatentDiffusion
+
+Levels = Float[np.ndarray, "levels"]
+Solver = str | diffrax.AbstractSolver
+GuidanceScale = float | int | Sequence[float | int]
+Options = dict[str, Scalar | tuple[Scalar, Scalar]]
+"""Of the guidance, see `Guided`."""
+
+
+class TextToImage(eqx.Module):
+    """Samples a latent diffusion model. Programs are compiled once for each shape and solver.
+
+        text_to_image = TextToImage(load_pretrained("runs/emoji"))
+        images = text_to_image(["a red heart"], steps=50, guidance_scale=3)
+
+    **Fields:**
+
+    - `model`: a model of captions, or with `generate` one of other conditions.
+    - `latent_shape`: `(height, width, channels)` of the latents that are sampled.
+    - `compute`: dtype of the network's arithmetic.
+    """
+
+    model: LatentDiffusion
+    latent_shape: tuple[int, int, int] = eqx.field(static=True)
+    compute: str | None = eqx.field(static=True)
+
+    def __init__(
+        self,
+        model: LatentDiffusion,
+        *,
+        height: int | None = None,
+        width: int | None = None,
+        compute: str | None = None,
+    ):
+        """**Arguments:**
+
+        - `model`: see `load_pretrained`.
+        - `height`, `width`: of the images in pixels; by default the size it was trained on.
+        - `compute`: dtype of the network's arithmetic, by default float32.
+
+        **Raises** `ValueError` for sides that the network cannot take, and for a UNet and a VAE of
+        different numbers of latent channels.
+        """
+        _check_channels(model)
+        factor = model.vae.factor
+        sides = tuple(side or model.config.image_size for side in (height, width))
+        step = factor * model.config.network.multiple
+        if any(side < step or side % step for side in sides):
+            raise ValueError(
+                f"Images of this model have sides that are multiples of {step}, received "
+                f"{sides[0]}x{sides[1]}."
+            )
+        self.model = model
+        self.latent_shape = (sides[0] // factor, sides[1] // factor, model.vae.latent_channels)
+        self.compute = compute
+
+    def __call__(
+        self,
+        prompts: Sequence[str],
+        *,
+        steps: int | None = None,
+        guidance_scale: GuidanceScale | None = None,
+        solver: Solver | None = None,
+        grid: GridName | None = None,
+        levels: Levels | None = None,
+        negative_prompt: str = "",
+        seed: int = 0,
+        seeds: Sequence[int] | None = None,
+        noise: Float[np.ndarray, "prompts ..."] | None = None,
+        rescale: float = 0.0,
+        interval: tuple[float, float] | None = None,
+        batch_size: int | None = None,
+    ) -> Float[np.ndarray, "prompts height width 3"]:
+        """Images in [-1, 1], one for each prompt.
+
+        **Arguments:**
+
+        - `prompts`: at least one.
+        - `steps`: sampling steps, by default the model's own.
+        - `guidance_scale`: of classifier-free guidance, one number or one for each prompt; by
+            default the model's own. Each step takes two evaluations of the network, or one where
+            all scales of a batch are 1 or all are 0.
+        - `solver`: a name in `SOLVERS`, or any solver of this library's or diffrax's; by default
+            the model's own.
+        - `grid`, `levels`: the spacing of the noise levels by name, or the levels themselves (see
+            `equildm.noise.grids`); by default as the model's scheduler says.
+        - `negative_prompt`: what guidance leads away from, by default the empty caption.
+        - `seed`, `seeds`: image `i` starts from the noise of `fold_in(key(seed), seeds[i])`,
+            whatever the batch; `seeds` are 0, 1, 2, ... by default.
+        - `noise`: the unit noise to start from instead, `latent_shape` for each prompt.
+        - `rescale`, `interval`: options of the guidance, see `Guided`.
+        - `batch_size`: images at a time, by default all.
+
+        **Raises** `ValueError` for a model that is conditioned on something else than captions.
+        """
+        wanted = self.model.config.network.condition_type
+        if wanted is not TextEmbedding:
+            raise ValueError(
+                f"TextToImage samples models of captions, received a network that takes an "
+                f"{wanted.__name__}. Use the class for its task, such as Upscaler, or "
+                "TextToImage.generate with conditions of that kind."
+            )
+        text_encoder = self.model.text_encoder
+        conditions = embed(text_encoder, prompts)
+        null = jax.tree.map(lambda leaf: leaf[0], embed(text_encoder, [negative_prompt]))
+        name = solver if isinstance(solver, str) else None
+        if levels is None:
+            levels = self.model.levels(steps, name, grid)
+        options: Options = {} if interval is None else {"interval": interval}
+        if rescale != 0:
+            options["rescale"] = rescale
+        return self.generate(
+            conditions,
+            null,
+            levels=levels,
+            guidance_scale=guidance_scale,
+            solver=solver,
+            seed=seed,
+            seeds=seeds,
+            noise=noise,
+            batch_size=batch_size,
+            **options,
+        )
+
+    def generate(
+        self,
+        conditions: Condition,
+        null: Condition,
+        *,
+        levels: Levels,
+        guidance_scale: GuidanceScale | None = None,
+        solver: Solver | None = None,
+        seed: int = 0,
+        seeds: Sequence[int] | None = None,
+        noise: Float[np.ndarray, "count ..."] | None = None,
+        batch_size: int | None = None,
+        **options: Scalar | tuple[Scalar, Scalar],
+    ) -> Float[np.ndarray, "count height width 3"]:
+        """Images in [-1, 1] of any conditions, such as captions that are embedded already.
+
+        **Arguments:** as of the call, and
+
+        - `conditions`: what the network is conditioned on, with a leading axis.
+        - `null`: the condition that guidance leads away from, without that axis.
+        - `options`: of the guidance, see `Guided`.
+        """
+        count = len(jax.tree.leaves(conditions)[0])
+        scale = self.model.config.guidance_scale if guidance_scale is None else guidance_scale
+        scales = np.broadcast_to(np.asarray(scale, np.float32), (count,))
+        numbers = np.arange(count) if seeds is None else np.asarray(seeds)
+        if numbers.shape != (count,):
+            raise ValueError(
+                f"TextToImage takes one of `seeds` for each image, received {numbers.shape[0]} "
+                f"for {count} images."
+            )
+        if noise is not None and noise.shape != (count, *self.latent_shape):
+            raise ValueError(
+                f"TextToImage starts from noise of the shape {(count, *self.latent_shape)}, "
+                f"received {noise.shape}."
+            )
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"A batch has at least 1 image, received batch_size={batch_size}.")
+        keys = _fold(jax.random.key(seed), numbers)
+        batch_size = min(batch_size or count, count)
+        images = []
+        for start in range(0, count, batch_size):
+            # The last batch is padded, so that every batch has the compiled shape.
+            index = np.minimum(np.arange(start, start + batch_size), count - 1)
+            batch = jax.tree.map(lambda leaf, index=index: leaf[index], conditions)
+            initial = None if noise is None else jnp.asarray(noise[index])
+            inputs = (batch, null, _scale(scales, index), keys[index], initial)
+            sampled = self._run(inputs, levels, solver, options)
+            images.append(gather(sampled))  # from all processes, if the network spans several
+        return np.concatenate(images)[:count]
+
+    def dispatch(
+        self,
+        conditions: Condition,
+        null: Condition,
+        guidance_scales: Float[Array, "batch"],
+        *,
+        levels: Levels,
+        seed: int,
+        seeds: Int[np.ndarray, "batch"],
+        solver: Solver | None = None,
+    ) -> Float[Array, "batch height width 3"]:
+        """The images of one batch on the device, without waiting for them.
+
+        They equal those of `generate`. Scales are always traced, so that 1 and 0 compile no other
+        program; they still take one evaluation if all of a batch are 1 or all are 0.
+        """
+        keys = _fold(jax.random.key(seed), seeds)
+        return self._run((conditions, null, guidance_scales, keys, None), levels, solver, {})
+
+    def _run(
+        self,
+        inputs: tuple[Any, ...],
+        levels: Levels,
+        solver: Solver | None,
+        options: Options,
+    ) -> Float[Array, "batch height width 3"]:
+        model = self.model
+        network = model.config.network
+        denoiser = network.denoiser(model.network, model.schedule, model.prediction, self.compute)
+        solver = model.config.solver if solver is None else solver
+        if isinstance(solver, str):
+            solver = make_solver(solver)
+        static = (network, self.latent_shape)
+        return _sample(static, denoiser, model.vae, solver, options, inputs, jnp.asarray(levels))
+
+
+def _check_channels(model: LatentDiffusion) -> None:
+    backbone, channels = model.config.network.backbone, model.vae.latent_channels
+    if isinstance(backbone, UNetConfig) and backbone.in_channels != channels:
+        raise ValueError(
+            f"This UNet takes {backbone.in_channels} channels and its VAE makes {channels}: they "
+            "belong to different models, or the UNet is conditioned on an image, as those for "
+            "inpainting are."
+        )
+
+
+def _scale(scales: np.ndarray, index: np.ndarray) -> np.ndarray | float:
+    """The scales of one batch. The compiler knows a Python number 1 or 0: it is one evaluation."""
+    for single in (1.0, 0.0):
+        if np.all(scales == single):
+            return single
+    return scales[index]
+
+
+@jax.jit
+def _fold(key: Key, indices: Array) -> Array:
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(indices)
+
+
+@eqx.filter_jit
+def _sample(
+    static: tuple[AbstractNetworkConfig, tuple[int, int, int]],
+    denoiser: AbstractDenoiser,
+    vae: VAE,
+    solver: diffrax.AbstractSolver,
+    options: Options,
+    inputs: tuple[Any, ...],
+    levels: Float[Array, "levels"],
+) -> Float[Array, "batch height width 3"]:
+    (network, latent_shape), (conditions, null, scales, keys, noise) = static, inputs
+
+    def one(condition: Condition, scale: Any, key: Key, noise: Any) -> Float[Array, "h w 3"]:
+        noise_key, solver_key = jax.random.split(key)
+        if noise is None:
+            noise = jax.random.normal(noise_key, latent_shape, jnp.float32)
+        guided = network.guided(denoiser, scale, **options)
+        latent = sample(guided, noise, levels, solver, condition=(condition, null), key=solver_key)
+        return vae.decode_scaled(latent)
+
+    shared = None if isinstance(scales, float) else 0
+    drawn = None if noise is None else 0
+    return jax.vmap(one, in_axes=(0, shared, 0, drawn))(conditions, scales, keys, noise)

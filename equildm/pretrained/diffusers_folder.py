@@ -1,0 +1,268 @@
+"""A folder with a pipeline of Stable Diffusion, as diffusers saves it.
+
+model_index.json        the names of the parts' classes
+unet/, vae/, text_encoder/, tokenizer/, scheduler/
+model.json              our config of the model, which diffusers ignores
+"""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from jax.sharding import Mesh
+from jax.typing import DTypeLike
+
+from .._types import Network
+from ..denoise import AbstractNetworkConfig, GuidanceEmbeddingConfig
+from ..distill import ConsistencyConfig
+from ..interop import (
+    autoencoder_table,
+    load_scheduler,
+    load_text_encoder,
+    load_unet,
+    load_vae,
+    save_scheduler,
+    save_text_encoder,
+    save_unet,
+    save_vae,
+    Scheduler,
+    unet_table,
+)
+from ..interop.config import read_config, write_config
+from ..interop.config_fields import Fields, positive_int
+from ..interop.mapping import Advance
+from ..interop.scheduler import has_diffusers_form
+from ..interop.text_encoders import text_table
+from ..interop.unet_config import unet_of
+from ..latents import VAE, VAEConfig
+from ..pipeline import LatentDiffusion, ModelConfig
+from ..text import AbstractTextEncoder, CLIPText
+from .model_json import MODEL, read_model_config, write_model_config
+from .part_table import PartTable
+
+INDEX = "model_index.json"
+_PIPELINES = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
+
+
+def is_diffusers_folder(path: Path) -> bool:
+    """Whether a folder holds a pipeline of diffusers."""
+    return (path / INDEX).is_file() or (path / "unet").is_dir()
+
+
+def load_diffusers(
+    folder: str | os.PathLike[str],
+    *,
+    dtype: DTypeLike = "float32",
+    mesh: Mesh | None = None,
+    advance: Advance = lambda size: None,
+) -> LatentDiffusion:
+    """Reads Stable Diffusion 1 or 2, or a model of that architecture at any width.
+
+    The files of diffusers do not hold everything: the best number of sampling steps, for instance,
+    or the boundary of a consistency function. `save_diffusers` adds a `model.json` that does. It is
+    read if it agrees with the files of diffusers. If these were changed, they count.
+
+    **Arguments:**
+
+    - `folder`: a pipeline as diffusers saves it: `model_index.json` and the folders `unet`, `vae`,
+        `text_encoder`, `tokenizer`, `scheduler`. Other components are ignored. The index may be
+        missing, see `save_diffusers`.
+    - `dtype`: of the arrays in memory; `"stored"` keeps the files'.
+    - `mesh`: where the network goes, each array straight to its shards; by default, and for the
+        other parts, on the first device.
+    - `advance`: called with the bytes of each tensor.
+
+    **Raises** `ValueError` naming the file, and the field or tensor, that is missing or wrong.
+    """
+    folder = Path(folder)
+    if (folder / INDEX).exists() or not (folder / "unet").is_dir():
+        read_config(folder, "a pipeline of Stable Diffusion", _check_index, file=INDEX)
+    scheduler = load_scheduler(folder / "scheduler")
+    text_encoder = load_text_encoder(
+        folder / "text_encoder", folder / "tokenizer", dtype=dtype, advance=advance
+    )
+    vae = load_vae(folder / "vae", dtype=dtype, advance=advance)
+    network, config = load_unet(folder / "unet", dtype=dtype, mesh=mesh, advance=advance)
+    context_width = unet_of(config)[0].context_width
+    if text_encoder.width != context_width:
+        raise ValueError(
+            f"{folder}: the UNet attends to captions of width {context_width}, and the text "
+            f"encoder gives {text_encoder.width}. They belong to different models."
+        )
+    side = read_config(folder / "unet", "a UNet of square latents", _sample_size)
+    model = stable_diffusion(network, config, vae, text_encoder, scheduler, side)
+    return dataclasses.replace(model, config=_recorded(folder, model.config))
+
+
+def stable_diffusion(
+    network: Network,
+    config: AbstractNetworkConfig,
+    vae: VAE,
+    text_encoder: AbstractTextEncoder,
+    scheduler: Scheduler,
+    side: int = 64,
+) -> LatentDiffusion:
+    """The parts of a Stable Diffusion as one model. By default it is sampled as its scheduler says.
+
+    **Arguments:**
+
+    - `network`, `config`: the UNet, as `load_unet` returns them.
+    - `vae`, `text_encoder`, `scheduler`: the other parts.
+    - `side`: of the latents that it was trained on.
+    """
+    model_config = public_config(config, vae.config, text_encoder.max_tokens, scheduler, side)
+    return LatentDiffusion(network, vae, text_encoder, model_config)
+
+
+def public_config(
+    network: AbstractNetworkConfig,
+    vae: VAEConfig,
+    max_tokens: int,
+    scheduler: Scheduler,
+    side: int,
+) -> ModelConfig:
+    """The config of a model of which only the public files are known.
+
+    The solver is the scheduler's. The guidance scale of 7.5 and the 50 sampling steps are the
+    defaults of diffusers' pipeline; with embedded guidance 4 steps are those of its pipeline for
+    latent consistency models.
+
+    **Arguments:** see `stable_diffusion`.
+    """
+    return ModelConfig(
+        network=network,
+        image_size=side * vae.factor,
+        latent_shape=(side, side, vae.latent_channels),
+        scheduler=scheduler,
+        max_tokens=max_tokens,
+        solver=scheduler.sampler,
+        sampling_steps=4 if isinstance(network, GuidanceEmbeddingConfig) else 50,
+        guidance_scale=7.5,
+    )
+
+
+def save_diffusers(
+    folder: str | os.PathLike[str],
+    model: LatentDiffusion,
+    *,
+    dtype: DTypeLike | None = None,
+    advance: Advance = lambda size: None,
+) -> None:
+    """Writes a folder that `diffusers.StableDiffusionPipeline.from_pretrained` opens.
+
+    That pipeline shows its UNet every token of a caption, the padding too. A model whose text
+    encoder hides the padding (BERT, T5) is written without `model_index.json`: the classes of
+    diffusers open its parts, and `load_diffusers` the model.
+
+    **Arguments:**
+
+    - `folder`: created where it does not exist.
+    - `model`: a UNet, with or without embedded guidance; also one that is a consistency function.
+    - `dtype`: of the floating tensors in the files, by default as in memory.
+    - `advance`: called with the bytes of each tensor.
+
+    **Raises** `ValueError` for a model of another kind.
+    """
+    folder = Path(folder)
+    config = model.config
+    network = diffusers_network(config.network)
+    save_unet(
+        folder / "unet",
+        model.network,
+        network,
+        sample_size=config.latent_shape[0],
+        dtype=dtype,
+        advance=advance,
+    )
+    save_vae(folder / "vae", model.vae, dtype=dtype, advance=advance)
+    save_text_encoder(
+        folder / "text_encoder",
+        model.text_encoder,
+        folder / "tokenizer",
+        dtype=dtype,
+        advance=advance,
+    )
+    save_scheduler(folder / "scheduler", config.scheduler)
+    write_model_config(folder, config)
+    if isinstance(model.text_encoder, CLIPText) and model.text_encoder.padding:
+        kind = _PIPELINES[isinstance(network, GuidanceEmbeddingConfig)]
+        write_config(folder, {"_class_name": kind} | _components(config.scheduler), file=INDEX)
+
+
+def diffusers_network(config: AbstractNetworkConfig) -> AbstractNetworkConfig:
+    """The part of a network's config that diffusers' UNet can hold.
+
+    The boundary of a consistency function has no arrays, and is left out.
+    """
+    return config.of if isinstance(config, ConsistencyConfig) else config
+
+
+def fits_diffusers(config: ModelConfig) -> bool:
+    """Whether a folder of diffusers holds a model exactly."""
+    try:
+        unet_of(diffusers_network(config.network))
+    except ValueError:
+        return False
+    return has_diffusers_form(config.scheduler)
+
+
+def folder_tables(model: LatentDiffusion) -> list[PartTable]:
+    """The parts of a model and their names in a folder of diffusers."""
+    text, pairs = text_table(model.text_encoder)
+    return [
+        PartTable("unet", model.network, unet_table(diffusers_network(model.config.network))),
+        PartTable("vae", model.vae, autoencoder_table(model.vae.config)),
+        PartTable("text_encoder", text, pairs),
+    ]
+
+
+def _recorded(folder: Path, public: ModelConfig) -> ModelConfig:
+    """The config in `model.json` if the public files agree with it, else the public one."""
+    if not _has_config(folder):
+        return public
+    recorded = read_model_config(folder)
+    visible = dataclasses.replace(
+        recorded,
+        network=diffusers_network(recorded.network),
+        solver=public.solver,
+        sampling_steps=public.sampling_steps,
+        guidance_scale=public.guidance_scale,
+    )
+    return recorded if visible == public else public
+
+
+def _has_config(folder: Path) -> bool:
+    """Whether there is a `model.json` of ours, and not another program's."""
+    try:
+        fields = json.loads((folder / MODEL).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(fields, dict) and fields.get("class") == ModelConfig.__name__
+
+
+def _sample_size(fields: Fields) -> int:
+    return 64 if fields.get("sample_size") is None else positive_int(fields, "sample_size")
+
+
+def _check_index(fields: Fields) -> None:
+    if fields["_class_name"] not in _PIPELINES:
+        raise ValueError(
+            f"_class_name is {fields['_class_name']!r}, and only {' and '.join(_PIPELINES)} are "
+            "supported"
+        )
+
+
+def _components(scheduler: Scheduler) -> dict[str, Any]:
+    return {
+        "scheduler": ["diffusers", scheduler.kind],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+        "safety_checker": [None, None],
+        "feature_extractor": [None, None],
+        "image_encoder": [None, None],
+        "requires_safety_checker": False,
+    }

@@ -1,0 +1,55 @@
+"""The parts of a model with the names of their tensors in a layout, and a summary of them."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, PyTree
+from rich.table import Table
+
+from ..interop import Pair
+
+
+class PartTable(NamedTuple):
+    """A part of a model and the names of its tensors.
+
+    **Fields:**
+
+    - `name`: the part's folder, or the prefix of its tensors in a single file.
+    - `module`: its arrays.
+    - `pairs`: of each array, our name and the layout's.
+    """
+
+    name: str
+    module: PyTree
+    pairs: list[Pair]
+
+    def arrays(self) -> dict[str, Array]:
+        """The arrays by our names."""
+        leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(self.module, eqx.is_array))
+        return {jax.tree_util.keystr(k, simple=True, separator="."): leaf for k, leaf in leaves}
+
+    def lines(self) -> Iterator[str]:
+        """A line for each array: the part, our name, the layout's name and our shape."""
+        arrays = self.arrays()
+        for pair in self.pairs:
+            shape = "x".join(map(str, arrays[pair.ours].shape))
+            yield f"{self.name:13} {pair.ours:66} {pair.theirs:72} {shape}"
+
+
+def summarise_parts(parts: Sequence[PartTable]) -> Table:
+    """The number of tensors, parameters and bytes of each part, as a table for the terminal."""
+    table = Table("part", "module", title="mapped")
+    for heading in ("tensors", "parameters", "MiB in memory"):
+        table.add_column(heading, justify="right")
+    for part in parts:
+        arrays = list(part.arrays().values())
+        table.add_row(
+            part.name,
+            type(part.module).__name__,
+            f"{len({pair.theirs for pair in part.pairs})}",
+            f"{sum(array.size for array in arrays):,}",
+            f"{sum(array.nbytes for array in arrays) / 2**20:,.1f}",
+        )
+    return table

@@ -1,0 +1,124 @@
+"""The network of a run: trained or averaged weights of a checkpoint, joined with frozen ones."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+from jax.sharding import Mesh
+from jaxtyping import PyTree
+
+from ..runtime import abstract, Checkpoints, Run
+from ..text import AbstractTextEncoder, TextConditioned
+from ..training import EMAS, pack, posthoc_average, PowerEMA, Snapshot, unpack
+from .run_model import RunModelConfig
+
+
+def training_step(
+    run: Run,
+    config: RunModelConfig,
+    *,
+    ema: str | None = None,
+    step: int | None = None,
+    sampling_steps: int | None = None,
+) -> int | None:
+    """The training step of the weights that these options select, or None in a run without any.
+
+    **Arguments:** see `load_pretrained`.
+    """
+    if step is not None:
+        return step
+    stage = config.stage(sampling_steps or config.model.sampling_steps)
+    if stage is not None:
+        return stage
+    posthoc = ema not in (None, "none", *EMAS[config.ema].names())
+    return Checkpoints(run.averages if posthoc else run.checkpoints).latest()
+
+
+def read_network(
+    run: Run,
+    config: RunModelConfig,
+    text_encoder: AbstractTextEncoder,
+    *,
+    ema: str | None = None,
+    step: int | None = None,
+    mesh: Mesh | None = None,
+) -> PyTree:
+    """A run's network, or a `TextConditioned` one where the text encoder was trained too.
+
+    **Arguments:**
+
+    - `run`, `config`: the folder and its `model.json`.
+    - `text_encoder`: gives shapes, for a run that trained its own.
+    - `ema`: one of the run's averages by name (the first by default), `"none"` for the weights as
+        trained, or a relative width such as `"0.07"`, computed from the run's snapshots.
+    - `step`: of a checkpoint or of a snapshot; the newest one by default.
+    - `mesh`: where the network goes, in shards; by default on the first device.
+
+    **Raises** `ValueError` naming the average or the step that the run does not have.
+    """
+    key = jax.random.key(0)
+    network = eqx.filter_eval_shape(config.model.network.build, key=key)
+    if config.trains_text_encoder:
+        network = TextConditioned(network, eqx.filter_eval_shape(lambda: text_encoder))
+    trained, frozen = eqx.filter_eval_shape(config.trained.split, network, key=key)
+    weights = _read_trained(run, config, trained, ema, step, mesh)
+    if frozen is None:
+        return weights
+    like = {"model": _shapes(frozen, mesh)}
+    base = Checkpoints(run.path / "base").restore(like).items["model"]
+    return config.trained.join(weights, base)
+
+
+def _shapes(tree: PyTree, mesh: Mesh | None) -> PyTree:
+    shapes = eqx.filter(tree, lambda x: isinstance(x, jax.ShapeDtypeStruct))
+    return shapes if mesh is None else abstract(shapes, mesh)
+
+
+def _read_trained(
+    run: Run,
+    config: RunModelConfig,
+    trained: PyTree,
+    ema: str | None,
+    step: int | None,
+    mesh: Mesh | None,
+) -> PyTree:
+    names = EMAS[config.ema].names()
+    shapes = _shapes(trained, mesh)
+    averages = (_shapes(jax.eval_shape(pack, shapes), mesh),) * len(names)
+    if ema is not None and ema not in ("none", *names):
+        return _posthoc(run, config, ema, averages, shapes, step)
+    checkpoints = Checkpoints(run.checkpoints)
+    if ema == "none":
+        return checkpoints.restore({"model": shapes}, step).items["model"]
+    if step is not None and step not in checkpoints.steps() and run.averages.exists():
+        checkpoints = Checkpoints(run.averages)
+    restored = checkpoints.restore({"ema": averages}, step)
+    return unpack(restored.items["ema"][names.index(ema or names[0])], shapes)
+
+
+def _posthoc(
+    run: Run, config: RunModelConfig, ema: str, averages: Any, shapes: PyTree, step: int | None
+) -> PyTree:
+    """An average of another width, from snapshots (Karras et al. 2024, section 3.2)."""
+    profile, snapshots = EMAS[config.ema], Checkpoints(run.averages)
+    try:
+        width = float(ema)
+    except ValueError:
+        width = -1.0
+    if not width > 0 or not isinstance(profile, PowerEMA) or not snapshots.steps():
+        raise ValueError(
+            f"This run keeps the averages {', '.join(profile.names())}; received {ema!r}. Use one "
+            "of these, or 'none' for the trained weights. With pretrain.py --ema power --snapshots "
+            "N it may be any relative width, such as 0.07."
+        )
+    step = step or snapshots.steps()[-1]
+    saved_averages = [
+        Snapshot(number, sigma_rel, average)
+        for number in snapshots.steps()
+        for sigma_rel, average in zip(
+            profile.sigma_rels,
+            snapshots.restore({"ema": averages}, number).items["ema"],
+            strict=True,
+        )
+    ]
+    return unpack(posthoc_average(saved_averages, step, width), shapes)

@@ -1,0 +1,90 @@
+"""Writing a model for others to open."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import equinox as eqx
+import jax
+from jax.typing import DTypeLike
+from jaxtyping import PyTree
+
+from ..interop import autoencoder_table
+from ..interop.text_encoders import text_table
+from ..pipeline import LatentDiffusion
+from ..runtime import replacing
+from .diffusers_folder import fits_diffusers, folder_tables, save_diffusers
+from .own_folder import own_table, save_own
+from .part_table import PartTable
+from .progress import byte_progress
+from .single_file import save_single_file, single_file_tables
+
+ModelLayout = Literal["diffusers", "single-file", "equildm"]
+
+
+def save_pretrained(
+    path: str | os.PathLike[str],
+    model: LatentDiffusion,
+    *,
+    layout: ModelLayout | None = None,
+    dtype: DTypeLike | None = None,
+) -> None:
+    """Writes a model that `load_pretrained` opens. An interrupted call leaves nothing at `path`.
+
+    **Arguments:**
+
+    - `path`: must not exist.
+    - `model`: any model, on devices of this process.
+    - `layout`: `"diffusers"` writes a folder that diffusers opens, `"single-file"` one file with
+        the names of the original Stable Diffusion, `"equildm"` a folder that holds any model
+        exactly; by default see `default_layout`.
+    - `dtype`: of the floating tensors in the files, by default as in memory.
+
+    **Raises** `ValueError` for a path that exists, and for a layout that cannot hold the model.
+    """
+    path = Path(path)
+    if path.exists():
+        raise ValueError(f"{path} exists and is not overwritten. Choose another name.")
+    layout = layout or default_layout(path, model)
+    savers: dict[ModelLayout, Callable[..., None]] = {
+        "diffusers": save_diffusers,
+        "single-file": save_single_file,
+        "equildm": save_own,
+    }
+    total = sum(_nbytes(part) for part in (model.network, model.vae, model.text_encoder))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with byte_progress("writing", total) as advance, replacing(path) as temporary:
+        savers[layout](temporary, model, dtype=dtype, advance=advance)
+
+
+def default_layout(path: str | os.PathLike[str], model: LatentDiffusion) -> ModelLayout:
+    """The layout for a path.
+
+    It is a single file for a name that ends in `.safetensors`; else a folder of diffusers, if that
+    holds the model; else the folder of this library.
+    """
+    if Path(path).suffix == ".safetensors":
+        return "single-file"
+    return "diffusers" if fits_diffusers(model.config) else "equildm"
+
+
+def part_tables(model: LatentDiffusion, layout: ModelLayout) -> list[PartTable]:
+    """The parts of a model with the names of their tensors in a layout.
+
+    **Raises** `ValueError` for a layout that cannot hold the model.
+    """
+    if layout == "diffusers":
+        return folder_tables(model)
+    if layout == "single-file":
+        return single_file_tables(model)
+    text, pairs = text_table(model.text_encoder)
+    return [
+        PartTable("network", model.network, own_table(model.network)),
+        PartTable("vae", model.vae, autoencoder_table(model.vae.config)),
+        PartTable("text_encoder", text, pairs),
+    ]
+
+
+def _nbytes(module: PyTree) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(eqx.filter(module, eqx.is_array)))

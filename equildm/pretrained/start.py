@@ -1,0 +1,117 @@
+"""The model that a fine-tuning starts from."""
+
+import dataclasses
+from pathlib import Path
+
+from jax.sharding import Mesh
+
+from ..denoise import AbstractNetworkWrap
+from ..interop import load_vae, Scheduler
+from ..latents import VAE
+from ..noise import NoiseConfig
+from ..pipeline import LatentDiffusion, new_model, unet_for
+from ..runtime import Run
+from ..training import FineTuneConfig
+from .load import load_pretrained
+from .model_json import MODEL
+from .run_model import open_parts, read_run_model
+
+NONE = "none"
+"""The start of fresh weights."""
+
+
+def open_start(
+    config: FineTuneConfig,
+    run: Path,
+    *,
+    image_size: int | None = None,
+    seed: int = 0,
+    mesh: Mesh,
+) -> LatentDiffusion:
+    """Opens the model that `config.start` names, or makes one with fresh weights.
+
+    Nothing is written. A run that is resumed uses its own copy of the VAE. The model is sampled
+    with trailing steps that end at noise level 0, whatever scheduler came with the start.
+
+    **Arguments:**
+
+    - `config`: the start, its average, and the VAE.
+    - `run`: folder of the new run, which need not exist.
+    - `image_size`: side of the images that it is trained on, in pixels; by default the start's own,
+        and 32 for fresh weights.
+    - `seed`: of fresh weights.
+    - `mesh`: the devices; each array of the network goes straight to its shards.
+
+    **Raises** `ValueError` for a path that holds no model, for a start that was distilled or made
+    for another task, for a VAE of other latents, and for a size that the network cannot take.
+    """
+    if config.start == NONE:
+        vae, text_encoder = open_parts(run, vae=config.vae)
+        unet = unet_for(config.preset, vae, text_encoder)
+        size = 32 if image_size is None else image_size
+        return new_model(
+            unet, vae, text_encoder, image_size=size, noise=NoiseConfig(), seed=seed, mesh=mesh
+        )
+    path = Path(config.start)
+    _check_path(path)
+    model = load_pretrained(path, mesh=mesh, ema=config.start_ema)
+    if isinstance(model.config.network, AbstractNetworkWrap):
+        raise _wrong_task(path)
+    own = run / "vae"
+    folder = own if own.exists() else config.vae
+    vae = model.vae if folder is None else load_vae(folder)
+    return _with_vae(model, vae, image_size)
+
+
+def _check_path(path: Path) -> None:
+    """Refuses what `load_pretrained` would open in vain, or not at all."""
+    if (path / MODEL).is_file() and (path / "config.json").is_file():
+        trained = read_run_model(Run.open(path))
+        wrap = isinstance(trained.model.network, AbstractNetworkWrap)
+        if wrap or trained.stages or trained.trains_text_encoder:
+            raise _wrong_task(path)
+    elif not ((path / MODEL).is_file() or (path / "unet").is_dir()):
+        raise ValueError(
+            f"A start is a run folder, a folder of diffusers or 'none'; {path} is none of these. "
+            "python recipes/pretrain.py makes runs/emoji."
+        )
+
+
+def _wrong_task(path: Path) -> ValueError:
+    return ValueError(
+        f"A start is a model as it was pretrained, received {path}, which was distilled or "
+        "fine-tuned itself. Start from the model that it was made from, such as a run of "
+        "pretrain.py."
+    )
+
+
+def _with_vae(model: LatentDiffusion, vae: VAE, image_size: int | None) -> LatentDiffusion:
+    config = model.config
+    side, _, channels = config.latent_shape
+    factor = config.image_size // side
+    if vae.latent_channels != channels or vae.factor != factor:
+        raise ValueError(
+            f"The model takes latents of {channels} channels and {factor} pixels a position; the "
+            f"VAE makes {vae.latent_channels} and {vae.factor}. Give the VAE that the start was "
+            "trained with, or one fine-tuned from it."
+        )
+    size = config.image_size if image_size is None else image_size
+    multiple = factor * config.network.multiple
+    if size < multiple or size % multiple:
+        raise ValueError(
+            f"Images of this model have sides that are multiples of {multiple}, received {size}. "
+            f"Use for instance {max(1, round(size / multiple)) * multiple}."
+        )
+    config = dataclasses.replace(
+        config,
+        image_size=size,
+        latent_shape=(size // factor, size // factor, channels),
+        scheduler=Scheduler(
+            config.scheduler.schedule,
+            config.scheduler.prediction,
+            spacing="trailing",
+            ends_clean=True,
+        ),
+        solver="ddim",
+    )
+    return dataclasses.replace(model, vae=vae, config=config)

@@ -1,0 +1,61 @@
+"""How many network evaluations a solver takes, and how many steps a number of evaluations pays for.
+
+An evaluation is one call of the denoiser. Classifier-free guidance is not counted here: it makes
+two evaluations of the network of one of the denoiser (see `AbstractNetworkConfig.branches`).
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._types import Condition, NoiseLevel
+from .sampling import sample
+from .solvers import make_solver
+
+
+def count_evaluations(solver: str, levels: Float[np.ndarray, "levels"]) -> int:
+    """The evaluations of the denoiser that a solver makes on a grid of noise levels.
+
+    They are counted while the solver runs with a trivial denoiser on one number. So the count holds
+    for any solver, also where the steps differ: a last step of `heun` to level 0 takes one, the
+    others take two.
+
+    **Arguments:**
+
+    - `solver`: a name in `SOLVERS`.
+    - `levels`: a falling grid, see `equildm.noise.grids`.
+
+    **Raises** `ValueError` for an unknown name or a grid that cannot be stepped through.
+    """
+    calls: list[int] = []
+
+    def denoiser(y: Array, s: NoiseLevel, condition: Condition) -> Array:
+        jax.debug.callback(lambda: calls.append(1))
+        return 0.5 * y
+
+    state = sample(denoiser, jnp.ones(1), levels, make_solver(solver), key=jax.random.key(0))
+    jax.block_until_ready(state)
+    jax.effects_barrier()
+    return len(calls)
+
+
+def steps_within(
+    solver: str,
+    evaluations: Sequence[int],
+    grid: Callable[[int], Float[np.ndarray, "levels"]],
+) -> list[int]:
+    """The most steps that each number of evaluations pays for; 0 where it pays for none.
+
+    Evaluations are linear in the steps, so that grids of 4 and 5 steps tell them all.
+
+    **Arguments:**
+
+    - `solver`: a name in `SOLVERS`.
+    - `evaluations`: how many the solver may make in a sample.
+    - `grid`: the noise levels of so many steps, for instance `partial(grids.trailing, schedule)`.
+    """
+    four, five = (count_evaluations(solver, grid(steps)) for steps in (4, 5))
+    return [max((number - four) // (five - four) + 4, 0) for number in evaluations]

@@ -1,0 +1,37 @@
+"""Inpainting, as a denoiser around a denoiser."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
+
+from .._types import Condition, Latent, NoiseLevel
+from ..denoise import AbstractDenoiser
+from .terms import Denoiser
+
+
+class Inpainted(AbstractDenoiser):
+    """Denoises where `mask` is true, and takes the known latent elsewhere:
+
+        D = mask * D_wrapped + (1 - mask) * known
+
+    The probability flow then moves the known part along `known + s eps` with its initial noise, and
+    the reverse SDE along a bridge to it. So at each level the network sees the known part noised to
+    that level, as in the replacement method (Lugmayr et al. 2022, equation 8, without resampling).
+    At level 0 the known part is exact. Any solver can be used; with a stochastic one the new part
+    fits the known one better.
+
+    Construct it inside the `vmap`: it holds the arrays of one example.
+
+    **Fields:**
+
+    - `denoiser`: of the new part.
+    - `known`: the clean latent outside of the mask.
+    - `mask`: true where the latent is new.
+    """
+
+    denoiser: Denoiser
+    known: Latent
+    mask: Bool[Array, "height width 1"] | Bool[Array, "height width channels"]
+
+    def __call__(self, y: Latent, s: NoiseLevel, condition: Condition) -> Latent:
+        """See `AbstractDenoiser`."""
+        return jnp.where(self.mask, self.denoiser(y, s, condition), self.known)

@@ -1,0 +1,52 @@
+"""Samplers as diffrax solvers, and by name."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import diffrax
+
+from .ancestral import Ancestral as Ancestral
+from .base import (
+    AbstractFlowSolver as AbstractFlowSolver,
+    AbstractNoisySolver as AbstractNoisySolver,
+)
+from .consistency import Consistency as Consistency
+from .ddim import DDIM as DDIM
+from .dpm_2m import DPMpp2M as DPMpp2M, SDEDPMpp2M as SDEDPMpp2M
+from .dpm_2s import DPMpp2S as DPMpp2S
+from .dpm_3m import DPMpp3M as DPMpp3M
+from .heun import ChurnedHeun as ChurnedHeun, Heun as Heun
+from .unipc import UniPC as UniPC
+
+SOLVERS: Mapping[str, Callable[[], diffrax.AbstractSolver]] = {
+    "ddim": DDIM,
+    "ddpm": Ancestral,
+    "euler": diffrax.Euler,
+    "euler-ancestral": Ancestral,
+    "dpm++1": DDIM,
+    "dpm++2m": DPMpp2M,
+    "dpm++2s": DPMpp2S,
+    "dpm++3m": DPMpp3M,
+    "sde-dpm++2m": SDEDPMpp2M,
+    "heun": Heun,
+    "heun-churned": ChurnedHeun,
+    "unipc2": UniPC,
+    "unipc3": partial(UniPC, max_order=3),
+    "consistency": Consistency,
+    "consistency-deterministic": DDIM,
+    "tsit5": diffrax.Tsit5,
+    "dopri5": diffrax.Dopri5,
+    "sra1": diffrax.SRA1,
+    "shark": diffrax.ShARK,
+}
+"""Name to constructor, for command lines. Some samplers have several names."""
+
+
+def make_solver(name: str) -> diffrax.AbstractSolver:
+    """The solver of that name in `SOLVERS`, with its defaults.
+
+    **Raises** `ValueError` for an unknown name.
+    """
+    if name not in SOLVERS:
+        raise ValueError(f"A solver is one of {', '.join(SOLVERS)}; received {name!r}.")
+    return SOLVERS[name]()

@@ -1,0 +1,54 @@
+"""What the exponential integrators share.
+
+In `lambda = -log s` the probability flow is `dy/dlambda = D - y`. Over a step of length
+`h = log(s0 / s1)` its exact solution is a weighted mean of the clean estimates along the step:
+
+    y1 = (s1 / s0) y0 + (1 - s1 / s0) Dbar,    Dbar = E[D(theta)]
+
+where theta in [0, 1] is the position within the step, with density proportional to
+`exp(-(1 - theta) h)`. A multistep method replaces D by the polynomial through the estimates that it
+has, so it takes the moments of theta and divided differences of the estimates.
+"""
+
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..._types import NoiseLevel
+from .base import Tensor
+
+Scalar = Float[Array, ""]
+
+
+def decay(y: Tensor, average: Tensor, s0: NoiseLevel, s1: NoiseLevel) -> Tensor:
+    """`(s1 / s0) y + (1 - s1 / s0) average`; at `s1 = 0`, `average`."""
+    return average + (s1 / s0) * (y - average)
+
+
+def step_length(s0: NoiseLevel, s1: NoiseLevel) -> Scalar:
+    """`h = log(s0 / s1)`; 1 for a step to 0, where h is infinite and its uses are masked."""
+    return jnp.where(s1 > 0, jnp.log(s0) - jnp.log(jnp.where(s1 > 0, s1, s0)), 1)
+
+
+def moments(h: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+    """`E[theta], E[theta^2], E[theta^3]`, with `E[theta^k] = k! phi_{k+1}(h) / phi_1(h)`.
+
+    `phi_1 = (1 - e^-h) / h` and `phi_{k+1} = (1/k! - phi_k) / h`. For short steps this recursion
+    cancels, and the series `phi_k = sum_j (-h)^j / (j + k)!` is used.
+    """
+    small = jnp.abs(h) < 1
+    safe = jnp.where(small, 1, h)
+    recursion = [-jnp.expm1(-safe) / safe]
+    for k in range(1, 4):
+        recursion.append((1 / math.factorial(k) - recursion[-1]) / safe)
+    short = jnp.where(small, h, 0)
+    phi = [jnp.where(small, _series(short, k + 1), recursion[k]) for k in range(4)]
+    return phi[1] / phi[0], 2 * phi[2] / phi[0], 6 * phi[3] / phi[0]
+
+
+def _series(h: Scalar, k: int, terms: int = 17) -> Scalar:
+    total = jnp.zeros_like(h)
+    for j in reversed(range(terms)):
+        total = 1 / math.factorial(j + k) - h * total
+    return total

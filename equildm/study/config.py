@@ -1,0 +1,233 @@
+"""The options of a scaling study: which models, sampled how, scored and reported how."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+from ..data import SplitName
+from ..denoise import preset
+from ..distill import DistillConfig, MethodName
+from ..metrics import ExtractorConfig
+from ..runtime.options import Flat
+from ..sampling import make_solver
+from ..training import OptimizerConfig, TrainConfig
+from .cost import Counting
+
+
+def _require(holds: bool, rule: str, flag: str, value: Any, fix: str) -> None:
+    if not holds:
+        raise ValueError(f"{rule}, received --{flag} {value}. {fix}.")
+
+
+def _at_least(what: str, least: int, flag: str, value: Any, *counts: int) -> None:
+    fits = all(count >= least for count in counts)
+    _require(fits, f"{what} are at least {least}", flag, value, f"Use {least} or more")
+
+
+def _are_scales(flag: str, value: Any, *scales: float) -> None:
+    fits = all(math.isfinite(scale) and scale >= 0 for scale in scales)
+    _require(fits, "Guidance scales are numbers from 0 on", flag, value, "Use 1 for no guidance")
+
+
+@dataclasses.dataclass(frozen=True)
+class LadderConfig:
+    """The models that a study trains: the same one at several widths, and students of each."""
+
+    widths: tuple[int, ...] = (16, 32)
+    """Base channels of each model."""
+    checkpoints: int = 4
+    """Checkpoints of each model that are sampled, at equal intervals."""
+    distill: tuple[MethodName, ...] = ("lcm",)
+    """Methods by which each model is distilled; none for no students. The paper's is codi."""
+    distill_steps: int = 300
+    """Training steps of each student; a multiple of 12 suits every method."""
+    distill_learning_rate: float = 1e-4
+    """Learning rate of the students."""
+    distill_guidance_range: tuple[float, float] = (1.0, 6.0)
+    """Range of guidance scales that students are conditioned on."""
+
+    def __post_init__(self) -> None:
+        _at_least("Widths", 1, "widths", self.widths, len(self.widths))
+        _require(
+            len(set(self.widths)) == len(self.widths),
+            "Each width is trained once",
+            "widths",
+            self.widths,
+            "Leave out repeated ones",
+        )
+        for width in self.widths:
+            preset(width)  # refuses a width that is none
+        _at_least("Checkpoints", 1, "checkpoints", self.checkpoints, self.checkpoints)
+        _at_least("Steps", 1, "distill-steps", self.distill_steps, self.distill_steps)
+        low, high = scales = self.distill_guidance_range
+        _are_scales("distill-guidance-range", scales, low, high)
+        _require(
+            low <= high,
+            "A range goes from low to high",
+            "distill-guidance-range",
+            scales,
+            "Swap the two",
+        )
+        for method in self.distill:
+            phases = len(self.distillation(method).phases)
+            _require(
+                self.distill_steps % phases == 0,
+                f"The {phases} phases of {method} are equally long",
+                "distill-steps",
+                self.distill_steps,
+                "Use a multiple of 12",
+            )
+
+    def training(self, train: TrainConfig) -> TrainConfig:
+        """The options of a model's training, with the study's checkpoints.
+
+        **Raises** `ValueError` if `checkpoints` does not divide the steps.
+        """
+        _require(
+            train.steps % self.checkpoints == 0,
+            f"Checkpoints lie at equal intervals of {train.steps} steps",
+            "checkpoints",
+            self.checkpoints,
+            "Make --train.steps a multiple of it",
+        )
+        interval = train.steps // self.checkpoints
+        return dataclasses.replace(train, snapshots=interval, resume=True)
+
+    def distillation(self, method: MethodName) -> DistillConfig:
+        """The options of a student's method."""
+        return DistillConfig(method=method, guidance_range=self.distill_guidance_range)
+
+    def student_training(self, batch_size: int) -> TrainConfig:
+        """The options of a student's training, in batches of so many examples."""
+        optimizer = OptimizerConfig(
+            learning_rate=self.distill_learning_rate,
+            warmup=min(50, self.distill_steps // 6),
+            decay="cosine",
+        )
+        return TrainConfig(
+            steps=self.distill_steps, batch_size=batch_size, optimizer=optimizer, resume=True
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class GridConfig:
+    """The ways in which each model is sampled: all combinations."""
+
+    samplers: tuple[str, ...] = ("ddim", "ddpm", "dpm++2m")
+    """Samplers of models that are not distilled, by name; students have their own."""
+    sampling_steps: tuple[int, ...] = (2, 4, 8, 16, 32)
+    """Numbers of sampling steps."""
+    guidance_scale: tuple[float, ...] = (1.0, 2.0, 3.0, 5.0)
+    """Guidance scales; 1 is the conditional model."""
+    student_steps: tuple[int, ...] = (1, 2, 4, 8)
+    """Numbers of sampling steps of students."""
+    reference: tuple[str, int, float] = ("ddim", 16, 3.0)
+    """Sampler, steps and guidance scale of earlier checkpoints; the last get the whole grid."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds of the noise; everything is sampled once for each."""
+
+    def __post_init__(self) -> None:
+        sampler, steps, scale = self.reference
+        for name in (*self.samplers, sampler):
+            make_solver(name)
+        _at_least("Steps", 1, "sampling-steps", self.sampling_steps, *self.sampling_steps)
+        _at_least("Steps", 1, "student-steps", self.student_steps, *self.student_steps)
+        _at_least("Steps", 1, "reference", self.reference, steps)
+        _are_scales("guidance-scale", self.guidance_scale, *self.guidance_scale)
+        _are_scales("reference", self.reference, scale)
+        _at_least("Seeds", 1, "seeds", self.seeds, len(self.seeds))
+
+    @property
+    def most_steps(self) -> int:
+        """The most sampling steps of any point."""
+        return max(*self.sampling_steps, *self.student_steps, self.reference[1])
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleSetConfig:
+    """The set of images that is sampled for each point of the grid, and how it is scored."""
+
+    split: SplitName = "held-out"
+    """Which captions are sampled."""
+    count: int = 192
+    """Images of each point: one of each caption, more of each where there are fewer captions."""
+    batch_size: int = 64
+    """Images sampled at a time, at most."""
+    real: int = 20_000
+    """Real images, at most, of both splits, that FID is a distance to."""
+    groups: int = 40
+    """Groups of captions, for the intervals."""
+    extractor: Flat[ExtractorConfig] = ExtractorConfig()
+    """The feature network of FID."""
+    images: int = 8
+    """Images of each point that are saved."""
+
+    def __post_init__(self) -> None:
+        _at_least("Images of a point", 2, "count", self.count, self.count)
+        _at_least("Images at a time", 1, "batch-size", self.batch_size, self.batch_size)
+        _at_least("Real images", 2, "real", self.real, self.real)
+        _at_least("Saved images", 0, "images", self.images, self.images)
+        _at_least("Groups", 2, "groups", self.groups, self.groups)
+        largest = -(-self.count // min(self.groups, self.count))
+        _require(
+            self.count - largest >= 2,
+            f"Without one of the groups, 2 of --count {self.count} images are left",
+            "groups",
+            self.groups,
+            "Raise --count or --groups",
+        )
+
+    def check_files(self) -> None:
+        """`ValueError` if a file that is named does not exist."""
+        path = self.extractor.inception
+        _require(
+            path is None or path.exists(), "The file exists", "inception", path, "Check the path"
+        )
+
+    @property
+    def meaning(self) -> dict[str, object]:
+        """The options that decide what scores mean, by name."""
+        names = ("split", "count", "real", "groups")
+        extractor = {name: getattr(self.extractor, name) for name in ("inception", "resize")}
+        return {name: getattr(self, name) for name in names} | extractor
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportConfig:
+    """What the report answers."""
+
+    counting: Counting = "once"
+    """Whether guidance counts in the report's sampling cost, see equildm.study.cost."""
+    budgets: tuple[float, ...] = ()
+    """Budgets to recommend a model for; by default five over the table's range."""
+
+    def __post_init__(self) -> None:
+        _require(
+            all(math.isfinite(budget) and budget > 0 for budget in self.budgets),
+            "Budgets are numbers above 0",
+            "budgets",
+            self.budgets,
+            "An evaluation of the 866M is 1",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig:
+    """A study: its models, how they are sampled, how that is scored, and the report."""
+
+    runs: tuple[Path, ...] = ()
+    """Existing runs of pretrain.py and distill.py to sample; the study then trains none."""
+    ladder: Flat[LadderConfig] = LadderConfig()
+    """The models that are trained."""
+    grid: Flat[GridConfig] = GridConfig()
+    """The ways in which they are sampled."""
+    samples: Flat[SampleSetConfig] = SampleSetConfig()
+    """The images of each point, and their scores."""
+    report: Flat[ReportConfig] = ReportConfig()
+    """What the report answers."""
+    stale: float = 120.0
+    """Seconds after which a process on another machine that gives no sign counts as dead."""
+
+    def __post_init__(self) -> None:
+        _require(self.stale > 0, "A time is above 0", "stale", self.stale, "Use for instance 120")

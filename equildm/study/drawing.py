@@ -1,0 +1,97 @@
+"""What the figures of a study have in common: axes, colours of sizes, error bars, labels.
+
+Sizes are colours, small to large from dark to light; error bars and bands are 95 % intervals.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+
+from .compare import NORMAL, score
+from .cost import Counting
+from .frontier import by, common_budgets, winners
+from .scaling_laws import PowerLaw
+from .table import Row
+
+COST = "sampling cost (normalised cost x steps)"
+COMPUTE = "training steps x GFLOPs"
+STEPS = "sampling steps"
+MATCH = "caption match"
+
+Style = dict[str, Any]
+"""Keywords of matplotlib for a line."""
+Color = tuple[float, ...] | str
+
+
+def new_axes(columns: int, rows: int = 1) -> tuple[Figure, list[list[Axes]]]:
+    """A figure and its axes, row by row."""
+    figure = Figure(figsize=(5.2 * columns, 4.0 * rows), layout="constrained")
+    return figure, [list(row) for row in figure.subplots(rows, columns, squeeze=False)]
+
+
+def by_size(rows: Iterable[Row]) -> list[tuple[list[Row], Style]]:
+    """The rows of each size with its style, small to large."""
+    widths = by(sorted(rows, key=lambda row: (row.width, row.point)), lambda row: row.width)
+    colors = sequence_colors(len(widths), "viridis")
+    return [
+        (group, {"color": color, "marker": "o", "markersize": 3.5, "label": f"c = {width}"})
+        for (width, group), color in zip(widths.items(), colors)
+    ]
+
+
+def sequence_colors(count: int, name: str) -> list[Color]:
+    """So many colours of one of matplotlib's colormaps."""
+    if name == "tab10":
+        return [colormaps[name](i % 10) for i in range(count)]
+    positions = np.linspace(0.0, 0.85, max(count, 2))
+    return [colormaps[name](x) for x in positions[:count]]
+
+
+def draw_distances(axis: Axes, x: Sequence[float | int], rows: Sequence[Row], style: Style) -> None:
+    """The rows' distances over `x`, with error bars."""
+    errors = [NORMAL * score(row).error for row in rows]
+    axis.errorbar(x, [row.fid for row in rows], yerr=errors, capsize=2, elinewidth=0.8, **style)
+
+
+def draw_matches(axis: Axes, x: Sequence[float | int], rows: Sequence[Row], style: Style) -> None:
+    """The rows' caption matches over `x`, with error bars."""
+    match = np.array([(r.match, r.match - r.match_low, r.match_high - r.match) for r in rows])
+    axis.errorbar(x, match[:, 0], yerr=match[:, 1:].T, capsize=2, **style)
+
+
+def mark_winners(axis: Axes, rows: Sequence[Row], counting: Counting) -> None:
+    """A star at the winner of each budget, and a line at the budget."""
+    for winner in winners(rows, common_budgets(rows, counting=counting), counting=counting):
+        axis.axvline(winner.budget, color="grey", linestyle=":", linewidth=0.8)
+        at = winner.row.sampling_cost(counting), winner.row.fid
+        axis.plot(*at, marker="*", markersize=11, color="crimson", zorder=5)
+
+
+def draw_law(axis: Axes, law: PowerLaw, x: Sequence[float], color: Color) -> None:
+    """A power law over the range of `x`, with its band."""
+    at = np.geomspace(min(x), max(x), 60)
+    axis.plot(at, law(at), color=color, linewidth=1)
+    axis.fill_between(at, *law.band(at), color=color, alpha=0.12, linewidth=0)
+
+
+def label_axes(
+    axis: Axes, x: str, y: str, *, title: str = "", log: str = "", legend: bool = True
+) -> None:
+    """Labels, grid and legend; `log` names the logarithmic axes, for instance "xy"."""
+    axis.set(xlabel=x, ylabel=y, title=title)
+    for name, side in (("x", axis.xaxis), ("y", axis.yaxis)):
+        if name in log:
+            steps = name == "x" and x == STEPS
+            axis.set(**{f"{name}scale": "log"})
+            side.set_major_locator(LogLocator(2 if steps else 10, (1,) if steps else (1, 2, 5)))
+            side.set_major_formatter("{x:g}")
+            side.set_minor_locator(NullLocator())
+    axis.grid(alpha=0.3, which="both")
+    axis.title.set_fontsize("medium")
+    if legend and axis.get_legend_handles_labels()[0]:
+        axis.legend(fontsize="x-small")

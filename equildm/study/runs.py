@@ -1,0 +1,138 @@
+"""The runs of a study: what the sweep needs to know of each."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import equinox as eqx
+import jax
+
+from ..data import DataConfig
+from ..denoise import AbstractNetworkConfig, UNetConfig
+from ..distill import DistillConfig
+from ..pretrained import read_run_model, RunModelConfig
+from ..runtime import Checkpoints, count_parameters, from_json, Run
+from ..training import TrainConfig
+from .cost import evaluation_gflops, normalised_cost
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyRun:
+    """A run of pretrain.py or distill.py, opened without its weights.
+
+    **Fields:**
+
+    - `run`: the folder.
+    - `model`: its `model.json`.
+    - `data`: the data that it was trained on.
+    - `distill`: how it was distilled; None for a model that was not.
+    - `batch_size`: examples of a training step.
+    """
+
+    run: Run
+    model: RunModelConfig
+    data: DataConfig
+    distill: DistillConfig | None
+    batch_size: int
+
+    @classmethod
+    def open(cls, path: Path) -> "StudyRun":
+        """Reads config.json and model.json of a run folder.
+
+        **Raises** `ValueError` for a folder of another kind, and for a run of another recipe.
+        """
+        run = Run.open(path)
+        if run.recipe not in ("pretrain", "distill"):
+            raise ValueError(
+                f"A study is of runs of pretrain.py and distill.py, received {path} of "
+                f"{run.recipe}. Leave it out of --runs."
+            )
+        section = run.read_config()["train"]
+        train = from_json(TrainConfig, section, f"{path / 'config.json'}: train")
+        data, distill = DataConfig.of_run(run), DistillConfig.of_run(run)
+        return cls(run, read_run_model(run), data, distill, train.batch_size)
+
+    @property
+    def name(self) -> str:
+        """Name of the folder, which identifies the run in the table."""
+        return self.run.path.name
+
+    @property
+    def method(self) -> str:
+        """Method of the distillation; "" for a model that was not distilled."""
+        return "" if self.distill is None else self.distill.method
+
+    @property
+    def network(self) -> AbstractNetworkConfig:
+        """Config of the network."""
+        return self.model.model.network
+
+    @property
+    def newest(self) -> int:
+        """Training step of the newest checkpoint.
+
+        **Raises** `ValueError` if there is none.
+        """
+        newest = Checkpoints(self.run.checkpoints).latest()
+        if newest is None:
+            raise ValueError(f"{self.run.path} has no checkpoint yet: train it first.")
+        return newest
+
+    @property
+    def width(self) -> int:
+        """Base channels of the UNet."""
+        return self._unet.width
+
+    @functools.cached_property
+    def gflops(self) -> float:
+        """1e9 operations of one evaluation of the network on the run's own latents."""
+        model = self.model.model
+        return evaluation_gflops(self._unet, model.latent_shape[0], model.max_tokens)
+
+    @functools.cached_property
+    def parameters(self) -> int:
+        """Number of the network's parameters."""
+        return count_parameters(eqx.filter_eval_shape(self.network.build, key=jax.random.key(0)))
+
+    @functools.cached_property
+    def cost(self) -> float:
+        """`normalised_cost` of the width."""
+        return normalised_cost(self.width)
+
+    @property
+    def _unet(self) -> UNetConfig:
+        unet = self.network.backbone
+        assert isinstance(unet, UNetConfig)
+        return unet
+
+
+def open_runs(paths: Sequence[Path]) -> list[StudyRun]:
+    """Opens the runs of one study.
+
+    **Raises** `ValueError` for folders of another kind, for two of the same name, and for runs that
+    do not belong in one table: of different data, image sizes or caption lengths.
+    """
+    runs = [StudyRun.open(path) for path in paths]
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"Runs are distinguished by their folder's name, received {names}. Rename one of two."
+        )
+    for run in runs:
+        for flag, value, first in zip(_ALIKE, _alike(run), _alike(runs[0])):
+            if value != first:
+                raise ValueError(
+                    f"Runs of one study have the same --{flag}, received {value!r} in "
+                    f"{run.run.path} beside {first!r} in {runs[0].run.path}. Leave one of them out "
+                    "of --runs."
+                )
+    return runs
+
+
+_ALIKE = ("data", "held-out", "size", "max-tokens")
+
+
+def _alike(run: StudyRun) -> tuple[object, ...]:
+    data = run.data
+    return data.source, data.held_out, data.size, run.model.model.max_tokens

@@ -1,0 +1,59 @@
+"""A comparison of samplers, as a table, as a figure, and as latents to decode."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from rich.table import Table
+
+from ..sampling import problem_of, SamplerComparison
+
+MARKERS = "os^vD<>Pp*hX8"
+
+
+def error_table(comparison: SamplerComparison, evaluations: Sequence[int]) -> Table:
+    """A row for each solver, a column for each number of network evaluations."""
+    title = "Error by number of network evaluations"
+    table = Table("solver", *map(str, evaluations), title=title)
+    for solver, row in comparison.errors.items():
+        table.add_row(solver, *(f"{row[n]:.2g}" if n in row else "-" for n in evaluations))
+    return table
+
+
+def first_latents(
+    comparison: SamplerComparison, evaluations: Sequence[int]
+) -> tuple[Float[Array, "cells height width channels"], list[str]]:
+    """The first sample of each solver at each number of network evaluations, for a grid of images.
+
+    **Returns:** the latents, row by row as in `error_table`, and a label for each. They are 0, with
+    an empty label, where the evaluations pay for no step.
+    """
+    latents, labels = [], []
+    for solver, row in comparison.latents.items():
+        for number in evaluations:
+            latents.append(row[number][0] if number in row else None)
+            labels.append(f"{solver} {number}" if number in row else "")
+    blank = jnp.zeros_like(next(latent for latent in latents if latent is not None))
+    return jnp.stack([blank if latent is None else latent for latent in latents]), labels
+
+
+def error_figure(comparison: SamplerComparison) -> Figure:
+    """Errors over network evaluations; a dashed line for a stochastic solver."""
+    figure = Figure(figsize=(8, 5.5), layout="constrained")
+    axes = figure.subplots()
+    for number, (solver, row) in enumerate(comparison.errors.items()):
+        style = "-" if problem_of(solver) == "flow" else "--"
+        marker = MARKERS[number % len(MARKERS)]
+        axes.loglog(list(row), list(row.values()), style, marker=marker, label=solver, markersize=4)
+    ticks = sorted({number for row in comparison.errors.values() for number in row})
+    axes.set_xticks(ticks, list(map(str, ticks)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set(xlabel="network evaluations", ylabel="distance to the fine solution / spread")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(ncols=2, fontsize="small")
+    return figure

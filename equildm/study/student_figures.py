@@ -1,0 +1,103 @@
+"""Figures of distilled models."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from .compare import mean_over_seeds
+from .drawing import (
+    by_size,
+    COST,
+    draw_distances,
+    draw_matches,
+    label_axes,
+    MATCH,
+    new_axes,
+    sequence_colors,
+    STEPS,
+)
+from .frontier import by, newest, optimal_guidance
+from .students import main_sampler, student_curves
+from .table import Row
+
+
+def students(rows: Sequence[Row]) -> Figure | None:
+    """Each distilled size, its model and its students: over steps, and over evaluations.
+
+    The figure has a row of axes for each size: FID over sampling steps, FID over evaluations of the
+    network for an image (two in a guided step), caption match over sampling steps.
+    """
+    curves = student_curves(rows)
+    if not curves:
+        return None
+    figure, axes = new_axes(3, len(curves))
+    for (left, middle, right), (width, group) in zip(axes, curves.items()):
+        for number, (name, curve) in enumerate(group.items()):
+            color = sequence_colors(len(group), "tab10")[number]
+            line = "-" if curve[0].method else "--"
+            style = {"color": color, "marker": "osv^D<>Pp*"[number % 10], "markersize": 4}
+            style |= {"linestyle": line, "label": name}
+            steps = [row.steps for row in curve]
+            draw_distances(left, steps, curve, style)
+            draw_distances(middle, [r.evaluations * r.branches for r in curve], curve, style)
+            draw_matches(right, steps, curve, style)
+        kind = rows[0].score
+        label_axes(left, STEPS, kind, title=f"c = {width}", log="x")
+        label_axes(middle, "evaluations of the network", kind, log="x", legend=False)
+        label_axes(right, STEPS, MATCH, log="x", legend=False)
+    return figure
+
+
+def distilled(rows: Sequence[Row]) -> Figure | None:
+    """Figure 13: students and undistilled models in few steps, and over sampling cost.
+
+    Few steps are 4, or the number nearest to it that both have. Guidance is counted twice.
+    """
+    rows = optimal_guidance(newest(mean_over_seeds(rows)))
+    students, plain = [r for r in rows if r.method], [r for r in rows if not r.method]
+    steps = {r.steps for r in students} & {r.steps for r in plain}
+    if not steps:
+        return None
+    few = min(steps, key=lambda n: (abs(n - 4), n))
+    figure, [[left, right]] = new_axes(2)
+    sampler = main_sampler(plain)
+    curves = {"undistilled": [r for r in plain if r.sampler == sampler]}
+    curves |= by(students, lambda row: row.method)
+    for (name, group), color in zip(curves.items(), sequence_colors(len(curves), "tab10")):
+        at = sorted((r for r in group if r.steps == few), key=lambda row: row.width)
+        style = {"color": color, "marker": "o", "label": name}
+        draw_distances(left, [row.width for row in at], at, style)
+    label_axes(left, "width c", rows[0].score, title=f"{few} steps (undistilled: {sampler})")
+    for group, style in by_size(curves["undistilled"]):
+        group = sorted(group, key=lambda row: row.steps)
+        style |= {"linestyle": "--"}
+        draw_distances(right, [row.sampling_cost("twice") for row in group], group, style)
+    for number, (method, group) in enumerate(by(students, lambda row: row.method).items()):
+        for sized, style in by_size(group):
+            sized = sorted(sized, key=lambda row: row.steps)
+            style |= {"label": f"{style['label']} {method}", "marker": "s^Dv"[number % 4]}
+            draw_distances(right, [row.sampling_cost("twice") for row in sized], sized, style)
+    title = "students solid, undistilled dashed; guidance counted twice"
+    label_axes(right, COST, rows[0].score, title=title, log="x")
+    return figure
+
+
+def stages(rows: Sequence[Row]) -> Figure | None:
+    """Figure 19: for each size, students of the staged methods beside the undistilled model."""
+    rows = optimal_guidance(newest(mean_over_seeds(rows)))
+    students = [r for r in rows if r.method in ("guided", "progressive")]
+    if not students:
+        return None
+    plain = [r for r in rows if not r.method and r.sampler == "ddim"]
+    widths = sorted({row.width for row in students})
+    figure, [axes] = new_axes(len(widths))
+    for axis, width in zip(axes, widths):
+        curves = {"undistilled, ddim": [r for r in plain if r.width == width]}
+        curves |= by((r for r in students if r.width == width), lambda row: row.method)
+        for (name, group), color in zip(curves.items(), sequence_colors(len(curves), "tab10")):
+            group = sorted(group, key=lambda row: row.steps)
+            style = {"color": color, "marker": "o", "label": name}
+            if group:
+                draw_distances(axis, [row.steps for row in group], group, style)
+        label_axes(axis, STEPS, rows[0].score, title=f"c = {width}", log="x")
+    return figure

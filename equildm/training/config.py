@@ -1,0 +1,257 @@
+"""The options of every training run."""
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import optax
+from jax.sharding import Mesh
+
+from .._types import Condition
+from ..noise import AbstractPrediction, AbstractSchedule, LossConfig, TIMES, WEIGHTS
+from ..runtime import (
+    check_batch,
+    Cluster,
+    enable_compile_cache,
+    exit_on_sigterm,
+    make_mesh,
+    parse_mesh,
+    Policy,
+    Run,
+)
+from ..runtime.options import Flat
+from .ema import AbstractEMA, DecayEMA, PowerEMA
+from .objectives.denoising import DenoisingObjective
+from .optimizer import adafactor, adamw, learning_rate
+from .remat import Remat
+
+EMAName = Literal["power", "decay", "decay-0.999", "decay-0.995", "decay-0.95"]
+EMAS: Mapping[str, AbstractEMA] = {
+    "power": PowerEMA(),
+    "decay": DecayEMA(),
+    "decay-0.999": DecayEMA(0.999),
+    "decay-0.995": DecayEMA(0.995),
+    "decay-0.95": DecayEMA(0.95),
+}
+"""Averages of the weights, by the names that command lines and run folders use."""
+
+OptimizerName = Literal["adamw", "adamw-bf16", "adafactor"]
+OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
+    "adamw": adamw,
+    "adamw-bf16": partial(adamw, momentum="bfloat16"),
+    "adafactor": adafactor,
+}
+"""Optimisers by name. Each takes a rate or a schedule, `weight_decay=` and `clip=`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """The optimiser and its learning rate.
+
+        optimizer = OptimizerConfig(learning_rate=3e-4).build(steps=10_000)
+
+    **Raises** `ValueError` for a value that no optimiser takes, such as a rate of NaN.
+    """
+
+    optimizer: OptimizerName | None = None
+    """AdamW; AdamW with its first moment in bfloat16, to save memory; or Adafactor, to save more.
+    By default AdamW, or the method's own."""
+    learning_rate: float | None = None
+    """Peak learning rate; by default one that suits the model's size."""
+    warmup: int = 100
+    """Steps of linear warm-up."""
+    decay: Literal["constant", "cosine"] = "constant"
+    """Learning rate after the warm-up: constant as in the paper, so that a run can be lengthened at
+    any time; or a cosine down to 0."""
+    weight_decay: float | None = None
+    """Weight decay of matrices and kernels; by default 0.01, or the method's own."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+
+    def __post_init__(self) -> None:
+        if self.optimizer is not None:
+            _check_name("optimizer", self.optimizer, OPTIMIZERS)
+        self.build(self.warmup + 1)  # of the shortest training that any decay takes
+
+    def schedule(self, steps: int, default_rate: float = 1e-4) -> optax.Schedule:
+        """The learning rate by step.
+
+        **Arguments:**
+
+        - `steps`: length of the training.
+        - `default_rate`: the peak, where no `learning_rate` is set.
+
+        **Raises** `ValueError` for a cosine in a training that is no longer than the warm-up.
+        """
+        peak = default_rate if self.learning_rate is None else self.learning_rate
+        return learning_rate(peak, warmup=self.warmup, steps=steps, decay=self.decay)
+
+    def build(
+        self, steps: int, default_rate: float = 1e-4, default_weight_decay: float = 0.01
+    ) -> optax.GradientTransformation:
+        """The optimiser.
+
+        **Arguments:** as of `schedule`, and
+
+        - `default_weight_decay`: where no `weight_decay` is set.
+        """
+        weight_decay = default_weight_decay if self.weight_decay is None else self.weight_decay
+        make = OPTIMIZERS[self.optimizer or "adamw"]
+        rate = self.schedule(steps, default_rate)
+        return make(rate, weight_decay=weight_decay, clip=self.clip)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How long a model is trained, on which devices, and what its run folder keeps.
+
+    **Raises** `ValueError` for numbers out of range and for options that exclude each other. What
+    depends on the devices is checked by `launch`.
+    """
+
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = tuple(
+        f"train.{name}"
+        for name in (
+            *("resume", "steps", "accumulate", "remat", "mesh", "cluster", "keep", "snapshots"),
+            *("log_every", "save_every", "preview_every"),
+        )
+    )
+    """Options that may differ when a run is resumed: the curve is the same but for rounding. The
+    names are those of a recipe that calls this section `train`."""
+
+    resume: bool = False
+    """Go on with the run in that folder, if there is one: the same command begins and goes on."""
+    steps: int = 2000
+    """Total training steps."""
+    optimizer: Flat[OptimizerConfig] = OptimizerConfig()
+    """The optimiser and its learning rate."""
+    batch_size: int = 32
+    """Examples in each step, over all devices."""
+    accumulate: int = 1
+    """Slices of the batch that are computed one after the other, to save memory."""
+    ema: EMAName | None = None
+    """Averages of the weights: two power-function profiles, or one of constant decay. By default
+    power, or the method's own."""
+    compute: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the network; auto is bfloat16 on accelerators."""
+    remat: Remat = "none"
+    """Activations to compute again in the backward pass, to save memory."""
+    mesh: str = ""
+    """Devices by axis, such as data=4,fsdp=2; by default all on data."""
+    cluster: Flat[Cluster] = Cluster()
+    """How the processes find each other, where there are several."""
+    seed: int = 0
+    """Seed of weights, noise and the order of the data."""
+    log_every: int = 10
+    """Steps between two fetches of the metrics; every step has its line."""
+    save_every: int = 500
+    """Steps between two checkpoints."""
+    preview_every: int = 500
+    """Steps between two previews."""
+    keep: int = 3
+    """Checkpoints to keep."""
+    snapshots: int = 0
+    """Interval, in steps, at which the averages are kept for good, so that their length can be
+    chosen after training (sample.py --ema 0.07); 0 keeps none."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate", "keep", "log_every", "save_every",
+                     "preview_every"):  # fmt: skip
+            if getattr(self, name) < 1:
+                flag = name.replace("_", "-")
+                raise ValueError(
+                    f"--{flag} is at least 1, received {getattr(self, name)}. Choose 1 or more."
+                )
+        if self.snapshots < 0:
+            raise ValueError(
+                f"Snapshots have an interval of at least 1 step, received --snapshots "
+                f"{self.snapshots}. Use 0 for none."
+            )
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"A batch is cut into equal slices, received {self.batch_size} examples and "
+                f"--accumulate {self.accumulate}. Choose a divisor."
+            )
+        if self.ema is not None:
+            _check_name("ema", self.ema, EMAS)
+        if self.compute != "auto":
+            Policy(self.compute)
+        parse_mesh(self.mesh)
+        self.optimizer.build(self.steps)
+
+    @property
+    def policy(self) -> Policy:
+        """The arithmetic of the network."""
+        return Policy.default() if self.compute == "auto" else Policy(self.compute)
+
+    def launch(self) -> Mesh:
+        """Joins the other processes, arranges the devices and turns on the compile cache.
+
+        **Raises** `ValueError` for a mesh that does not use every device, and for a batch that the
+        devices do not divide.
+        """
+        exit_on_sigterm()
+        self.cluster.join()
+        mesh = make_mesh(self.mesh)
+        check_batch(self.batch_size // self.accumulate, mesh)
+        enable_compile_cache()
+        return mesh
+
+    def prepare_run(
+        self,
+        folder: Path,
+        config: object,
+        recipe: str,
+        *,
+        may_change: Collection[str] = (),
+        fixed: Collection[str] = (),
+    ) -> Run:
+        """The run in `folder`, new or resumed; nothing is written: see `Run.prepare`.
+
+        **Arguments:**
+
+        - `folder`: of the run.
+        - `config`: the recipe's whole config, of which this is the section `train`.
+        - `recipe`: name of the recipe.
+        - `may_change`: options that may differ when the run is resumed, beside `MAY_CHANGE` and the
+            folder's own name.
+        - `fixed`: those of `MAY_CHANGE` that must not.
+        """
+        names = {"run", *may_change, *self.MAY_CHANGE} - set(fixed)
+        return Run.prepare(folder, config, recipe, resume=self.resume, may_change=names)
+
+    def denoising(
+        self,
+        loss: LossConfig,
+        schedule: AbstractSchedule,
+        prediction: AbstractPrediction,
+        null_condition: Condition,
+        *,
+        dropout: float,
+    ) -> DenoisingObjective:
+        """Denoising score matching in this config's arithmetic.
+
+        **Arguments:**
+
+        - `loss`: weight and distribution of the times.
+        - `schedule`, `prediction`: of the model.
+        - `null_condition`, `dropout`: the condition that replaces a share of the others, see
+            `DenoisingObjective`.
+        """
+        return DenoisingObjective(
+            schedule=schedule,
+            prediction=prediction,
+            weight=WEIGHTS[loss.weight],
+            times=TIMES[loss.times],
+            null_text=null_condition,
+            dropout=dropout,
+            policy=self.policy,
+            remat=self.remat,
+        )
+
+
+def _check_name(option: str, value: str, choices: Mapping[str, object]) -> None:
+    if value not in choices:
+        raise ValueError(f"--{option} is one of {', '.join(choices)}; received {value!r}.")

@@ -1,0 +1,126 @@
+"""The options of a run that starts from trained weights."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import optax
+from jaxtyping import PyTree
+
+from .._types import Network
+from .config import TrainConfig
+from .groups import rate_groups
+from .objectives.base import AbstractObjective
+from .trainable import check_patterns
+from .trained_part import AbstractTrainedPart, AllWeights, LoRAConfig, MatchingWeights
+
+
+class Trainable(NamedTuple):
+    """A network in two parts: what is trained of it, and the rest.
+
+        trainable = config.split(network, seed=0)
+        state = train(trainable.model, trainable.objective(objective), ...)
+        network = trainable.network(state.average())
+
+    **Fields:**
+
+    - `model`: the trained part, which is the model of the `TrainState`.
+    - `frozen`: the rest; `None` where every weight is trained.
+    - `part`: which part is trained.
+    """
+
+    model: PyTree
+    frozen: PyTree | None
+    part: AbstractTrainedPart
+
+    def network(self, model: PyTree) -> Network:
+        """The network, of a trained part such as `state.average()`."""
+        return self.part.join(model, self.frozen)
+
+    def objective(self, objective: AbstractObjective) -> AbstractObjective:
+        """An objective of the network, as an objective of the trained part."""
+        return self.part.objective(objective, self.frozen)
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuneConfig:
+    """Where a fine-tuning starts, and which part of the network it trains.
+
+    **Raises** `ValueError` for adapters and patterns together, for a rank below 1, and for groups
+    that cannot be read.
+    """
+
+    start: str = "runs/emoji"
+    """A run folder, a folder of diffusers with a Stable Diffusion, or `none` for fresh weights."""
+    start_ema: str | None = None
+    """Average of the start's weights: by name, `none` for the weights as trained, or a relative
+    width such as 0.07 where the run has snapshots."""
+    preset: str = "tiny"
+    """Size of fresh weights: tiny, mini, small, 39M .. 5B, or a width."""
+    vae: Path | None = None
+    """Folder of another VAE with latents like those of the start's own."""
+    trainable: tuple[str, ...] = ("*",)
+    """Paths of the arrays that are trained, as patterns such as "*attention*"."""
+    lora: int | None = None
+    """Train adapters of this rank for the attention, and nothing else."""
+    groups: tuple[str, ...] = ()
+    """Groups of learning rates: PATTERN=FACTOR, such as "text.*=0.1"; the first match counts."""
+
+    def __post_init__(self) -> None:
+        _ = self.factors, self.part
+        if self.lora is not None and self.trainable != ("*",):
+            raise ValueError(
+                f"A run trains adapters or a part of the weights, received --lora {self.lora} and "
+                f"--trainable {' '.join(self.trainable)}. Leave one of them out."
+            )
+        if not self.trainable:
+            raise ValueError(
+                "A run trains at least one array, received no pattern for --trainable. Use '*' "
+                "for all."
+            )
+
+    @property
+    def part(self) -> AbstractTrainedPart:
+        """Which part of the network is trained."""
+        if self.lora is not None:
+            return LoRAConfig(self.lora)
+        return AllWeights() if self.trainable == ("*",) else MatchingWeights(self.trainable)
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """Factors of the learning rate, by pattern; see `rate_groups`."""
+        factors = {}
+        for group in self.groups:
+            pattern, _, text = group.rpartition("=")
+            try:
+                factor = float(text)
+            except ValueError:
+                factor = math.nan
+            if not pattern or not 0 <= factor < math.inf:
+                raise ValueError(
+                    f"A group of learning rates is PATTERN=FACTOR with a factor of at least 0, "
+                    f"received {group!r}. Use for instance 'text.*=0.1'."
+                )
+            factors[pattern] = factor
+        return factors
+
+    def split(self, network: Network, *, seed: int) -> Trainable:
+        """The network's trained part and the rest.
+
+        **Arguments:**
+
+        - `network`: the start's, whose arrays the result holds without a copy.
+        - `seed`: of new adapters.
+
+        **Raises** `ValueError` for a pattern of `trainable` or of `groups` that matches nothing.
+        """
+        trained, frozen = self.part.split(network, key=jax.random.key(seed))
+        check_patterns(trained, list(self.factors))
+        return Trainable(trained, frozen, self.part)
+
+    def optimizer(self, config: TrainConfig, default_rate: float) -> optax.GradientTransformation:
+        """The optimiser of `config`, its rate multiplied by the factor of each group."""
+        optimizer, factors = config.optimizer.build(config.steps, default_rate), self.factors
+        return optax.chain(optimizer, rate_groups(factors)) if factors else optimizer

@@ -1,0 +1,194 @@
+"""The loop around a step: batches in, metrics, checkpoints and previews out."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import jax
+import numpy as np
+from jaxtyping import UInt8
+
+from .._types import Batch, Metrics
+from ..images import save_png
+from ..runtime import (
+    broadcast_from_first,
+    Checkpoints,
+    first_process,
+    Interrupt,
+    MetricsLog,
+    Progress,
+    Run,
+    STOPPED,
+)
+from .data_wait import DataWait
+from .state import TrainState
+from .step import Step
+
+Preview: TypeAlias = Callable[[TrainState], UInt8[np.ndarray, "height width 3"]]
+"""Makes one image of a state, for instance a grid of samples. Every process calls it."""
+
+_LAG = 2
+"""Metrics are fetched this many steps late, so that the device never waits for the host."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Intervals:
+    """How many steps lie between two logs, two checkpoints and two previews."""
+
+    log: int = 10
+    """Steps between two fetches of the metrics; every step has its line."""
+    save: int = 1000
+    """Steps between two checkpoints."""
+    preview: int = 1000
+    """Steps between two previews."""
+
+    def __post_init__(self) -> None:
+        if min(self.log, self.save, self.preview) < 1:
+            raise ValueError(
+                f"Intervals are at least 1 step, received {self}. For 'never', use a large number."
+            )
+
+
+class Diverged(RuntimeError):
+    """The loss or its gradient was infinite or not a number."""
+
+
+class Stopped(SystemExit):
+    """Training was stopped by ctrl-C or SIGTERM, and everything is saved.
+
+    A script that does not catch it ends with the exit code `STOPPED`, 75: the same command with
+    `--resume` goes on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(STOPPED)
+
+
+def resume(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, int]:
+    """The state and the data position of the newest checkpoint.
+
+    Without a checkpoint this is `state` itself and position 0. A checkpoint whose step is not later
+    than that of `state` belongs to an earlier model of the same run: then `state` is returned with
+    the checkpoint's position, so that the data goes on.
+
+    **Arguments:**
+
+    - `state`: a state of the same shapes. The result has its shardings; the checkpoint may come
+        from another mesh and another number of processes. Its buffers are freed first, so that
+        memory holds one state.
+    - `checkpoints`: of the run.
+    """
+    latest = broadcast_from_first(checkpoints.latest())
+    if latest is None:
+        return state, 0
+    if latest <= int(state.step):
+        return state, int(checkpoints.restore({}, latest).meta["position"])
+    pieces = state.pieces()
+    like = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), pieces
+    )
+    for leaf in jax.tree.leaves(pieces):
+        leaf.delete()  # the restored state takes their memory
+    restored = checkpoints.restore(like, latest)
+    return state.with_pieces(restored.items), int(restored.meta["position"])
+
+
+def fit(
+    state: TrainState,
+    step: Step,
+    data: Iterator[Batch],
+    *,
+    run: Run,
+    checkpoints: Checkpoints,
+    steps: int,
+    batch_size: int,
+    every: Intervals = Intervals(),
+    preview: Preview | None = None,
+    snapshots: Checkpoints | None = None,
+    label: str = "training",
+) -> TrainState:
+    """Trains until `steps` steps are done, then saves.
+
+    **Arguments:**
+
+    - `state`: where to begin; see `resume`.
+    - `step`: from `make_step`.
+    - `data`: batches, with a `position` that a checkpoint can hold.
+    - `run`: receives metrics and previews.
+    - `checkpoints`: receives the states.
+    - `steps`: the number of the last step.
+    - `batch_size`: examples in a step, for the rate that the progress line shows.
+    - `every`: intervals.
+    - `preview`: makes an image of the state, for the run's `samples/` and its log.
+    - `snapshots`: receives the averages at its own interval, for `posthoc_average`.
+    - `label`: name of the training in the progress line.
+
+    **Returns:** the state after the last step.
+
+    **Raises** `Stopped` after ctrl-C or SIGTERM, once the current step is done and saved. With
+    several processes a signal to one of them stops all at the same step.
+
+    **Raises** `Diverged` at the first loss or gradient that is not finite. Such a step does not
+    change the weights, and the last checkpoint is good.
+    """
+    done = int(state.step)
+    batches = DataWait(data)
+    with (
+        Interrupt() as interrupt,
+        MetricsLog(run, start=done) as log,
+        Progress(steps, start=done, label=label, batch=batch_size) as progress,
+    ):
+        pending: list[tuple[int, Metrics]] = []
+
+        def write(until: int) -> None:
+            while pending and pending[0][0] <= until:
+                number, device_metrics = pending.pop(0)
+                metrics = jax.device_get(device_metrics)
+                _check_finite(number, metrics, checkpoints)
+                log.scalars(number, metrics)
+                if number % every.log == 0 or number == steps:
+                    progress.update(number, loss=float(metrics["loss"]))
+
+        def save(target: Checkpoints) -> None:
+            write(done)
+            target.save(done, state.pieces(), {"position": batches.position})
+
+        stopped = interrupt.stop()
+        while done < steps and not stopped:
+            state, metrics = step(state, next(batches))
+            done += 1
+            pending.append((done, metrics))
+            if done % every.log == 0:
+                write(done - _LAG)
+            if checkpoints.due(done):
+                save(checkpoints)
+            # A resumed run passes the snapshots that it saved before it was killed.
+            if snapshots is not None and snapshots.due(done) and done > (snapshots.latest() or 0):
+                snapshots.save(done, {"ema": state.pieces()["ema"]}, {})
+            if preview is not None and (done % every.preview == 0 or done == steps):
+                write(done)
+                image = preview(state)
+                if first_process():
+                    save_png(run.samples / f"step_{done:08d}.png", image)
+                log.image(done, "samples", image)
+            stopped = interrupt.stop()
+        save(checkpoints)
+        checkpoints.wait()
+        if snapshots is not None:
+            snapshots.wait()
+        progress.print(f"{batches.share():.1%} of the time was spent waiting for data.")
+        if stopped:
+            progress.print(f"Stopped at step {done} of {steps}, saved. Go on with --resume.")
+            raise Stopped
+    return state
+
+
+def _check_finite(number: int, metrics: dict[str, np.ndarray], checkpoints: Checkpoints) -> None:
+    if metrics["finite"]:
+        return
+    saved = checkpoints.latest()
+    where = "There is no checkpoint yet" if saved is None else f"Step {saved} is saved"
+    raise Diverged(
+        f"Step {number}: loss {metrics['loss']}, gradient norm {metrics['grad_norm']}. "
+        f"{where}. Lower the learning rate, warm up longer or clip harder, then --resume."
+    )

@@ -1,0 +1,56 @@
+"""The loss of a VAE, as options."""
+
+import dataclasses
+
+import jax
+
+from ...interop import load_lpips
+from ...latents import PatchDiscriminator, VAE
+from ...runtime import Policy
+from .adversarial import AdversarialObjective, AdversarialVAE
+from .vae import VAEObjective
+
+
+@dataclasses.dataclass(frozen=True)
+class VAELossConfig:
+    """The weights of the terms of a VAE's loss."""
+
+    lpips: float = 0.1
+    """Weight of the perceptual term; 0 leaves VGG16 out."""
+    lpips_share: float = 0.0625
+    """Share of the batch that the perceptual term is taken on. VGG16 costs far more than a small
+    VAE."""
+    kl: float = 1e-4
+    """Weight of the KL divergence, in nats for each element of the latent."""
+    adversarial: float = 0.0
+    """Weight of the discriminator's term; 0 leaves the discriminator out."""
+
+    def __post_init__(self) -> None:
+        for name in ("lpips", "kl", "adversarial"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(
+                    f"--{name} is a weight of at least 0, received {getattr(self, name)}. Use 0 to "
+                    "leave the term out."
+                )
+        if not 0 < self.lpips_share <= 1:
+            raise ValueError(
+                "--lpips-share is a share of the batch above 0 and at most 1, received "
+                f"{self.lpips_share}. Use --lpips 0 to leave the term out."
+            )
+
+    def build(self, policy: Policy) -> VAEObjective | AdversarialObjective:
+        """The loss. `policy` is the arithmetic of the VAE."""
+        objective = VAEObjective(
+            load_lpips("vgg") if self.lpips else None,
+            perceptual_weight=self.lpips,
+            kl_weight=self.kl,
+            perceptual_share=self.lpips_share,
+            policy=policy,
+        )
+        return AdversarialObjective(objective, self.adversarial) if self.adversarial else objective
+
+    def trained(self, vae: VAE, *, seed: int) -> VAE | AdversarialVAE:
+        """The model of that loss: the VAE, with a fresh discriminator where the loss has one."""
+        if not self.adversarial:
+            return vae
+        return AdversarialVAE(vae, PatchDiscriminator(key=jax.random.key(seed)))

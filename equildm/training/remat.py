@@ -1,0 +1,91 @@
+"""Rematerialisation: which activations of a network are stored for the backward pass.
+
+Activations may be dropped in the forward pass and computed again in the backward pass. On a mesh
+with an axis `fsdp` the weights of a block are gathered for that block alone, in the dtype of its
+arithmetic, and gathered again backwards: no device holds more than its shards and one block.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, PyTree
+
+from .._types import Network
+from ..denoise.blocks import Stage
+from ..nn import Downsample, Upsample
+from ..runtime.fsdp import gathers, has_shards, splits_weights
+
+Remat = Literal["none", "blocks", "dots"]
+
+_POLICIES: dict[str, Callable[..., bool]] = {
+    "none": lambda primitive, *_, **__: not gathers(primitive),
+    "blocks": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+
+BLOCKS = (Stage, Downsample, Upsample)
+"""The blocks of a UNet."""
+
+
+class Rematerialised(eqx.Module):
+    """A module whose activations are computed twice instead of stored.
+
+    Weights in shards are gathered when the module runs, in both passes.
+
+    **Fields:**
+
+    - `module`: called with an array first.
+    - `policy`: see `rematerialise`.
+    """
+
+    module: Callable[..., Array]
+    policy: Remat = eqx.field(static=True)
+
+    def __call__(self, x: Array, *args: PyTree) -> Array:
+        """See the module's own."""
+        splits = has_shards(self.module)
+
+        def call(module: Callable[..., Array], x: Array, *args: PyTree) -> Array:
+            if splits:
+                # Gathered once the block's input is there: not earlier, and not outside of a loop.
+                arrays, static = eqx.partition(module, eqx.is_array)
+                arrays, x = jax.lax.optimization_barrier((arrays, x))
+                module = eqx.combine(arrays, static)
+            return module(x, *args)
+
+        return jax.checkpoint(call, policy=_POLICIES[self.policy])(self.module, x, *args)
+
+
+def rematerialise(
+    network: Network, policy: Remat, blocks: type | tuple[type, ...] = BLOCKS
+) -> Network:
+    """The network with each of its blocks wrapped in a `Rematerialised`.
+
+    Call this inside of the loss, so that the plain network is what is trained and saved.
+
+    **Arguments:**
+
+    - `network`: any module that contains such blocks.
+    - `policy`: `"none"` stores every activation; `"blocks"` stores the inputs of the blocks alone
+        (least memory, about a third more arithmetic); `"dots"` stores products with weights too.
+    - `blocks`: classes of the blocks. They are called with an array of the compute dtype first.
+
+    **Raises** `ValueError` for another policy.
+    """
+    if policy not in _POLICIES:
+        raise ValueError(
+            f"A rematerialisation policy is 'none', 'blocks' or 'dots', received {policy!r}."
+        )
+    if policy == "none" and not splits_weights():
+        return network
+
+    def is_block(node: PyTree) -> bool:
+        return isinstance(node, blocks)
+
+    return jax.tree.map(
+        lambda node: Rematerialised(node, policy) if is_block(node) else node,
+        network,
+        is_leaf=is_block,
+    )

@@ -1,0 +1,126 @@
+"""From a model, an objective and data to a trained state in a run folder."""
+
+from contextlib import nullcontext
+from typing import TypeVar
+
+import equinox as eqx
+import jax
+import optax
+from jax.sharding import Mesh
+from jaxtyping import PyTree
+
+from ..data import AbstractDataset, batches, prefetch
+from ..runtime import (
+    abort_together,
+    batch_parts,
+    batch_sharding,
+    Checkpoints,
+    put,
+    Run,
+    shardings,
+)
+from .config import EMAS, TrainConfig
+from .ema import AbstractEMA
+from .loop import fit, Intervals, Preview, resume
+from .objectives.base import AbstractMovingObjective, AbstractObjective
+from .state import TrainState
+from .step import make_step
+
+T = TypeVar("T")
+
+
+def train(
+    model: PyTree,
+    objective: AbstractObjective | AbstractMovingObjective,
+    dataset: AbstractDataset,
+    optimizer: optax.GradientTransformation,
+    config: TrainConfig,
+    *,
+    run: Run,
+    mesh: Mesh,
+    ema: AbstractEMA | None = None,
+    preview: Preview | None = None,
+    start: int = 0,
+    label: str = "training",
+) -> TrainState:
+    """Trains a model from the newest checkpoint of its run, or else from its first step.
+
+        config = TrainConfig(steps=1000)
+        mesh = config.launch()
+        run = Run.create("runs/mine", config, "mine")
+        optimizer = config.optimizer.build(config.steps)
+        state = train(model, objective, dataset, optimizer, config, run=run, mesh=mesh)
+
+    **Arguments:**
+
+    - `model`: what is trained; its buffers are donated to the first step.
+    - `objective`: the loss.
+    - `dataset`: the examples.
+    - `optimizer`: see `OptimizerConfig.build`.
+    - `config`: length, batch size, seed, intervals. Its optimiser is not used here.
+    - `run`: the run folder, which exists.
+    - `mesh`: the devices, see `TrainConfig.launch`.
+    - `ema`: moving averages of the model; by default those that `config.ema` names.
+    - `preview`: makes an image of the state every `config.preview_every` steps and at the end.
+    - `start`: how many steps earlier models of the same run have taken.
+    - `label`: name of the training in the progress line.
+
+    **Returns:** the state after step `config.steps`.
+
+    **Raises** `Stopped` after ctrl-C or SIGTERM, once everything is saved; `Diverged` at a loss
+    that is not finite.
+    """
+    ema = EMAS[config.ema or "power"] if ema is None else ema
+    state = TrainState.create(model, optimizer, ema, start, mesh)
+    step = make_step(
+        put_frozen(objective, mesh),
+        optimizer,
+        ema,
+        key=jax.random.key(config.seed + 1),
+        parts=config.accumulate,
+        shardings=shardings(state, mesh),
+    )
+    with (
+        Checkpoints(run.checkpoints, keep=config.keep, every=config.save_every) as checkpoints,
+        Checkpoints(run.averages, keep=None, every=config.snapshots)
+        if config.snapshots
+        else nullcontext() as snapshots,
+        abort_together(),
+    ):
+        state, position = resume(state, checkpoints)
+        parts, of = batch_parts(mesh)
+        source = batches(
+            dataset,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            start=position,
+            parts=parts,
+            of=of,
+        )
+        with prefetch(source, batch_sharding(mesh)) as data:
+            return fit(
+                state,
+                step,
+                data,
+                run=run,
+                checkpoints=checkpoints,
+                steps=config.steps,
+                batch_size=config.batch_size,
+                every=Intervals(config.log_every, config.save_every, config.preview_every),
+                preview=preview,
+                snapshots=snapshots,
+                label=label,
+            )
+
+
+def put_frozen(objective: T, mesh: Mesh) -> T:
+    """The objective with its arrays, such as a teacher's, in shards on the mesh.
+
+    They are frozen, and follow the same sharding rule as the arrays that are trained. An array that
+    occurs twice stays in memory once.
+    """
+    arrays, static = eqx.partition(objective, eqx.is_array)
+    leaves, structure = jax.tree.flatten(arrays)
+    unique = {id(leaf): leaf for leaf in leaves}
+    unique = put(unique, shardings(unique, mesh))
+    return eqx.combine(jax.tree.unflatten(structure, [unique[id(x)] for x in leaves]), static)

@@ -1,0 +1,129 @@
+"""Trains a ControlNet (Zhang et al. 2023): control images steer a frozen, pretrained model.
+
+A copy of the UNet's encoder reads the noisy latent and the control image, and adds residuals to the
+UNet's features through convolutions that are zero at first. The copy alone is trained; the run
+keeps the pretrained network in `base/`. Control images are made of the data as they come up; pass
+a function of your own to `dataset` in place of `CONTROLS[...]` for depth, poses or sketches.
+
+    python recipes/controlnet.py --start runs/emoji
+    python recipes/controlnet.py --start runs/emoji --control colors --run runs/colors
+    python recipes/controlnet.py --start stable-diffusion-2-base/ --data my_images/ --size 512
+
+    control_to_image = ControlToImage(load_pretrained("runs/controlnet"))
+    images = control_to_image(controls, prompts, strength=1.0)
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import jax
+import numpy as np
+import tyro
+from jaxtyping import UInt8
+
+import equildm as eqd
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Trains a ControlNet: control images steer a frozen, pretrained model."""
+
+    run: Path = Path("runs/controlnet")
+    """Folder for everything that this run leaves."""
+    fine_tune: eqd.Flat[eqd.FineTuneConfig] = eqd.FineTuneConfig(trainable=("control.*",))
+    data: eqd.Flat[eqd.CaptionedDataConfig] = eqd.CaptionedDataConfig()
+    loss: eqd.Flat[eqd.LossConfig] = eqd.LossConfig()
+    train: eqd.Flat[eqd.TrainConfig] = eqd.TrainConfig(steps=1000)
+    control: Literal["edges", "colors"] = "edges"
+    """What the control images show: edges, or blurred colours."""
+    caption_dropout: float = 0.1
+    """Share of captions replaced by the empty one, for classifier-free guidance."""
+    preview_count: int = 8
+    """Held-out images whose control images the previews show."""
+    guidance_scale: float = 2.0
+    """Guidance scale of the previews."""
+
+    def __post_init__(self) -> None:
+        if self.data.held_out == 0 or self.preview_count < 1:
+            raise ValueError(
+                "Previews show at least 1 held-out image, received --held-out "
+                f"{self.data.held_out} and --preview-count {self.preview_count}. Use 0.05 and 8."
+            )
+
+
+def main(config: Config) -> None:
+    mesh, seed = config.train.launch(), config.train.seed
+    run = config.train.prepare_run(
+        config.run, config, "controlnet", may_change=("preview_count", "guidance_scale")
+    )
+
+    # The model: the pretrained UNet with a control branch, of which the branch is trained.
+    start = eqd.open_start(
+        config.fine_tune, config.run, image_size=config.data.size, seed=seed, mesh=mesh
+    )
+    network = eqd.ControlNetConfig.for_pixels(start.config.network, start.vae.factor)
+    model = dataclasses.replace(
+        start,
+        network=network.around(start.network, key=jax.random.key(seed)),
+        config=dataclasses.replace(start.config, network=network),
+    )
+    trainable = config.fine_tune.split(model.network, seed=seed)
+
+    # The data: images, captions and control images, and fixed examples of the held-out ones.
+    control = eqd.CONTROLS[config.control]
+    training, held_out = config.data.splits()
+    dataset = config.data.dataset(training, model.text_encoder, control=control)
+    images, captions = config.data.examples(held_out, config.preview_count)
+    controls = np.stack([control(image) for image in images])
+
+    eqd.begin_run(run, model, ema=config.train.ema, trained=trainable.part, frozen=trainable.frozen)
+    eqd.log(f"{eqd.count_parameters(trainable.model) / 1e6:.1f}M trained, {len(dataset)} images.")
+
+    # The loss: denoising, conditioned on captions and control images.
+    denoising = config.train.denoising(
+        config.loss,
+        model.schedule,
+        model.prediction,
+        model.null_text(),
+        dropout=config.caption_dropout,
+    )
+    objective = eqd.ConditionedDenoising(denoising, model.vae, eqd.control_image)
+    rate = 1e-5 if model.config.network.has_paper_size else 1e-3
+
+    def preview(state: eqd.TrainState) -> UInt8[np.ndarray, "height width 3"]:
+        sampler = eqd.ControlToImage(model.with_network(trainable.network(state.average())))
+        samples = [
+            eqd.to_uint8(
+                sampler(
+                    controls,
+                    captions,
+                    steps=16,
+                    solver="dpm++2m",
+                    guidance_scale=config.guidance_scale,
+                    seed=number,
+                )
+            )
+            for number in range(2)
+        ]
+        rows = np.stack([controls, *samples, images], axis=1).reshape(-1, *images.shape[1:])
+        labels = [label for caption in captions for label in ("control", caption, "", "true")]
+        return eqd.image_grid(rows, labels, columns=8)
+
+    state = eqd.train(
+        trainable.model,
+        trainable.objective(objective),
+        dataset,
+        config.fine_tune.optimizer(config.train, rate),
+        config.train,
+        run=run,
+        mesh=mesh,
+        preview=preview,
+    )
+    grid, path = preview(state), run.path / "controlled.png"
+    eqd.on_first_process("controlled images", lambda: eqd.save_png(path, grid))
+    eqd.log(f"Images of {len(images)} held-out captions are in {path}.")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

@@ -1,0 +1,86 @@
+"""A guidance-conditioned network, and the denoiser that stands in for `Guided`."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equildm import TextEmbedding
+from equildm.denoise import (
+    EmbeddedGuidance,
+    guidance_sinusoid,
+    GuidanceConditioned,
+    GuidanceEmbeddingConfig,
+    Preconditioned,
+    preset,
+)
+from equildm.noise import Epsilon, ScaledLinear
+
+CONFIG = preset(16, context_width=8, groups=4, multipliers=(1,), depths=(1,),
+                transformer_depths=(1,), heads=2)  # fmt: skip
+TEXT = TextEmbedding(jnp.ones((3, 8)), jnp.array([True, True, False]))
+NULL = TextEmbedding(jnp.zeros((3, 8)), jnp.array([True, False, False]))
+X = jax.random.normal(jax.random.key(1), (4, 4, 4))
+
+
+@eqx.filter_jit
+def called(network, *inputs):
+    return network(*inputs)
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return CONFIG.build(key=jax.random.key(0))
+
+
+def random_projection(network):
+    shape = network.projection.weight.shape
+    weight = jax.random.normal(jax.random.key(2), shape)
+    return eqx.tree_at(lambda n: n.projection.weight, network, weight)
+
+
+def test_sinusoid_is_the_published_one():
+    w, dim = 7.5, 10
+    # latent-consistency-model's `guidance_scale_embedding`, in float64.
+    frequencies = np.exp(np.arange(dim // 2) * -(np.log(1e4) / (dim // 2 - 1)))
+    angles = (w - 1) * 1000.0 * frequencies
+    expected = np.concatenate([np.sin(angles), np.cos(angles)])
+    np.testing.assert_allclose(guidance_sinusoid(jnp.float32(w), dim), expected, atol=2e-3)
+    with pytest.raises(ValueError, match="even and at least 4, received 7"):
+        guidance_sinusoid(jnp.float32(1), 7)
+
+
+def test_begins_as_its_teacher_and_learns_the_scale(teacher):
+    student = GuidanceConditioned(teacher, 16)
+    t = jnp.float32(300)
+    np.testing.assert_array_equal(
+        called(student, X, t, (TEXT, jnp.float32(7))), called(teacher, X, t, TEXT)
+    )
+    student = random_projection(student)
+    a, b = (called(student, X, t, (TEXT, jnp.float32(w))) for w in (1.5, 7.0))
+    assert jnp.max(jnp.abs(a - b)) > 1e-3
+
+
+def test_is_built_from_a_config():
+    shapes = eqx.filter_eval_shape(
+        GuidanceEmbeddingConfig(preset("39M"), 256).build, key=jax.random.key(0)
+    )
+    assert shapes.projection.weight.shape == (256, 64) and shapes.projection.bias is None
+
+
+def test_stands_in_for_guidance(teacher):
+    network = random_projection(GuidanceConditioned(teacher, 16))
+    denoiser = Preconditioned(network, ScaledLinear(), Epsilon())
+    s = jnp.float32(2.0)
+    guided = called(EmbeddedGuidance(denoiser, 3.0), X, s, (TEXT, NULL))
+    np.testing.assert_array_equal(guided, called(denoiser, X, s, (TEXT, jnp.float32(3.0))))
+
+    @jax.jit
+    @jax.vmap
+    def each(weight):
+        return EmbeddedGuidance(denoiser, weight)(X, s, (TEXT, NULL))
+
+    both = each(jnp.array([3.0, 5.0]))
+    np.testing.assert_allclose(both[0], guided, rtol=2e-4, atol=2e-4)
+    assert jnp.max(jnp.abs(both[0] - both[1])) > 1e-3

@@ -1,0 +1,109 @@
+"""Images of a run's own data are scored: those that can be used, beside the named reference."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from equildm.data import DataConfig, open_source, ShapesSource
+from equildm.metrics import Evaluator, FeatureStatistics, ScoreConfig
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> DataConfig:
+    """14 images, of which 3 is cut off and 5 has no caption."""
+    folder = tmp_path_factory.mktemp("images")
+    shapes = ShapesSource(side=32, count=14)
+    with (folder / "metadata.jsonl").open("w") as lines:
+        for i in range(14):
+            path = folder / f"{i:02d}.png"
+            Image.fromarray(shapes.image(i)).save(path)
+            if i == 3:
+                path.write_bytes(path.read_bytes()[:60])
+            if i != 5:
+                caption = f"{shapes.caption(i)} {i}"
+                lines.write(json.dumps({"file_name": path.name, "text": caption}) + "\n")
+    return DataConfig(str(folder), held_out=0.0)
+
+
+@pytest.fixture(scope="module")
+def evaluator(data) -> Evaluator:
+    return Evaluator(data, 32, split_name="training", count=99, seed=0)
+
+
+def test_captions_and_real_images_are_those_that_can_be_used(data, evaluator):
+    source = open_source(data.source)
+    order = [i for i in np.random.default_rng(0).permutation(14) if i not in (3, 5)]
+    assert evaluator.captions == [source.caption(int(i)) for i in order]
+    assert len(evaluator.real) == 12
+    np.testing.assert_array_equal(evaluator.real[0], source.image(int(order[0])))
+
+    few = Evaluator(data, 16, split_name="training", count=3, seed=0)
+    assert few.captions == evaluator.captions[:3] and few.real.shape == (3, 16, 16, 3)
+    with pytest.raises(ValueError, match="no held-out captions"):
+        Evaluator(data, 32)
+
+
+def test_real_images_match_their_captions(evaluator):
+    matches = evaluator.caption_matches(np.zeros_like(evaluator.real))
+    assert set(matches) == {"generated", "real", "shuffled"}
+    assert matches["real"].rank1 > 0.5 > matches["generated"].rank1
+    # Equal images tell no caption from another, in whatever order these are.
+    assert matches["generated"].images == 12 and matches["shuffled"].candidates == 12
+    assert evaluator.caption_match(evaluator.real) == matches["real"]
+    assert evaluator.frechet_distance(evaluator.real) < 1e-3
+    assert evaluator.frechet_distance(np.zeros_like(evaluator.real)) > 1
+
+
+def test_fid_is_to_the_reference_that_is_named(evaluator, tmp_path):
+    file, real = tmp_path / "real.npz", evaluator.real
+    ScoreConfig(save_reference=file).open(real)
+    saved = FeatureStatistics.load(file)
+    assert (saved.count, saved.extractor, saved.mean.shape) == (12, "VGG16", (512,))
+
+    captions = evaluator.captions[:6]
+    others = ScoreConfig(metrics=("fid",)).open(real[:6], "others")
+    (own,) = others(real[6:], captions)
+    assert own.value > 1 and (own.reference, own.reference_count) == ("others", 6)
+    compare = ScoreConfig(metrics=("fid", "kid"), reference=file).open(real[:6], "others")
+    fid, kid = compare(real, evaluator.captions)
+    assert fid.value < 1e-3 and (fid.name, fid.reference_count) == ("VGG16-FID", 12)
+    assert fid.reference == "images of real.npz" and kid.reference == "others"
+
+
+def test_all_scores_of_images_with_themselves(evaluator):
+    metrics = ("fid", "kid", "precision-recall", "is", "lpips")
+    compare = ScoreConfig(metrics=metrics).open(evaluator.real, "themselves")
+    scores = {score.name: score for score in compare(evaluator.real, evaluator.captions, seed=3)}
+    assert set(scores) == {
+        *("VGG16-FID", "VGG16-KID", "VGG16-precision", "VGG16-recall", "VGG16-density"),
+        *("VGG16-coverage", "SqueezeNet-IS", "LPIPS"),
+    }
+    assert scores["VGG16-precision"].value == scores["VGG16-recall"].value == 1
+    assert scores["LPIPS"].value == 0 and scores["VGG16-KID"].settings == {"subset size": 6}
+    assert scores["SqueezeNet-IS"].reference is None and scores["SqueezeNet-IS"].value >= 1
+    assert all(score.count == 12 and score.seed == 3 for score in scores.values())
+
+
+def test_what_cannot_be_scored_is_refused(evaluator, tmp_path):
+    public, real = tmp_path / "public.npz", evaluator.real
+    np.savez(public, mu=np.zeros(64), sigma=np.eye(64))
+    missing = tmp_path / "none"
+    with pytest.raises(ValueError, match="Give --clip PATH"):
+        ScoreConfig(metrics=("clip-score",))
+    for path in ({"clip": missing}, {"reference": missing}):
+        with pytest.raises(ValueError, match="Check the path"):
+            ScoreConfig(**path)
+    with pytest.raises(ValueError, match="Give --reference PATH"):
+        ScoreConfig(reference_count=9)
+    with pytest.raises(ValueError, match="Add fid to --metrics"):
+        ScoreConfig(metrics=("kid",), reference=public)
+    with pytest.raises(ValueError, match="does not record its count"):
+        ScoreConfig(reference=public).open(real)
+    with pytest.raises(ValueError, match="VGG16 has 512 features, received 64"):
+        ScoreConfig(reference=public, reference_count=7).open(real)
+    with pytest.raises(ValueError, match="precision-recall takes at least 4 images, received 3"):
+        ScoreConfig(metrics=("precision-recall",)).open(real[:3])
+    with pytest.raises(ValueError, match="fid takes at least 2"):
+        ScoreConfig().open(real[:1])

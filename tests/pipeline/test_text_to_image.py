@@ -1,0 +1,131 @@
+"""Prompts to images: batches, seeds, scales, and models that are none of captions."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from model_folders import clip_model, UNET
+
+from equildm.denoise import GuidanceEmbeddingConfig, UNetConfig
+from equildm.pipeline import new_upscaler, TextToImage
+from equildm.pretrained import stable_diffusion
+from equildm.sampling import DDIM
+from equildm.text import embed
+
+PROMPTS = ["a cat", "a dog", "a cat"]
+OPTIONS = {"steps": 2, "guidance_scale": 3}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return clip_model(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="module")
+def images(model):
+    return TextToImage(model)(PROMPTS, **OPTIONS)
+
+
+def close(ours, theirs):
+    np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+
+def test_an_image_depends_on_its_prompt_and_its_seed_alone(model, images):
+    text_to_image = TextToImage(model)
+    assert images.shape == (3, 16, 16, 3) and len(np.unique(images)) > 1000
+    close(text_to_image(PROMPTS, batch_size=2, **OPTIONS), images)  # the last batch is padded
+    close(text_to_image(PROMPTS[::-1], seeds=[2, 1, 0], **OPTIONS), images[::-1])
+    assert np.abs(images[0] - images[2]).max() > 0.1
+    again = text_to_image(PROMPTS, seed=1, **OPTIONS)
+    assert np.abs(again - images).max() > 0.1
+
+
+def test_defaults_are_the_models(model, images):
+    config = dataclasses.replace(model.config, sampling_steps=2, guidance_scale=3.0)
+    theirs = TextToImage(dataclasses.replace(model, config=config))
+    np.testing.assert_array_equal(theirs(PROMPTS), images)
+    levels = model.levels(2)
+    named = TextToImage(model)(PROMPTS, levels=levels, solver=DDIM(), guidance_scale=3)
+    np.testing.assert_array_equal(named, images)
+
+
+def test_every_image_has_its_own_scale(model, images):
+    mixed = TextToImage(model)(PROMPTS, steps=2, guidance_scale=[3, 1, 0])
+    close(mixed[0], images[0])
+    for i, scale in ((1, 1), (2, 0)):
+        alone = TextToImage(model)([PROMPTS[i]], steps=2, guidance_scale=scale, seeds=[i])
+        close(mixed[i], alone[0])
+    blank = TextToImage(model)([""], steps=2, guidance_scale=1, seeds=[2])
+    close(mixed[2], blank[0])  # scale 0 is the empty caption
+
+
+def test_one_batch_without_waiting(model, images):
+    text = embed(model.text_encoder, PROMPTS)
+    sampled = TextToImage(model).dispatch(
+        jax.tree.map(jnp.asarray, text),
+        model.null_text(),
+        jnp.full(3, 3.0),
+        levels=model.levels(2),
+        seed=0,
+        seeds=np.arange(3),
+    )
+    close(sampled, images)
+
+
+def test_noise_may_be_supplied(model):
+    noise = np.random.default_rng(0).normal(size=(2, 8, 8, 4)).astype(np.float32)
+    text_to_image = TextToImage(model)
+    first, again = (
+        text_to_image(["a cat"], noise=noise[i : i + 1], steps=2, guidance_scale=1) for i in (0, 1)
+    )
+    both = text_to_image(["a cat"] * 2, noise=noise, steps=2, guidance_scale=1)
+    close(both, np.concatenate([first, again]))
+
+
+def test_sides(model):
+    images = TextToImage(model, height=32)(["a cat"], steps=1, guidance_scale=1)
+    assert images.shape == (1, 32, 16, 3)
+    for side in (2, 18, -16):
+        with pytest.raises(ValueError, match=rf"multiples of 4, received {side}x16"):
+            TextToImage(model, height=side)
+
+
+def test_what_is_refused(model):
+    text_to_image = TextToImage(model)
+    for prompts, options, message in (
+        ("a cat", {}, "takes a list of captions, received a string"),
+        ([], {}, "at least one caption"),
+        (PROMPTS, {"seeds": [0]}, "one of `seeds` for each image, received 1 for 3"),
+        (PROMPTS, {"noise": np.zeros((3, 4, 4, 4), np.float32)}, "starts from noise of the shape"),
+        (PROMPTS, {"batch_size": 0}, "at least 1 image"),
+        (PROMPTS, {"solver": "eule"}, "eule"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            text_to_image(prompts, **OPTIONS, **options)
+
+
+def test_an_upscaler_makes_no_images_of_captions(model):
+    with pytest.raises(ValueError, match=r"samples models of captions, received .* ImageCondition"):
+        TextToImage(new_upscaler(model, scale=2))(["a cat"])
+
+
+def test_an_inpainting_unet_of_diffusers_is_refused(model):
+    unet = UNetConfig(32, in_channels=9, context_width=64, multipliers=(1,), depths=(1,),
+                      transformer_depths=(1,))  # fmt: skip
+    parts = unet.build(key=jax.random.key(0)), unet, model.vae, model.text_encoder
+    inpainting = stable_diffusion(*parts, model.config.scheduler)
+    with pytest.raises(ValueError, match="they belong to different models, or the UNet is"):
+        TextToImage(inpainting)
+
+
+def test_a_guidance_conditioned_network_has_no_options_of_guidance(model):
+    config = GuidanceEmbeddingConfig(UNET, 8)
+    guided = dataclasses.replace(
+        model,
+        network=config.build(key=jax.random.key(0)),
+        config=dataclasses.replace(model.config, network=config),
+    )
+    with pytest.raises(ValueError, match="no options of guidance, received rescale"):
+        TextToImage(guided)(["a cat"], steps=1, rescale=0.7)

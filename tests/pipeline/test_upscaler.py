@@ -1,0 +1,162 @@
+"""Images of any size to larger ones: their size, their seeds, and what the options do."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equildm import TextEmbedding
+from equildm.denoise import AbstractDenoiser, AbstractNetworkConfig, ConcatConfig, ImageCondition
+from equildm.interop import Scheduler
+from equildm.latents import VAEConfig
+from equildm.noise import grids, NoiseConfig, ScaledLinear
+from equildm.pipeline import (
+    color_fix,
+    LatentDiffusion,
+    ModelConfig,
+    new_model,
+    new_upscaler,
+    unet_for,
+    Upscaler,
+    UpscalerConfig,
+)
+from equildm.runtime import make_mesh
+from equildm.text import SmallTextEncoder
+
+SCHEDULE = ScaledLinear()
+
+
+class Blend(AbstractDenoiser):
+    """A clean estimate between the state and the image, whose level and text it sees."""
+
+    def __call__(self, y, s, condition):
+        y = y / (1 + s**2)
+        image = condition.image * (1 + 0.01 * condition.level) + condition.text.tokens[0, 0]
+        return 0.5 * y + 0.8 * image
+
+
+@dataclasses.dataclass(frozen=True)
+class BlendConfig(AbstractNetworkConfig):
+    def build(self, *, key):
+        return jnp.asarray
+
+    @property
+    def backbone(self):
+        return self
+
+    @property
+    def multiple(self):
+        return 4
+
+    def denoiser(self, network, schedule, prediction, compute=None):
+        return Blend()
+
+
+@pytest.fixture(scope="module")
+def parts():
+    config = VAEConfig(width=4, multipliers=(1, 1), depth=1, latent_channels=2, groups=2)
+    vae = config.build(key=jax.random.key(0))
+    return vae, SmallTextEncoder(width=4, depth=1, heads=1, max_tokens=2, key=jax.random.key(1))
+
+
+def upscaler_of(parts, augmentation=0.1):
+    network = UpscalerConfig(ConcatConfig(BlendConfig(), 2), scale=4, augmentation=augmentation)
+    config = ModelConfig(
+        network=network,
+        image_size=16,
+        latent_shape=(8, 8, 2),
+        scheduler=Scheduler(SCHEDULE, spacing="trailing", ends_clean=True),
+        max_tokens=2,
+        sampling_steps=2,
+        guidance_scale=1.0,
+    )
+    return Upscaler(LatentDiffusion(jnp.asarray, *parts, config))
+
+
+@pytest.fixture(scope="module")
+def upscaler(parts):
+    return upscaler_of(parts)
+
+
+def drawn(*size):
+    return np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+
+
+@pytest.mark.parametrize("size", [(1, 3), (5, 7)])
+def test_images_of_any_size_and_the_same_again(upscaler, size):
+    image = drawn(*size)
+    large = upscaler(image, seed=3)
+    assert large.shape == (4 * size[0], 4 * size[1], 3) and large.dtype == np.float32
+    assert np.isfinite(large).all()
+    np.testing.assert_array_equal(large, upscaler(image, seed=3))
+    levels = grids.trailing(SCHEDULE, 2)
+    np.testing.assert_array_equal(large, upscaler(image, seed=3, levels=levels))
+    np.testing.assert_array_equal(large, upscaler(image, seed=3, solver="ddim", steps=2))
+    if size == (5, 7):
+        assert not np.array_equal(large, upscaler(image, seed=4))
+        assert not np.array_equal(large, upscaler(image, seed=3, noise_level=200.0))
+        null = upscaler.null_text
+        text = TextEmbedding(null.tokens + 1, null.mask)
+        once = upscaler(image, seed=3, text=text)
+        assert not np.array_equal(large, once)
+        assert not np.array_equal(once, upscaler(image, seed=3, text=text, guidance_scale=2.0))
+
+
+def test_a_batch_is_each_image_by_itself(upscaler):
+    images = drawn(2, 5, 7)
+    large = upscaler.batch(images, steps=2)
+    assert large.shape == (2, 20, 28, 3)
+    for seed, (image, one) in enumerate(zip(images, large, strict=True)):
+        np.testing.assert_array_equal(upscaler(image, seed=seed), one)
+    other = upscaler.batch(images, seeds=[1, 0])
+    np.testing.assert_array_equal(upscaler(images[0], seed=1), other[0])
+    with pytest.raises(ValueError, match="shorter"):
+        upscaler.batch(images, seeds=[1])
+
+
+def test_a_model_without_augmentation_takes_images_as_they_are(parts):
+    with pytest.raises(ValueError, match="as they are, received noise_level 10"):
+        upscaler_of(parts, augmentation=0.0)(drawn(4, 4), noise_level=10.0)
+
+
+def test_colours_of_the_small_image_are_taken_on_request(upscaler):
+    image = drawn(4, 8)
+    plain, fixed = (upscaler(image, seed=3, color_fix=width) for width in (0.0, 1.0))
+    small = jnp.asarray(image, jnp.float32) / 127.5 - 1
+    np.testing.assert_allclose(fixed, color_fix(jnp.asarray(plain), small, 1.0), atol=1e-5)
+    with pytest.raises(ValueError, match="width of 0 or more, received -1"):
+        upscaler(image, color_fix=-1.0)
+
+
+def test_a_new_upscaler_is_its_start_and_ignores_the_image(parts):
+    vae, text_encoder = parts
+    start = new_model(
+        unet_for(8, vae, text_encoder),
+        vae,
+        text_encoder,
+        image_size=16,
+        noise=NoiseConfig(),
+        mesh=make_mesh(),
+    )
+    with pytest.raises(ValueError, match="takes a model of super_resolution"):
+        Upscaler(start)
+    model = new_upscaler(start, scale=2, augmentation=0.0)
+    assert Upscaler(model).config == model.config.network
+    assert (model.config.network.scale, model.config.network.augmentation) == (2, 0.0)
+    noise, image = jax.random.normal(jax.random.key(0), (2, *model.config.latent_shape))
+    text, t = model.null_text(), jnp.asarray(500.0)
+    before = eqx.filter_jit(start.network)(noise, t, text)
+    after = eqx.filter_jit(model.network)(noise, t, ImageCondition(text, image, jnp.asarray(50.0)))
+    np.testing.assert_allclose(after, before, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"scale": 1}, "at least 2, received 1"), ({"augmentation": 1.0}, r"\[0, 1\), received 1")],
+)
+def test_what_cannot_work_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        UpscalerConfig(ConcatConfig(BlendConfig(), 2), **options)

@@ -1,0 +1,109 @@
+"""Where a fine-tuning starts: runs, folders of diffusers, fresh weights; what is no start."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+from model_folders import untrained_run
+from small_models import small_model
+
+from equildm.distill import ConsistencyConfig
+from equildm.interop import load_vae, save_vae, Scheduler
+from equildm.latents import VAEConfig
+from equildm.pretrained import load_pretrained, open_start, RunModelConfig, save_diffusers
+from equildm.runtime import make_mesh
+from equildm.text import TextConditioned
+from equildm.training import FineTuneConfig
+
+MESH = make_mesh()
+
+
+def start_from(path, run, *, image_size=None, **options):
+    config = FineTuneConfig(start=str(path), **options)
+    return open_start(config, run, image_size=image_size, mesh=MESH)
+
+
+def same(one, other):
+    return eqx.tree_equal(*jax.tree.map(np.asarray, (one, other)))
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """An untrained run of text to image."""
+    path = tmp_path_factory.mktemp("start") / "run"
+    model = small_model()
+    untrained_run(path, model, model.network, RunModelConfig(model.config, ema="power"))
+    return path
+
+
+def test_a_run_is_a_start(pretrained, tmp_path):
+    model = load_pretrained(pretrained)
+    start = start_from(pretrained, tmp_path / "new")
+    assert same(start.network, model.network) and same(start.vae, model.vae)
+    assert start.config == model.config
+    larger = start_from(pretrained, tmp_path / "new", image_size=32)
+    assert (larger.config.image_size, larger.config.latent_shape) == (32, (16, 16, 2))
+    trained = start_from(pretrained, tmp_path / "new", start_ema="none")
+    assert same(trained.network, load_pretrained(pretrained, ema="none").network)
+    assert not same(trained.network, start.network)
+    assert not (tmp_path / "new").exists()
+
+
+def test_another_vae_of_the_same_latents(pretrained, tmp_path):
+    sizes = load_vae(pretrained / "vae").config
+    for seed in (1, 2):
+        save_vae(tmp_path / str(seed), sizes.build(key=jax.random.key(seed)))
+    other = start_from(pretrained, tmp_path / "new", vae=tmp_path / "1")
+    assert same(other.vae, load_vae(tmp_path / "1"))
+    save_vae(tmp_path / "begun" / "vae", load_vae(tmp_path / "2"))
+    resumed = start_from(pretrained, tmp_path / "begun", vae=tmp_path / "1")
+    assert same(resumed.vae, load_vae(tmp_path / "2"))  # the run's own
+    wrong = VAEConfig(width=4, multipliers=(1, 1, 1), depth=1, latent_channels=2, groups=2)
+    save_vae(tmp_path / "wrong", wrong.build(key=jax.random.key(0)))
+    with pytest.raises(ValueError, match="2 pixels a position; the VAE makes 2 and 4"):
+        start_from(pretrained, tmp_path / "new", vae=tmp_path / "wrong")
+
+
+def test_a_folder_of_diffusers_is_sampled_as_other_starts(model, tmp_path):
+    model = dataclasses.replace(
+        model, config=dataclasses.replace(model.config, scheduler=Scheduler(kind="PNDMScheduler"))
+    )
+    save_diffusers(tmp_path / "start", model)
+    start = start_from(tmp_path / "start", tmp_path / "new")
+    assert same(start.network, model.network)
+    scheduler = start.config.scheduler
+    assert (scheduler.spacing, scheduler.ends_clean) == ("trailing", True)
+    assert (start.config.solver, scheduler.prediction) == ("ddim", model.prediction)
+    with pytest.raises(ValueError, match="neither averages nor checkpoints"):
+        start_from(tmp_path / "start", tmp_path / "new", start_ema="none")
+
+
+def test_fresh_weights(tmp_path):
+    start = start_from("none", tmp_path / "new", preset="8")
+    assert start.config.network.width == 8 and start.config.image_size == 32
+    assert same(start.vae, load_vae())
+    larger = start_from("none", tmp_path / "new", preset="8", image_size=64)
+    assert same(larger.network, start.network) and larger.config.image_size == 64
+    seeded = open_start(FineTuneConfig(start="none", preset="8"), tmp_path, seed=1, mesh=MESH)
+    assert not same(seeded.network, start.network)
+
+
+def test_what_is_no_start_is_refused(pretrained, tmp_path):
+    with pytest.raises(ValueError, match=r"a folder of diffusers or 'none'; .*nowhere is none"):
+        start_from(tmp_path / "nowhere", tmp_path / "new")
+    with pytest.raises(ValueError, match=r"multiples of 4, received 18\. Use for instance 16"):
+        start_from(pretrained, tmp_path / "new", image_size=18)
+    model = small_model()
+    wrap = ConsistencyConfig(model.config.network, "time")
+    wrapped = dataclasses.replace(model, config=dataclasses.replace(model.config, network=wrap))
+    both = TextConditioned(model.network, model.text_encoder)
+    for name, other, network, facts in (
+        ("distilled", wrapped, model.network, {}),
+        ("staged", model, model.network, {"stages": ((4, 4),)}),
+        ("text", model, both, {"trains_text_encoder": True}),
+    ):
+        untrained_run(tmp_path / name, other, network, RunModelConfig(other.config, **facts))
+        with pytest.raises(ValueError, match=f"{name}, which was distilled or fine-tuned itself"):
+            start_from(tmp_path / name, tmp_path / "new")

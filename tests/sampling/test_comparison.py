@@ -1,0 +1,69 @@
+"""Evaluations are counted, pay for steps, and errors fall with them."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equildm.noise import grids, ScaledLinear
+from equildm.sampling import compare_samplers, count_evaluations, problem_of, steps_within
+
+GRID = partial(grids.trailing, ScaledLinear())
+
+
+@pytest.mark.parametrize(
+    ("solver", "evaluations"),
+    [("ddim", 6), ("ddpm", 6), ("dpm++3m", 6), ("unipc2", 6), ("dpm++2s", 11), ("heun", 11)],
+)
+def test_evaluations_are_counted(solver: str, evaluations: int):
+    """Of 6 steps, the last of which lands on 0."""
+    levels = GRID(6)
+    assert levels[-1] == 0 and count_evaluations(solver, levels) == evaluations
+
+
+@pytest.mark.parametrize(("solver", "fewest"), [("ddim", 1), ("heun", 1), ("tsit5", 0)])
+def test_evaluations_pay_for_steps(solver: str, fewest: int):
+    """As many steps as there are evaluations for, and not one more; Tsit5 takes several for one."""
+    none, steps = steps_within(solver, (1, 21), GRID)
+    assert none == fewest
+    assert count_evaluations(solver, GRID(steps)) <= 21 < count_evaluations(solver, GRID(steps + 1))
+
+
+def test_what_a_solver_solves():
+    problems = {"heun": "flow", "tsit5": "flow", "ddpm": "SDE in the noise level"}
+    problems["sra1"] = "SDE in the half log SNR"
+    assert {solver: problem_of(solver) for solver in problems} == problems
+    with pytest.raises(ValueError, match="A solver is one of"):
+        count_evaluations("none", GRID(4))
+
+
+def test_errors_fall_with_evaluations():
+    """On Gaussian data, whose mean is the condition: what does not pay for a step is left out."""
+
+    def denoiser(y, s, condition):
+        mean, _ = condition
+        return mean + (y - mean) * 0.25 / (0.25 + s**2)
+
+    solvers, numbers = ("ddim", "dpm++2m", "tsit5", "ddpm"), (1, 8, 32)
+    inputs = jnp.arange(3.0), jnp.zeros(()), jax.random.split(jax.random.key(0), 3)
+
+    def compare(solvers, evaluations):
+        options = {"solvers": solvers, "evaluations": evaluations, "fine_steps": 200}
+        return compare_samplers(denoiser, *inputs, (2, 2, 1), GRID, **options)
+
+    comparison = compare(solvers, numbers)
+    errors = comparison.errors
+    assert tuple(errors) == solvers
+    assert set(errors["ddim"]) == {1, 8, 32} and set(errors["tsit5"]) == {8, 32}
+    for solver, row in errors.items():
+        assert comparison.latents[solver].keys() == row.keys()
+        assert row[32] < row[8], solver
+    assert errors["dpm++2m"][32] < 0.5 * errors["ddim"][32]
+    # The samples are of their conditions.
+    latents = np.asarray(comparison.latents["dpm++2m"][32])
+    assert latents.shape == (3, 2, 2, 1)
+    assert np.all(np.diff(latents.mean(axis=(1, 2, 3))) > 0)
+    with pytest.raises(ValueError, match=r"received \(1, 2\) for tsit5. Give more"):
+        compare(("tsit5",), (1, 2))

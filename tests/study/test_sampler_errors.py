@@ -1,0 +1,35 @@
+"""The table and the figure of a comparison of samplers."""
+
+import jax.numpy as jnp
+
+from equildm.sampling import SamplerComparison
+from equildm.study import error_figure, error_table, first_latents
+
+ERRORS = {"ddim": {1: 1.234, 6: 0.5}, "heun": {6: 0.25}, "shark": {6: 2.0}}
+COMPARISON = SamplerComparison(
+    ERRORS,
+    {
+        solver: {number: jnp.full((2, 1, 1, 1), error) for number, error in row.items()}
+        for solver, row in ERRORS.items()
+    },
+)
+
+
+def test_the_table_has_a_column_for_each_number_of_evaluations():
+    table = error_table(COMPARISON, (1, 6))
+    assert [column.header for column in table.columns] == ["solver", "1", "6"]
+    columns = [list(column.cells) for column in table.columns]
+    assert columns == [["ddim", "heun", "shark"], ["1.2", "-", "-"], ["0.5", "0.25", "2"]]
+
+
+def test_stochastic_solvers_are_dashed():
+    (axes,) = error_figure(COMPARISON).axes
+    styles = {line.get_label(): line.get_linestyle() for line in axes.lines}
+    assert styles == {"ddim": "-", "heun": "-", "shark": "--"}
+
+
+def test_the_first_latents_are_in_the_order_of_the_table():
+    latents, labels = first_latents(COMPARISON, (1, 6))
+    assert labels == ["ddim 1", "ddim 6", "", "heun 6", "", "shark 6"]
+    assert latents.shape == (6, 1, 1, 1)
+    assert latents.ravel().tolist() == jnp.array([1.234, 0.5, 0, 0.25, 0, 2]).tolist()

@@ -1,0 +1,53 @@
+"""Images as bytes and floats, in grids and as files."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from equildm.images import image_grid, rounded, save_png, to_uint8, to_unit
+
+
+def test_scale_is_clipped_and_rounded():
+    values = np.array([-3.0, -1.0, -0.999, 0.0, 1.0, 2.0])
+    assert to_uint8(values).tolist() == [0, 0, 0, 128, 255, 255]
+
+
+def test_bytes_and_floats_are_inverse():
+    pixels = np.arange(256, dtype=np.uint8)
+    for images in (pixels, jnp.asarray(pixels)):
+        unit = to_unit(images)
+        assert unit.dtype == np.float32 and isinstance(unit, type(images))
+        assert (unit[0], unit[255]) == (-1, 1)
+        np.testing.assert_array_equal(to_uint8(np.asarray(unit)), pixels)
+    np.testing.assert_array_equal(to_unit(np.array([0.3, -2.0])), np.float32([0.3, -2.0]))
+
+
+def test_rounded_is_what_eight_bits_keep():
+    values = np.linspace(-1.2, 1.2, 1001, dtype=np.float32)
+    np.testing.assert_allclose(rounded(jnp.asarray(values)), to_unit(to_uint8(values)), atol=1e-6)
+
+
+def test_grid_holds_every_image_in_order():
+    images = np.stack([np.full((4, 6, 3), 10 * i, np.uint8) for i in range(5)])
+    grid = image_grid(images, columns=2, scale=3)
+    assert grid.shape == (3 * (12 + 6) + 6, 2 * (18 + 6) + 6, 3)
+    for i in range(5):
+        top, left = 6 + (i // 2) * 18, 6 + (i % 2) * 24
+        assert (grid[top : top + 12, left : left + 18] == 10 * i).all()
+        assert (grid[top - 6 : top, left : left + 18] == 255).all()
+
+
+def test_captions_fit_below(tmp_path):
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    plain = image_grid(images, columns=2)
+    captioned = image_grid(images, ["a cat", "word " * 50], columns=2)
+    assert captioned.shape[0] > plain.shape[0] and captioned.shape[1] == plain.shape[1]
+    below = captioned[6 + 128 : -6]
+    assert (below < 128).any()  # there is text,
+    assert (below[:, 6 + 128 + 1 : 6 + 128 + 5] == 255).all()  # which stays under its image
+    with pytest.raises(ValueError, match="1 captions and 2 images"):
+        image_grid(images, ["a cat"])
+    save_png(tmp_path / "new" / "grid.png", captioned)
+    assert (np.asarray(Image.open(tmp_path / "new" / "grid.png")) == captioned).all()
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["grid.png"]

@@ -1,0 +1,126 @@
+"""Trained parts of networks: divided and joined, with objectives of their own."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from equildm.nn import Linear, merge_lora
+from equildm.runtime import from_json, to_json
+from equildm.training import (
+    AbstractTrainedPart,
+    AllWeights,
+    FineTuneConfig,
+    LoRAConfig,
+    MatchingWeights,
+    TrainConfig,
+)
+
+
+class Attention(eqx.Module):
+    to_q: Linear
+    to_out: Linear
+
+
+class Attending(eqx.Module):
+    """The network of the tests with an attention's projections in front."""
+
+    attention: Attention
+    network: eqx.Module
+
+    def __call__(self, x, t, text):
+        return self.network(self.attention.to_out(self.attention.to_q(x)), t, text)
+
+
+@pytest.fixture
+def attending(network):
+    q, out = (Linear(2, 2, key=jax.random.key(i)) for i in range(2))
+    return Attending(Attention(q, out), network)
+
+
+def same(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+PARTS = [AllWeights(), MatchingWeights(("*attention*", "network.text.*")), LoRAConfig(2)]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: type(part).__name__)
+def test_join_is_the_inverse_of_split(part, attending, objective, make_batch):
+    trained, frozen = part.split(attending, key=jax.random.key(0))
+    same(part.join(trained, frozen), attending)
+
+    # The objective of the part is that of the network, also after the part has changed.
+    trained = jax.tree.map(lambda x: x + 0.1 if eqx.is_inexact_array(x) else x, trained)
+    batch, keys = make_batch(), jax.random.split(jax.random.key(1), 8)
+    loss, _ = eqx.filter_jit(part.objective(objective, frozen))(trained, batch, keys)
+    expected, _ = eqx.filter_jit(objective)(part.join(trained, frozen), batch, keys)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    before, _ = eqx.filter_jit(objective)(attending, batch, keys)
+    assert abs(float(loss - before)) > 1e-3
+
+    # Shapes are divided like arrays, as a run folder is read.
+    shapes = eqx.filter_eval_shape(part.split, attending, key=jax.random.key(0))
+    assert shapes == eqx.filter_eval_shape(lambda: (trained, frozen))
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: type(part).__name__)
+def test_a_part_is_plain_values(part):
+    assert from_json(AbstractTrainedPart, to_json(part)) == part
+
+
+def test_options_name_the_part(attending):
+    assert FineTuneConfig().part == AllWeights()
+    assert FineTuneConfig(lora=3).part == LoRAConfig(3)
+    config = FineTuneConfig(trainable=("network.*",), groups=("network.text.*=0.1", "*=0.5"))
+    assert config.part == MatchingWeights(("network.*",))
+    assert config.factors == {"network.text.*": 0.1, "*": 0.5}
+
+    trainable = config.split(attending, seed=0)
+    assert trainable.model.attention.to_q.weight is None
+    same(trainable.network(trainable.model), attending)
+    adapters = FineTuneConfig(lora=3).split(attending, seed=4)
+    same(adapters.model, LoRAConfig(3).split(attending, key=jax.random.key(4))[0])
+    merged = adapters.network(jax.tree.map(jnp.ones_like, adapters.model))
+    same(merged, merge_lora(attending, jax.tree.map(jnp.ones_like, adapters.model)))
+
+
+def test_groups_multiply_the_rate(network):
+    grads = jax.tree.map(jnp.ones_like, network)
+    updates = []
+    for groups in ((), ("text.*=0.1",)):
+        optimizer = FineTuneConfig(groups=groups).optimizer(TrainConfig(), 1e-2)
+        updates.append(optimizer.update(grads, optimizer.init(network), network)[0])
+    plain, grouped = updates
+    np.testing.assert_allclose(grouped.text.weight, 0.1 * plain.text.weight, rtol=1e-6)
+    np.testing.assert_array_equal(grouped.inwards.weight, plain.inwards.weight)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lora": 0}, "rank is at least 1, received 0"),
+        ({"lora": 4, "trainable": ("text.*",)}, "received --lora 4 and --trainable text"),
+        ({"trainable": ()}, "no pattern for --trainable"),
+        ({"groups": ("text.*",)}, r"received 'text\.\*'"),
+        ({"groups": ("=0.1",)}, "received '=0.1'"),
+        ({"groups": ("text.*=-1",)}, r"received 'text\.\*=-1'"),
+        ({"groups": ("text.*=nan",)}, r"received 'text\.\*=nan'"),
+        ({"groups": ("text.*=inf",)}, r"received 'text\.\*=inf'"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        FineTuneConfig(**options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"trainable": ("text.*", "attention")}, {"groups": ("attention=0.1",)}],
+)
+def test_patterns_that_match_nothing_are_refused(network, options):
+    with pytest.raises(ValueError, match=r"received 'attention'.*inwards\.weight"):
+        FineTuneConfig(**options).split(network, seed=0)

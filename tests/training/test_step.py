@@ -1,0 +1,118 @@
+"""One step: what it learns, what it keeps, and that it is the same however it is cut up."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from equildm.training import adamw, DecayEMA, make_step, PowerEMA, TrainState
+
+
+def run(network, objective, batches, *, optimizer=None, ema=None, parts=1):
+    optimizer, ema = optimizer or adamw(1e-2), ema or DecayEMA(0.9)
+    step = make_step(objective, optimizer, ema, key=jax.random.key(1), parts=parts)
+    state = TrainState.create(jax.tree.map(jnp.copy, network), optimizer, ema)
+    history = []
+    for batch in batches:
+        state, metrics = step(state, batch)
+        history.append(metrics)
+    return state, history
+
+
+def test_the_loss_falls(network, objective, make_batch):
+    batch, keys = make_batch(), jax.random.split(jax.random.key(9), 8)
+    state, _ = run(network, objective, [batch] * 40)
+    before, after = (float(objective(model, batch, keys)[0]) for model in (network, state.model))
+    assert after < 0.9 * before
+
+
+def test_parts_of_a_batch_make_the_same_step(network, objective, make_batch):
+    sgd = optax.sgd(0.1)
+    complete, (first,) = run(network, objective, [make_batch()], optimizer=sgd)
+    parts, (second,) = run(network, objective, [make_batch()], optimizer=sgd, parts=4)
+    np.testing.assert_allclose(first["loss"], second["loss"], rtol=1e-6)
+    for a, b in zip(jax.tree.leaves(complete.model), jax.tree.leaves(parts.model), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_a_batch_that_does_not_divide_is_refused(network, objective, make_batch):
+    with pytest.raises(ValueError, match="batch of 8 and 3 parts"):
+        run(network, objective, [make_batch()], parts=3)
+
+
+def test_a_step_that_is_not_finite_changes_nothing(network, objective, make_batch):
+    good, bad = make_batch(), make_batch()
+    bad = bad._replace(latents=bad.latents.at[0].set(jnp.nan))
+    once, _ = run(network, objective, [good])
+    both, history = run(network, objective, [good, bad])
+    assert bool(history[0]["finite"]) and not bool(history[1]["finite"])
+    assert int(both.step) == 2
+    for a, b in zip(jax.tree.leaves(once.model), jax.tree.leaves(both.model), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_randomness_follows_from_the_step_alone(network, objective, make_batch):
+    batches = [make_batch(i) for i in range(4)]
+    _, history = run(network, objective, batches)
+    optimizer, ema = adamw(1e-2), DecayEMA(0.9)
+    step = make_step(objective, optimizer, ema, key=jax.random.key(1))
+    state = TrainState.create(jax.tree.map(jnp.copy, network), optimizer, ema)
+    for batch in batches[:2]:
+        state, _ = step(state, batch)
+    pieces = jax.tree.map(np.asarray, state.pieces())
+    resumed = TrainState.create(network, optimizer, ema).with_pieces(
+        jax.tree.map(jnp.asarray, pieces)
+    )
+    for batch, expected in zip(batches[2:], history[2:], strict=True):
+        resumed, metrics = step(resumed, batch)
+        assert float(metrics["loss"]) == float(expected["loss"])
+
+
+def test_dropout_replaces_the_caption(network, objective, make_batch):
+    import dataclasses
+
+    batch = make_batch()
+    keys = jax.random.split(jax.random.key(0), 8)
+    changed = batch._replace(text=jax.tree.map(lambda x: x, make_batch(5).text))
+    losses = {}
+    for rate in (0.0, 1.0):
+        dropping = dataclasses.replace(objective, dropout=rate)
+        losses[rate] = [float(dropping(network, b, keys)[0]) for b in (batch, changed)]
+    assert losses[0.0][0] != losses[0.0][1]
+    assert losses[1.0][0] == losses[1.0][1]
+
+
+def test_a_share_that_is_none_is_refused(objective):
+    import dataclasses
+
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        dataclasses.replace(objective, dropout=1.5)
+
+
+def test_the_loss_is_its_formula(network, objective, make_batch):
+    """`mean((v_hat - v)^2)` with the noise and time that the keys give, in numpy."""
+    batch, keys = make_batch(size=2), jax.random.split(jax.random.key(3), 2)
+    total = 0.0
+    for i in range(2):
+        tkey, nkey, dkey = jax.random.split(keys[i], 3)
+        t = objective.times(tkey, objective.schedule)
+        alpha, sigma = (float(f(t)) for f in (objective.schedule.alpha, objective.schedule.sigma))
+        noise = np.asarray(jax.random.normal(nkey, (4, 4, 2)), np.float64)
+        clean = np.asarray(batch.latents[i], np.float64)
+        text = jax.tree.map(lambda leaf, i=i: leaf[i], batch.text)
+        if float(jax.random.uniform(dkey)) < 0.1:
+            text = objective.null_text
+        x = jnp.asarray(alpha * clean + sigma * noise, jnp.float32)
+        error = np.asarray(network(x, t, text), np.float64) - (alpha * noise - sigma * clean)
+        total += np.mean(error**2) / 2
+    np.testing.assert_allclose(float(objective(network, batch, keys)[0]), total, rtol=1e-5)
+
+
+def test_two_averages_are_kept(network, objective, make_batch):
+    state, _ = run(network, objective, [make_batch(i) for i in range(5)], ema=PowerEMA())
+    assert len(state.ema) == 2
+    shorter, longer = (jax.tree.leaves(state.average(i))[0] for i in (0, 1))
+    start, now = jax.tree.leaves(network)[0], jax.tree.leaves(state.model)[0]
+    assert jnp.linalg.norm(shorter - now) < jnp.linalg.norm(longer - now)
+    assert jnp.linalg.norm(longer - now) < jnp.linalg.norm(start - now)
