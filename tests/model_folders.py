@@ -69,7 +69,8 @@ def untrained_run(
     """
     run = Run.create(path, Options(), "untrained")
     facts = ("ema", "trained", "trains_text_encoder", "stages")
-    begin_run(run, model, frozen=frozen, **{name: getattr(config, name) for name in facts})
+    described = dataclasses.replace(model, config=config.model)
+    begin_run(run, described, frozen=frozen, **{name: getattr(config, name) for name in facts})
     profile, optimizer, states = EMAS[config.ema], optax.sgd(0.1), {}
     with (
         Checkpoints(run.checkpoints, keep=None) as checkpoints,

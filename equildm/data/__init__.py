@@ -1,4 +1,4 @@
-"""Captioned images -> typed batches.
+"""Images with captions -> typed batches.
 
 source    random access to (image, caption, name): emoji, folder, tars, parquet, ArrayRecord, shapes
 cache     every image through the VAE and every caption through the text encoder, once

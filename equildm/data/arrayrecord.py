@@ -1,4 +1,4 @@
-"""Captioned images in ArrayRecord files: the layout, its writer and its reader.
+"""Images with captions in ArrayRecord files: the layout, its writer and its reader.
 
 A record is
 

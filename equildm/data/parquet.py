@@ -24,7 +24,7 @@ _MEMORY = 2**29
 
 @final
 class ParquetSource(AbstractSource):
-    """Captioned images in parquet files.
+    """Images with captions in parquet files.
 
     The image column holds encoded bytes, or `{bytes, path}` structs as the `datasets` library
     writes them (a path alone is relative to the parquet file). The caption column is `text`,

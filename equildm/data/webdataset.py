@@ -35,7 +35,7 @@ class _Members(NamedTuple):
 
 @final
 class WebDatasetSource(AbstractSource):
-    """Captioned images in uncompressed tars, read by offset.
+    """Images with captions in uncompressed tars, read by offset.
 
     The key of a member is its path up to the first dot of the file name, the rest is its suffix.
     A sample is an image member with a `.txt` member of the same key, or with a `.json` member that

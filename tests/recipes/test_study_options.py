@@ -7,6 +7,7 @@ import dataclasses, sys
 from pathlib import Path
 sys.path.insert(0, "recipes")
 import pretrain
+from equildm.training import TrainConfig
 from scaling_study import Config, main, parse, remembered
 folder = Path(sys.argv[1])
 
@@ -30,9 +31,9 @@ def message(**options):
 for options, words in (
     (dict(run=folder), "--train.run"),
     (dict(preset="64"), "--train.preset"),
-    (dict(train=pretrain.TrainConfig(steps=1000, snapshots=5)), "--train.snapshots"),
-    (dict(train=pretrain.TrainConfig(steps=1000, resume=True)), "--train.resume"),
-    (dict(train=pretrain.TrainConfig(steps=999)), "Make --train.steps a multiple of it"),
+    (dict(train=TrainConfig(steps=1000, snapshots=5)), "--train.snapshots"),
+    (dict(train=TrainConfig(steps=1000, resume=True)), "--train.resume"),
+    (dict(train=TrainConfig(steps=999)), "Make --train.steps a multiple of it"),
 ):
     said = message(train=pretrain.Config(**options))
     assert words in said, said

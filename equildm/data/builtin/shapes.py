@@ -1,4 +1,4 @@
-"""Captioned coloured shapes whose attributes are known, and can be measured in an image.
+"""Coloured shapes with captions, whose attributes are known, and can be measured in an image.
 
 They need no files, and show without a classifier whether a sample matches its caption.
 """
