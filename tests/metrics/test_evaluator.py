@@ -62,14 +62,13 @@ def test_fid_is_to_the_reference_that_is_named(evaluator, tmp_path):
     saved = FeatureStatistics.load(file)
     assert (saved.count, saved.extractor, saved.mean.shape) == (12, "VGG16", (512,))
 
-    captions = evaluator.captions[:6]
-    others = ScoreConfig(metrics=("fid",)).open(real[:6], "others")
-    (own,) = others(real[6:], captions)
-    assert own.value > 1 and (own.reference, own.reference_count) == ("others", 6)
-    compare = ScoreConfig(metrics=("fid", "kid"), reference=file).open(real[:6], "others")
-    fid, kid = compare(real, evaluator.captions)
+    negatives, captions = 255 - real, evaluator.captions
+    (own,) = ScoreConfig(metrics=("fid",)).open(negatives, "negatives")(real, captions)
+    assert own.value > 1 and (own.reference, own.reference_count) == ("negatives", 12)
+    compare = ScoreConfig(metrics=("fid", "kid"), reference=file).open(negatives, "negatives")
+    fid, kid = compare(real, captions)
     assert fid.value < 1e-3 and (fid.name, fid.reference_count) == ("VGG16-FID", 12)
-    assert fid.reference == "images of real.npz" and kid.reference == "others"
+    assert fid.reference == "images of real.npz" and kid.reference == "negatives"
 
 
 def test_all_scores_of_images_with_themselves(evaluator):
