@@ -21,7 +21,7 @@ from equildm import Metrics
 from equildm.data import AbstractDataset
 from equildm.images import to_uint8
 from equildm.nn import initialised, Linear
-from equildm.runtime import gather, log, Run
+from equildm.runtime import gather, log
 from equildm.runtime.options import Flat
 from equildm.training import AbstractObjective, OptimizerConfig, train, TrainConfig, TrainState
 
@@ -106,9 +106,8 @@ def preview(state: TrainState) -> UInt8[np.ndarray, "height width 3"]:
 
 def main(config: Config) -> None:
     mesh = config.train.launch()
-    may_change = ("slow", *TrainConfig.MAY_CHANGE)
-    resume = config.train.resume
-    run = Run.create(config.run, config, "small", resume=resume, may_change=may_change)
+    run = config.train.prepare_run(config.run, config, "small", may_change=("slow",))
+    run.make()
     model = initialised(lambda: Network(key=jax.random.key(config.train.seed)), mesh)
     state = train(
         model,
