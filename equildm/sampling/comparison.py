@@ -6,6 +6,7 @@ are three problems: the probability flow for deterministic solvers; for stochast
 reverse SDE along one Brownian path for each sample, in the variable that the solver steps in.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -92,10 +93,12 @@ def compare_samplers(
         )
     longest = max(fine_steps, *evaluations) + 1
     inputs = (conditions, null, keys)
+    highest = float(grid(fine_steps)[0])
 
     def solve(name: str, count: int) -> Latents:
         levels = jnp.asarray(grids.pad(grid(count), longest), jnp.float32)
-        return _solve(denoiser, levels, make_solver(name), inputs, latent_shape)
+        span = _span(problem_of(name), highest)
+        return _solve(denoiser, levels, make_solver(name), inputs, latent_shape, span)
 
     distinct = sorted(set(problems.values()))
     errors: dict[str, dict[int, float]] = {name: {} for name in solvers}
@@ -116,6 +119,17 @@ def compare_samplers(
     return SamplerComparison(errors, latents)
 
 
+def _span(problem: Problem, highest: float) -> tuple[float, float]:
+    """The interval of a problem's Brownian paths.
+
+    It is twice 25, which holds the logarithms of any levels, and the levels themselves of most
+    schedules. Higher levels take one that begins at 0, where single precision resolves low levels.
+    """
+    if problem == "SDE in the noise level" and highest > 25:
+        return 0.0, 2.0 ** math.ceil(math.log2(highest))
+    return -25.0, 25.0
+
+
 @eqx.filter_jit
 def _solve(
     denoiser: Denoiser,
@@ -123,6 +137,7 @@ def _solve(
     solver: diffrax.AbstractSolver,
     inputs: tuple[Condition, Condition, Keys],
     latent_shape: tuple[int, int, int],
+    span: tuple[float, float],
 ) -> Latents:
     conditions, null, keys = inputs
 
@@ -132,10 +147,7 @@ def _solve(
         path = None
         if needs_key(solver):
             shape = jax.ShapeDtypeStruct(latent_shape, jnp.float32)
-            # From -25 to 25 lie all noise levels of a schedule, and the logarithms of any.
-            path = diffrax.VirtualBrownianTree(
-                -25.0, 25.0, 1e-4, shape, path_key, levy_area(solver)
-            )
+            path = diffrax.VirtualBrownianTree(*span, 1e-4, shape, path_key, levy_area(solver))
         return sample(denoiser, noise, levels, solver, condition=(condition, null), path=path)
 
     return jax.vmap(one)(conditions, keys)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equildm.noise import grids, ScaledLinear
+from equildm.noise import grids, ScaledLinear, SCHEDULES
 from equildm.sampling import compare_samplers, count_evaluations, problem_of, steps_within
 
 GRID = partial(grids.trailing, ScaledLinear())
@@ -67,3 +67,20 @@ def test_errors_fall_with_evaluations():
     assert np.all(np.diff(latents.mean(axis=(1, 2, 3))) > 0)
     with pytest.raises(ValueError, match=r"received \(1,\) for tsit5. Give more"):
         compare(("tsit5",), (1,))
+
+
+@pytest.mark.parametrize("schedule", ["squared-cosine", "scaled-linear-zero-snr"])
+def test_stochastic_solvers_start_from_any_level(schedule: str):
+    """Those whose highest level is in the thousands too, on unit Gaussian data."""
+    grid = partial(grids.trailing, SCHEDULES[schedule])
+    inputs = jnp.zeros(2), jnp.zeros(()), jax.random.split(jax.random.key(0), 2)
+    errors = compare_samplers(
+        lambda y, s, condition: y / (1 + s**2),
+        *inputs,
+        (4, 4, 1),
+        grid,
+        solvers=("ddpm",),
+        evaluations=(8, 64),
+        fine_steps=200,
+    ).errors["ddpm"]
+    assert grid(8)[0] > 1e4 and errors[64] < 0.15 and errors[64] < 0.5 * errors[8]
