@@ -61,12 +61,14 @@ class Peer:
                 f"The peer needs an interpreter with PyTorch, and this one has none: set "
                 f"{PEER_PYTHON} to the python of an environment with torch and diffusers."
             )
+        # Where this interpreter runs the peer as well, its packages are the peer's.
+        path = os.environ.get("PYTHONPATH") if python == sys.executable else None
         self._process = subprocess.Popen(
             [python, "-u", str(script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), path]))},
         )
         try:
             self.built = self._exchange(config)

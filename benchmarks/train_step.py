@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -53,6 +54,8 @@ class Config:
     """Calls in a round; by default 1 on a CPU, 20 on a GPU."""
     ema: float = 0.9999
     """Decay of the average of the weights, on both sides."""
+    kinds: tuple[Literal["forward", "step"], ...] = ("forward", "step")
+    """What is timed."""
     peer: bool = True
     """Whether to time PyTorch."""
 
@@ -69,9 +72,9 @@ def ours(width: int, batch: int, size: int, c: Config) -> dict[str, Any]:
     def forward(network: Any, noisy: Any, times: Any, text: Any) -> Any:
         return jax.vmap(InPrecision(network, policy))(noisy, times, text)
 
-    start = time.perf_counter()
     jitted: Any = eqx.filter_jit(forward)
-    run = jitted.lower(network, noisy, times, text).compile()
+    start = time.perf_counter()
+    run = jitted.lower(network, noisy, times, text).compile() if "forward" in c.kinds else jitted
     forward_compile = time.perf_counter() - start
     flops = count_flops(forward, network, noisy, times, text).total
 
@@ -89,12 +92,12 @@ def ours(width: int, batch: int, size: int, c: Config) -> dict[str, Any]:
     def one_step() -> Any:
         nonlocal state
         state, metrics = step(state, LatentBatch(noisy, text))
-        return metrics, state.step
+        return metrics
 
     return {
         "forward": lambda: run(network, noisy, times, text),
         "step": one_step,
-        "compile": (forward_compile, step_compile),
+        "compile": {"forward": forward_compile, "step": step_compile},
         "flops": flops,
     }
 
@@ -122,15 +125,18 @@ def case(name: str, c: Config) -> None:
     """Times one size and prints its lines."""
     width, batch, size = (int(part) for part in name.split("x"))
     repeats = c.repeats or (20 if c.device == "gpu" else 1)
-    mine = ours(width, batch, size, c)
     config: dict[str, Any] = {"width": width, "batch": batch, "size": size, "ema": c.ema}
     if c.device == "gpu":
         config |= {"device": "cuda", "dtype": "bfloat16", "compile": "default"}
         config |= {"channels_last": True}
-    print(f"c = {width}, batch {batch}, {size}x{size}x4, {mine['flops'] / 1e9:.1f} GFLOPs forward")
     worker = Path(__file__).parent / "peers" / "unet_worker.py"
     peer = Peer(worker, config) if c.peer else None
-    for kind, compile_seconds in zip(("forward", "step"), mine["compile"], strict=True):
+    with ThreadPoolExecutor(1) as pool:
+        if peer is not None and c.device == "gpu":
+            pool.map(peer, c.kinds)  # both sides compile at the same time
+        mine = ours(width, batch, size, c)
+    print(f"c = {width}, batch {batch}, {size}x{size}x4, {mine['flops'] / 1e9:.1f} GFLOPs forward")
+    for kind in c.kinds:
         calls = {"ours": repeated(mine[kind], repeats)}
         if peer is not None:
             peer("reset_peak")
@@ -143,7 +149,9 @@ def case(name: str, c: Config) -> None:
             line += f"{peer(kind)['peak_mb']:.0f} MB, "
         else:
             line += f"ours {1e3 * timings['ours'].median:8.1f} ms  memory: "
-        line += f"ours {memory_mb(c):.0f} MB  compile {compile_seconds:.1f} s"
+        line += f"ours {memory_mb(c):.0f} MB  compile {mine['compile'][kind]:.1f} s"
+        if kind == "step":
+            line += f"  {batch / timings['ours'].median:.1f} images/s"
         peak = [v for key, v in PEAK_FLOPS.items() if key in jax.devices()[0].device_kind]
         if peak:
             work = mine["flops"] * (3 if kind == "step" else 1)

@@ -2,7 +2,6 @@
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Key
@@ -30,5 +29,7 @@ class GEGLU(eqx.Module):
         self.to_out = Linear(expansion * channels, channels, key=okey)
 
     def __call__(self, x: Float[Array, "tokens channels"]) -> Float[Array, "tokens channels"]:
-        value, gate = jnp.split(self.to_hidden(x), 2, axis=-1)
+        hidden = self.to_hidden(x)
+        half = hidden.shape[-1] // 2
+        value, gate = hidden[..., :half], hidden[..., half:]
         return self.to_out(value * jax.nn.gelu(gate, approximate=False))

@@ -13,6 +13,9 @@ from .flash import attend
 Mask = Bool[Array, "keys"] | None
 Kernel = Callable[[Array, Array, Array, Mask], Array]
 
+HIDDEN = -1e30
+"""Score of a masked key, so low that its weight is 0 beside any other."""
+
 
 def fused_attend(
     query: Float[Array, "queries heads width"],
@@ -22,11 +25,10 @@ def fused_attend(
 ) -> Float[Array, "queries heads width"]:
     """The function of `attend`, by the device's own kernel where there is one.
 
-    TPUs have a kernel for any keys, masked or not, and numbers of queries that are multiples of
-    128 (`pallas`). NVIDIA GPUs have cuDNN's for self-attention over an image, the larger one
-    (16-bit, even lengths, a width of at most 128 that is a multiple of 8). With a mask, as captions
-    have, `attend` is used there. The kernels differentiate only in reverse mode: for forward mode
-    build `CrossAttn(..., attend=attend)`.
+    Both kernels take any number of keys, masked or not. TPUs' (`pallas`) takes numbers of queries
+    that are multiples of 128. NVIDIA GPUs' (cuDNN) takes 16-bit inputs and heads whose width is a
+    multiple of 8, up to 128, or 256 from the H100 on. Elsewhere `attend` is used. The kernels
+    differentiate only in reverse mode: for forward mode build `CrossAttn(..., attend=attend)`.
     """
     kernel = _kernel(query, key, mask)
     return attend(query, key, value, mask) if kernel is None else kernel(query, key, value, mask)
@@ -42,33 +44,59 @@ def _kernel(query: Array, key: Array, mask: Mask) -> Kernel | None:
             return _pallas if fits(*lengths, width) else None
         case "gpu":
             half = query.dtype in (jnp.bfloat16, jnp.float16)
-            fit = half and width <= 128 and not width % 8 and not any(n % 2 for n in lengths)
-            return _cudnn if fit and mask is None and _nvidia() else None
+            wide = width if _shown(key, mask, 8) else width + 8
+            return _cudnn if half and width % 8 == 0 and wide <= _widest() else None
     return None
 
 
-def _nvidia() -> bool:
-    return "cuda" in jax.local_devices()[0].client.platform_version.lower()
+def _widest() -> int:
+    """The widest head of cuDNN's kernel on this machine's GPU, 0 where it has none."""
+    device = jax.local_devices()[0]
+    if "cuda" not in device.client.platform_version.lower():
+        return 0
+    return 256 if float(device.compute_capability) >= 9 else 128
+
+
+def _shown(key: Array, mask: Mask, multiple: int) -> bool:
+    return mask is None and key.shape[0] % multiple == 0
+
+
+def _hide(query: Array, key: Array, value: Array, mask: Mask, multiple: int, more: int):
+    """The three arrays for a kernel without a mask, whose keys divide by `multiple`.
+
+    Every head is `more` wider, which holds the mask: ones in a query, in a masked key `HIDDEN`.
+    """
+    padding = -key.shape[0] % multiple
+    mask = jnp.ones(key.shape[0], bool) if mask is None else mask
+    key, value = (jnp.pad(x, ((0, padding), (0, 0), (0, 0))) for x in (key, value))
+    least = max(HIDDEN, float(jnp.finfo(key.dtype).min) / 2)
+    hidden = jnp.where(jnp.pad(mask, (0, padding)), 0.0, least).astype(key.dtype)
+    hidden = jnp.broadcast_to(hidden[:, None, None], (*key.shape[:2], 1))
+    one = jnp.ones_like(query[..., :1])
+    query, key = (
+        jnp.concatenate([x, jnp.pad(row, ((0, 0), (0, 0), (0, more - 1)))], axis=-1)
+        for x, row in ((query, one), (key, hidden))
+    )
+    return query, key, value
 
 
 def _cudnn(query: Array, key: Array, value: Array, mask: Mask) -> Array:
-    del mask
+    width = query.shape[-1]
+    scale = 1 / math.sqrt(width)
+    if not _shown(key, mask, 8):
+        query, key, value = _hide(query, key, value, mask, 8, 8)
+        shown = True if mask is None else jnp.any(mask)
+        value = jnp.where(shown, jnp.pad(value, ((0, 0), (0, 0), (0, 8))), 0)
     batch = (x[None] for x in (query, key, value))
-    return jax.nn.dot_product_attention(*batch, implementation="cudnn")[0]
+    out = jax.nn.dot_product_attention(*batch, scale=scale, implementation="cudnn")[0]
+    return out[..., :width]
 
 
 def _pallas(query: Array, key: Array, value: Array, mask: Mask) -> Array:
-    from .pallas import flash, MASKED
+    from .pallas import flash
 
-    scaled = (query.astype(jnp.float32) / math.sqrt(query.shape[-1])).astype(query.dtype)
-    scaled, key, value = (jnp.transpose(x, (1, 2, 0)) for x in (scaled, key, value))
-    heads, _, keys = key.shape
-    padding = -keys % 128
-    if mask is not None or padding:
-        # One more row of the keys holds the mask; its product is with a row of ones of the queries.
-        mask = jnp.ones(keys, bool) if mask is None else mask
-        key, value = (jnp.pad(x, ((0, 0), (0, 0), (0, padding))) for x in (key, value))
-        hidden = jnp.where(jnp.pad(mask, (0, padding)), 0.0, 10 * MASKED).astype(key.dtype)
-        key = jnp.concatenate([key, jnp.broadcast_to(hidden, (heads, 1, keys + padding))], 1)
-        scaled = jnp.concatenate([scaled, jnp.ones_like(scaled[:, :1])], 1)
-    return jnp.transpose(flash(scaled, key, value), (2, 0, 1))
+    query = (query.astype(jnp.float32) / math.sqrt(query.shape[-1])).astype(query.dtype)
+    if not _shown(key, mask, 128):
+        query, key, value = _hide(query, key, value, mask, 128, 1)
+    query, key, value = (jnp.transpose(x, (1, 2, 0)) for x in (query, key, value))
+    return jnp.transpose(flash(query, key, value), (2, 0, 1))

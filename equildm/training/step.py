@@ -7,10 +7,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float, PyTree
 
 from .._types import Batch, Key, Keys, Metrics
 from ..runtime.fsdp import mesh_of, on_mesh
+from ..runtime.platform import platform
 from .accumulate import accumulate
 from .ema import AbstractEMA
 from .objectives.base import AbstractMovingObjective, AbstractObjective
@@ -21,6 +23,17 @@ T = TypeVar("T")
 
 Step: TypeAlias = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 """`state, batch -> state, metrics`. The buffers of the old state are donated."""
+
+
+def _in_order(tree: T) -> T:
+    """On a GPU, the arrays laid out in memory as they are stored, last axis fastest.
+
+    There the gradient of a convolution comes in the order of cuDNN, which would pass on to the
+    moments and averages: each would be transposed twice in a step.
+    """
+    if platform() != "gpu":
+        return tree
+    return jax.tree.map(lambda x: with_layout_constraint(x, Layout(tuple(range(x.ndim)))), tree)
 
 
 def make_step(
@@ -79,6 +92,7 @@ def make_step(
         keys = jax.random.split(jax.random.fold_in(key, state.step), size)
         (value, metrics), grads = accumulate(gradient, parts)(trained, batch, keys)
 
+        grads = _in_order(grads)
         norm = optax.tree.norm(pack(grads))
         finite = jnp.isfinite(value) & jnp.isfinite(norm)
 

@@ -122,6 +122,25 @@ def test_norms():
     np.testing.assert_allclose(layer(x), y, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("mean", [0, 1000])
+def test_group_norm_keeps_its_digits(mean):
+    """Value and gradient, also far from 0, and with an outlier where the moments begin."""
+    x = normal(16, 16, 12) + mean
+    x = x.at[8, 0].add(30)
+    norm = jax.tree.map(lambda w: w + normal(12), GroupNorm(3, 12))
+    got, pull = jax.vjp(norm, x)
+    (gradient,) = pull(jnp.sin(x))
+
+    groups = exact(x).reshape(256, 3, 4)
+    deviation = np.sqrt(groups.var((0, 2), keepdims=True) + norm.eps)
+    unit = (groups - groups.mean((0, 2), keepdims=True)) / deviation
+    np.testing.assert_allclose(got, group_normed(x, norm), rtol=2e-4, atol=2e-4)
+    pulled = (np.sin(exact(x)) * exact(norm.weight)).reshape(256, 3, 4)
+    along = (pulled * unit).mean((0, 2), keepdims=True) * unit
+    right = (pulled - pulled.mean((0, 2), keepdims=True) - along) / deviation
+    np.testing.assert_allclose(gradient, right.reshape(x.shape), rtol=1e-3, atol=1e-4)
+
+
 def test_geglu():
     layer, x = GEGLU(6, key=KEY), normal(5, 6)
     value, gate = np.split(mapped(x, layer.to_hidden), 2, axis=-1)

@@ -37,7 +37,7 @@ def gpu(monkeypatch):
     from jax._src.cudnn import fused_attention_stablehlo as cudnn
 
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(kernels, "_nvidia", lambda: True)
+    monkeypatch.setattr(kernels, "_widest", lambda: 256)
     monkeypatch.setattr(cudnn, "check_cudnn_version", lambda: 91200)
     monkeypatch.setattr(cudnn, "check_compute_capability", lambda capability: True)
     monkeypatch.setattr(cudnn, "is_cuda_compute_capability_equal", lambda capability: False)
@@ -60,8 +60,35 @@ def test_the_target_of_a_compilation_decides():
 def test_gpus_take_cudnn(gpu, width):
     program = lowered("cuda", *inputs(64, width, jnp.bfloat16))
     assert "__cudnn$fmhaSoftmax" in program and "__cudnn$fmhaSoftmaxBackward" in program
-    for other in (inputs(64, width), inputs(64, 12, jnp.bfloat16), inputs(63, 8, jnp.bfloat16)):
+    for other in (inputs(64, width), inputs(64, 12, jnp.bfloat16), inputs(64, 264, jnp.bfloat16)):
         assert "cudnn" not in lowered("cuda", *other)
+
+
+@pytest.mark.parametrize("shown", [None, 20, 0])
+@pytest.mark.parametrize("keys", [64, 77])
+def test_cudnn_agrees_with_attend_under_a_mask(gpu, monkeypatch, keys, shown):
+    """By XLA's form of the same function, in half precision: the mask is one more row."""
+    whole = jax.nn.dot_product_attention
+
+    def by_xla(*arrays, implementation, **options):
+        assert implementation == "cudnn" and arrays[1].shape[1] % 8 == 0
+        return whole(*arrays, implementation="xla", **options)
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", by_xla)
+    query, *_ = inputs(64, 40, jnp.bfloat16)
+    _, key, value = inputs(keys, 40, jnp.bfloat16)
+    mask = None if shown is None else jnp.arange(keys) < shown
+
+    def value_and_grad(function):
+        def loss(*arrays):
+            return jnp.sum(jnp.sin(function(*arrays, mask).astype(jnp.float32)))
+
+        return jax.value_and_grad(loss, (0, 1, 2))(query, key, value)
+
+    got, right = value_and_grad(fused_attend), value_and_grad(attend)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(right), strict=True):
+        a, b = (np.asarray(x, np.float32) for x in (a, b))
+        assert np.linalg.norm(a - b) <= 0.01 * np.linalg.norm(b) + 1e-6
 
 
 @pytest.mark.parametrize("shown", [None, 20, 0])

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from equildm.runtime.platform import compiling_for
 from equildm.training import adamw, DecayEMA, make_step, PowerEMA, TrainState
 
 
@@ -116,3 +117,16 @@ def test_two_averages_are_kept(network, objective, make_batch):
     start, now = jax.tree.leaves(network)[0], jax.tree.leaves(state.model)[0]
     assert jnp.linalg.norm(shorter - now) < jnp.linalg.norm(longer - now)
     assert jnp.linalg.norm(longer - now) < jnp.linalg.norm(start - now)
+
+
+def test_gpus_keep_the_state_in_its_order(network, objective, make_batch):
+    """A gradient that arrives in another order would have the moments and averages transposed."""
+
+    def orders(name):
+        optimizer, ema = adamw(1e-2), DecayEMA(0.9)
+        step = make_step(objective, optimizer, ema, key=jax.random.key(1))
+        state = TrainState.create(network, optimizer, ema)
+        with compiling_for(name):
+            return str(jax.make_jaxpr(lambda: step(state, make_batch())[1])()).count("layout_con")
+
+    assert orders("gpu") == len(jax.tree.leaves(network)) and orders("cpu") == 0
