@@ -411,6 +411,7 @@ from .runtime import (
     STOPPED as STOPPED,
     to_json as to_json,
     write_atomic as write_atomic,
+    write_json as write_json,
     xla_flops as xla_flops,
 )
 from .runtime.options import Flat as Flat
@@ -476,6 +477,7 @@ from .text import (
     CLIPText as CLIPText,
     CLIPTextTower as CLIPTextTower,
     embed as embed,
+    embed_prompts as embed_prompts,
     fingerprint as fingerprint,
     MiniLM as MiniLM,
     PretrainedTokenizer as PretrainedTokenizer,

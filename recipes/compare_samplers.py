@@ -12,7 +12,6 @@ number of evaluations.
 """
 
 import dataclasses
-import json
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -107,7 +106,7 @@ def main(config: Config) -> None:
     error_figure(comparison).savefig(out / "errors.png", dpi=120)
     facts = {"step": step, "guidance_scale": scale, "grid": config.grid}
     document = facts | {"errors": comparison.errors}
-    eqd.write_atomic(out / "errors.json", json.dumps(document, indent=2) + "\n")
+    eqd.write_json(out / "errors.json", document)
     Console().print(error_table(comparison, config.evaluations))
     eqd.log(f"Plot, images and numbers are in {out}.")
 

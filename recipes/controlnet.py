@@ -45,11 +45,7 @@ class Config:
     """Guidance scale of the previews."""
 
     def __post_init__(self) -> None:
-        if self.data.held_out == 0 or self.preview_count < 1:
-            raise ValueError(
-                "Previews show at least 1 held-out image, received --held-out "
-                f"{self.data.held_out} and --preview-count {self.preview_count}. Use 0.05 and 8."
-            )
+        self.data.check_previews(self.preview_count)
 
 
 def main(config: Config) -> None:
@@ -63,11 +59,7 @@ def main(config: Config) -> None:
         config.fine_tune, config.run, image_size=config.data.size, seed=seed, mesh=mesh
     )
     network = eqd.ControlNetConfig.for_pixels(start.config.network, start.vae.factor)
-    model = dataclasses.replace(
-        start,
-        network=network.around(start.network, key=jax.random.key(seed)),
-        config=dataclasses.replace(start.config, network=network),
-    )
+    model = start.with_network(network.around(start.network, key=jax.random.key(seed)), network)
     trainable = config.fine_tune.split(model.network, seed=seed)
 
     # The data: images, captions and control images, and fixed examples of the held-out ones.

@@ -18,7 +18,6 @@ out from training. The metrics:
 """
 
 import dataclasses
-import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -124,7 +123,7 @@ def main(config: Config) -> None:
     reference = config.scores.reference
     suffix += "" if reference is None else f"_to_{reference.stem}"
     out = run.path / f"evaluation_{config.split}_{step:08d}{suffix}.json"
-    eqd.write_atomic(out, json.dumps(document, indent=2) + "\n")
+    eqd.write_json(out, document)
     eqd.log(f"Written to {out}.")
 
 

@@ -16,7 +16,6 @@ Each model makes images of prompts with the rare word and without it, from the s
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -95,8 +94,9 @@ def main(config: Config) -> None:
             base = config.runs[0]
             moved = scores[path]["class moved"].minus(scores[base]["class moved"])
             scores[path][f"class moved over {base}"] = moved
-        tables[str(path)] = eqd.subject_summary(scores[path]) | {"step": eqd.run_step(path)}
-        eqd.log(f"{path}, step {eqd.run_step(path)}:")
+        step = eqd.run_step(path)
+        tables[str(path)] = eqd.subject_summary(scores[path]) | {"step": step}
+        eqd.log(f"{path}, step {step}:")
         for name, score in scores[path].items():
             low, high = score.interval
             eqd.log(f"    {name:32s} {score.mean:.3f} [{low:.3f}, {high:.3f}]")
@@ -108,7 +108,7 @@ def main(config: Config) -> None:
         "scores": tables,
     }
     config.out.mkdir(parents=True, exist_ok=True)
-    eqd.write_atomic(config.out / "scores.json", json.dumps(document, indent=2) + "\n")
+    eqd.write_json(config.out / "scores.json", document)
     chosen = [*range(min(3, len(known))), *range(len(known), min(len(known) + 3, len(prompts)))]
     rows = [some[i * config.count] for path in paths for some in images[path] for i in chosen]
     labels = [captions[i] for captions in (texts, bare) for i in chosen]

@@ -8,7 +8,6 @@ adds a row of the colours alone, on grey: that part of the score is not the mode
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -102,7 +101,7 @@ def main(config: Config) -> None:
         "color_fix": config.color_fix,
         "scores": table,
     }
-    eqd.write_atomic(config.out / "scores.json", json.dumps(document, indent=2) + "\n")
+    eqd.write_json(config.out / "scores.json", document)
 
     small = squares.low.repeat(data.scale, 1).repeat(data.scale, 2)
     columns = {"small": small, **methods, "original": squares.images}

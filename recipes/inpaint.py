@@ -40,11 +40,7 @@ class Config:
     """Guidance scale of the previews."""
 
     def __post_init__(self) -> None:
-        if self.data.held_out == 0 or self.preview_count < 1:
-            raise ValueError(
-                "Previews show at least 1 held-out image, received --held-out "
-                f"{self.data.held_out} and --preview-count {self.preview_count}. Use 0.05 and 8."
-            )
+        self.data.check_previews(self.preview_count)
 
 
 def main(config: Config) -> None:
@@ -58,12 +54,9 @@ def main(config: Config) -> None:
         config.fine_tune, config.run, image_size=config.data.size, seed=seed, mesh=mesh
     )
     channels = start.vae.latent_channels
-    model = dataclasses.replace(
-        start,
-        network=eqd.widen_input(start.network, channels + 1),
-        config=dataclasses.replace(
-            start.config, network=eqd.InpainterConfig.for_latents(start.config.network, channels)
-        ),
+    model = start.with_network(
+        eqd.widen_input(start.network, channels + 1),
+        eqd.InpainterConfig.for_latents(start.config.network, channels),
     )
     trainable = config.fine_tune.split(model.network, seed=seed)
 

@@ -13,10 +13,10 @@ By default: 8-pixel emoji to 32 pixels, from fresh weights.
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Literal
 
+import jax
 import numpy as np
 import tyro
 from jaxtyping import UInt8
@@ -55,6 +55,7 @@ def main(config: Config) -> None:
     )
     training, held_out = config.data.splits()
     squares = config.data.held_squares(held_out, config.count)
+    bicubic = eqd.bicubic_baseline(squares.low, config.data.size)
     eqd.log(f"{len(training)} images, {len(held_out)} held out.")
 
     # The model: the pretrained one, with room for a second latent.
@@ -86,15 +87,15 @@ def main(config: Config) -> None:
     def upscale(
         state: eqd.TrainState, low: UInt8[np.ndarray, "images height width 3"]
     ) -> UInt8[np.ndarray, "images large_height large_width 3"]:
-        network = eqd.gather(trainable.network(state.average()))
+        # Whole and on one device: every process samples by itself, one square at a time.
+        network = jax.device_put(eqd.gather(trainable.network(state.average())))
         upscaler = eqd.Upscaler(model.with_network(network))
         return eqd.to_uint8(upscaler.batch(low, steps=config.sampling_steps))
 
     def preview(state: eqd.TrainState) -> UInt8[np.ndarray, "height width 3"]:
         images, low, scale = squares.images[:8], squares.low[:8], config.data.scale
         small = low.repeat(scale, 1).repeat(scale, 2)
-        bicubic = eqd.bicubic_baseline(low, config.data.size)
-        columns = np.stack([small, bicubic, upscale(state, low), images], axis=1)
+        columns = np.stack([small, bicubic[:8], upscale(state, low), images], axis=1)
         labels = ["small", "bicubic", "model", "original"] * len(images)
         return eqd.image_grid(columns.reshape(-1, *images.shape[1:]), labels, columns=4)
 
@@ -110,17 +111,15 @@ def main(config: Config) -> None:
     )
 
     # Scores on held-out squares, beside the bicubic baseline and the best that the VAE can do.
-    methods = {
-        "bicubic": eqd.bicubic_baseline(squares.low, config.data.size),
-        "model": upscale(state, squares.low),
-        "vae": eqd.reconstruction_baseline(model.vae, squares.images),
-    }
+    upscaled = upscale(state, squares.low)
     if not eqd.first_process():
         return
+    vae = eqd.reconstruction_baseline(model.vae, squares.images)
+    methods = {"bicubic": bicubic, "model": upscaled, "vae": vae}
     scorer = eqd.RestorationScorer()
     scores = {name: scorer(images, squares.images).means() for name, images in methods.items()}
     document = {"squares": len(squares.images), "step": int(state.step), "scores": scores}
-    eqd.write_atomic(run.path / "quality.json", json.dumps(document, indent=2) + "\n")
+    eqd.write_json(run.path / "quality.json", document)
     for name, values in scores.items():
         print(f"{name:8s}" + "".join(f"{kind} {value:8.4f}   " for kind, value in values.items()))
     print(f"Images are in {run.samples}. More: python recipes/upscale.py {run.path} IMAGE")

@@ -80,14 +80,12 @@ def main(config: Config) -> None:
                 f"--init takes a VAE of the sizes that are trained: {config.vae}; received "
                 f"{vae.config}. Give the options that it was trained with."
             )
-    objective: eqd.AbstractObjective = config.loss.build(config.train.policy)
-    model, frozen = config.loss.trained(vae, seed=seed + 2), None
-    encoder_is_frozen = False
-    if config.trainable != ("*",):
-        eqd.check_patterns(vae, config.trainable)
-        model, frozen = eqd.partition_trainable(vae, eqd.matching(*config.trainable))
-        objective = eqd.PartialObjective(objective, frozen)
-        encoder_is_frozen = not jax.tree.leaves((model.encoder, model.quant_conv))
+    part = eqd.AllWeights() if config.trainable == ("*",) else eqd.MatchingWeights(config.trainable)
+    model, frozen = part.split(config.loss.trained(vae, seed=seed + 2), key=jax.random.key(seed))
+    objective = part.objective(config.loss.build(config.train.policy), frozen)
+    encoder_is_frozen = frozen is not None and not jax.tree.leaves(
+        (model.encoder, model.quant_conv)
+    )
     batch = eqd.ImageBatch(jnp.asarray(eqd.to_uint8(examples[:1])))
     # Refuses what cannot be computed, such as sizes that the networks cannot take.
     eqx.filter_eval_shape(objective, model, batch, jax.random.split(jax.random.key(0), 1))
@@ -95,9 +93,7 @@ def main(config: Config) -> None:
     eqd.log(f"{eqd.count_parameters(vae) / 1e6:.2f}M parameters, {len(training)} images.")
 
     def average(state: eqd.TrainState) -> eqd.VAE:
-        model = eqd.gather(state.average())
-        if frozen is not None:
-            model = eqx.combine(model, frozen)
+        model = part.join(eqd.gather(state.average()), frozen)
         return model.vae if isinstance(model, eqd.AdversarialVAE) else model
 
     def preview(state: eqd.TrainState) -> UInt8[np.ndarray, "height width 3"]:

@@ -48,7 +48,7 @@ class Config:
 def main(config: Config) -> None:
     eqd.enable_compile_cache()
     upscaler = eqd.Upscaler(eqd.load_pretrained(config.model, ema=config.ema))
-    step = eqd.run_step(config.model)
+    step = eqd.run_step(config.model, ema=config.ema)
     for path in config.images:
         image, start = eqd.read_image(path), time.perf_counter()
         large = upscaler(

@@ -11,6 +11,7 @@ from ..text import AbstractTextEncoder, embed
 from .captioned_images import CaptionedImages, MakeControl
 from .in_memory import InMemory
 from .open import open_source
+from .option_checks import check_held_out, check_size
 from .source import AbstractSource
 from .subset import split, Subset
 from .transforms import Crop
@@ -46,11 +47,18 @@ class CaptionedDataConfig:
     """Share of the captions that is kept from training, chosen by a hash of the caption."""
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"Images have at least 1 pixel a side, received --size {self.size}.")
-        if not 0 <= self.held_out < 1:
+        check_size(self.size)
+        check_held_out(self.held_out)
+
+    def check_previews(self, count: int) -> None:
+        """Refuses previews that would show no held-out image.
+
+        **Raises** `ValueError`.
+        """
+        if self.held_out == 0 or count < 1:
             raise ValueError(
-                f"The held-out share lies in [0, 1), received --held-out {self.held_out}. Use 0.05."
+                "Previews show at least 1 held-out image, received --held-out "
+                f"{self.held_out} and --preview-count {count}. Use 0.05 and 8."
             )
 
     def splits(self) -> tuple[Subset, Subset]:

@@ -8,11 +8,12 @@ import jax
 import tyro
 
 from ..latents import VAE
-from ..runtime import from_json, Progress, Run
+from ..runtime import Progress, Run
 from ..text import AbstractTextEncoder, embed, fingerprint
 from .cache import cached_latents
 from .latents import CachedLatents
 from .open import open_source
+from .option_checks import check_held_out, check_size
 from .subset import split, Subset
 
 
@@ -37,12 +38,8 @@ class DataConfig:
     """Folder of cached latents and text embeddings. Any number of runs share it."""
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"Images have at least 1 pixel a side, received --size {self.size}.")
-        if not 0 <= self.held_out < 1:
-            raise ValueError(
-                f"The held-out share lies in [0, 1), received --held-out {self.held_out}. Use 0.05."
-            )
+        check_size(self.size)
+        check_held_out(self.held_out)
 
     @classmethod
     def of_run(cls, run: Run) -> "DataConfig":
@@ -50,13 +47,13 @@ class DataConfig:
 
         **Raises** `ValueError` if the run has none of this kind.
         """
-        section = run.read_config().get("data")
-        if not isinstance(section, dict) or section.get("class") != cls.__name__:
+        config = run.section("data", cls)
+        if config is None:
             raise ValueError(
                 f"{run.path} was made by {run.recipe}, whose data are no captioned latents. Give a "
                 "run of pretrain.py, distill.py or another recipe that has a DataConfig."
             )
-        return from_json(cls, section, f"{run.path / 'config.json'}: data")
+        return config
 
     def splits(self) -> tuple[Subset, Subset]:
         """`(training, held out)`."""

@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 import tyro
 
 from .._types import TextEmbedding
-from ..runtime import from_json, Run
+from ..runtime import Run
 from .degrade import AbstractDegradation, DEGRADATIONS
 from .degraded_pairs import check_scale, DegradedPairs
 from .held_squares import held_squares, HeldSquares
 from .in_memory import InMemory
 from .open import open_source
+from .option_checks import check_held_out
 from .source import AbstractSource
 from .subset import split, Subset
 
@@ -51,10 +52,7 @@ class DegradedDataConfig:
                 raise ValueError(
                     f"--{name} is at least 1, received {getattr(self, name)}. Choose 1 or more."
                 )
-        if not 0 <= self.held_out < 1:
-            raise ValueError(
-                f"The held-out share lies in [0, 1), received --held-out {self.held_out}. Use 0.05."
-            )
+        check_held_out(self.held_out)
 
     @classmethod
     def of_run(cls, run: Run) -> "DegradedDataConfig":
@@ -62,13 +60,13 @@ class DegradedDataConfig:
 
         **Raises** `ValueError` if the run has none of this kind.
         """
-        section = run.read_config().get("data")
-        if not isinstance(section, dict) or section.get("class") != cls.__name__:
+        config = run.section("data", cls)
+        if config is None:
             raise ValueError(
                 f"A run of super-resolution has degraded data, received {run.path} of "
                 f"{run.recipe}. Give a run of super_resolution.py."
             )
-        return from_json(cls, section, f"{run.path / 'config.json'}: data")
+        return config
 
     @classmethod
     def of_runs(cls, paths: Sequence[Path]) -> "DegradedDataConfig":

@@ -12,6 +12,7 @@ from ..images import to_unit
 from .image_dataset import ImageDataset
 from .in_memory import InMemory
 from .open import open_source
+from .option_checks import check_size
 from .skips import Skips
 from .source import AbstractSource
 from .subset import split, Subset
@@ -40,8 +41,7 @@ class ImageDataConfig:
     """Share of the captions kept from training, as in pretrain.py."""
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"Images have at least 1 pixel a side, received --size {self.size}.")
+        check_size(self.size)
         if self.cut is not None and self.cut < 1:
             raise ValueError(
                 f"Images are reduced by a whole factor of at least 1, received --cut {self.cut}."

@@ -7,7 +7,7 @@ import numpy as np
 import tyro
 from jaxtyping import UInt8
 
-from ..runtime import from_json, log, Run
+from ..runtime import log, Run
 from .builtin.tinted import TintedEmoji, UNSEEN
 from .open import open_source
 from .source import UnusableSample
@@ -60,13 +60,13 @@ class SubjectConfig:
 
         **Raises** `ValueError` if the run has none.
         """
-        section = run.read_config().get("subject")
-        if not isinstance(section, dict) or section.get("class") != cls.__name__:
+        config = run.section("subject", cls)
+        if config is None:
             raise ValueError(
                 f"A subject is learned by a run of dreambooth.py, received {run.path} of "
                 f"{run.recipe}. Give a run of dreambooth.py."
             )
-        return from_json(cls, section, f"{run.path / 'config.json'}: subject")
+        return config
 
     def read(self, size: int) -> Subject:
         """The images, cropped in the middle to `size` pixels a side, and their captions.

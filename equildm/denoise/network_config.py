@@ -74,6 +74,9 @@ class AbstractNetworkWrap(AbstractNetworkConfig):
     of: AbstractNetworkConfig
     """The network inside."""
 
+    def build(self, *, key: Key) -> Network:
+        return self.of.build(key=key)
+
     @property
     def backbone(self) -> AbstractNetworkConfig:
         return self.of.backbone

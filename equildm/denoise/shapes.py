@@ -6,12 +6,13 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from .._types import Network, TextEmbedding
+from .network_config import AbstractNetworkConfig
 from .presets import UNetConfig
 
 
-def network_shapes(unet: UNetConfig) -> Network:
+def network_shapes(config: AbstractNetworkConfig) -> Network:
     """The network with a `jax.ShapeDtypeStruct` in place of each array. Nothing is allocated."""
-    return eqx.filter_eval_shape(unet.build, key=jax.random.key(0))
+    return eqx.filter_eval_shape(config.build, key=jax.random.key(0))
 
 
 def input_shapes(

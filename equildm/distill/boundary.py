@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._types import Condition, Key, Latent, Network, NoiseLevel
+from .._types import Condition, Latent, Network, NoiseLevel
 from ..denoise import AbstractDenoiser, AbstractNetworkWrap
 from ..noise import AbstractPrediction, AbstractSchedule
 
@@ -117,9 +117,6 @@ class ConsistencyConfig(AbstractNetworkWrap):
 
     boundary: Literal["time", "level"] = "time"
     """`TimeBoundary` or `LevelBoundary`."""
-
-    def build(self, *, key: Key) -> Network:
-        return self.of.build(key=key)
 
     def denoiser(
         self,

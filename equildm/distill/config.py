@@ -15,9 +15,8 @@ from ..denoise import (
     GuidanceEmbeddingConfig,
     Preconditioned,
 )
-from ..nn import new_lora
 from ..noise import AbstractPrediction, AbstractSchedule, grids
-from ..runtime import from_json, InPrecision, Run
+from ..runtime import InPrecision, Run
 from ..sampling import make_solver
 from ..training import (
     AbstractMovingObjective,
@@ -107,10 +106,7 @@ class DistillConfig:
     @classmethod
     def of_run(cls, run: Run) -> "DistillConfig | None":
         """The `distill` section of a run's config.json; None for a run that has none."""
-        section = run.read_config().get("distill")
-        if not isinstance(section, dict) or section.get("class") != cls.__name__:
-            return None
-        return from_json(cls, section, f"{run.path / 'config.json'}: distill")
+        return run.section("distill", cls)
 
     @property
     def settings(self) -> DistillMethod:
@@ -208,12 +204,10 @@ class DistillConfig:
 
         Either answers as the teacher does. The teacher of later phases has its guidance embedded.
         """
-        if self.lora is not None:
-            return new_lora(teacher, self.lora, key=key)
-        network = jax.tree.map(jnp.copy, teacher)
-        if self.settings.guidance != "embedded" or isinstance(network, GuidanceConditioned):
-            return network
-        return GuidanceConditioned(network)
+        trained = jax.tree.map(jnp.copy, self.part.split(teacher, key=key)[0])
+        if self.settings.guidance != "embedded" or isinstance(trained, GuidanceConditioned):
+            return trained
+        return GuidanceConditioned(trained)
 
     def objective(
         self,

@@ -75,7 +75,7 @@ class PixelDistance(AbstractDistance):
 
     def __call__(self, a: Latent, b: Latent) -> Scalar:
         """See `AbstractDistance`."""
-        return self.images(*(self.vae.decode(self.vae.unscaled(latent)) for latent in (a, b)))
+        return self.images(self.vae.decode_scaled(a), self.vae.decode_scaled(b))
 
 
 def make_distance(name: DistanceName, vae: VAE) -> AbstractDistance:

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from .._types import Image
+from ..images import to_unit
 from ..runtime import check_batch, put_batch
 from .resize import Resize
 
@@ -81,18 +82,23 @@ class Resized(AbstractFeatureExtractor):
         return self.extractor(self.method(image))
 
 
-def imagenet_input(image: Image, extractor: AbstractFeatureExtractor) -> Image:
-    """An image in [-1, 1] shifted and scaled as ImageNet networks expect it.
-
-    `(x - m) / d` with the means and deviations of ImageNet's colours, here for [-1, 1] (those for
-    [0, 1] are `(m + 1) / 2` and `d / 2`). The rounded numbers are LPIPS's.
-    """
+def check_rgb(image: Image, extractor: AbstractFeatureExtractor) -> None:
+    """Raises `ValueError` unless this is one RGB image, as large as the network takes."""
     height, width, channels = image.shape
     if channels != 3 or min(height, width) < extractor.smallest:
         raise ValueError(
             f"{extractor.name} takes an RGB image of at least {extractor.smallest} pixels a side, "
             f"shape (height, width, 3), received {image.shape}. Resize it, or vmap over a batch."
         )
+
+
+def imagenet_input(image: Image, extractor: AbstractFeatureExtractor) -> Image:
+    """An image in [-1, 1] shifted and scaled as ImageNet networks expect it.
+
+    `(x - m) / d` with the means and deviations of ImageNet's colours, here for [-1, 1] (those for
+    [0, 1] are `(m + 1) / 2` and `d / 2`). The rounded numbers are LPIPS's.
+    """
+    check_rgb(image, extractor)
     mean = jnp.asarray(np.array([-0.030, -0.088, -0.188], np.float32), image.dtype)
     deviation = jnp.asarray(np.array([0.458, 0.448, 0.450], np.float32), image.dtype)
     return (image - mean) / deviation
@@ -181,7 +187,7 @@ def _unit_range(image: np.ndarray) -> Float[np.ndarray, "height width rgb"]:
     """An image of bytes, or of floats in [-1, 1], as float32 in [-1, 1]."""
     array = np.asarray(image)
     if array.dtype == np.uint8:
-        return array.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+        return to_unit(array)
     array = array.astype(np.float32)
     # A decoder may overshoot a little; values beyond 8 have another range. NaN fails here too.
     if not np.abs(array).max(initial=0.0) <= 8.0:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from .._types import Image, Key
 from ..nn import Conv
-from .extractor import AbstractFeatureExtractor
+from .extractor import AbstractFeatureExtractor, check_rgb
 from .pooling import max_pool
 
 NO_PADDING = ((0, 0), (0, 0))
@@ -82,12 +82,7 @@ class SqueezeNet(AbstractFeatureExtractor):
         self.classes = Conv(2 * FIRES[-1][1], 1000, 1, key=ckey)
 
     def __call__(self, image: Image) -> tuple[Float[Array, "..."], ...]:
-        height, width, channels = image.shape
-        if channels != 3 or min(height, width) < self.smallest:
-            raise ValueError(
-                f"SqueezeNet takes an RGB image of at least {self.smallest} pixels a side, shape "
-                f"(height, width, 3), received {image.shape}. Resize it, or vmap over a batch."
-            )
+        check_rgb(image, self)
         means = jnp.asarray(np.array(CAFFE_MEANS, np.float32), image.dtype)
         x = ((image + 1) * 127.5)[..., ::-1] - means
         taps = [jax.nn.relu(self.first(x))]

@@ -1,24 +1,25 @@
 """CLIP with both towers and both projections, in the folders of `transformers`."""
 
+import dataclasses
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from .._types import Key
 from ..features import CLIPImageConfig
 from ..nn import Linear
-from ..text import CLIP, CLIPConfig, CLIPText, read_tokenizer
+from ..text import CLIP, CLIPConfig, CLIPText, PretrainedTokenizer
 from ..text.clip import ACTIVATIONS
 from .clip import _layer, clip_config, clip_table
 from .config import read_config
-from .config_fields import Fields, multiple, one_of, positive_float, positive_int
-from .mapping import read_weights
+from .config_fields import Fields, MAX_LAYERS, multiple, one_of, positive_float, positive_int
+from .mapping import fill
 from .pairs import linear, norm, OIHW, Pair
 from .shards import open_weights, TRANSFORMERS
+from .text_encoders import tokenizer_for
 
 
 def clip_image_table(depth: int) -> list[Pair]:
@@ -57,33 +58,35 @@ def load_clip(
     """
     folder = Path(folder)
     image, text = read_config(folder, "a CLIP with both towers", _configs)
-    tokenizer = read_tokenizer(folder if tokenizer_folder is None else tokenizer_folder, "clip")
-    if tokenizer.vocabulary > text.vocabulary:
-        raise ValueError(
-            f"The tokenizer has {tokenizer.vocabulary} tokens, the model in {folder} only "
-            f"{text.vocabulary}. Give the tokenizer with which it was trained."
-        )
-
-    def build() -> CLIP:
-        key = jax.random.key(0)
-        tower = CLIPText(text.build(key=key), tokenizer, text.longest)
-        projection = Linear(text.width, image.projection, bias=False, key=key)
-        return CLIP(image.build(key=key), tower, projection, jnp.zeros(()))
-
+    tokenizer = tokenizer_for(text, tokenizer_folder or folder, "clip", folder)
     table = [
         *_within("image", clip_image_table(image.depth)),
         *_within("text.tower", clip_table(text.depth)),
         *linear("text_projection", "text_projection", bias=False),
         Pair("logit_scale", "logit_scale"),
     ]
-    return read_weights(
-        eqx.filter_eval_shape(build),
+    return fill(
+        _CLIPConfig(image, text, tokenizer),
         table,
         open_weights(folder, TRANSFORMERS),
         dtype=dtype,
         ignored=("*position_ids",),
         source=folder,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _CLIPConfig:
+    """The sizes of both towers, and the tokenizer."""
+
+    image: CLIPImageConfig
+    text: CLIPConfig
+    tokenizer: PretrainedTokenizer
+
+    def build(self, *, key: Key) -> CLIP:
+        tower = CLIPText(self.text.build(key=key), self.tokenizer, self.text.longest)
+        projection = Linear(self.text.width, self.image.projection, bias=False, key=key)
+        return CLIP(self.image.build(key=key), tower, projection, jnp.zeros(()))
 
 
 def _within(ours: str, table: Iterable[Pair]) -> Iterable[Pair]:
@@ -99,7 +102,7 @@ def _configs(fields: Fields) -> tuple[CLIPImageConfig, CLIPConfig]:
         side=multiple(vision, "image_size", "patch_size"),
         patch=positive_int(vision, "patch_size"),
         width=multiple(vision, "hidden_size", "num_attention_heads"),
-        depth=positive_int(vision, "num_hidden_layers"),
+        depth=positive_int(vision, "num_hidden_layers", most=MAX_LAYERS),
         heads=positive_int(vision, "num_attention_heads"),
         hidden=positive_int(vision, "intermediate_size"),
         projection=positive_int(fields, "projection_dim", 512),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..runtime import write_atomic
+from ..runtime import write_json
 from .config_fields import Fields
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ def read_config(
 def write_config(folder: str | os.PathLike[str], fields: Fields, *, file: str = CONFIG) -> None:
     """Writes what `read_config` reads, atomically."""
     Path(folder).mkdir(parents=True, exist_ok=True)
-    write_atomic(Path(folder) / file, json.dumps(fields, indent=2) + "\n")
+    write_json(Path(folder) / file, fields)
 
 
 def check_fields(fields: Fields, required: Mapping[str, Any]) -> None:

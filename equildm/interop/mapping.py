@@ -106,14 +106,30 @@ def fill(
     **Raises** `ValueError` also where no network has the sizes of `config`.
     """
     _check_names(table, tensors, ignored, source)  # before a network of any depth is traced
+    return read_weights(
+        template_of(config, mesh=mesh, source=source),
+        table,
+        tensors,
+        dtype=dtype,
+        ignored=ignored,
+        source=source,
+        advance=advance,
+    )
+
+
+def template_of(config: Builder[M], *, mesh: Mesh | None = None, source: object) -> M:
+    """The network of a config as shapes, which allocate nothing; on a mesh they have shardings.
+
+    **Raises** `ValueError` where no network has the sizes of `config`. It names `source`.
+    """
     try:
         template = eqx.filter_eval_shape(config.build, key=jax.random.key(0))
     except (ValueError, TypeError, ArithmeticError) as error:
-        raise ValueError(f"{source}: there is no network of the sizes {config}: {error}") from error
-    if mesh is not None:
-        template = eqx.combine(abstract(template, mesh), template)
-    options: dict[str, Any] = {"dtype": dtype, "ignored": ignored, "advance": advance}
-    return read_weights(template, table, tensors, source=source, **options)
+        raise ValueError(
+            f"{source}: widths, heads and groups are at least 1 and go together; there is no "
+            f"network of the sizes {config}: {error}"
+        ) from error
+    return template if mesh is None else eqx.combine(abstract(template, mesh), template)
 
 
 def _check_names(
@@ -214,10 +230,15 @@ def _get(module: Any, path: str) -> Any:
     return module
 
 
+def named_arrays(module: PyTree) -> dict[str, jax.Array | np.ndarray | jax.ShapeDtypeStruct]:
+    """A module's arrays, or shapes, by attribute path: `down.0.stages.1.block.conv1.weight`."""
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(module, _is_array))
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
 def _check_covers(module: Any, table: Sequence[Pair]) -> None:
     """A mistake in a table, not in a file: every array of ours must stand in it exactly once."""
-    leaves = jax.tree_util.tree_flatten_with_path(eqx.filter(module, _is_array))[0]
-    ours = {jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves}
+    ours = set(named_arrays(module))
     listed = [pair.ours for pair in table]
     if sorted(ours) != sorted(listed):
         raise ValueError(

@@ -82,13 +82,7 @@ def load_text_encoder(
     kind, config, masked = read_config(folder, "a text encoder: CLIP, BERT or T5", _config)
     if skip and kind != "clip":
         raise ValueError(f"Only a CLIP can skip layers, received skip={skip} for a {kind}. Use 0.")
-    tokenizer = read_tokenizer(folder if tokenizer_folder is None else tokenizer_folder, kind)
-    if tokenizer.vocabulary > config.vocabulary:
-        # An id beyond the table would silently become its last row.
-        raise ValueError(
-            f"The tokenizer has {tokenizer.vocabulary} tokens, the model in {folder} only "
-            f"{config.vocabulary}. Give the tokenizer with which it was trained."
-        )
+    tokenizer = tokenizer_for(config, tokenizer_folder or folder, kind, folder)
     weights = open_weights(folder, TRANSFORMERS)
     if isinstance(config, CLIPConfig) and "embeddings.token_embedding.weight" in weights:
         config = dataclasses.replace(config, prefix="")
@@ -108,6 +102,23 @@ def load_text_encoder(
     if kind == "clip":
         return CLIPText(network, tokenizer, max_tokens, skip=skip, padding=not masked)
     return (T5Text if kind == "t5" else MiniLM)(network, tokenizer, max_tokens)
+
+
+def tokenizer_for(
+    config: Config, folder: str | os.PathLike[str], kind: TokenizerKind, source: object
+) -> PretrainedTokenizer:
+    """The tokenizer in a folder, see `read_tokenizer`, for the network that `source` holds.
+
+    **Raises** `ValueError` also for one with more tokens than the network has.
+    """
+    tokenizer = read_tokenizer(folder, kind)
+    if tokenizer.vocabulary > config.vocabulary:
+        # An id beyond the table would silently become its last row.
+        raise ValueError(
+            f"The tokenizer has {tokenizer.vocabulary} tokens, the model in {source} only "
+            f"{config.vocabulary}. Give the tokenizer with which it was trained."
+        )
+    return tokenizer
 
 
 def _most_tokens(longest: int | None, tokenizer: PretrainedTokenizer) -> int:
@@ -176,8 +187,8 @@ def save_text_encoder(
     save_weights(folder, TRANSFORMERS, weights, advance=advance)
     write_config(folder, config)
     files = dict(tokenizer.files)
-    if encoder.max_tokens < _most_tokens(longest, tokenizer):
-        # Without this setting, readers pad captions to the network's own limit.
+    if encoder.max_tokens != _most_tokens(longest, tokenizer):
+        # Without this setting, readers pad captions to another length.
         settings = json.loads(files.get(_SETTINGS, b"{}")) | {
             "model_max_length": encoder.max_tokens
         }

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from .._types import Key
 from ..features import AbstractFeatureExtractor, pool_features
 from ..text import AbstractTextEncoder, embed, sentence_embedding
-from .retrieval import CaptionMatch, retrieval
+from .retrieval import CaptionMatch, retrieval, unit_rows
 
 TAPS = (2, 3, 4)
 RIDGE = 0.3
@@ -47,7 +47,7 @@ class CaptionMatcher:
 
     def caption_vectors(self, captions: Sequence[str]) -> Float[np.ndarray, "captions width"]:
         """Unit vectors of captions."""
-        return _unit(_sentences(self.text, captions) - self.caption_mean)
+        return unit_rows(_sentences(self.text, captions) - self.caption_mean)
 
 
 def image_vectors(
@@ -63,7 +63,7 @@ def image_vectors(
     - `pooled`: the means of the maps of `TAPS`, see `pool_features`.
     - `mean`, `deviation`, `weight`: as in `CaptionMatcher`.
     """
-    return _unit((_roots(pooled) - mean) / deviation @ weight)
+    return unit_rows((_roots(pooled) - mean) / deviation @ weight)
 
 
 def fit_caption_matcher(
@@ -143,7 +143,3 @@ def _sentences(
     text: AbstractTextEncoder, captions: Sequence[str]
 ) -> Float[np.ndarray, "captions width"]:
     return np.asarray(sentence_embedding(embed(text, captions)), np.float64)
-
-
-def _unit(rows: Float[np.ndarray, "rows width"]) -> Float[np.ndarray, "rows width"]:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

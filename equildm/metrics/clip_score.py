@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..features import pool_features
 from ..text import CLIP
+from .retrieval import unit_rows
 
 
 def clip_score(
@@ -26,7 +27,7 @@ def clip_score(
     - `captions`: one for each image.
     - `batch`: images at a time.
     """
-    vectors = _unit(pool_features(clip.image, images, batch=batch))
+    vectors = unit_rows(pool_features(clip.image, images, batch=batch))
     if len(vectors) != len(captions):
         raise ValueError(
             "clip_score takes one caption for each image, received "
@@ -38,7 +39,7 @@ def clip_score(
         fill = ((0, batch - len(ids)), (0, 0))
         filled = (jnp.asarray(np.pad(array, fill, mode="edge")) for array in (ids, mask))
         words.append(np.asarray(_caption_vectors(clip, *filled)))
-    cosines = np.sum(vectors * _unit(np.concatenate(words)[: len(captions)]), axis=1)
+    cosines = np.sum(vectors * unit_rows(np.concatenate(words)[: len(captions)]), axis=1)
     return 100.0 * np.maximum(cosines, 0.0)
 
 
@@ -47,8 +48,3 @@ def _caption_vectors(
     clip: CLIP, ids: Int[Array, "batch tokens"], mask: Bool[Array, "batch tokens"]
 ) -> Float[Array, "batch projection"]:
     return jax.vmap(clip.caption_vector)(ids, mask)
-
-
-def _unit(rows: Float[np.ndarray, "rows width"]) -> Float[np.ndarray, "rows width"]:
-    rows = rows.astype(np.float64)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

@@ -22,7 +22,7 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     """
     check_alike(a, b)
     cov_a, cov_b = a.covariance, b.covariance
-    roots = np.linalg.svd(_square_root(cov_a) @ _square_root(cov_b), compute_uv=False)
+    roots = np.linalg.svd(square_root(cov_a) @ square_root(cov_b), compute_uv=False)
     step = a.mean - b.mean
     distance = step @ step + np.trace(cov_a) + np.trace(cov_b) - 2.0 * np.sum(roots)
     return max(float(distance), 0.0)
@@ -33,8 +33,9 @@ def frechet_name(statistics: FeatureStatistics) -> str:
     return score_name("FID", statistics.extractor)
 
 
-def _square_root(
+def square_root(
     covariance: Float[np.ndarray, "features features"],
 ) -> Float[np.ndarray, "features features"]:
+    """The symmetric root of a covariance; eigenvalues that rounding made negative count as 0."""
     values, vectors = np.linalg.eigh(covariance)
     return (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T

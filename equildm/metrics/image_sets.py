@@ -83,7 +83,7 @@ def compare_sets(
         seed=seed,
     )
     scores: list[Score] = []
-    if {"fid", "kid", "precision-recall"} & set(metrics):
+    if {"kid", "precision-recall"} & set(metrics) or ("fid" in metrics and fid_reference is None):
         real_features = pool_features(extractor, real)
     if "fid" in metrics:
         reference = fid_reference or FIDReference(

@@ -23,6 +23,7 @@ from ..images import to_uint8, to_unit
 from ..interop import load_lpips
 from ..latents import reconstruct, VAE
 from .bootstrap import interval
+from .pair_distance import PairDistance
 from .psnr import psnr
 from .ssim import ssim
 
@@ -133,15 +134,6 @@ def _row(
     return row
 
 
-@eqx.filter_jit
-def _distances(
-    lpips: LPIPS,
-    images: Float[Array, "count height width 3"],
-    references: Float[Array, "count height width 3"],
-) -> Float[Array, "count"]:
-    return jax.vmap(lpips)(images, references)
-
-
 def reconstruction_quality(
     vae: VAE, images: Float[np.ndarray, "count height width 3"]
 ) -> dict[str, int | float]:
@@ -150,8 +142,8 @@ def reconstruction_quality(
     Reconstructions are clipped to [-1, 1] and not rounded to 8 bits.
     """
     reconstructed = np.clip(np.asarray(reconstruct(vae, jnp.asarray(images))), -1.0, 1.0)
-    pair = jnp.asarray(reconstructed), jnp.asarray(images)
-    distances, ratios = _distances(load_lpips("alex"), *pair), jax.vmap(psnr)(*pair)
+    ratios = jax.vmap(psnr)(jnp.asarray(reconstructed), jnp.asarray(images))
+    distances = PairDistance()(reconstructed, images)
     return {
         "images": len(images),
         "psnr_db": round(float(np.mean(ratios)), 2),

@@ -11,6 +11,12 @@ DISTRACTORS = 99
 TIE = 1e-9
 
 
+def unit_rows(rows: Float[np.ndarray, "rows width"]) -> Float[np.ndarray, "rows width"]:
+    """The rows at unit length, in float64. A row of zeros stays one."""
+    rows = np.asarray(rows, np.float64)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
 class CaptionMatch(NamedTuple):
     """R-precision of images and captions.
 

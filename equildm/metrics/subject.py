@@ -11,16 +11,14 @@ the subject, and without it.
 from collections.abc import Mapping, Sequence
 from typing import final, NamedTuple, TypeAlias
 
-import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from ..data import Subject
 from ..features import pool_features
-from ..images import to_unit
-from ..interop import load_lpips, load_vgg16
+from ..interop import load_vgg16
 from .bootstrap import interval
+from .pair_distance import PairDistance
 
 Images: TypeAlias = UInt8[np.ndarray, "count height width 3"]
 Features: TypeAlias = Float[np.ndarray, "count features"]
@@ -62,16 +60,6 @@ class DepthFeatures:
             features = pool_features(self._vgg, images, taps=(tap,))
             depths.append(features / np.linalg.norm(features, axis=1, keepdims=True))
         return np.concatenate(depths, 1) / len(depths) ** 0.5
-
-
-class PairDistance:
-    """LPIPS (AlexNet) between the images of two sets, one by one."""
-
-    def __init__(self) -> None:
-        self._compare = eqx.filter_jit(eqx.filter_vmap(load_lpips("alex")))
-
-    def __call__(self, a: Images, b: Images) -> Float[np.ndarray, "count"]:
-        return np.asarray(self._compare(jnp.asarray(to_unit(a)), jnp.asarray(to_unit(b))))
 
 
 @final
@@ -124,17 +112,19 @@ class SubjectEvaluator:
         - `class diversity`: distance between images of one prompt, without the token.
         """
         known, groups = self._known, self._groups
+        sets = {"": with_token, "bare ": without_token}
+        features = {prefix: self._features(images) for prefix, images in sets.items()}
         scores = {}
-        for prefix, images in (("", with_token), ("bare ", without_token)):
-            alike = (self._features(images) @ self._subject.T).mean(1)
+        for prefix in sets:
+            alike = (features[prefix] @ self._subject.T).mean(1)
             name = prefix or "subject, "
             scores[f"{name}known captions"] = GroupedValues(alike[known], groups[known])
             scores[f"{name}unseen captions"] = GroupedValues(alike[~known], groups[~known])
-        for prefix, images in (("", with_token), ("bare ", without_token)):
+        for prefix, images in sets.items():
             shown = self._shown(images)
             scores[f"shown, {prefix}known captions"] = self._where(known, shown)
             scores[f"shown, {prefix}unseen captions"] = self._where(~known, shown)
-        scores["caption kept"] = GroupedValues(self._kept(self._features(with_token)), groups)
+        scores["caption kept"] = GroupedValues(self._kept(features[""]), groups)
         scores["class moved"] = GroupedValues(self._distance(without_token, self._start), groups)
         scores["class diversity"] = self._diversity(without_token)
         return {name: score for name, score in scores.items() if len(score.values)}

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from .._types import Key
+from ..runtime._leaves import path_name
 from ._init import constant, fan_in_bound, uniform
 from .conv import Conv
 from .linear import Linear
@@ -191,7 +192,7 @@ def _replaced(network: T, adapters: Adapters, change: Callable[[Layer, LoRAWeigh
             )
 
     def replace(path: Any, node: Any) -> Any:
-        name = _name(path)
+        name = path_name(path)
         return change(node, adapters[name]) if name in adapters else node
 
     return jax.tree_util.tree_map_with_path(replace, network, is_leaf=_is_layer)
@@ -199,7 +200,7 @@ def _replaced(network: T, adapters: Adapters, change: Callable[[Layer, LoRAWeigh
 
 def _layers(network: PyTree) -> list[tuple[str, Layer]]:
     nodes = jax.tree_util.tree_flatten_with_path(network, is_leaf=_is_layer)[0]
-    return [(_name(path), node) for path, node in nodes if _is_layer(node)]
+    return [(path_name(path), node) for path, node in nodes if _is_layer(node)]
 
 
 def _innermost(layer: Layer) -> Linear | Conv:
@@ -208,7 +209,3 @@ def _innermost(layer: Layer) -> Linear | Conv:
 
 def _is_layer(node: object) -> TypeGuard[Layer]:
     return isinstance(node, Linear | Conv | LoRALayer)
-
-
-def _name(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")

@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from ..denoise import ControlCondition, ControlNet
 from ..images import to_unit
-from ..text import embed
+from ..noise.grids import Levels
+from ..sampling.solvers import Solver
+from ..text import embed_prompts
 from .model import LatentDiffusion
-from .text_to_image import Levels, Solver, TextToImage
+from .text_to_image import TextToImage
 
 
 class ControlToImage(eqx.Module):
@@ -77,13 +78,9 @@ class ControlToImage(eqx.Module):
         factor = network.control.hint.factor
         height, width = (side // factor * model.vae.factor for side in controls.shape[1:3])
         sampler = TextToImage(model, height=height, width=width, compute=self.compute)
-        text = embed(model.text_encoder, [*prompts, negative_prompt])
-        text, null = (
-            jax.tree.map(lambda leaf, at=at: jnp.asarray(leaf[at]), text)
-            for at in (slice(count), -1)
-        )
+        text, null = embed_prompts(model.text_encoder, prompts, negative_prompt)
         if levels is None:
-            levels = model.levels(steps, solver if isinstance(solver, str) else None)
+            levels = model.levels(steps, solver)
         return sampler.generate(
             ControlCondition(text, jnp.asarray(to_unit(controls))),
             null,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
-from .._types import Key, Network, TextEmbedding
+from .._types import TextEmbedding
 from ..denoise import (
     AbstractNetworkConfig,
     AbstractNetworkWrap,
@@ -18,10 +18,12 @@ from ..denoise import (
 )
 from ..images import to_unit
 from ..latents import VAE
-from ..text import embed
+from ..noise.grids import Levels
+from ..sampling.solvers import Solver
+from ..text import embed_prompts
 from ..training import masked_condition
 from .model import LatentDiffusion
-from .text_to_image import Levels, Solver, TextToImage
+from .text_to_image import TextToImage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +37,6 @@ class InpainterConfig(AbstractNetworkWrap):
     def for_latents(cls, of: AbstractNetworkConfig, channels: int) -> "InpainterConfig":
         """The config for a UNet whose latents have so many channels."""
         return cls(ConcatConfig(of, channels=channels + 1))
-
-    def build(self, *, key: Key) -> Network:
-        return self.of.build(key=key)
 
 
 class Inpainter(eqx.Module):
@@ -98,10 +97,9 @@ class Inpainter(eqx.Module):
         model = self.model
         height, width = images.shape[1:3]
         sampler = TextToImage(model, height=height, width=width, compute=self.compute)
-        text = embed(model.text_encoder, [*prompts, negative_prompt])
-        text, null = (jax.tree.map(lambda leaf, at=at: leaf[at], text) for at in (slice(count), -1))
+        text, null = embed_prompts(model.text_encoder, prompts, negative_prompt)
         if levels is None:
-            levels = model.levels(steps, solver if isinstance(solver, str) else None)
+            levels = model.levels(steps, solver)
         painted = sampler.generate(
             _conditions(model.vae, jnp.asarray(images), jnp.asarray(masks), text),
             null,

@@ -3,15 +3,15 @@
 import dataclasses
 
 import equinox as eqx
-import numpy as np
-from jaxtyping import Float
 
 from .._types import Network, TextEmbedding
 from ..denoise import AbstractDenoiser, AbstractNetworkConfig
 from ..interop import Scheduler
 from ..latents import VAE
 from ..noise import AbstractPrediction, AbstractSchedule, GridName, GRIDS
+from ..noise.grids import Levels
 from ..runtime import gather
+from ..sampling.solvers import Solver
 from ..text import AbstractTextEncoder, TextConditioned
 
 
@@ -72,31 +72,37 @@ class LatentDiffusion(eqx.Module):
         return self.config.network.denoiser(self.network, self.schedule, self.prediction)
 
     def levels(
-        self, steps: int | None = None, solver: str | None = None, grid: GridName | None = None
-    ) -> Float[np.ndarray, "levels"]:
+        self, steps: int | None = None, solver: Solver | None = None, grid: GridName | None = None
+    ) -> Levels:
         """The noise levels of a number of sampling steps.
 
         **Arguments:**
 
-        - `steps`, `solver`: by default the model's own.
+        - `steps`, `solver`: by default the model's own. A solver that is not named takes the levels
+            of the model's own.
         - `grid`: a spacing by name; by default the one of the model's scheduler.
         """
         steps = self.config.sampling_steps if steps is None else steps
         if grid is not None:
             return GRIDS[grid](self.schedule, steps)
-        return self.config.scheduler.levels(steps, solver or self.config.solver)
+        name = solver if isinstance(solver, str) else None
+        return self.config.scheduler.levels(steps, name or self.config.solver)
 
     def null_text(self) -> TextEmbedding:
         """The embedding of the empty caption."""
         return self.text_encoder.null()
 
-    def with_network(self, network: Network) -> "LatentDiffusion":
-        """The same model with another network of the same config, for instance averaged weights.
+    def with_network(
+        self, network: Network, config: AbstractNetworkConfig | None = None
+    ) -> "LatentDiffusion":
+        """The same model with another network, for instance averaged weights.
 
-        A `TextConditioned` network brings its text encoder with it. That is gathered from its
-        shards, because captions are embedded on each process by itself.
+        `config` is the network's, by default the one that this model has. A `TextConditioned`
+        network brings its text encoder with it. That is gathered from its shards, because captions
+        are embedded on each process by itself.
         """
+        text_encoder = self.text_encoder
         if isinstance(network, TextConditioned):
-            text_encoder = gather(network.text)
-            return dataclasses.replace(self, network=network.network, text_encoder=text_encoder)
-        return dataclasses.replace(self, network=network)
+            text_encoder, network = gather(network.text), network.network
+        model = self.config if config is None else dataclasses.replace(self.config, network=config)
+        return dataclasses.replace(self, network=network, text_encoder=text_encoder, config=model)

@@ -50,9 +50,9 @@ def new_model(
     **Raises** `ValueError` for an image size that VAE and network cannot take, before anything is
     allocated.
     """
-    side, rest = divmod(image_size, vae.factor)
+    side = image_size // vae.factor
     multiple = vae.factor * network.multiple
-    if rest or image_size % multiple:
+    if image_size < multiple or image_size % multiple:
         raise ValueError(
             f"The sides of images are multiples of {multiple} (VAE {vae.factor} x network "
             f"{network.multiple}), received {image_size}. Use for instance "

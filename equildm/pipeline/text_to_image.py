@@ -15,13 +15,13 @@ from ..denoise import AbstractDenoiser, AbstractNetworkConfig, UNetConfig
 from ..denoise.guidance import Scalar
 from ..latents import VAE
 from ..noise import GridName
+from ..noise.grids import Levels
 from ..runtime import gather
 from ..sampling import make_solver, sample
-from ..text import embed
+from ..sampling.solvers import Solver
+from ..text import embed_prompts
 from .model import LatentDiffusion
 
-Levels = Float[np.ndarray, "levels"]
-Solver = str | diffrax.AbstractSolver
 GuidanceScale = float | int | Sequence[float | int]
 Options = dict[str, Scalar | tuple[Scalar, Scalar]]
 """Of the guidance, see `Guided`."""
@@ -120,12 +120,9 @@ class TextToImage(eqx.Module):
                 f"{wanted.__name__}. Use the class for its task, such as Upscaler, or "
                 "TextToImage.generate with conditions of that kind."
             )
-        text_encoder = self.model.text_encoder
-        conditions = embed(text_encoder, prompts)
-        null = jax.tree.map(lambda leaf: leaf[0], embed(text_encoder, [negative_prompt]))
-        name = solver if isinstance(solver, str) else None
+        conditions, null = embed_prompts(self.model.text_encoder, prompts, negative_prompt)
         if levels is None:
-            levels = self.model.levels(steps, name, grid)
+            levels = self.model.levels(steps, solver, grid)
         options: Options = {} if interval is None else {"interval": interval}
         if rescale != 0:
             options["rescale"] = rescale
@@ -222,9 +219,7 @@ class TextToImage(eqx.Module):
         model = self.model
         network = model.config.network
         denoiser = network.denoiser(model.network, model.schedule, model.prediction, self.compute)
-        solver = model.config.solver if solver is None else solver
-        if isinstance(solver, str):
-            solver = make_solver(solver)
+        solver = make_solver(model.config.solver if solver is None else solver)
         static = (network, self.latent_shape)
         return _sample(static, denoiser, model.vae, solver, options, inputs, jnp.asarray(levels))
 

@@ -16,12 +16,12 @@ from ..denoise import ImageCondition
 from ..images import to_unit
 from ..latents import tiled_decode, tiled_encode, upsample
 from ..noise import corrupt
+from ..noise.grids import Levels
 from ..sampling import make_solver, sample, TiledDenoiser
+from ..sampling.solvers import Solver
 from .color_fix import color_fix
 from .model import LatentDiffusion
 from .upscaler_config import UpscalerConfig
-
-Levels = Float[np.ndarray, "levels"]
 
 
 class UpscaleOptions(TypedDict, total=False):
@@ -29,7 +29,7 @@ class UpscaleOptions(TypedDict, total=False):
 
     steps: int | None
     levels: Levels | None
-    solver: str | diffrax.AbstractSolver | None
+    solver: Solver | None
     text: TextEmbedding | None
     guidance_scale: float | None
     noise_level: float
@@ -82,7 +82,7 @@ class Upscaler(eqx.Module):
         steps: int | None = None,
         levels: Levels | None = None,
         seed: int = 0,
-        solver: str | diffrax.AbstractSolver | None = None,
+        solver: Solver | None = None,
         text: TextEmbedding | None = None,
         guidance_scale: float | None = None,
         noise_level: float = 0.0,
@@ -121,7 +121,7 @@ class Upscaler(eqx.Module):
             )
         solver = model.config.solver if solver is None else solver
         if levels is None:
-            levels = model.levels(steps, solver if isinstance(solver, str) else None)
+            levels = model.levels(steps, solver)
         if guidance_scale is None:
             guidance_scale = model.config.guidance_scale
         tile = model.config.latent_shape[0]
@@ -130,7 +130,7 @@ class Upscaler(eqx.Module):
         height, width = image.shape[:2]
         large = _upscale(
             self,
-            make_solver(solver) if isinstance(solver, str) else solver,
+            make_solver(solver),
             float(guidance_scale),
             (tile, overlap),
             float(color_fix),

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-from .._types import Key, Network
 from ..denoise import AbstractNetworkWrap, ConcatConfig, widen_input
 from .model import LatentDiffusion
 
@@ -26,9 +25,6 @@ class UpscalerConfig(AbstractNetworkWrap):
                 "Noise augmentation is a share of the schedule in [0, 1), received "
                 f"{self.augmentation}. Use 0 for none."
             )
-
-    def build(self, *, key: Key) -> Network:
-        return self.of.build(key=key)
 
 
 def new_upscaler(

@@ -17,29 +17,18 @@ from jax.typing import DTypeLike
 from .._types import Network
 from ..denoise import AbstractNetworkConfig, GuidanceEmbeddingConfig
 from ..distill import ConsistencyConfig
-from ..interop import (
-    autoencoder_table,
-    load_scheduler,
-    load_text_encoder,
-    load_unet,
-    load_vae,
-    save_scheduler,
-    save_text_encoder,
-    save_unet,
-    save_vae,
-    Scheduler,
-    unet_table,
-)
+from ..interop import load_scheduler, load_unet, save_scheduler, save_unet, Scheduler, unet_table
 from ..interop.config import read_config, write_config
 from ..interop.config_fields import Fields, positive_int
 from ..interop.mapping import Advance
 from ..interop.scheduler import has_diffusers_form
-from ..interop.text_encoders import text_table
 from ..interop.unet_config import unet_of
 from ..latents import VAE, VAEConfig
 from ..pipeline import LatentDiffusion, ModelConfig
+from ..runtime import to_json
 from ..text import AbstractTextEncoder, CLIPText
-from .model_json import MODEL, read_model_config, write_model_config
+from .frozen_parts import check_width, frozen_tables, load_frozen, save_frozen
+from .model_json import MODEL, read_model_config
 from .part_table import PartTable
 
 INDEX = "model_index.json"
@@ -80,17 +69,9 @@ def load_diffusers(
     if (folder / INDEX).exists() or not (folder / "unet").is_dir():
         read_config(folder, "a pipeline of Stable Diffusion", _check_index, file=INDEX)
     scheduler = load_scheduler(folder / "scheduler")
-    text_encoder = load_text_encoder(
-        folder / "text_encoder", folder / "tokenizer", dtype=dtype, advance=advance
-    )
-    vae = load_vae(folder / "vae", dtype=dtype, advance=advance)
+    vae, text_encoder = load_frozen(folder, dtype=dtype, advance=advance)
     network, config = load_unet(folder / "unet", dtype=dtype, mesh=mesh, advance=advance)
-    context_width = unet_of(config)[0].context_width
-    if text_encoder.width != context_width:
-        raise ValueError(
-            f"{folder}: the UNet attends to captions of width {context_width}, and the text "
-            f"encoder gives {text_encoder.width}. They belong to different models."
-        )
+    check_width(config, text_encoder.width, folder)
     side = read_config(folder / "unet", "a UNet of square latents", _sample_size)
     model = stable_diffusion(network, config, vae, text_encoder, scheduler, side)
     return dataclasses.replace(model, config=_recorded(folder, model.config))
@@ -176,16 +157,9 @@ def save_diffusers(
         dtype=dtype,
         advance=advance,
     )
-    save_vae(folder / "vae", model.vae, dtype=dtype, advance=advance)
-    save_text_encoder(
-        folder / "text_encoder",
-        model.text_encoder,
-        folder / "tokenizer",
-        dtype=dtype,
-        advance=advance,
-    )
+    save_frozen(folder, model, dtype=dtype, advance=advance)
     save_scheduler(folder / "scheduler", config.scheduler)
-    write_model_config(folder, config)
+    write_config(folder, to_json(config), file=MODEL)
     if isinstance(model.text_encoder, CLIPText) and model.text_encoder.padding:
         kind = _PIPELINES[isinstance(network, GuidanceEmbeddingConfig)]
         write_config(folder, {"_class_name": kind} | _components(config.scheduler), file=INDEX)
@@ -210,12 +184,8 @@ def fits_diffusers(config: ModelConfig) -> bool:
 
 def folder_tables(model: LatentDiffusion) -> list[PartTable]:
     """The parts of a model and their names in a folder of diffusers."""
-    text, pairs = text_table(model.text_encoder)
-    return [
-        PartTable("unet", model.network, unet_table(diffusers_network(model.config.network))),
-        PartTable("vae", model.vae, autoencoder_table(model.vae.config)),
-        PartTable("text_encoder", text, pairs),
-    ]
+    table = unet_table(diffusers_network(model.config.network))
+    return [PartTable("unet", model.network, table), *frozen_tables(model)]
 
 
 def _recorded(folder: Path, public: ModelConfig) -> ModelConfig:

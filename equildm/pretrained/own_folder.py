@@ -7,27 +7,18 @@ vae/, text_encoder/, tokenizer/    as diffusers and transformers save them
 
 import os
 from pathlib import Path
-from typing import Any
 
-import equinox as eqx
-import jax
 from jax.sharding import Mesh
 from jax.typing import DTypeLike
 from jaxtyping import PyTree
 
-from ..interop import (
-    load_text_encoder,
-    load_vae,
-    Pair,
-    SafetensorsFile,
-    save_safetensors,
-    save_text_encoder,
-    save_vae,
-    write_weights,
-)
-from ..interop.mapping import Advance, fill
+from ..interop import Pair, read_weights, SafetensorsFile, save_safetensors, write_weights
+from ..interop.config import write_config
+from ..interop.mapping import Advance, named_arrays, template_of
 from ..pipeline import LatentDiffusion
-from .model_json import MODEL, read_model_config, write_model_config
+from ..runtime import to_json
+from .frozen_parts import check_width, load_frozen, save_frozen
+from .model_json import MODEL, read_model_config
 
 NETWORK = "network.safetensors"
 
@@ -47,21 +38,17 @@ def load_own(
     """Reads what `save_own` wrote; arguments as of `load_diffusers`."""
     folder = Path(folder)
     config = read_model_config(folder)
-    text_encoder = load_text_encoder(
-        folder / "text_encoder",
-        folder / "tokenizer",
-        max_tokens=config.max_tokens,
-        dtype=dtype,
-        advance=advance,
+    template = template_of(config.network, mesh=mesh, source=folder / MODEL)
+    vae, text_encoder = load_frozen(
+        folder, max_tokens=config.max_tokens, dtype=dtype, advance=advance
     )
-    vae = load_vae(folder / "vae", dtype=dtype, advance=advance)
+    check_width(config.network, text_encoder.width, folder)
     file = folder / NETWORK
-    network: Any = fill(
-        config.network,
-        own_table(eqx.filter_eval_shape(config.network.build, key=jax.random.key(0))),
+    network = read_weights(
+        template,
+        own_table(template),
         SafetensorsFile(file),
         dtype=dtype,
-        mesh=mesh,
         source=file,
         advance=advance,
     )
@@ -79,20 +66,10 @@ def save_own(
     folder = Path(folder)
     tensors = write_weights(model.network, own_table(model.network), dtype=dtype)
     save_safetensors(folder / NETWORK, tensors, advance=advance)
-    save_vae(folder / "vae", model.vae, dtype=dtype, advance=advance)
-    save_text_encoder(
-        folder / "text_encoder",
-        model.text_encoder,
-        folder / "tokenizer",
-        dtype=dtype,
-        advance=advance,
-    )
-    write_model_config(folder, model.config)
+    save_frozen(folder, model, dtype=dtype, advance=advance)
+    write_config(folder, to_json(model.config), file=MODEL)
 
 
 def own_table(network: PyTree) -> list[Pair]:
     """Every array by its attribute path, with dots: `down.0.stages.1.block.conv1.weight`."""
-    arrays = eqx.filter(network, lambda x: eqx.is_array(x) or isinstance(x, jax.ShapeDtypeStruct))
-    leaves = jax.tree_util.tree_leaves_with_path(arrays)
-    names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]
-    return [Pair(name, name) for name in names]
+    return [Pair(name, name) for name in named_arrays(network)]

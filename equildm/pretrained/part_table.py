@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import equinox as eqx
-import jax
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 from rich.table import Table
 
 from ..interop import Pair
+from ..interop.mapping import named_arrays
 
 
 class PartTable(NamedTuple):
@@ -25,14 +24,9 @@ class PartTable(NamedTuple):
     module: PyTree
     pairs: list[Pair]
 
-    def arrays(self) -> dict[str, Array]:
-        """The arrays by our names."""
-        leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(self.module, eqx.is_array))
-        return {jax.tree_util.keystr(k, simple=True, separator="."): leaf for k, leaf in leaves}
-
     def lines(self) -> Iterator[str]:
         """A line for each array: the part, our name, the layout's name and our shape."""
-        arrays = self.arrays()
+        arrays = named_arrays(self.module)
         for pair in self.pairs:
             shape = "x".join(map(str, arrays[pair.ours].shape))
             yield f"{self.name:13} {pair.ours:66} {pair.theirs:72} {shape}"
@@ -44,12 +38,12 @@ def summarise_parts(parts: Sequence[PartTable]) -> Table:
     for heading in ("tensors", "parameters", "MiB in memory"):
         table.add_column(heading, justify="right")
     for part in parts:
-        arrays = list(part.arrays().values())
+        arrays = list(named_arrays(part.module).values())
         table.add_row(
             part.name,
             type(part.module).__name__,
             f"{len({pair.theirs for pair in part.pairs})}",
             f"{sum(array.size for array in arrays):,}",
-            f"{sum(array.nbytes for array in arrays) / 2**20:,.1f}",
+            f"{sum(array.size * array.dtype.itemsize for array in arrays) / 2**20:,.1f}",
         )
     return table

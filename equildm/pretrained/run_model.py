@@ -7,7 +7,6 @@ base/            the frozen part of the network
 """
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,18 +17,10 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ..interop import load_minilm, load_text_encoder, load_vae, save_text_encoder, save_vae
-from ..interop.config import read_config
+from ..interop.config import read_config, write_config
 from ..latents import VAE
 from ..pipeline import LatentDiffusion, ModelConfig
-from ..runtime import (
-    Checkpoints,
-    from_json,
-    on_first_process,
-    replacing,
-    Run,
-    to_json,
-    write_atomic,
-)
+from ..runtime import Checkpoints, from_json, on_first_process, replacing, Run, to_json
 from ..runtime.format_1 import upgrade_model
 from ..text import AbstractTextEncoder, MiniLM
 from ..training import AbstractTrainedPart, AllWeights, EMAName
@@ -120,7 +111,7 @@ def begin_run(
                 replacing(run.path / "tokenizer") as words,
             ):
                 save_text_encoder(weights, encoder, words)
-        write_atomic(run.path / MODEL, json.dumps(to_json(config), indent=2) + "\n")
+        write_config(run.path, to_json(config), file=MODEL)
 
     on_first_process("run model", save)
     if frozen is not None:
@@ -145,9 +136,13 @@ def open_parts(
     - `text_encoder`: folder of a CLIP, BERT or T5, or of a pipeline with one; by default MiniLM.
     - `max_tokens`: tokens that a caption is padded or cut to.
     """
+    return load_vae(vae_folder(run, vae)), _open_text_encoder(run, text_encoder, max_tokens)
+
+
+def vae_folder(run: Path, vae: Path | None) -> Path | None:
+    """The run's own copy of its VAE; `vae` before its first launch."""
     own = run / "vae"
-    folder = own if own.exists() else vae
-    return load_vae(folder), _open_text_encoder(run, text_encoder, max_tokens)
+    return own if own.exists() else vae
 
 
 def _open_text_encoder(run: Path, folder: Path | None, max_tokens: int) -> AbstractTextEncoder:

@@ -7,9 +7,11 @@ import jax
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
+from ..interop.mapping import template_of
 from ..runtime import abstract, Checkpoints, Run
 from ..text import AbstractTextEncoder, TextConditioned
 from ..training import EMAS, pack, posthoc_average, PowerEMA, Snapshot, unpack
+from .model_json import MODEL
 from .run_model import RunModelConfig
 
 
@@ -24,14 +26,16 @@ def training_step(
     """The training step of the weights that these options select, or None in a run without any.
 
     **Arguments:** see `load_pretrained`.
+
+    **Raises** `ValueError` for an average that the run does not have.
     """
+    width = _posthoc_width(run, config, ema)
     if step is not None:
         return step
     stage = config.stage(sampling_steps or config.model.sampling_steps)
     if stage is not None:
         return stage
-    posthoc = ema not in (None, "none", *EMAS[config.ema].names())
-    return Checkpoints(run.averages if posthoc else run.checkpoints).latest()
+    return Checkpoints(run.checkpoints if width is None else run.averages).latest()
 
 
 def read_network(
@@ -54,13 +58,17 @@ def read_network(
     - `step`: of a checkpoint or of a snapshot; the newest one by default.
     - `mesh`: where the network goes, in shards; by default on the first device.
 
-    **Raises** `ValueError` naming the average or the step that the run does not have.
+    **Raises** `ValueError` naming the average or the step that the run does not have, or the sizes
+    or patterns in `model.json` that no network has.
     """
-    key = jax.random.key(0)
-    network = eqx.filter_eval_shape(config.model.network.build, key=key)
+    file, key = run.path / MODEL, jax.random.key(0)
+    network = template_of(config.model.network, source=file)
     if config.trains_text_encoder:
         network = TextConditioned(network, eqx.filter_eval_shape(lambda: text_encoder))
-    trained, frozen = eqx.filter_eval_shape(config.trained.split, network, key=key)
+    try:
+        trained, frozen = eqx.filter_eval_shape(config.trained.split, network, key=key)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
     weights = _read_trained(run, config, trained, ema, step, mesh)
     if frozen is None:
         return weights
@@ -85,8 +93,9 @@ def _read_trained(
     names = EMAS[config.ema].names()
     shapes = _shapes(trained, mesh)
     averages = (_shapes(jax.eval_shape(pack, shapes), mesh),) * len(names)
-    if ema is not None and ema not in ("none", *names):
-        return _posthoc(run, config, ema, averages, shapes, step)
+    width = _posthoc_width(run, config, ema)
+    if width is not None:
+        return _posthoc(run, config, width, averages, shapes, step)
     checkpoints = Checkpoints(run.checkpoints)
     if ema == "none":
         return checkpoints.restore({"model": shapes}, step).items["model"]
@@ -96,22 +105,31 @@ def _read_trained(
     return unpack(restored.items["ema"][names.index(ema or names[0])], shapes)
 
 
-def _posthoc(
-    run: Run, config: RunModelConfig, ema: str, averages: Any, shapes: PyTree, step: int | None
-) -> PyTree:
-    """An average of another width, from snapshots (Karras et al. 2024, section 3.2)."""
-    profile, snapshots = EMAS[config.ema], Checkpoints(run.averages)
+def _posthoc_width(run: Run, config: RunModelConfig, ema: str | None) -> float | None:
+    """The relative width that `ema` is, or None where it names weights in the checkpoints."""
+    profile = EMAS[config.ema]
+    if ema is None or ema in ("none", *profile.names()):
+        return None
     try:
         width = float(ema)
     except ValueError:
         width = -1.0
-    if not width > 0 or not isinstance(profile, PowerEMA) or not snapshots.steps():
+    if not width > 0 or not isinstance(profile, PowerEMA) or not Checkpoints(run.averages).steps():
         raise ValueError(
             f"This run keeps the averages {', '.join(profile.names())}; received {ema!r}. Use one "
             "of these, or 'none' for the trained weights. With pretrain.py --ema power --snapshots "
             "N it may be any relative width, such as 0.07."
         )
-    step = step or snapshots.steps()[-1]
+    return width
+
+
+def _posthoc(
+    run: Run, config: RunModelConfig, width: float, averages: Any, shapes: PyTree, step: int | None
+) -> PyTree:
+    """An average of another width, from snapshots (Karras et al. 2024, section 3.2)."""
+    profile, snapshots = EMAS[config.ema], Checkpoints(run.averages)
+    assert isinstance(profile, PowerEMA)  # only it has widths
+    step = snapshots.steps()[-1] if step is None else step
     saved_averages = [
         Snapshot(number, sigma_rel, average)
         for number in snapshots.steps()

@@ -10,11 +10,10 @@ import jax
 from jax.typing import DTypeLike
 from jaxtyping import PyTree
 
-from ..interop import autoencoder_table
-from ..interop.text_encoders import text_table
 from ..pipeline import LatentDiffusion
 from ..runtime import replacing
 from .diffusers_folder import fits_diffusers, folder_tables, save_diffusers
+from .frozen_parts import frozen_tables
 from .own_folder import own_table, save_own
 from .part_table import PartTable
 from .progress import byte_progress
@@ -78,12 +77,8 @@ def part_tables(model: LatentDiffusion, layout: ModelLayout) -> list[PartTable]:
         return folder_tables(model)
     if layout == "single-file":
         return single_file_tables(model)
-    text, pairs = text_table(model.text_encoder)
-    return [
-        PartTable("network", model.network, own_table(model.network)),
-        PartTable("vae", model.vae, autoencoder_table(model.vae.config)),
-        PartTable("text_encoder", text, pairs),
-    ]
+    network = PartTable("network", model.network, own_table(model.network))
+    return [network, *frozen_tables(model)]
 
 
 def _nbytes(module: PyTree) -> int:

@@ -21,9 +21,11 @@ from ..interop.clip import clip_table, OPENCLIP_IGNORED, openclip_table
 from ..interop.compvis import compvis_autoencoder_table, compvis_unet_table
 from ..interop.mapping import Advance, fill, write_weights
 from ..interop.safetensors import LazyTensors, SafetensorsFile, save_safetensors
+from ..interop.text_encoders import tokenizer_for
 from ..pipeline import LatentDiffusion
-from ..text import CLIPText, read_tokenizer
+from ..text import CLIPText
 from .diffusers_folder import diffusers_network
+from .frozen_parts import check_width
 from .part_table import PartTable
 from .single_file_record import (
     CLIP,
@@ -78,7 +80,9 @@ def load_single_file(
     record = read_record(file) or infer_record(
         file.path, shapes, prediction=prediction, heads=heads, scale=scale
     )
+    tokenizer = tokenizer_for(record.text, tokenizer_folder, "clip", file.path)
     network = diffusers_network(record.model.network)
+    check_width(network, record.text.width, file.path)
     unet: Any = fill(
         network,
         compvis_unet_table(network),
@@ -108,7 +112,7 @@ def load_single_file(
     )
     text_encoder = CLIPText(
         tower,
-        read_tokenizer(tokenizer_folder, "clip"),
+        tokenizer,
         record.model.max_tokens,
         # Stable Diffusion 2 uses the layer before the last. Its original files hold the last too.
         skip=1 if open_clip else 0,

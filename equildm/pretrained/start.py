@@ -14,7 +14,7 @@ from ..runtime import Run
 from ..training import FineTuneConfig
 from .load import load_pretrained
 from .model_json import MODEL
-from .run_model import open_parts, read_run_model
+from .run_model import is_run, open_parts, read_run_model, vae_folder
 
 NONE = "none"
 """The start of fresh weights."""
@@ -43,9 +43,15 @@ def open_start(
     - `mesh`: the devices; each array of the network goes straight to its shards.
 
     **Raises** `ValueError` for a path that holds no model, for a start that was distilled or made
-    for another task, for a VAE of other latents, and for a size that the network cannot take.
+    for another task, for a VAE of other latents, for a size that the network cannot take, and for
+    an average of fresh weights.
     """
     if config.start == NONE:
+        if config.start_ema is not None:
+            raise ValueError(
+                f"Fresh weights have no averages, received --start-ema {config.start_ema}. Leave "
+                "it out, or give a run as --start."
+            )
         vae, text_encoder = open_parts(run, vae=config.vae)
         unet = unet_for(config.preset, vae, text_encoder)
         size = 32 if image_size is None else image_size
@@ -57,15 +63,14 @@ def open_start(
     model = load_pretrained(path, mesh=mesh, ema=config.start_ema)
     if isinstance(model.config.network, AbstractNetworkWrap):
         raise _wrong_task(path)
-    own = run / "vae"
-    folder = own if own.exists() else config.vae
+    folder = vae_folder(run, config.vae)
     vae = model.vae if folder is None else load_vae(folder)
     return _with_vae(model, vae, image_size)
 
 
 def _check_path(path: Path) -> None:
     """Refuses what `load_pretrained` would open in vain, or not at all."""
-    if (path / MODEL).is_file() and (path / "config.json").is_file():
+    if is_run(path):
         trained = read_run_model(Run.open(path))
         wrap = isinstance(trained.model.network, AbstractNetworkWrap)
         if wrap or trained.stages or trained.trains_text_encoder:

@@ -1,6 +1,10 @@
 """The machine, without diffusion: precision, devices, run folders, checkpoints, counting."""
 
-from ._files import replacing as replacing, write_atomic as write_atomic
+from ._files import (
+    replacing as replacing,
+    write_atomic as write_atomic,
+    write_json as write_json,
+)
 from .checkpoint import Checkpoints as Checkpoints, Restored as Restored
 from .compile_cache import (
     cache_folder as cache_folder,

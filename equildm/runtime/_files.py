@@ -1,6 +1,7 @@
 """Writing a file or a folder completely or not at all."""
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -28,3 +29,8 @@ def write_atomic(path: Path, text: str) -> None:
     """Replaces `path` by `text`: a reader, or a process killed meanwhile, sees old or new."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, document: object) -> None:
+    """Replaces `path` by a document of plain JSON, see `write_atomic`."""
+    write_atomic(path, json.dumps(document, indent=2) + "\n")

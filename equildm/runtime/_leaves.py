@@ -20,6 +20,11 @@ def arrays(tree: T) -> T:
     return eqx.filter(tree, is_array)
 
 
+def path_name(path: tuple[object, ...]) -> str:
+    """A path of `jax.tree_util` as attributes with dots, as in `blocks.0.conv.weight`."""
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
 def named(tree: PyTree) -> dict[str, Any]:
     """The leaves by path, as in `.blocks[0].conv.weight`."""
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]

@@ -11,6 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from .gather import put
+
 PACKED = "packed"
 """Name of the array that holds the bytes of the small ones. A leaf's path never reads like it."""
 
@@ -66,9 +68,7 @@ def _cut(packed: np.ndarray, entry: list, leaf: Any) -> Any:
         return value
     place = _placed(leaf).sharding
     assert place is not None
-    if place.is_fully_addressable:
-        return jax.device_put(value, place)
-    return jax.make_array_from_callback(value.shape, place, lambda index: value[index])
+    return put(value, place)
 
 
 def _placed(leaf: Any) -> jax.ShapeDtypeStruct:

@@ -16,11 +16,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
-import jax
-
-from ._files import write_atomic
+from ._files import write_json
 from .config import from_json, to_json
-from .distributed import barrier
+from .distributed import barrier, on_first_process
 from .environment import environment
 from .format_1 import upgrade_run
 
@@ -93,13 +91,7 @@ class Run:
         if self.document is None:
             raise ValueError(f"Only a run of Run.prepare is made; {self.path} was opened.")
         barrier("run checked")  # no process looks at what the first one writes below
-        if jax.process_index() == 0:
-            for folder in (self.path / "samples", self.path / "checkpoints"):
-                folder.mkdir(parents=True, exist_ok=True)
-            _record_launch(self.path / "environment.json")
-            # Last: a folder with a config is a whole run folder.
-            write_atomic(self.path / "config.json", _text(self.document))
-        barrier("run written")
+        on_first_process("run written", self._write)
 
     @classmethod
     def create(
@@ -132,8 +124,18 @@ class Run:
         return from_json(kind, self.read_config())
 
     def read_config(self) -> dict[str, Any]:
-        """The configuration as plain JSON, in sections: any tool reads the one that it knows."""
+        """The configuration as plain JSON."""
         return _read(self.path)["config"]
+
+    def section(self, name: str, kind: type[T]) -> T | None:
+        """One section of the configuration, whatever recipe wrote it.
+
+        None where the run has no section of that name, or one of another class than `kind`.
+        """
+        section = self.read_config().get(name)
+        if not isinstance(section, dict) or section.get("class") != kind.__name__:
+            return None
+        return from_json(kind, section, f"{self.path / 'config.json'}: {name}")
 
     @property
     def samples(self) -> Path:
@@ -159,6 +161,13 @@ class Run:
     def tensorboard(self) -> Path:
         """Folder of TensorBoard's event files."""
         return self.path / "tensorboard"
+
+    def _write(self) -> None:
+        for folder in (self.samples, self.checkpoints):
+            folder.mkdir(parents=True, exist_ok=True)
+        _record_launch(self.path / "environment.json")
+        # Last: a folder with a config is a whole run folder.
+        write_json(self.path / "config.json", self.document)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -227,8 +236,4 @@ def _strangers(path: Path) -> list[str]:
 
 def _record_launch(file: Path) -> None:
     launches = json.loads(file.read_text(encoding="utf-8"))["launches"] if file.exists() else []
-    write_atomic(file, _text({"format": FORMAT, "launches": [*launches, environment()]}))
-
-
-def _text(document: Any) -> str:
-    return json.dumps(document, indent=2) + "\n"
+    write_json(file, {"format": FORMAT, "launches": [*launches, environment()]})

@@ -7,14 +7,9 @@ counted on a run's own latents.
 """
 
 import functools
-from typing import Any, get_args, Literal
+from typing import get_args, Literal
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-
-from .._types import TextEmbedding
-from ..denoise import preset, UNetConfig
+from ..denoise import input_shapes, network_shapes, preset, UNetConfig
 from ..runtime import count_flops
 
 Counting = Literal["once", "twice"]
@@ -43,13 +38,8 @@ def evaluation_gflops(unet: UNetConfig, side: int, tokens: int) -> float:
     - `side`: of the latent.
     - `tokens`: of the caption.
     """
-    network = eqx.filter_eval_shape(unet.build, key=jax.random.key(0))
-    latent = jax.ShapeDtypeStruct((side, side, unet.in_channels), jnp.float32)
-    text = eqx.filter_eval_shape(
-        lambda: TextEmbedding(jnp.zeros((tokens, unet.context_width)), jnp.ones(tokens, bool))
-    )
-    inputs: tuple[Any, ...] = (latent, jax.ShapeDtypeStruct((), jnp.float32), text)
-    return count_flops(lambda net, *rest: net(*rest), network, *inputs).total / 1e9
+    shapes = network_shapes(unet), *input_shapes(unet, side, tokens)
+    return count_flops(lambda network, *inputs: network(*inputs), *shapes).total / 1e9
 
 
 def reference_gflops(width: int) -> float:

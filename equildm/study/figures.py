@@ -24,7 +24,7 @@ from .drawing import (
     STEPS,
     Style,
 )
-from .frontier import by, newest, optimal_guidance
+from .frontier import by, last_checkpoints, newest, optimal_guidance
 from .paper import TABLE_1
 from .scaling_laws import laws, reference_rows, train_compute
 from .student_figures import distilled, stages, students
@@ -80,7 +80,7 @@ def guidance(rows: Sequence[Row]) -> Figure | None:
 
 def cost(rows: Sequence[Row], counting: Counting = "once") -> Figure | None:
     """Figure 9: sampling cost by steps, and FID over sampling cost with each budget's winner."""
-    plain = optimal_guidance([r for r in newest(mean_over_seeds(rows)) if not r.method])
+    plain = last_checkpoints(mean_over_seeds(rows))
     sampler = main_sampler(plain)
     plain = [row for row in plain if row.sampler == sampler]
     if len({row.steps for row in plain}) < 2:
@@ -100,7 +100,7 @@ def cost(rows: Sequence[Row], counting: Counting = "once") -> Figure | None:
 
 def samplers(rows: Sequence[Row], counting: Counting = "once") -> Figure | None:
     """Figure 11: FID over sampling cost, other samplers solid beside DDIM dashed."""
-    plain = optimal_guidance([r for r in newest(mean_over_seeds(rows)) if not r.method])
+    plain = last_checkpoints(mean_over_seeds(rows))
     rows_of = by(plain, lambda row: row.sampler)
     others = [name for name in rows_of if name != "ddim"]
     if "ddim" not in rows_of or not others:
@@ -141,7 +141,7 @@ def fitted(rows: Sequence[Row], counting: Counting = "once") -> Figure | None:
             draw_law(axes[0], law, x, "black" if width is None else colors[width])
         label_axes(axes[0], COMPUTE, chosen[0].score, log="xy")
     if sampling is not None:
-        plain = optimal_guidance([r for r in newest(mean_over_seeds(rows)) if not r.method])
+        plain = last_checkpoints(mean_over_seeds(rows))
         for group, style in by_size(plain):
             x = [row.sampling_cost(counting) for row in group]
             axes[-1].plot(x, [row.fid for row in group], **style | {"linestyle": "none"})

@@ -20,7 +20,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from ..images import save_png
-from ..runtime import from_json, to_json, write_atomic
+from ..runtime import from_json, to_json, write_json
 from .config import SampleSetConfig
 from .locks import Locks
 from .table import Point, read_table, Row, RowFiles, write_table
@@ -84,7 +84,7 @@ class StudyFolder:
     def write_options(self, options: object) -> None:
         """Remembers the options of a call, a dataclass. Makes the folder."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.options, json.dumps(to_json(options), indent=2) + "\n")
+        write_json(self.options, to_json(options))
 
     def check_unchanged(self, earlier: SampleSetConfig, samples: SampleSetConfig) -> None:
         """Refuses options by which new scores would not be comparable with those of the rows.

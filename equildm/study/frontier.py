@@ -60,6 +60,11 @@ def optimal_guidance(rows: Sequence[Row]) -> list[Row]:
     return [best(group) for group in groups.values()]
 
 
+def last_checkpoints(rows: Sequence[Row]) -> list[Row]:
+    """Last checkpoints of models that were not distilled, each at its best guidance scale."""
+    return optimal_guidance([row for row in newest(rows) if not row.method])
+
+
 @dataclasses.dataclass(frozen=True)
 class Winner:
     """The best row within a budget.

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..metrics import FeatureStatistics
+from ..metrics.frechet import square_root
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +24,7 @@ class FrechetReference:
 
     @functools.cached_property
     def _root(self) -> Float[np.ndarray, "features features"]:
-        values, vectors = np.linalg.eigh(self.statistics.covariance)
-        return (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
+        return square_root(self.statistics.covariance)
 
     @functools.cached_property
     def _trace(self) -> float:

@@ -93,8 +93,8 @@ def write_report(
     ]
     for name, (text, draw) in FIGURES.items():
         parts += _figure(folder, name, text, _drawn(draw, rows, counting))
-        if name == "laws" and laws(rows, counting):
-            parts.append(_laws(rows, counting))
+        if name == "laws":
+            parts += _laws(rows, counting)
         if name == "students":
             parts += _students(rows)
     for name, text, grid in (
@@ -192,9 +192,9 @@ def _winners(rows: Sequence[Row], counting: Counting) -> str:
     return table(heads, lines)
 
 
-def _laws(rows: Sequence[Row], counting: Counting) -> str:
+def _laws(rows: Sequence[Row], counting: Counting) -> list[str]:
     lines = [[cell(name), cell(law)] for name, law in laws(rows, counting).items()]
-    return table(["Law", f"{rows[0].score} ="], lines)
+    return [table(["Law", f"{rows[0].score} ="], lines)] if lines else []
 
 
 def _students(rows: Sequence[Row]) -> list[str]:

@@ -3,14 +3,14 @@
 `paper.FINDINGS` has the rules in words.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 
 from .compare import difference, draws, score
 from .cost import Counting
-from .frontier import best, by, common_budgets, DRAWS, newest, optimal_guidance, winners
+from .frontier import best, by, common_budgets, DRAWS, last_checkpoints, newest, winners
 from .scaling_laws import fit_power_law, reference_rows, train_compute
 from .table import Row
 
@@ -23,11 +23,6 @@ Ruling = tuple[Answer, str]
 def by_sign(sign: int) -> Answer:
     """The answer of a sign: -1 is as the paper says, 1 the reverse."""
     return {-1: "reproduced", 1: "not reproduced"}.get(sign, UNKNOWN)  # type: ignore[return-value]
-
-
-def last_checkpoints(rows: Sequence[Row]) -> list[Row]:
-    """Last checkpoints of models that were not distilled, each at its best guidance scale."""
-    return optimal_guidance([row for row in newest(rows) if not row.method])
 
 
 def training_compute(rows: list[Row]) -> Ruling:

@@ -3,8 +3,8 @@
 import numpy as np
 
 from .compare import difference, Estimate, NORMAL, score
-from .frontier import best, by, newest, optimal_guidance
-from .rules import by_sign, last_checkpoints, Ruling, smaller_at_budgets, UNKNOWN
+from .frontier import best, by, last_checkpoints, newest, optimal_guidance
+from .rules import by_sign, Ruling, smaller_at_budgets, UNKNOWN
 from .students import steps_worth
 from .table import Row
 

@@ -5,11 +5,8 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-import equinox as eqx
-import jax
-
 from ..data import DataConfig
-from ..denoise import AbstractNetworkConfig, UNetConfig
+from ..denoise import AbstractNetworkConfig, network_shapes, UNetConfig
 from ..distill import DistillConfig
 from ..pretrained import read_run_model, RunModelConfig
 from ..runtime import Checkpoints, count_parameters, from_json, Run
@@ -93,7 +90,7 @@ class StudyRun:
     @functools.cached_property
     def parameters(self) -> int:
         """Number of the network's parameters."""
-        return count_parameters(eqx.filter_eval_shape(self.network.build, key=jax.random.key(0)))
+        return count_parameters(network_shapes(self.network))
 
     @functools.cached_property
     def cost(self) -> float:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from .compare import mean_over_seeds
 from .cost import BASELINE_GFLOPS, Counting
-from .frontier import by, newest, optimal_guidance, pareto
+from .frontier import by, last_checkpoints, pareto
 from .table import Row
 
 Values = Sequence[float] | Float[np.ndarray, "points"]
@@ -133,8 +133,7 @@ def laws(rows: Sequence[Row], counting: Counting = "once") -> dict[str, PowerLaw
     """
     rows = mean_over_seeds(rows)
     chosen = reference_rows(rows)
-    plain = optimal_guidance([row for row in newest(rows) if not row.method])
-    front = pareto(plain, counting=counting)
+    front = pareto(last_checkpoints(rows), counting=counting)
     sets = {"training, all sizes": [(train_compute(row), row.fid) for row in chosen]}
     for width, group in by(chosen, lambda row: row.width).items():
         sets[f"training, c = {width}"] = [(train_compute(row), row.fid) for row in group]

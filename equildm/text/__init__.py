@@ -10,6 +10,7 @@ from .clip_towers import CLIP as CLIP
 from .encoder import (
     AbstractTextEncoder as AbstractTextEncoder,
     embed as embed,
+    embed_prompts as embed_prompts,
     sentence_embedding as sentence_embedding,
 )
 from .fingerprint import fingerprint as fingerprint

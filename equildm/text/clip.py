@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 import equinox as eqx
@@ -15,7 +15,7 @@ from ..nn import CrossAttn, LayerNorm, Linear
 from ..nn._init import uniform
 from .attention import causal_attend
 from .encoder import AbstractTextEncoder
-from .tokenizer import AbstractTokenizer, TokenBatch
+from .tokenizer import AbstractTokenizer
 
 
 def quick_gelu(x: Float[Array, "*rest"]) -> Float[Array, "*rest"]:
@@ -203,9 +203,6 @@ class CLIPText(AbstractTextEncoder):
         self.max_tokens = max_tokens
         self.skip = skip
         self.padding = padding
-
-    def tokenize(self, captions: Sequence[str]) -> TokenBatch:
-        return self.tokenizer(captions, self.max_tokens)
 
     def __call__(self, ids: Int[Array, "tokens"], mask: Bool[Array, "tokens"]) -> TextEmbedding:
         if not self.padding:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._types import TextEmbedding
 from .fingerprint import fingerprint
-from .tokenizer import TokenBatch
+from .tokenizer import AbstractTokenizer, TokenBatch
 
 
 class AbstractTextEncoder(eqx.Module):
@@ -25,16 +25,18 @@ class AbstractTextEncoder(eqx.Module):
 
     **Fields:**
 
+    - `tokenizer`: from captions to ids.
     - `width`: size of each token's vector, the `context_width` of a network that attends to them.
     - `max_tokens`: tokens a caption is padded or cut to.
     """
 
+    tokenizer: eqx.AbstractVar[AbstractTokenizer]
     width: eqx.AbstractVar[int]
     max_tokens: eqx.AbstractVar[int]
 
-    @abc.abstractmethod
     def tokenize(self, captions: Sequence[str]) -> TokenBatch:
         """Ids and masks of `(captions, max_tokens)`, in numpy."""
+        return self.tokenizer(captions, self.max_tokens)
 
     @abc.abstractmethod
     def __call__(self, ids: Int[Array, "tokens"], mask: Bool[Array, "tokens"]) -> TextEmbedding:
@@ -63,6 +65,31 @@ def embed(encoder: AbstractTextEncoder, captions: Sequence[str], batch: int = 64
 
     A `TextEmbedding` of numpy arrays with a leading axis of `len(captions)`.
     """
+    _check_captions(captions)
+    if batch < 1:
+        raise ValueError(f"embed's batch must be at least 1, received {batch}.")
+    parts = []
+    for start in range(0, len(captions), batch):
+        ids, mask = encoder.tokenize(captions[start : start + batch])
+        fill = ((0, batch - len(ids)), (0, 0))
+        ids, mask = np.pad(ids, fill, mode="edge"), np.pad(mask, fill, mode="edge")
+        parts.append(jax.device_get(_embed_batch(encoder, jnp.asarray(ids), jnp.asarray(mask))))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(captions)], *parts)
+
+
+def embed_prompts(
+    encoder: AbstractTextEncoder, prompts: Sequence[str], negative_prompt: str
+) -> tuple[TextEmbedding, TextEmbedding]:
+    """The embeddings of prompts, and that of the negative prompt without a leading axis.
+
+    Both come of one call of the encoder.
+    """
+    _check_captions(prompts)
+    both = embed(encoder, [*prompts, negative_prompt])
+    return jax.tree.map(lambda leaf: leaf[:-1], both), jax.tree.map(lambda leaf: leaf[-1], both)
+
+
+def _check_captions(captions: Sequence[str]) -> None:
     if isinstance(captions, str):
         raise ValueError(f"embed takes a list of captions, received a string. Use [{captions!r}].")
     if len(captions) == 0:
@@ -75,15 +102,6 @@ def embed(encoder: AbstractTextEncoder, captions: Sequence[str], batch: int = 64
             raise ValueError(
                 f"embed takes captions that are strings, received {caption!r} at index {i}."
             )
-    if batch < 1:
-        raise ValueError(f"embed's batch must be at least 1, received {batch}.")
-    parts = []
-    for start in range(0, len(captions), batch):
-        ids, mask = encoder.tokenize(captions[start : start + batch])
-        fill = ((0, batch - len(ids)), (0, 0))
-        ids, mask = np.pad(ids, fill, mode="edge"), np.pad(mask, fill, mode="edge")
-        parts.append(jax.device_get(_embed_batch(encoder, jnp.asarray(ids), jnp.asarray(mask))))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(captions)], *parts)
 
 
 @eqx.filter_jit

@@ -1,14 +1,12 @@
 """MiniLM: a small pretrained sentence encoder, the default frozen encoder."""
 
-from collections.abc import Sequence
-
 import equinox as eqx
 from jaxtyping import Array, Bool, Int
 
 from .._types import TextEmbedding
 from .bert import Bert
 from .encoder import AbstractTextEncoder
-from .tokenizer import AbstractTokenizer, TokenBatch
+from .tokenizer import AbstractTokenizer
 
 
 class MiniLM(AbstractTextEncoder):
@@ -39,9 +37,6 @@ class MiniLM(AbstractTextEncoder):
         self.tokenizer = tokenizer
         self.width = bert.words.shape[1]
         self.max_tokens = max_tokens
-
-    def tokenize(self, captions: Sequence[str]) -> TokenBatch:
-        return self.tokenizer(captions, self.max_tokens)
 
     def __call__(self, ids: Int[Array, "tokens"], mask: Bool[Array, "tokens"]) -> TextEmbedding:
         return TextEmbedding(self.bert(ids, mask), mask)

@@ -1,14 +1,12 @@
 """A small text encoder, to be trained together with the denoiser."""
 
-from collections.abc import Sequence
-
 import equinox as eqx
 from jaxtyping import Array, Bool, Int
 
 from .._types import Key, TextEmbedding
 from .bert import Bert
 from .encoder import AbstractTextEncoder
-from .tokenizer import ByteTokenizer, TokenBatch
+from .tokenizer import ByteTokenizer
 
 
 class SmallTextEncoder(AbstractTextEncoder):
@@ -42,9 +40,6 @@ class SmallTextEncoder(AbstractTextEncoder):
         )
         self.width = width
         self.max_tokens = max_tokens
-
-    def tokenize(self, captions: Sequence[str]) -> TokenBatch:
-        return self.tokenizer(captions, self.max_tokens)
 
     def __call__(self, ids: Int[Array, "tokens"], mask: Bool[Array, "tokens"]) -> TextEmbedding:
         return TextEmbedding(self.bert(ids, mask), mask)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -16,7 +16,7 @@ from .._types import Key, TextEmbedding
 from ..nn._init import uniform
 from .encoder import AbstractTextEncoder
 from .t5_layer import GatedFeedForward, ReLUFeedForward, RMSNorm, T5Layer
-from .tokenizer import AbstractTokenizer, TokenBatch
+from .tokenizer import AbstractTokenizer
 
 FEED_FORWARDS: dict[str, Callable[..., Callable[[Array], Array]]] = {
     "relu": ReLUFeedForward,
@@ -128,9 +128,6 @@ class T5Text(AbstractTextEncoder):
         self.tokenizer = tokenizer
         self.width = t5.config.width
         self.max_tokens = max_tokens
-
-    def tokenize(self, captions: Sequence[str]) -> TokenBatch:
-        return self.tokenizer(captions, self.max_tokens)
 
     def __call__(self, ids: Int[Array, "tokens"], mask: Bool[Array, "tokens"]) -> TextEmbedding:
         return TextEmbedding(self.t5(ids, mask), mask)

@@ -8,7 +8,8 @@ import jax
 import optax
 from jaxtyping import PyTree
 
-from .trainable import check_patterns, path_name
+from ..runtime._leaves import path_name
+from .trainable import check_patterns
 
 
 def rate_groups(factors: Mapping[str, float]) -> optax.GradientTransformation:

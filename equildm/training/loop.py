@@ -33,17 +33,15 @@ _LAG = 2
 
 @dataclasses.dataclass(frozen=True)
 class Intervals:
-    """How many steps lie between two logs, two checkpoints and two previews."""
+    """How many steps lie between two logs and two previews."""
 
     log: int = 10
     """Steps between two fetches of the metrics; every step has its line."""
-    save: int = 1000
-    """Steps between two checkpoints."""
     preview: int = 1000
     """Steps between two previews."""
 
     def __post_init__(self) -> None:
-        if min(self.log, self.save, self.preview) < 1:
+        if min(self.log, self.preview) < 1:
             raise ValueError(
                 f"Intervals are at least 1 step, received {self}. For 'never', use a large number."
             )
@@ -118,7 +116,7 @@ def fit(
     - `checkpoints`: receives the states.
     - `steps`: the number of the last step.
     - `batch_size`: examples in a step, for the rate that the progress line shows.
-    - `every`: intervals.
+    - `every`: intervals of logs and previews; that of checkpoints is in `checkpoints`.
     - `preview`: makes an image of the state, for the run's `samples/` and its log.
     - `snapshots`: receives the averages at its own interval, for `posthoc_average`.
     - `label`: name of the training in the progress line.

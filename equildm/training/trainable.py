@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._types import Batch, Keys, Metrics, Network
 from ..nn.lora import Adapters, with_lora_layers
+from ..runtime._leaves import path_name
 from .objectives.base import AbstractObjective
 
 Where: TypeAlias = Callable[[str, Array | jax.ShapeDtypeStruct], bool]
@@ -45,19 +46,13 @@ def partition_trainable(model: PyTree, where: Where) -> tuple[PyTree, PyTree]:
 
 def check_patterns(model: PyTree, patterns: Sequence[str]) -> None:
     """Raises `ValueError` for a pattern that matches the path of no floating-point array."""
-    leaves = jax.tree_util.tree_leaves_with_path(model)
-    paths = [path_name(path) for path, leaf in leaves if _is_trainable(leaf)]
+    paths = _trainable_paths(model)
     for pattern in patterns:
         if not any(fnmatchcase(path, pattern) for path in paths):
             raise ValueError(
                 f"A pattern matches the path of at least one array, received {pattern!r}, which "
                 f"matches none. {_paths(model)}"
             )
-
-
-def path_name(path: tuple[object, ...]) -> str:
-    """A path of `jax.tree_util` as the text that `Where` takes."""
-    return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 class PartialObjective(AbstractObjective):
@@ -118,7 +113,11 @@ def _is_trainable(leaf: object) -> bool:
     )
 
 
-def _paths(model: PyTree) -> str:
+def _trainable_paths(model: PyTree) -> list[str]:
     leaves = jax.tree_util.tree_leaves_with_path(model)
-    paths = [path_name(path) for path, leaf in leaves if _is_trainable(leaf)]
+    return [path_name(path) for path, leaf in leaves if _is_trainable(leaf)]
+
+
+def _paths(model: PyTree) -> str:
+    paths = _trainable_paths(model)
     return f"Paths are {', '.join(paths[:4])} and {max(0, len(paths) - 4)} more."

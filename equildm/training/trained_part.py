@@ -6,7 +6,7 @@ import dataclasses
 import equinox as eqx
 from jaxtyping import PyTree
 
-from .._types import Key, Network
+from .._types import Key
 from ..nn import merge_lora, new_lora
 from .objectives.base import AbstractObjective
 from .trainable import (
@@ -20,21 +20,21 @@ from .trainable import (
 
 @dataclasses.dataclass(frozen=True)
 class AbstractTrainedPart(abc.ABC):
-    """Divides a network into the part that is trained and the part that is frozen.
+    """Divides a network, or another model such as a VAE, into a trained and a frozen part.
 
     A run's checkpoints hold the trained part, and its `base/` holds the frozen part. To train
     another kind of part, subclass this: `model.json` names the class.
     """
 
     @abc.abstractmethod
-    def split(self, network: Network, *, key: Key) -> tuple[PyTree, PyTree | None]:
+    def split(self, network: PyTree, *, key: Key) -> tuple[PyTree, PyTree | None]:
         """`(trained, frozen)`; `frozen` is `None` where everything is trained.
 
         Works on shapes too, under `eqx.filter_eval_shape`. `key` draws weights that are new.
         """
 
     @abc.abstractmethod
-    def join(self, trained: PyTree, frozen: PyTree | None) -> Network:
+    def join(self, trained: PyTree, frozen: PyTree | None) -> PyTree:
         """The network: the inverse of `split`."""
 
     @abc.abstractmethod
@@ -46,10 +46,10 @@ class AbstractTrainedPart(abc.ABC):
 class AllWeights(AbstractTrainedPart):
     """Every weight is trained."""
 
-    def split(self, network: Network, *, key: Key) -> tuple[PyTree, None]:
+    def split(self, network: PyTree, *, key: Key) -> tuple[PyTree, None]:
         return network, None
 
-    def join(self, trained: PyTree, frozen: PyTree | None) -> Network:
+    def join(self, trained: PyTree, frozen: PyTree | None) -> PyTree:
         return trained
 
     def objective(self, objective: AbstractObjective, frozen: PyTree | None) -> AbstractObjective:
@@ -63,7 +63,7 @@ class MatchingWeights(AbstractTrainedPart):
     patterns: tuple[str, ...]
     """Patterns of paths such as `*attention*`, see `matching`."""
 
-    def split(self, network: Network, *, key: Key) -> tuple[PyTree, PyTree]:
+    def split(self, network: PyTree, *, key: Key) -> tuple[PyTree, PyTree]:
         """See `AbstractTrainedPart`.
 
         **Raises** `ValueError` for a pattern that matches nothing.
@@ -71,7 +71,7 @@ class MatchingWeights(AbstractTrainedPart):
         check_patterns(network, self.patterns)
         return partition_trainable(network, matching(*self.patterns))
 
-    def join(self, trained: PyTree, frozen: PyTree | None) -> Network:
+    def join(self, trained: PyTree, frozen: PyTree | None) -> PyTree:
         return eqx.combine(trained, frozen)
 
     def objective(self, objective: AbstractObjective, frozen: PyTree | None) -> AbstractObjective:
@@ -89,10 +89,10 @@ class LoRAConfig(AbstractTrainedPart):
         if self.rank < 1:
             raise ValueError(f"An adapter's rank is at least 1, received {self.rank}. Use 4 to 64.")
 
-    def split(self, network: Network, *, key: Key) -> tuple[PyTree, PyTree]:
+    def split(self, network: PyTree, *, key: Key) -> tuple[PyTree, PyTree]:
         return new_lora(network, self.rank, key=key), network
 
-    def join(self, trained: PyTree, frozen: PyTree | None) -> Network:
+    def join(self, trained: PyTree, frozen: PyTree | None) -> PyTree:
         assert frozen is not None  # split returned it
         return merge_lora(frozen, trained)
 

@@ -106,7 +106,7 @@ def train(
                 checkpoints=checkpoints,
                 steps=config.steps,
                 batch_size=config.batch_size,
-                every=Intervals(config.log_every, config.save_every, config.preview_every),
+                every=Intervals(config.log_every, config.preview_every),
                 preview=preview,
                 snapshots=snapshots,
                 label=label,

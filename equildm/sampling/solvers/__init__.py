@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeAlias
 
 import diffrax
 
@@ -17,6 +18,9 @@ from .dpm_2s import DPMpp2S as DPMpp2S
 from .dpm_3m import DPMpp3M as DPMpp3M
 from .heun import ChurnedHeun as ChurnedHeun, Heun as Heun
 from .unipc import UniPC as UniPC
+
+Solver: TypeAlias = str | diffrax.AbstractSolver
+"""A name in `SOLVERS`, or any solver of this library's or diffrax's."""
 
 SOLVERS: Mapping[str, Callable[[], diffrax.AbstractSolver]] = {
     "ddim": DDIM,
@@ -42,11 +46,13 @@ SOLVERS: Mapping[str, Callable[[], diffrax.AbstractSolver]] = {
 """Name to constructor, for command lines. Some samplers have several names."""
 
 
-def make_solver(name: str) -> diffrax.AbstractSolver:
-    """The solver of that name in `SOLVERS`, with its defaults.
+def make_solver(solver: Solver) -> diffrax.AbstractSolver:
+    """The solver of that name in `SOLVERS`, with its defaults. A solver is returned as it is.
 
     **Raises** `ValueError` for an unknown name.
     """
-    if name not in SOLVERS:
-        raise ValueError(f"A solver is one of {', '.join(SOLVERS)}; received {name!r}.")
-    return SOLVERS[name]()
+    if not isinstance(solver, str):
+        return solver
+    if solver not in SOLVERS:
+        raise ValueError(f"A solver is one of {', '.join(SOLVERS)}; received {solver!r}.")
+    return SOLVERS[solver]()

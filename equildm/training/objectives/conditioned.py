@@ -12,10 +12,8 @@ from ...data import CaptionedBatch
 from ...denoise import ControlCondition, ImageCondition
 from ...images import to_unit
 from ...latents import VAE
-from ...runtime import InPrecision
 from ...runtime.fsdp import sharded_vmap
 from ..masks import MakeMask, random_mask
-from ..remat import rematerialise
 from .base import AbstractObjective
 from .denoising import DenoisingObjective
 
@@ -66,8 +64,7 @@ class ConditionedDenoising(AbstractObjective):
         self, model: Network, batch: CaptionedBatch, keys: Keys
     ) -> tuple[Float[Array, ""], Metrics]:
         """See `AbstractObjective`."""
-        objective = self.objective
-        network = InPrecision(rematerialise(model, objective.remat), objective.policy)
+        network = self.objective.prepared(model)
         losses = sharded_vmap(ConditionedDenoising.example, self, network, batch, keys)
         return jnp.mean(losses), {}
 

@@ -59,11 +59,15 @@ class DenoisingObjective(AbstractObjective):
         self, model: Network, batch: LatentBatch, keys: Keys
     ) -> tuple[Float[Array, ""], Metrics]:
         """See `AbstractObjective`."""
-        network = InPrecision(rematerialise(model, self.remat), self.policy)
+        network = self.prepared(model)
         losses = sharded_vmap(
             DenoisingObjective.example, self, network, batch.latents, batch.text, keys
         )
         return jnp.mean(losses), {}
+
+    def prepared(self, network: Network) -> InPrecision:
+        """The network as `example` takes it: in the arithmetic of `policy`, with `remat`."""
+        return InPrecision(rematerialise(network, self.remat), self.policy)
 
     def example(
         self, network: Network, clean: Latent, text: Condition, key: Key

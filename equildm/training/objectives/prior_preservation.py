@@ -7,9 +7,7 @@ from jaxtyping import Array, Float
 
 from ..._types import Keys, Metrics, Network
 from ...data import PriorBatch
-from ...runtime import InPrecision
 from ...runtime.fsdp import sharded_vmap
-from ..remat import rematerialise
 from .base import AbstractObjective
 from .denoising import DenoisingObjective
 
@@ -44,7 +42,7 @@ class PriorPreservation(AbstractObjective):
     ) -> tuple[Float[Array, ""], Metrics]:
         """See `AbstractObjective`. One key for each pair; the metrics are `subject` and `prior`."""
         objective = self.objective
-        network = InPrecision(rematerialise(model, objective.remat), objective.policy)
+        network = objective.prepared(model)
         pairs = 2 * len(keys)
 
         def alternating(*arrays: Array) -> Array:

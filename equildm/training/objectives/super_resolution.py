@@ -11,9 +11,7 @@ from ...denoise import ImageCondition
 from ...images import to_unit
 from ...latents import upsample, VAE
 from ...noise import corrupt
-from ...runtime import InPrecision
 from ...runtime.fsdp import sharded_vmap
-from ..remat import rematerialise
 from .base import AbstractObjective
 from .denoising import DenoisingObjective
 
@@ -49,8 +47,7 @@ class SuperResolution(AbstractObjective):
         self, model: Network, batch: DegradedBatch, keys: Keys
     ) -> tuple[Float[Array, ""], Metrics]:
         """See `AbstractObjective`."""
-        objective = self.objective
-        network = InPrecision(rematerialise(model, objective.remat), objective.policy)
+        network = self.objective.prepared(model)
         losses = sharded_vmap(
             SuperResolution.example, self, network, batch.images, batch.low, batch.text, keys
         )

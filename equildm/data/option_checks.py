@@ -1,0 +1,15 @@
+"""Checks of the options that several data configs share."""
+
+
+def check_size(size: int) -> None:
+    """Refuses images without pixels. **Raises** `ValueError`."""
+    if size < 1:
+        raise ValueError(f"Images have at least 1 pixel a side, received --size {size}.")
+
+
+def check_held_out(share: float) -> None:
+    """Refuses what is no share of a data set. **Raises** `ValueError`."""
+    if not 0 <= share < 1:
+        raise ValueError(
+            f"The held-out share lies in [0, 1), received --held-out {share}. Use 0.05."
+        )
