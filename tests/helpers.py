@@ -2,12 +2,20 @@
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def _environment(devices: int, env: Mapping[str, str] | None) -> dict[str, str]:
+    """For a process on the CPU with some simulated devices."""
+    own = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT)}
+    return os.environ | own | dict(env or {})
 
 
 def run_python(
@@ -27,9 +35,7 @@ def run_python(
     done = subprocess.run(
         [sys.executable, *command, *args],
         cwd=ROOT,
-        env=os.environ
-        | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT)}
-        | dict(env or {}),
+        env=_environment(devices, env),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -39,6 +45,57 @@ def run_python(
         f"exit code {done.returncode}\n--- stdout\n{done.stdout}\n--- stderr\n{done.stderr}"
     )
     return done.stdout
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def run_together(
+    commands: Sequence[Sequence[str]],
+    *,
+    devices: int = 1,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 120,
+) -> list[tuple[str, str]]:
+    """Runs processes that wait for each other, each with some devices; none outlives the call.
+
+    A command is what follows the interpreter's name. Otherwise as in `run_python`. Returns what
+    each printed to stdout and stderr; raises `AssertionError` with all of it if one fails.
+    """
+    processes = [
+        subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=_environment(devices, env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for command in commands
+    ]
+    try:
+        outputs = [process.communicate(timeout=timeout) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    codes = [process.returncode for process in processes]
+    assert not any(codes), f"exit codes {codes}" + "".join(
+        f"\n--- stdout of {i}\n{out}\n--- stderr of {i}\n{err}"
+        for i, (out, err) in enumerate(outputs)
+    )
+    return outputs
+
+
+def page_code(page: str) -> str:
+    """All Python of a page of the documentation, given by its path in the repository."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
 
 
 REFUSED = """
@@ -63,3 +120,14 @@ def refusals(recipe: Path, *commands: Sequence[str]) -> list[str]:
     """What a recipe says to options that it refuses: to each command, in one fresh process."""
     printed = run_python(REFUSED, json.dumps([str(recipe), *map(list, commands)]), devices=1)
     return json.loads(printed.splitlines()[-1])
+
+
+def assert_refused(recipe: Path, cases: Sequence[tuple[Sequence[str], str]], *common: str) -> None:
+    """Each case's options, after the common ones, are refused with the words beside them.
+
+    The box and the line breaks that a message may come in do not count.
+    """
+    messages = refusals(recipe, *([*common, *options] for options, _ in cases))
+    for (options, expected), message in zip(cases, messages, strict=True):
+        words = " ".join(message.replace("│", " ").split())
+        assert expected in words, f"{options} should say {expected!r}, and say:\n{message}"

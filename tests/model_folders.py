@@ -5,6 +5,7 @@ from pathlib import Path
 
 import equinox as eqx
 import jax
+import numpy as np
 import optax
 from jaxtyping import Array, PyTree
 from text_folders import clip_folder
@@ -13,7 +14,13 @@ from equildm.denoise import UNetConfig
 from equildm.interop import Scheduler
 from equildm.latents import VAEConfig
 from equildm.pipeline import LatentDiffusion
-from equildm.pretrained import begin_run, RunModelConfig, stable_diffusion
+from equildm.pretrained import (
+    begin_run,
+    load_pretrained,
+    RunModelConfig,
+    save_pretrained,
+    stable_diffusion,
+)
 from equildm.runtime import Checkpoints, Run
 from equildm.text import CLIPConfig, CLIPText, read_tokenizer
 from equildm.training import EMAS, TrainState
@@ -85,3 +92,18 @@ def untrained_run(
             if step in snapshots:
                 averages.save(step, {"ema": states[step].pieces()["ema"]}, {})
     return states
+
+
+def assert_same_arrays(ours: PyTree, theirs: PyTree) -> None:
+    """The arrays of both trees are equal, bit for bit."""
+    arrays = [jax.tree.leaves(eqx.filter(tree, eqx.is_array)) for tree in (ours, theirs)]
+    for a, b in zip(*arrays, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def assert_saved_as_it_is(model: LatentDiffusion, folder: Path) -> None:
+    """Saved to a folder and loaded from there, the model is the same."""
+    save_pretrained(folder, model)
+    saved = load_pretrained(folder)
+    assert saved.config == model.config, f"saved {model.config}, loaded {saved.config}"
+    assert_same_arrays(saved, model)

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import PyTree
 from PIL import Image
 
 from equildm.data import ShapesSource
@@ -41,6 +43,17 @@ def small_model(image_size: int = 16) -> LatentDiffusion:
         noise=NoiseConfig(),
         mesh=make_mesh(""),
     )
+
+
+def moved_weights(tree: PyTree, scale: float, random: np.random.Generator) -> PyTree:
+    """Every weight moved off its initial value: no zero, scale or bias is without effect."""
+
+    def moved(leaf: object) -> object:
+        if not eqx.is_array(leaf):
+            return leaf
+        return leaf + scale * random.standard_normal(leaf.shape).astype(np.float32)
+
+    return jax.tree.map(moved, tree)
 
 
 def captioned_folder(folder: Path, count: int = 40) -> Path:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
+from helpers import page_code, ROOT
 from model_folders import clip_model
 
 from equildm.pretrained import save_pretrained
@@ -78,9 +77,7 @@ def folder(tmp_path):
 def test_it_opens_samples_and_trains(python, folder):
     printed = run([python, "-c", PREAMBLE + SAMPLE], folder)
     assert printed.count("(1, 16, 16, 3)") == 3
-    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
-    page = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
-    run([python, "-c", PREAMBLE + page], folder)
+    run([python, "-c", PREAMBLE + page_code("docs/python.md")], folder)
     assert (folder / "hearts.png").is_file()
     lines = (folder / "runs" / "continued" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 11))

@@ -49,7 +49,7 @@ def test_holds_what_the_encoders_gave(make_source, build, pool, spell, in_memory
     assert isinstance(moved.text.tokens, jax.Array) and moved.latents.shape == (4, 4, 4, 4)
 
 
-def test_encodes_in_one_shape_and_each_caption_once(make_source, build, pool, spell):
+def test_encodes_in_one_shape_and_each_caption_once(make_source, build, spell):
     compiled, images, captions = [], [], []
 
     @jax.jit

@@ -56,7 +56,7 @@ def test_same_batches_on_the_device(make_source):
             np.testing.assert_array_equal(batch.images, next(plain).images)
 
 
-def test_position_counts_what_was_given(make_source):
+def test_position_counts_what_was_given():
     dataset = _Numbers(100)
     expected = [
         next(it)["number"] for it in [batches(dataset, batch_size=4, seed=0)] for _ in range(9)

@@ -1,14 +1,7 @@
 """Real processes, joined by jax.distributed, see together what one process sees alone."""
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
+from helpers import free_port, run_together
 
 CODE = """
 import hashlib, sys
@@ -35,22 +28,9 @@ with prefetch(parts, sharding) as ahead:
 
 
 def _run(count: int) -> list[list[str]]:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", CODE, str(index), str(count), str(port)],
-            cwd=ROOT,
-            env=os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(count)
-    ]
-    outputs = [process.communicate(timeout=120) for process in processes]
-    assert all(process.returncode == 0 for process in processes), outputs
+    port = str(free_port())
+    commands = [["-c", CODE, str(index), str(count), port] for index in range(count)]
+    outputs = run_together(commands)
     # Other lines are the collectives' own.
     return [[line for line in out.splitlines() if line.startswith("batch")] for out, _ in outputs]
 

@@ -2,11 +2,13 @@
 
 import re
 
+import diffusers_names
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_models import moved_weights
 
 from equildm import TextEmbedding
 from equildm.denoise import (
@@ -61,10 +63,7 @@ def fresh(unet):
 @pytest.fixture(scope="module")
 def trained(fresh):
     """Every weight of the branch moved off its initial value."""
-    random = np.random.default_rng(0)
-    control = jax.tree.map(
-        lambda w: w + 0.05 * random.standard_normal(w.shape).astype(np.float32), fresh.control
-    )
+    control = moved_weights(fresh.control, 0.05, np.random.default_rng(0))
     return ControlNet(fresh.network, control)
 
 
@@ -177,46 +176,21 @@ def test_what_does_not_fit_is_refused(unet, fresh):
 
 
 NAMES = [
-    (r"^time\.", "time_embedding."),
     (r"^hint\.convs\.0\.", "controlnet_cond_embedding.conv_in."),
     (r"^hint\.conv_out", "controlnet_cond_embedding.conv_out"),
     (r"^hint\.convs\.", "controlnet_cond_embedding.blocks."),
     (r"^skip_outputs", "controlnet_down_blocks"),
     (r"^middle_output", "controlnet_mid_block"),
-    (r"down\.(\d)\.stages\.(\d)\.block", r"down_blocks.\1.resnets.\2"),
-    (r"down\.(\d)\.stages\.(\d)\.transformer", r"down_blocks.\1.attentions.\2"),
-    (r"down\.(\d)\.resample", r"down_blocks.\1.downsamplers.0"),
-    (r"middle\.first\.block", "mid_block.resnets.0"),
-    (r"middle\.second\.block", "mid_block.resnets.1"),
-    (r"middle\.first\.transformer", "mid_block.attentions.0"),
-    (r"time_embedding\.hidden", "time_embedding.linear_1"),
-    (r"time_embedding\.out", "time_embedding.linear_2"),
-    (r"\.time\.", ".time_emb_proj."),
-    (r"\.skip\.", ".conv_shortcut."),
-    (r"attentions\.(\d)\.blocks\.", r"attentions.\1.transformer_blocks."),
-    (r"self_attention", "attn1"),
-    (r"cross_attention", "attn2"),
-    (r"to_query", "to_q"),
-    (r"to_key", "to_k"),
-    (r"to_value", "to_v"),
-    (r"(attn\d)\.to_out", r"\1.to_out.0"),
-    (r"feed_forward\.to_hidden", "ff.net.0.proj"),
-    (r"feed_forward\.to_out", "ff.net.2"),
 ]
+"""What a ControlNet has beside its UNet's parts."""
 
 
 def their_name(path):
-    name = re.sub(r"\[(\d+)\]", r".\1", jax.tree_util.keystr(path)).lstrip(".")
+    name = diffusers_names.their_name(path)
     for ours, theirs in NAMES:
         name = re.sub(ours, theirs, name)
     # diffusers numbers the convolutions behind the first one from 0.
     return re.sub(r"embedding\.blocks\.(\d+)", lambda m: f"embedding.blocks.{int(m[1]) - 1}", name)
-
-
-def their_layout(leaf):
-    """`(kh, kw, in, out)` becomes `(out, in, kh, kw)` and `(in, out)` becomes `(out, in)`."""
-    leaf = np.asarray(leaf)
-    return leaf.transpose(3, 2, 0, 1) if leaf.ndim == 4 else leaf.T
 
 
 def test_is_the_controlnet_of_diffusers(peer):
@@ -225,15 +199,10 @@ def test_is_the_controlnet_of_diffusers(peer):
     unet = preset(32, context_width=24, **sizes)
     config = ControlNetConfig(unet, hint_channels=(16, 32, 96, 256))
     random = np.random.default_rng(0)
-    control = jax.tree.map(
-        lambda w: w + 0.05 * random.standard_normal(w.shape).astype(np.float32),
-        config.build(key=jax.random.key(0)).control,
-    )
+    control = moved_weights(config.build(key=jax.random.key(0)).control, 0.05, random)
     x = random.standard_normal((8, 24, 4), np.float32)
     image = random.standard_normal((64, 192, 3), np.float32)
     text = random.standard_normal((11, 24), np.float32)
-    leaves = jax.tree_util.tree_leaves_with_path(control)
-    weights = {f"weight_{their_name(path)}": their_layout(leaf) for path, leaf in leaves}
     theirs = peer(
         "controlnet",
         {"channels": (32, 64), "layers": 1, "context_width": 24, "groups": unet.groups},
@@ -241,7 +210,7 @@ def test_is_the_controlnet_of_diffusers(peer):
         t=np.asarray([812.0], np.float32),
         text=text[None],
         image=image[None],
-        **weights,
+        **diffusers_names.weights(control, their_name),
     )
     embedding = TextEmbedding(jnp.asarray(text), jnp.ones(11, bool))
     condition = ControlCondition(embedding, jnp.asarray(image))

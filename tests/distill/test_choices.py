@@ -181,7 +181,7 @@ def test_resumed_or_cut_up_it_is_the_same_training(teacher):
     assert set(metrics) == {"loss", "grad_norm", "finite", "consistency"}
 
 
-def test_a_student_of_adapters_trains_them_alone(teacher):
+def test_a_student_of_adapters_trains_them_alone():
     class LinearNetwork(eqx.Module):
         layer: Linear
 
@@ -218,7 +218,7 @@ def test_distances():
     assert float(SquaredL2()(a, a + 2)) == pytest.approx(4, rel=1e-5)
 
 
-def test_guidance_that_all_share(teacher):
+def test_guidance_that_all_share():
     """Student and target are two evaluations each, at the teacher's scale."""
     guidance = shared_guidance(3.0, 3.0)
     condition = (jnp.array([1.0, 0.0, 0.0]), NULL)

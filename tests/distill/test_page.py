@@ -1,19 +1,16 @@
 """The guide to distillation runs as it stands, and its student jumps."""
 
-import re
-
 import jax
 import jax.numpy as jnp
-from helpers import ROOT
+from helpers import page_code
 
 from equildm.noise import grids
 from equildm.sampling import DDIM, sample
 
 
 def test_the_guide_runs():
-    text = (ROOT / "docs/distillation.md").read_text(encoding="utf-8")
     names: dict = {}
-    exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), names)
+    exec(page_code("docs/distillation.md"), names)
     assert names["latent"].shape == (2, 2, 1)
 
     # From data N(0, 0.25), the flow only shrinks the noise.

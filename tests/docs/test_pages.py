@@ -1,21 +1,27 @@
 """The code of the pages runs as it stands, and what it makes can be trained."""
 
-import re
 import shutil
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import pytest
-from helpers import ROOT
+from helpers import page_code, ROOT
 
 
 def run(page: str, names: dict | None = None) -> dict:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     names = {} if names is None else names
-    exec(compile(code, page, "exec"), names)
+    exec(compile(page_code(page), page, "exec"), names)
     return names
+
+
+@pytest.fixture
+def beside_a_run(tmp_path, monkeypatch):
+    """The current folder: it has a small run where recipes make one, and takes what pages save."""
+    monkeypatch.chdir(tmp_path)
+    old_run = ROOT / "tests" / "pretrained" / "format_1" / "pretrained"
+    shutil.copytree(old_run, tmp_path / "runs" / "emoji")
+    return tmp_path
 
 
 def test_the_guide_to_composing_runs():
@@ -52,14 +58,11 @@ def test_the_guide_to_weights_runs():
     assert bool(jnp.isfinite(names["images"]).all())
 
 
-def test_the_guide_to_python_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    old_run = ROOT / "tests" / "pretrained" / "format_1" / "pretrained"
-    shutil.copytree(old_run, tmp_path / "runs" / "emoji")
+def test_the_guide_to_python_runs(beside_a_run):
     names = run("docs/python.md")
     before, after = names["images"], names["trained"]
     assert before.shape == (1, 16, 16, 3) and bool(jnp.isfinite(before).all())
-    assert after.config == names["model"].config and (tmp_path / "exported" / "vae").is_dir()
+    assert after.config == names["model"].config and (beside_a_run / "exported" / "vae").is_dir()
 
 
 def test_the_guide_to_metrics_runs():
@@ -69,8 +72,9 @@ def test_the_guide_to_metrics_runs():
 
 
 @pytest.mark.slow
-def test_the_readme_runs():
+def test_the_readme_runs(beside_a_run):
     names = run("README.md")
+    assert (beside_a_run / "heart.png").is_file()
     assert names["latent"].shape == (16, 16, 4)
     assert bool(jnp.isfinite(names["latent"]).all())
 

@@ -92,6 +92,23 @@ def test_scores_in_batches_and_one_tap(peer, tmp_path):
         clip_score(clip, images, CAPTIONS[:3])
 
 
+def test_sizes_are_checked_before_the_weights(tmp_path):
+    """Without any: a tokenizer of another model, a tower that is absurdly deep."""
+    text = LAYERS | {"vocab_size": clip_folder(tmp_path), "hidden_act": "gelu"}
+    vision = LAYERS | {"image_size": 28, "patch_size": 7}
+
+    def attempt(match, text, vision):
+        config = {"model_type": "clip", "text_config": text, "vision_config": vision}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        with pytest.raises(ValueError, match=match):
+            load_clip(tmp_path)
+
+    attempt(r"There is no model\.safetensors", text, vision)
+    attempt(r"has \d+ tokens, the model in .* only 9\.", text | {"vocab_size": 9}, vision)
+    deep = vision | {"num_hidden_layers": 101}
+    attempt(r"config\.json .*num_hidden_layers is 101, not a whole number from 1", text, deep)
+
+
 def test_refuses(peer, tmp_path, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     make(peer, tmp_path)

@@ -110,6 +110,17 @@ def test_lengths_and_layers_are_checked(folder):
         load_minilm(folder, max_tokens=9)
 
 
+@pytest.mark.parametrize("limit", [5, 7, 9])
+def test_every_length_comes_back(folder, limit):
+    """Below, at and above the tokenizer's own limit; the files change only where they must."""
+    clip_folder(folder / "other", config={"model_max_length": limit})
+    encoder = load_text_encoder(folder, folder / "other", max_tokens=7)
+    save_text_encoder(folder / "again", encoder)
+    assert load_text_encoder(folder / "again").max_tokens == 7
+    before, after = (folder / name / "tokenizer_config.json" for name in ("other", "again"))
+    assert (before.read_bytes() == after.read_bytes()) == (limit == 7)
+
+
 def test_another_tokenizer_is_refused(folder):
     count = clip_folder(folder / "tokenizer")
     more = {f"<{i}>": count + i for i in range(901 - count)}

@@ -1,29 +1,17 @@
 """Images of a run's own data are scored: those that can be used, beside the named reference."""
 
-import json
-
 import numpy as np
 import pytest
-from PIL import Image
+from image_folders import flawed_folder
 
-from equildm.data import DataConfig, open_source, ShapesSource
+from equildm.data import DataConfig, open_source
 from equildm.metrics import Evaluator, FeatureStatistics, ScoreConfig
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> DataConfig:
     """14 images, of which 3 is cut off and 5 has no caption."""
-    folder = tmp_path_factory.mktemp("images")
-    shapes = ShapesSource(side=32, count=14)
-    with (folder / "metadata.jsonl").open("w") as lines:
-        for i in range(14):
-            path = folder / f"{i:02d}.png"
-            Image.fromarray(shapes.image(i)).save(path)
-            if i == 3:
-                path.write_bytes(path.read_bytes()[:60])
-            if i != 5:
-                caption = f"{shapes.caption(i)} {i}"
-                lines.write(json.dumps({"file_name": path.name, "text": caption}) + "\n")
+    folder = flawed_folder(tmp_path_factory.mktemp("images"))
     return DataConfig(str(folder), held_out=0.0)
 
 

@@ -1,14 +1,9 @@
 """Statistics in pieces, on disk, from several processes; and of images."""
 
-import os
-import socket
-import subprocess
-import sys
-
-import helpers
 import jax
 import numpy as np
 import pytest
+from helpers import free_port, run_together
 
 from equildm.features import AlexNet, pool_features
 from equildm.metrics import collect_statistics, FeatureStatistics, frechet_distance
@@ -134,24 +129,12 @@ print("ok", hash(all.scatter.tobytes() + all.mean.tobytes()))
 
 def test_across_two_processes():
     """Float64 throughout, the same bits in both; each divides its batches over two devices."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = os.environ | {"PYTHONPATH": str(helpers.ROOT), "PYTHONHASHSEED": "0"}
-    env["JAX_NUM_CPU_DEVICES"] = "2"
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", CODE, str(port), str(rank)],
-            cwd=helpers.ROOT,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    outputs = [process.communicate(timeout=120) for process in processes]
-    assert all(process.returncode == 0 for process in processes), outputs
+    port = str(free_port())
+    outputs = run_together(
+        [["-c", CODE, port, str(rank)] for rank in range(2)],
+        devices=2,
+        env={"PYTHONHASHSEED": "0"},
+    )
     last_lines = [out.splitlines()[-1] for out, _ in outputs]
     assert last_lines[0].startswith("ok") and last_lines[0] == last_lines[1]
 

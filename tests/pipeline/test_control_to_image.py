@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_models import random_images, small_model
+from small_models import moved_weights, random_images, small_model
 
 from equildm.denoise import ControlCondition, ControlNet, ControlNetConfig
 from equildm.images import to_unit
@@ -28,10 +28,7 @@ def start():
 def model(start):
     config = ControlNetConfig.for_pixels(start.config.network, start.vae.factor)
     network = config.around(start.network, key=jax.random.key(1))
-    random = np.random.default_rng(1)
-    control = jax.tree.map(
-        lambda w: w + 0.1 * random.standard_normal(w.shape).astype(np.float32), network.control
-    )
+    control = moved_weights(network.control, 0.1, np.random.default_rng(1))
     return dataclasses.replace(
         start,
         network=ControlNet(network.network, control),

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_models import random_images, small_model
+from small_models import moved_weights, random_images, small_model
 
 from equildm.denoise import ImageCondition, widen_input
 from equildm.images import to_unit
@@ -22,23 +22,13 @@ MASKS[0, 3:9, 2:12] = MASKS[1, :, 8:] = MASKS[2] = True
 OPTIONS = {"steps": 2, "guidance_scale": 2.0}
 
 
-def moved(tree):
-    """Every weight off its initial value: the widened channels are no longer zero."""
-    random = np.random.default_rng(1)
-    arrays, static = eqx.partition(tree, eqx.is_array)
-    arrays = jax.tree.map(
-        lambda w: w + 0.05 * random.standard_normal(w.shape).astype(np.float32), arrays
-    )
-    return eqx.combine(arrays, static)
-
-
 @pytest.fixture(scope="module")
 def model():
     start = small_model()
     config = InpainterConfig.for_latents(start.config.network, start.vae.latent_channels)
     return dataclasses.replace(
         start,
-        network=moved(widen_input(start.network, 3)),
+        network=moved_weights(widen_input(start.network, 3), 0.05, np.random.default_rng(1)),
         config=dataclasses.replace(start.config, network=config),
     )
 

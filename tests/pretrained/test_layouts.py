@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from model_folders import UNET
+from text_folders import clip_folder
 
 from equildm.denoise import ConcatConfig, GuidanceEmbeddingConfig
 from equildm.distill import ConsistencyConfig
@@ -21,7 +22,7 @@ from equildm.pretrained import (
     save_pretrained,
     summarise_parts,
 )
-from equildm.text import CLIPText
+from equildm.text import CLIPText, read_tokenizer
 
 OWN_SCHEDULER = Scheduler(
     ZeroTerminalSNR(ScaledLinear()), Velocity(), spacing="trailing", ends_clean=True
@@ -95,6 +96,16 @@ def test_a_consistency_function_with_embedded_guidance_comes_back(trained, tmp_p
     network = guided.build(key=jax.random.key(0))
     model = dataclasses.replace(trained, network=network, config=config)
     assert default_layout(tmp_path / "model", model) == "diffusers"
+    same(saved(model, tmp_path, layout)[1], model)
+
+
+@pytest.mark.parametrize("layout", ["diffusers", "equildm"])
+def test_captions_longer_than_the_tokenizers_limit_come_back(trained, tmp_path, layout):
+    """With the rest of the config: public files that disagree with it would win."""
+    clip_folder(tmp_path / "short", config={"model_max_length": 9})
+    tokenizer = read_tokenizer(tmp_path / "short", "clip")
+    longer = CLIPText(trained.text_encoder.tower, tokenizer, 16)
+    model = dataclasses.replace(trained, text_encoder=longer)
     same(saved(model, tmp_path, layout)[1], model)
 
 
@@ -180,8 +191,7 @@ def test_an_interrupted_save_leaves_nothing(trained, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     for layout, name in LAYOUTS.items():
-        monkeypatch.setattr("equildm.pretrained.own_folder.save_vae", fail)
-        monkeypatch.setattr("equildm.pretrained.diffusers_folder.save_vae", fail)
+        monkeypatch.setattr("equildm.pretrained.frozen_parts.save_vae", fail)
         monkeypatch.setattr("equildm.pretrained.single_file.save_safetensors", fail)
         with pytest.raises(KeyboardInterrupt):
             save_pretrained(tmp_path / name, trained, layout=layout)

@@ -83,6 +83,9 @@ def load_error(path, **options):
 def test_what_a_run_lacks_is_named(plain):
     path, _ = plain
     assert "Use one of these, or 'none'" in load_error(path, ema="longer")
+    with pytest.raises(ValueError, match="Use one of these, or 'none'"):
+        run_step(path, ema="longer")
+    assert "received step=0" in load_error(path, ema="0.07", step=0)
     assert "Step 5 has no complete checkpoint" in load_error(path, step=5)
     assert "leave them out" in load_error(path, tokenizer=path)
 

@@ -88,6 +88,8 @@ def test_fresh_weights(tmp_path):
     assert same(larger.network, start.network) and larger.config.image_size == 64
     seeded = open_start(FineTuneConfig(start="none", preset="8"), tmp_path, seed=1, mesh=MESH)
     assert not same(seeded.network, start.network)
+    with pytest.raises(ValueError, match="Fresh weights have no averages, received --start-ema 0"):
+        start_from("none", tmp_path / "new", start_ema="0.07")
 
 
 def test_what_is_no_start_is_refused(pretrained, tmp_path):

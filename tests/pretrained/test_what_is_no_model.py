@@ -13,7 +13,7 @@ def refusal(path, **options):
     return str(error.value)
 
 
-def test_paths(model, tmp_path):
+def test_paths(tmp_path):
     assert "Give a run folder, a folder of diffusers" in refusal(tmp_path / "none")
     assert "holds no model" in refusal(tmp_path)
     (tmp_path / "config.json").write_text("{}")  # as in a run of train_vae.py

@@ -2,8 +2,9 @@
 
 import jax
 import pytest
+from helpers import run_python
 from model_folders import clip_model, UNET
-from small_models import captioned_folder
+from small_models import captioned_folder, small_model
 
 from equildm.interop import save_lora, save_vae, unet_table
 from equildm.latents import VAEConfig
@@ -45,4 +46,33 @@ def folder(tmp_path_factory):
     adapters = new_lora(model.network, 2, key=jax.random.key(3))
     adapters = jax.tree.map(lambda leaf: leaf + 0.3, adapters)
     save_lora(path / "lora.safetensors", {"unet": adapters}, {"unet": unet_table(UNET)})
+    return path
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory):
+    """A folder with a small model for images of 32 pixels."""
+    path = tmp_path_factory.mktemp("start") / "model"
+    save_pretrained(path, small_model(32), layout="equildm")
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_start(pictures, tmp_path_factory):
+    """Of inpaint.py and controlnet.py: what they need, and four steps from a small model."""
+    path = tmp_path_factory.mktemp("small_start") / "model"
+    save_pretrained(path, small_model(), layout="equildm")
+    return [
+        *("--start", str(path), "--data", str(pictures), "--size", "16"),
+        *("--held-out", "0.3", "--batch-size", "4", "--warmup", "1", "--preview-count", "2"),
+        *("--log-every", "1", "--preview-every", "100", "--ema", "decay-0.95"),
+        *("--steps", "4", "--save-every", "2"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def run(request, small_start, tmp_path_factory):
+    """A run of the module's RECIPE with those options."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    run_python(request.module.RECIPE, "--run", str(path), *small_start, devices=1)
     return path

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers import refusals, ROOT, run_python
+from helpers import assert_refused, refusals, ROOT, run_python
 from PIL import Image
 
 RECIPES = ROOT / "recipes"
@@ -59,21 +59,19 @@ def test_averages_chosen_after_training_and_scores(run, tmp_path):
 def test_what_cannot_be_scored_is_refused_before_anything_is_loaded(folder, tmp_path):
     """Options that contradict each other, and models that have no data of their own."""
     model = str(folder / "model")
-    commands = {
-        "at least 1, received 0": ("--count", "0"),
-        "--batch-size must be at least 1": ("--batch-size", "-3"),
-        "--sampling-steps must be at least 1": ("--sampling-steps", "0"),
-        "A solver is one of": ("--solver", "none"),
-        "Give --inception PATH": ("--resize", "antialiased"),
-        "Give --clip PATH": ("--metrics", "clip-score"),
-        "--inception takes a path that exists": ("--inception", str(tmp_path / "none")),
-        "Add fid to --metrics": ("--metrics", "kid", "--reference", model),
-        "Give --reference PATH": ("--reference-count", "9"),
-        "scores a run folder, which records its data": (),
-    }
-    messages = refusals(RECIPES / "evaluate.py", *((model, *c) for c in commands.values()))
-    for part, message in zip(commands, messages, strict=True):
-        assert part in message, (part, message)
+    cases = [
+        (("--count", "0"), "at least 1, received 0"),
+        (("--batch-size", "-3"), "--batch-size must be at least 1"),
+        (("--sampling-steps", "0"), "--sampling-steps must be at least 1"),
+        (("--solver", "none"), "A solver is one of"),
+        (("--resize", "antialiased"), "Give --inception PATH"),
+        (("--metrics", "clip-score"), "Give --clip PATH"),
+        (("--inception", str(tmp_path / "none")), "--inception takes a path that exists"),
+        (("--metrics", "kid", "--reference", model), "Add fid to --metrics"),
+        (("--reference-count", "9"), "Give --reference PATH"),
+        ((), "scores a run folder, which records its data"),
+    ]
+    assert_refused(RECIPES / "evaluate.py", cases, model)
     options = ((), ("--solvers", "none"), ("--evaluations", "0"), ("--count", "0"))
     messages = refusals(RECIPES / "compare_samplers.py", *((model, *o) for o in options))
     assert "Give --out" in messages[0] and "A solver is one of" in messages[1]

@@ -3,23 +3,17 @@
 With `mini`: the sharding rule splits most of what it weighs (tests/training/test_sharded_state.py).
 """
 
-import os
-import socket
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from helpers import ROOT, run_python
+from helpers import free_port, ROOT, run_python, run_together
 from PIL import Image
-
-from equildm.runtime import read_metrics, Run
+from run_folders import losses
 
 RECIPE = ROOT / "recipes" / "pretrain.py"
 
 
-def losses(run):
-    return [line["loss"] for line in read_metrics(Run.open(run).metrics)]
+def curve(run):
+    return list(losses(run).values())
 
 
 @pytest.mark.slow  # compiles the step for eight devices, four times
@@ -32,7 +26,7 @@ def test_twenty_steps_agree_with_one_device(options, mesh, one_device, tmp_path)
         *("--preset", "mini", "--mesh", mesh),
         timeout=3000,
     )
-    np.testing.assert_allclose(losses(run), one_device, rtol=1e-5)
+    np.testing.assert_allclose(curve(run), one_device, rtol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +41,7 @@ def one_device(pictures, vae, tmp_path_factory):
         devices=1,
         timeout=3000,
     )
-    return losses(folder / "run")
+    return curve(folder / "run")
 
 
 @pytest.mark.slow
@@ -57,30 +51,11 @@ def test_two_processes_build_the_cache_and_make_the_previews_of_one(options, tmp
     alone, both = tmp_path / "alone", tmp_path / "both"
     cache = ("--cache", str(tmp_path / "cache of one"))
     run_python(RECIPE, *options, *cache, "--run", str(alone), devices=1, timeout=3000)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(RECIPE), *options, "--run", str(both), "--mesh", "fsdp=2"]
-    command += ["--coordinator", f"127.0.0.1:{port}", "--processes", "2", "--process-id"]
-    processes = [
-        subprocess.Popen(
-            [*command, str(number)],
-            cwd=ROOT,
-            env=os.environ | env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for number in range(2)
-    ]
-    try:
-        printed = [process.communicate(timeout=3000)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0], printed
-    np.testing.assert_allclose(losses(both), losses(alone), rtol=1e-5)
+    command = [str(RECIPE), *options, "--run", str(both), "--mesh", "fsdp=2"]
+    command += ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2", "--process-id"]
+    outputs = run_together([[*command, str(number)] for number in range(2)], timeout=3000)
+    printed = [out + err for out, err in outputs]
+    np.testing.assert_allclose(curve(both), curve(alone), rtol=1e-5)
     assert "Images are in" in printed[0] and "Images are in" not in printed[1]
     assert len(list((tmp_path / "cache").glob("[!.]*"))) == 1
     previews = []

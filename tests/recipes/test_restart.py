@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import free_port, ROOT
 
 from equildm.runtime import Checkpoints, read_metrics, Run, STOPPED
 
@@ -26,11 +25,9 @@ STEPS = 12
 @contextmanager
 def launched(run, *options, processes=1, devices=1):
     """Launches the recipe in some processes, each with some devices. None outlives the block."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     env = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT)}
-    env |= {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": str(processes)}
+    address = f"127.0.0.1:{free_port()}"
+    env |= {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(processes)}
     command = [sys.executable, str(RECIPE), "--run", str(run), "--resume"]
     command += ["--steps", str(STEPS), "--decay", "constant"]
     logs = [open(f"{run}.{number}.log", "a+") for number in range(processes)]  # noqa: SIM115

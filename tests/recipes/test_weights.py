@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers import refusals, ROOT, run_python
+from helpers import assert_refused, ROOT, run_python
 from PIL import Image
 
 from equildm.pretrained import load_diffusers
@@ -78,7 +78,8 @@ MISTAKES = {
 
 @pytest.mark.parametrize("recipe", MISTAKES)
 def test_mistakes_are_named(folder, recipe):
-    commands = [[option.format(path=folder) for option in each] for each, _ in MISTAKES[recipe]]
-    errors = refusals(RECIPES / recipe, *commands)
-    for error, (_, message) in zip(errors, MISTAKES[recipe], strict=True):
-        assert message in " ".join(error.replace("│", " ").split()), error
+    cases = [
+        ([option.format(path=folder) for option in options], message)
+        for options, message in MISTAKES[recipe]
+    ]
+    assert_refused(RECIPES / recipe, cases)

@@ -1,12 +1,8 @@
 """The run folder, the log, batches and checkpoints under two real processes on loopback."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 
-import helpers
+from helpers import free_port, run_together
 
 CODE = """
 import dataclasses, sys
@@ -50,32 +46,10 @@ print("ok")
 
 
 def test_two_processes(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "JAX_NUM_CPU_DEVICES": "2",
-        "PYTHONPATH": str(helpers.ROOT),
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", CODE, str(port), str(rank), str(tmp_path / "run")],
-            cwd=helpers.ROOT,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        outputs = [process.communicate(timeout=120) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    for process, (out, err) in zip(processes, outputs, strict=True):
-        assert process.returncode == 0 and out.endswith("ok\n"), err
+    port, run = str(free_port()), str(tmp_path / "run")
+    outputs = run_together([["-c", CODE, port, str(rank), run] for rank in range(2)], devices=2)
+    for out, err in outputs:
+        assert out.endswith("ok\n"), err
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [{"step": 1, "sum": 28.0}]  # once
     launches = json.loads((tmp_path / "run" / "environment.json").read_text())["launches"]

@@ -87,7 +87,7 @@ def test_a_run_without_a_checkpoint_is_named(make_run):
         ways(path)
 
 
-def test_runs_of_one_study_have_the_same_data(make_run, tmp_path):
+def test_runs_of_one_study_have_the_same_data(make_run):
     one, two = make_run("one"), make_run("two", width=32, train=TrainConfig(seed=3))
     alike = [one, two, student(make_run, "one-lcm", "lcm")]
     assert [run.name for run in open_runs(alike)] == ["one", "two", "one-lcm"]

@@ -1,13 +1,10 @@
 """The code of the guide runs as it stands."""
 
-import re
-
-from helpers import ROOT
+from helpers import page_code
 
 
 def test_the_guide_to_the_study_runs():
-    text = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
-    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    code = page_code("docs/study.md")
     names: dict = {}
     exec(compile(code, "docs/study.md", "exec"), names)  # its assertions are a part of the test
     table, study = names["table"], names["study"]

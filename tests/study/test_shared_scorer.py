@@ -1,34 +1,18 @@
 """The scorer of a study's captions: its reference is computed once, of what can be used."""
 
-import json
-
 import numpy as np
 import pytest
-from PIL import Image
+from image_folders import BROKEN, flawed_folder, UNNAMED
 
-from equildm.data import DataConfig, open_source, ShapesSource
+from equildm.data import DataConfig, open_source
 from equildm.study import SampleSetConfig, StudyFolder, StudyRun
 from equildm.study.shared_scorer import shared_scorer
-
-BROKEN, UNNAMED = 3, 5
 
 
 @pytest.fixture
 def images(tmp_path):
     """A folder of 14 captioned images, of which one is cut off and one has no caption."""
-    folder = tmp_path / "images"
-    folder.mkdir()
-    shapes = ShapesSource(side=32, count=14)
-    with (folder / "metadata.jsonl").open("w") as lines:
-        for i in range(14):
-            path = folder / f"{i:02d}.png"
-            Image.fromarray(shapes.image(i)).save(path)
-            if i == BROKEN:
-                path.write_bytes(path.read_bytes()[:60])
-            if i != UNNAMED:
-                text = f"{shapes.caption(i)} {i}"
-                lines.write(json.dumps({"file_name": path.name, "text": text}) + "\n")
-    return folder
+    return flawed_folder(tmp_path / "images")
 
 
 def test_captions_are_repeated_and_unusable_samples_are_left_out(make_run, images, tmp_path):
