@@ -215,6 +215,8 @@ def _check_levels(multipliers, depths, transformer_depths, heads) -> None:
 
 
 def _check_groups(width, multipliers, groups, norm) -> None:
+    if groups < 1:
+        raise ValueError(f"A norm has at least one group, received groups={groups}.")
     if norm is None and any(width * multiplier % groups for multiplier in multipliers):
         raise ValueError(
             f"Every level's channels must divide by the norm's groups, received width={width}, "

@@ -47,6 +47,8 @@ class CrossAttn(eqx.Module):
         - `attend`: the attention itself, `(query, key, value, mask)`.
         - `key`: for the initial weights.
         """
+        if heads < 1:
+            raise ValueError(f"CrossAttn has at least one head, received heads={heads}.")
         if head_width is None:
             if channels % heads:
                 raise ValueError(

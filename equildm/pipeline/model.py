@@ -36,6 +36,15 @@ class ModelConfig:
     guidance_scale: float = 3.0
     """Scale of classifier-free guidance; 1 is the conditional model."""
 
+    def __post_init__(self) -> None:
+        for name in ("image_size", "latent_shape", "max_tokens", "sampling_steps"):
+            value = getattr(self, name)
+            if min(value) < 1 if isinstance(value, tuple) else value < 1:
+                raise ValueError(
+                    f"A model's {name} is at least 1, received {value}. Use the numbers that the "
+                    "model was trained with."
+                )
+
 
 class LatentDiffusion(eqx.Module):
     """A network with its VAE and its text encoder, as run folders and files of weights hold it.

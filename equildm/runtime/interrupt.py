@@ -1,8 +1,10 @@
 """Ending a loop on request, so that it can save before the process ends."""
 
 import itertools
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
 
@@ -82,4 +84,15 @@ def exit_on_sigterm() -> None:
     For the time before the loop, when there is nothing to save. Files are closed and temporary
     ones removed.
     """
+    others = sys.unraisablehook
+
+    def send_again(ignored: "sys.UnraisableHookArgs") -> None:
+        error = ignored.exc_value
+        if isinstance(error, SystemExit) and error.code == STOPPED:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        else:
+            others(ignored)
+
+    # Python ignores an exit raised in a callback of its garbage collector, as JAX has one.
+    sys.unraisablehook = send_again
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(STOPPED))

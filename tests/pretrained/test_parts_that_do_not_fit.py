@@ -36,11 +36,12 @@ def run_folder(path, model, **facts):
     return path
 
 
-def change(path, edit):
+def change(path, edit, part="network"):
     """The model of a folder's `model.json`, edited; a run's is one level deeper."""
     file = path / "model.json"
     document = json.loads(file.read_text())
-    edit(document.get("model", document)["network"])
+    model = document.get("model", document)
+    edit(model if part is None else model[part])
     file.write_text(json.dumps(document))
 
 
@@ -61,17 +62,27 @@ def test_a_network_for_captions_of_another_width(tmp_path, layout):
 
 
 @pytest.mark.parametrize("kind", ["equildm", "run"])
+@pytest.mark.parametrize("value", [0, -1])
 @pytest.mark.parametrize("size", ["width", "groups", "heads", "in_channels"])
-def test_sizes_that_no_network_has(model, tmp_path, kind, size):
+def test_sizes_that_no_network_has(model, tmp_path, kind, size, value):
     path = tmp_path / "model"
     if kind == "run":
         run_folder(path, model)
     else:
         save_pretrained(path, model, layout="equildm")
-    change(path, lambda network: network.update({size: 0}))
+    change(path, lambda network: network.update({size: value}))
     message = refusal(path)
-    assert str(path / "model.json") in message and f"{size}=0" in message
+    assert str(path / "model.json") in message and f"{size}={value}" in message
     assert "widths, heads and groups are at least 1" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("image_size", 0), ("latent_shape", [0, 8, 4]), ("sampling_steps", 0)]
+)
+def test_numbers_that_no_model_has(model, tmp_path, name, value):
+    path = run_folder(tmp_path / "run", model)
+    change(path, lambda model: model.update({name: value}), part=None)
+    assert f"A model's {name} is at least 1" in refusal(path)
 
 
 def test_the_trained_part_of_another_network(model, tmp_path):
