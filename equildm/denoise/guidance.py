@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._types import Condition, Latent, NoiseLevel
+from ..runtime.platform import platform
 from .denoiser import AbstractDenoiser
 
 Scalar: TypeAlias = Float[Array, ""] | float | int
@@ -28,15 +29,15 @@ class Guided(AbstractDenoiser):
     prompt is the embedding of that prompt in the place of `null`.
 
     **Cost.** Two evaluations of the wrapped denoiser, as one batch of two. A Python number 1 or 0
-    for `guidance_scale` is known while tracing and compiles one evaluation only. A traced scale of
-    1 or 0, or a level outside of the interval, skips the second evaluation when the program runs,
-    by `lax.cond`. Under `vmap` a batch skips it only where all of its examples can: a condition
-    that differs between examples would otherwise turn into evaluating both branches always.
+    for `guidance_scale` is known while tracing and compiles one evaluation only. On a CPU a traced
+    scale of 1 or 0, or a level outside of the interval, skips the second evaluation when the
+    program runs; under `vmap`, where all examples of the batch can. The network is compiled once.
+    Derivatives take both.
 
     **Fields:**
 
-    - `guidance_scale`: `w`. Pass an array to sweep it without a new compilation, and `vmap` over it
-      to give each example of a batch its own.
+    - `guidance_scale`: `w`. Pass a scalar array to sweep it without a new compilation, and `vmap`
+      over it to give each example of a batch its own.
     - `rescale`: `phi` of Lin et al. 2023, equation 15 and 16: the standard deviation of the guided
       estimate is drawn towards that of the conditional one. They measure it on the output of a v
       model, which tends to the clean estimate (negated) at high noise; here it is the clean
@@ -68,44 +69,81 @@ class Guided(AbstractDenoiser):
         """See `AbstractDenoiser`; `condition` is the pair `(condition, null)`."""
         conditional, null = condition
         _check_alike(conditional, null)
-        if _is_number(self.guidance_scale) and self.interval is None:
-            if self.guidance_scale == 1:
+        _check_scalars(self.guidance_scale, self.rescale, self.interval)
+        weight, rescale = self.guidance_scale, self.rescale
+        if _is_number(weight) and self.interval is None:
+            if weight == 1:
                 return self.denoiser(y, s, conditional)
-            if self.guidance_scale == 0:
+            if weight == 0:
                 return self.denoiser(y, s, null)
-            return self._both(y, s, conditional, null, jnp.asarray(self.guidance_scale, y.dtype))
-
-        weight = jnp.asarray(self.guidance_scale, y.dtype)
+            return _both(weight, rescale, self.denoiser, y, s, (conditional, null))
+        weight = jnp.asarray(weight, y.dtype)
         if self.interval is not None:
             low, high = self.interval
             weight = jnp.where((low <= s) & (s <= high), weight, 1)
-        return jax.lax.cond(
-            eqxi.unvmap_any((weight != 1) & (weight != 0)),
-            lambda: self._both(y, s, conditional, null, weight),
-            lambda: self._one(y, s, conditional, null, weight),
-        )
+        guide = _needed if platform() == "cpu" else _both
+        return guide(weight, rescale, self.denoiser, y, s, (conditional, null))
 
-    def _one(
-        self, y: Latent, s: NoiseLevel, condition: Condition, null: Condition, weight: Array
-    ) -> Latent:
-        chosen = jax.tree.map(lambda c, n: jnp.where(weight == 0, n, c), condition, null)
-        return self.denoiser(y, s, chosen)
 
-    def _both(
-        self, y: Latent, s: NoiseLevel, condition: Condition, null: Condition, weight: Array
-    ) -> Latent:
-        pair = jax.tree.map(lambda *leaves: jnp.stack(leaves), condition, null)
-        conditional, unconditional = jax.vmap(self.denoiser, in_axes=(None, None, 0))(y, s, pair)
-        guided = unconditional + weight * (conditional - unconditional)
-        if _is_number(self.rescale) and self.rescale == 0:
-            return guided
-        spread = [
-            jnp.std(d, dtype=jnp.promote_types(d.dtype, "float32")) for d in (conditional, guided)
-        ]
-        factor = (spread[0] / jnp.maximum(spread[1], 1e-12)).astype(guided.dtype)
-        # The weights 0 and 1 ask for one model as it is, also in a batch with other weights.
-        factor = jnp.where((weight == 0) | (weight == 1), 1, factor)
-        return guided * (1 + self.rescale * (factor - 1))
+def _both(
+    weight: Scalar,
+    rescale: Scalar,
+    denoiser: AbstractDenoiser,
+    y: Latent,
+    s: NoiseLevel,
+    pair: tuple[Condition, Condition],
+) -> Latent:
+    """Both estimates as one batch."""
+    pairs = jax.tree.map(lambda *leaves: jnp.stack(leaves), *pair)
+    estimates = jax.vmap(denoiser, in_axes=(None, None, 0))(y, s, pairs)
+    return _combined(weight, rescale, *estimates)
+
+
+@eqx.filter_custom_jvp
+def _needed(
+    weight: Array,
+    rescale: Scalar,
+    denoiser: AbstractDenoiser,
+    y: Latent,
+    s: NoiseLevel,
+    pair: tuple[Condition, Condition],
+) -> Latent:
+    """One estimate after the other; the second only if a scale of the batch is not 0 or 1."""
+    conditional, null = pair
+    single = (weight == 0) | (weight == 1)
+    first = jax.tree.map(lambda c, n: jnp.where(weight == 0, n, c), conditional, null)
+    pairs = jax.tree.map(lambda *leaves: jnp.stack(leaves), first, null)
+    wanted = jnp.stack([jnp.asarray(True), eqxi.unvmap_any(~single)])
+
+    def estimate(inputs: tuple[Array, Condition]) -> Latent:
+        needed, condition = inputs
+        return jax.lax.cond(needed, lambda: denoiser(y, s, condition), lambda: jnp.zeros_like(y))
+
+    estimates = jax.lax.map(estimate, (wanted, pairs))
+    return jnp.where(single, estimates[0], _combined(weight, rescale, *estimates))
+
+
+@_needed.def_jvp
+def _needed_jvp(primals: Any, tangents: Any) -> Any:
+    # A scale of 1 has a derivative as well, for which the other estimate is needed.
+    return eqx.filter_jvp(_both, primals, tangents)
+
+
+def _combined(weight: Scalar, rescale: Scalar, conditional: Latent, null: Latent) -> Latent:
+    weight = jnp.asarray(weight, conditional.dtype)
+    guided = null + weight * (conditional - null)
+    if _is_number(rescale) and rescale == 0:
+        return guided
+    factor = (_spread(conditional) / jnp.maximum(_spread(guided), 1e-12)).astype(guided.dtype)
+    # The scales 0 and 1 ask for one model as it is, also in a batch with others.
+    factor = jnp.where((weight == 0) | (weight == 1), 1, factor)
+    return guided * (1 + rescale * (factor - 1))
+
+
+def _spread(x: Latent) -> Array:
+    """The standard deviation, whose gradient is 0 where it is 0."""
+    variance = jnp.var(x, dtype=jnp.promote_types(x.dtype, "float32"))
+    return jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
 
 
 def _is_number(value: Any) -> bool:
@@ -119,3 +157,13 @@ def _check_alike(condition: Condition, null: Condition) -> None:
             f"{eqx.tree_pformat(condition)} and {eqx.tree_pformat(null)}. Encode the empty or "
             "negative prompt by the same encoder and to the same length."
         )
+
+
+def _check_scalars(*values: Any) -> None:
+    for value in jax.tree.leaves(values):
+        if np.ndim(value):
+            raise ValueError(
+                "Guidance has one scale, rescale and interval for an example, received an array of "
+                f"shape {np.shape(value)}. To give each example its own, use jax.vmap over "
+                "lambda y, scale: Guided(denoiser, scale)(y, s, condition)."
+            )

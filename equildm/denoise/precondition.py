@@ -4,21 +4,23 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 
 from .._types import Latent, NoiseLevel
-from ..noise import AbstractPrediction, AbstractSchedule
+from ..noise import AbstractPrediction, AbstractSchedule, check_prediction
 from .denoiser import AbstractDenoiser
 
 
 class Preconditioned(AbstractDenoiser):
-    """A variance-preserving network seen in the noise-level frame.
+    """A network seen in the noise-level frame.
 
-        alpha = 1 / sqrt(1 + s^2),  sigma = s alpha,  x = alpha y,  t = schedule.time(s)
-        D(y, s) = prediction.clean(x, network(x, t, condition), alpha, sigma)
+        alpha = schedule.alpha_at(s),  sigma = schedule.sigma_at(s),  t = schedule.time(s)
+        x = alpha y,  D(y, s) = prediction.clean(x, network(x, t, condition), alpha, sigma)
 
     The scalings are float32 whatever the network computes in.
+
+    **Raises** `ValueError` for a prediction that cannot be sampled on the schedule, see
+    `check_prediction`.
 
     **Fields:**
 
@@ -32,10 +34,13 @@ class Preconditioned(AbstractDenoiser):
     prediction: AbstractPrediction
     compute: str | None = eqx.field(static=True, default=None)
 
+    def __check_init__(self) -> None:
+        check_prediction(self.prediction, self.schedule)
+
     def __call__(self, y: Latent, s: NoiseLevel, condition: Any) -> Latent:
         """See `AbstractDenoiser`."""
-        alpha = jax.lax.rsqrt(1 + s**2)
+        alpha, sigma = self.schedule.alpha_at(s), self.schedule.sigma_at(s)
         x = alpha * y
         output = self.network(x.astype(self.compute or y.dtype), self.schedule.time(s), condition)
-        clean = self.prediction.clean(x, output.astype(x.dtype), alpha, s * alpha)
+        clean = self.prediction.clean(x, output.astype(x.dtype), alpha, sigma)
         return jnp.asarray(clean, y.dtype)

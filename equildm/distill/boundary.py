@@ -49,8 +49,7 @@ class TimeBoundary(AbstractBoundary):
         first = s <= self.schedule.lowest * (1 + 1e-6)
         tau = self.scale * jnp.where(first, 0, self.schedule.time(s))
         total = tau**2 + self.data_std**2
-        alpha = 1 / jnp.sqrt(1 + s**2)
-        return alpha * self.data_std**2 / total, tau / jnp.sqrt(total)
+        return self.schedule.alpha_at(s) * self.data_std**2 / total, tau / jnp.sqrt(total)
 
 
 class LevelBoundary(AbstractBoundary):

@@ -22,9 +22,9 @@ def attend(
 ) -> Float[Array, "queries heads width"]:
     """`softmax(Q K^T / sqrt(width)) V` for each head (Vaswani et al. 2017, equation 1).
 
-    Scores are computed for a block of queries at a time. Their softmax is float32; products with it
-    are in the inputs' dtype and accumulate in float32. As in FlashAttention (Dao et al. 2022,
-    algorithms 1 and 4) only the log-sum-exp of each query is stored for the gradient, and the
+    Scores are computed for a block of queries at a time. Their softmax is float32 (float64 for
+    float64 inputs); products with it are in the inputs' dtype and accumulate in that of the
+    softmax. As in FlashAttention (Dao et al. 2022, algorithms 1 and 4) only the log-sum-exp of each query is stored for the gradient, and the
     probabilities are computed again from it. Both modes of differentiation work, and `jax.vmap`
     puts the examples inside the loop over blocks, so that a batch can be sharded.
 
@@ -34,9 +34,12 @@ def attend(
     - `mask`: true where a key may be attended to. The result of a query without any such key is 0.
     """
     bias = None if mask is None else jnp.where(mask, 0.0, -jnp.inf)
-    scaled = (query.astype(jnp.float32) / math.sqrt(query.shape[-1])).astype(query.dtype)
+    root = math.sqrt(query.shape[-1])
+    # In 16 bits the scores are scaled, because that would round a query.
+    narrow = query.dtype.itemsize < 4
+    query, scale = (query, 1 / root) if narrow else (query / root, 1.0)
     to_block = partial(jnp.transpose, axes=(1, 2, 0))
-    out = _attend(to_block(scaled), to_block(key), to_block(value), bias)
+    out = _attend(scale, to_block(query), to_block(key), to_block(value), bias)
     return jnp.transpose(out, (2, 0, 1))
 
 
@@ -44,14 +47,16 @@ def attend(
 # on a CPU a product with a transposed matrix of scores is 8 to 15 times slower.
 
 
-@jax.custom_jvp
-def _attend(query: Queries, key: Keys, value: Keys, bias: Float[Array, "keys"] | None) -> Queries:
-    return _forward(query, key, value, bias)[0]
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _attend(
+    scale: float, query: Queries, key: Keys, value: Keys, bias: Float[Array, "keys"] | None
+) -> Queries:
+    return _forward(scale, query, key, value, bias)[0]
 
 
-def _forward(query, key, value, bias):
+def _forward(scale, query, key, value, bias):
     def block(query):
-        scores = _scores(query, key, bias)
+        scores = _scores(scale, query, key, bias)
         most = jnp.max(scores, axis=-1, keepdims=True, initial=jnp.finfo(jnp.float32).min)
         weights = jnp.exp(scores - most)
         out = _product(value, weights.astype(value.dtype), 2, 2)
@@ -64,17 +69,18 @@ def _forward(query, key, value, bias):
 
 
 @_attend.defjvp
-def _attend_jvp(primals, tangents):
+def _attend_jvp(scale, primals, tangents):
     query, key, value, bias = primals
     query_dot, key_dot, value_dot, _ = tangents
-    out, log_total = _forward(query, key, value, bias)
+    out, log_total = _forward(scale, query, key, value, bias)
 
     # Linear in the tangents, and its transpose is FlashAttention's backward pass. The checkpoint
     # keeps that pass from storing the probabilities.
     @partial(jax.checkpoint, prevent_cse=False)
     def block(query, query_dot, out, log_total):
-        weights = jnp.exp(_scores(query, key, bias) - log_total[..., None])
+        weights = jnp.exp(_scores(scale, query, key, bias) - log_total[..., None])
         scores_dot = _product(query_dot, key, 1, 1) + _product(query, key_dot, 1, 1)
+        scores_dot = _scaled(scores_dot, scale)
         weights_dot = weights * scores_dot
         mean = jnp.sum(weights_dot, axis=-1)[:, None]
         moved = _product(value, weights_dot.astype(value.dtype), 2, 2) - out * mean
@@ -83,14 +89,20 @@ def _attend_jvp(primals, tangents):
     return out, _over_blocks(block, key, query, query_dot, out, log_total)
 
 
-def _scores(query, key, bias):
-    scores = _product(query, key, 1, 1)
+def _scores(scale, query, key, bias):
+    scores = _scaled(_product(query, key, 1, 1), scale)
     return scores if bias is None else scores + bias
+
+
+def _scaled(scores, scale):
+    return scores if scale == 1 else scores * scale
 
 
 def _product(a, b, a_axis, b_axis):
     dimensions = (((a_axis,), (b_axis,)), ((0,), (0,)))
-    return jax.lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32)
+    return jax.lax.dot_general(
+        a, b, dimensions, preferred_element_type=jnp.promote_types(a.dtype, jnp.float32)
+    )
 
 
 def _over_blocks(function, key, *arrays):

@@ -1,4 +1,4 @@
-"""Normalisations. Statistics are float32 for inputs of every dtype."""
+"""Normalisations. Statistics are float32, or float64 for inputs of that."""
 
 import equinox as eqx
 import jax
@@ -46,15 +46,15 @@ class GroupNorm(eqx.Module):
         self, x: Float[Array, "*positions channels"]
     ) -> Float[Array, "*positions channels"]:
         channels = self.weight.shape[0]
-        x32 = x.astype(jnp.float32).reshape(-1, channels)
-        shift = jax.lax.stop_gradient(x32[x32.shape[0] // 2])
-        x32 = x32 - shift
-        mean = jnp.mean(x32, axis=0)
-        variance = jnp.mean(x32 * x32, axis=0) - mean * mean
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32)).reshape(-1, channels)
+        shift = jax.lax.stop_gradient(wide[wide.shape[0] // 2])
+        wide = wide - shift
+        mean = jnp.mean(wide, axis=0)
+        variance = jnp.mean(wide * wide, axis=0) - mean * mean
         from_group = mean + shift - self._over_group(mean + shift)
         variance = self._over_group(variance + from_group * from_group)
         scale = jax.lax.rsqrt(variance + self.eps) * self.weight
-        y = x32 * scale + (self.bias + (from_group - mean) * scale)
+        y = wide * scale + (self.bias + (from_group - mean) * scale)
         return y.reshape(x.shape).astype(x.dtype)
 
     def _over_group(self, per_channel: Float[Array, "channels"]) -> Float[Array, "channels"]:
@@ -80,8 +80,8 @@ class LayerNorm(eqx.Module):
         self.eps = eps
 
     def __call__(self, x: Float[Array, "*rest channels"]) -> Float[Array, "*rest channels"]:
-        x32 = x.astype(jnp.float32)
-        centred = x32 - jnp.mean(x32, axis=-1, keepdims=True)
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
         variance = jnp.mean(centred * centred, axis=-1, keepdims=True)
         y = centred * jax.lax.rsqrt(variance + self.eps) * self.weight + self.bias
         return y.astype(x.dtype)

@@ -12,15 +12,16 @@ from .linear import Linear
 
 
 def sinusoid(t: Float[Array, ""], width: int, max_period: float = 10000.0) -> Float[Array, "width"]:
-    """`[cos(t f_i), sin(t f_i)]` with `f_i = max_period^(-2i/width)`, float32.
+    """`[cos(t f_i), sin(t f_i)]` with `f_i = max_period^(-2i/width)`, at least float32.
 
     The order (cosines first) and the frequencies are Stable Diffusion's.
     """
     if width % 2:
         raise ValueError(f"sinusoid's width must be even, received {width}. Use {width + 1}.")
     half = width // 2
-    frequencies = jnp.exp(-math.log(max_period) * jnp.arange(half, dtype=jnp.float32) / half)
-    angles = t.astype(jnp.float32) * frequencies
+    t = t.astype(jnp.promote_types(t.dtype, jnp.float32))
+    frequencies = jnp.exp(-math.log(max_period) * jnp.arange(half, dtype=t.dtype) / half)
+    angles = t * frequencies
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)])
 
 

@@ -14,6 +14,7 @@ from .config import (
 from .corrupt import corrupt as corrupt
 from .predictions import (
     AbstractPrediction as AbstractPrediction,
+    check_prediction as check_prediction,
     Clean as Clean,
     Epsilon as Epsilon,
     Velocity as Velocity,

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from . import grids
-from .predictions import AbstractPrediction, Clean, Epsilon, Velocity
+from .predictions import AbstractPrediction, check_prediction, Clean, Epsilon, Velocity
 from .schedules import AbstractSchedule, ScaledLinear, SquaredCosine, ZeroTerminalSNR
 from .times import AbstractTimes, LogitNormalTimes, LogSNRUniformTimes, UniformTimes
 from .weights import AbstractWeight, EDM, MinSNR, P2, Uniform
@@ -52,6 +52,9 @@ class NoiseConfig:
     """The noise schedule; scaled-linear is Stable Diffusion's."""
     prediction: PredictionName = "v"
     """What the network predicts."""
+
+    def __post_init__(self) -> None:
+        check_prediction(PREDICTIONS[self.prediction], SCHEDULES[self.schedule])
 
 
 @dataclasses.dataclass(frozen=True)

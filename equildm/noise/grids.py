@@ -20,6 +20,9 @@ from .schedules import AbstractSchedule
 
 Levels: TypeAlias = Float[np.ndarray, "levels"]
 
+FAR = 80.0
+"""The highest level of EDM (Karras et al. 2022, table 1): unit data are lost in its noise."""
+
 ALIGN_YOUR_STEPS = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152)
 """Levels optimised for 10 steps of Stable Diffusion 1.5 (Sabour et al. 2024), for `table`."""
 
@@ -75,11 +78,14 @@ def karras(
 ) -> Levels:
     """`s^(1/rho)` evenly spaced from `high` to `low`, then `final` (Karras et al. 2022, eq. 5).
 
-    `high` and `low` are the schedule's ends by default.
+    `high` and `low` are the schedule's ends by default. Where it reaches beyond `FAR`, the first
+    step leads there, and the others are spaced from there on: above it there is nothing to see.
     """
     high, low = _range(schedule, high, low)
-    levels = np.linspace(high ** (1 / rho), low ** (1 / rho), _at_least_one(steps)) ** rho
-    return _append(levels, final)
+    start, beyond = (high, 0) if high <= FAR or _at_least_one(steps) < 3 else (FAR, 1)
+    ends = start ** (1 / rho), low ** (1 / rho)
+    levels = np.linspace(*ends, _at_least_one(steps) - beyond) ** rho
+    return _append(np.append([high] * beyond, levels), final)
 
 
 def exponential(

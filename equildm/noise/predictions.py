@@ -18,6 +18,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .schedules import AbstractSchedule
+
 Tensor: TypeAlias = Float[Array, "*shape"]
 Scalar: TypeAlias = Float[Array, ""]
 
@@ -88,3 +90,17 @@ class Clean(AbstractPrediction):
 
     def error_scale(self, snr: Scalar) -> Scalar:
         return jnp.ones_like(snr)
+
+
+def check_prediction(prediction: AbstractPrediction, schedule: AbstractSchedule) -> None:
+    """**Raises** `ValueError` for the noise of a schedule that ends without signal.
+
+    There the input is the noise itself: to predict it says nothing of the data, and the clean
+    estimate is 0 / 0 (Lin et al. 2023, section 3.2).
+    """
+    if isinstance(prediction, Epsilon) and schedule.ends_without_signal:
+        raise ValueError(
+            "A schedule with zero terminal SNR needs a network that predicts the velocity or the "
+            f"clean latent, received {type(prediction).__name__} and {schedule}. Use Velocity(), "
+            "or the schedule that is not rescaled."
+        )

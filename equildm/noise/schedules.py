@@ -15,19 +15,28 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 INFINITE_LEVEL = 1e6
 """Represents `s = inf`, no signal at all: there `alpha = 1e-6`, near float32 rounding of 1."""
 
 Table: TypeAlias = Float[np.ndarray, "steps"]
 Scalars: TypeAlias = Float[Array, "*n"]
+Numbers: TypeAlias = Real[Array, "*n"] | Real[np.ndarray, "*n"] | float | int
+
+
+def as_float(value: Numbers) -> Scalars:
+    """The value in float32, or in float64 if it has that: times up to 999 need 10 bits."""
+    value = jnp.asarray(value)
+    return value.astype(jnp.promote_types(value.dtype, jnp.float32))
 
 
 class AbstractSchedule(eqx.Module):
     """A variance-preserving noise schedule.
 
-    It has no parameters. All methods on jax arrays work inside `jit`, `vmap` and `grad`.
+    It has no parameters. All methods on jax arrays work inside `jit`, `vmap` and `grad`. Times and
+    levels may be Python numbers or arrays of any dtype; the results are float32, or float64 for
+    float64.
     """
 
     @property
@@ -49,25 +58,44 @@ class AbstractSchedule(eqx.Module):
         """The noise level at the last time."""
         return float(np.exp(-self.table()[-1]))
 
-    def half_log_snr(self, t: Scalars) -> Scalars:
+    @property
+    def ends_without_signal(self) -> bool:
+        """Whether its last level is `INFINITE_LEVEL`: nothing of the data is left there."""
+        return self.highest >= 0.99 * INFINITE_LEVEL
+
+    def half_log_snr(self, t: Numbers) -> Scalars:
         """`lambda(t)`. Times outside the table give its ends."""
+        t = as_float(t)
         times = jnp.arange(self.steps, dtype=t.dtype)
         return jnp.interp(t, times, jnp.asarray(self.table(), t.dtype))
 
-    def level(self, t: Scalars) -> Scalars:
+    def level(self, t: Numbers) -> Scalars:
         """`s(t) = sigma / alpha`."""
         return jnp.exp(-self.half_log_snr(t))
 
-    def alpha(self, t: Scalars) -> Scalars:
+    def alpha(self, t: Numbers) -> Scalars:
         """The factor of the data: `alpha^2 = sigmoid(2 lambda)`."""
         return jnp.sqrt(jax.nn.sigmoid(2 * self.half_log_snr(t)))
 
-    def sigma(self, t: Scalars) -> Scalars:
+    def sigma(self, t: Numbers) -> Scalars:
         """The factor of the noise: `sigma^2 = sigmoid(-2 lambda)`."""
         return jnp.sqrt(jax.nn.sigmoid(-2 * self.half_log_snr(t)))
 
-    def time(self, s: Scalars) -> Scalars:
+    def alpha_at(self, s: Numbers) -> Scalars:
+        """`alpha` at the noise level `s`: `1 / sqrt(1 + s^2)`.
+
+        A schedule that does not preserve the variance overrides it. Everything that goes from
+        `y = x / alpha` to the network's `x` asks here.
+        """
+        return jax.lax.rsqrt(1 + as_float(s) ** 2)
+
+    def sigma_at(self, s: Numbers) -> Scalars:
+        """`sigma` at the noise level `s`: `s alpha_at(s)`."""
+        return as_float(s) * self.alpha_at(s)
+
+    def time(self, s: Numbers) -> Scalars:
         """The time whose noise level is `s`. Levels outside the table (also 0) give its ends."""
+        s = as_float(s)
         log_levels = jnp.asarray(-self.table(), s.dtype)
         log_s = jnp.log(jnp.clip(s, self.lowest, self.highest))
         return jnp.interp(log_s, log_levels, jnp.arange(self.steps, dtype=s.dtype))

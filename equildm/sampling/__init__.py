@@ -13,14 +13,12 @@ from .inpaint import Inpainted as Inpainted
 from .inversion import invert as invert
 from .likelihood import bits_per_dimension as bits_per_dimension, log_likelihood as log_likelihood
 from .randomness import example_noise as example_noise, slerp as slerp
-from .sampling import (
+from .sampling import sample as sample, sample_from as sample_from, tail as tail
+from .solve import (
     default_time as default_time,
     levy_area as levy_area,
     needs_key as needs_key,
-    sample as sample,
-    sample_from as sample_from,
     solve as solve,
-    tail as tail,
 )
 from .solvers import (
     AbstractFlowSolver as AbstractFlowSolver,

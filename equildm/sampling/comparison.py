@@ -21,7 +21,8 @@ from .._types import Condition, Key, Keys
 from ..noise import grids
 from ..runtime import Progress
 from .evaluations import steps_within
-from .sampling import default_time, levy_area, needs_key, sample
+from .sampling import sample
+from .solve import default_time, levy_area, needs_key
 from .solvers import make_solver
 from .terms import Denoiser
 from .time_variable import Level

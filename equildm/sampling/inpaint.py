@@ -1,11 +1,13 @@
 """Inpainting, as a denoiser around a denoiser."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from .._types import Condition, Latent, NoiseLevel
 from ..denoise import AbstractDenoiser
 from .terms import Denoiser
+
+Mask = Bool[Array, "height width #channels"] | Float[Array, "height width #channels"]
 
 
 class Inpainted(AbstractDenoiser):
@@ -25,13 +27,14 @@ class Inpainted(AbstractDenoiser):
 
     - `denoiser`: of the new part.
     - `known`: the clean latent outside of the mask.
-    - `mask`: true where the latent is new.
+    - `mask`: true where the latent is new; or a share from 0 (known) to 1 (new).
     """
 
     denoiser: Denoiser
     known: Latent
-    mask: Bool[Array, "height width 1"] | Bool[Array, "height width channels"]
+    mask: Mask
 
     def __call__(self, y: Latent, s: NoiseLevel, condition: Condition) -> Latent:
         """See `AbstractDenoiser`."""
-        return jnp.where(self.mask, self.denoiser(y, s, condition), self.known)
+        share = jnp.asarray(self.mask, y.dtype)
+        return share * self.denoiser(y, s, condition) + (1 - share) * self.known

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .sampling import solve, Tensor
+from .solve import solve, Tensor
 from .solvers import Heun
 from .terms import Denoiser
 

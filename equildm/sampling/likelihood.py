@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from .._types import Condition, Key
 from .diffrax_types import RealScalar
-from .sampling import Tensor
+from .solve import Tensor
 from .terms import Denoiser
 
 Scalar = Float[Array, ""]

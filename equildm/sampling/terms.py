@@ -7,6 +7,7 @@
 The condition is passed as diffrax's `args`.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import cast, ClassVar
@@ -76,8 +77,8 @@ def reverse_sde(
     **Arguments:**
 
     - `denoiser`: `(y, s, condition) -> clean estimate`.
-    - `path`: the Brownian motion, of the shape of `y`: `StepNoise(y, key)` for fixed steps,
-        `diffrax.VirtualBrownianTree` for adaptive ones.
+    - `path`: the Brownian motion, of the shape of `y`: `StepNoise(y, key, times)` for the steps of
+        a grid, `diffrax.VirtualBrownianTree` for adaptive ones.
     - `time`: the variable that solvers step in.
     """
 
@@ -92,33 +93,42 @@ def reverse_sde(
 
 
 class StepNoise(diffrax.AbstractBrownianPath):
-    """Independent Brownian increments, a function of the key and of the two ends of the step.
+    """Independent Brownian increments, a function of the key and of the number of the step.
 
-    It is valid for fixed steps only, where no step is split. Each step costs one draw. Unlike
-    `diffrax.UnsafeBrownianPath`, which it draws from, it can be differentiated through: a
-    recomputed step has the same ends to the bit, hence the same noise.
+    It is valid for the steps of a grid, where none is split. The noise is drawn in float32. So one
+    seed gives one image whether the levels are computed in float32 or float64, eagerly or jitted,
+    and gradients with respect to the levels exist.
+
+    **Fields:**
+
+    - `shape`: of the noise, with its dtype.
+    - `key`: for the draws.
+    - `times`: the grid.
+    - `levy_area`: what the solver requires, see `levy_area`.
     """
 
-    shape: PyTree[jax.ShapeDtypeStruct] = eqx.field(static=True)
+    shape: jax.ShapeDtypeStruct = eqx.field(static=True)
     key: Key
+    times: Float[Array, "times"]
     levy_area: LevyArea = eqx.field(static=True)  # type: ignore[assignment]
     t0: ClassVar[float] = -math.inf
     t1: ClassVar[float] = math.inf
 
     def __init__(
         self,
-        y: PyTree[Array],
+        y: Array | jax.ShapeDtypeStruct,
         key: Key,
+        times: Float[Array, "times"],
         levy_area: LevyArea = diffrax.BrownianIncrement,
     ):
         """**Arguments:**
 
         - `y`: an array (or its `ShapeDtypeStruct`) of the shape and dtype of the noise.
-        - `key`: for the draws.
-        - `levy_area`: what the solver requires, see `levy_area`.
+        - `key`, `times`, `levy_area`: see the class.
         """
-        self.shape = eqx.filter_eval_shape(lambda: y)
+        self.shape = jax.ShapeDtypeStruct(y.shape, y.dtype)
         self.key = key
+        self.times = times
         self.levy_area = levy_area
 
     def evaluate(
@@ -128,5 +138,17 @@ class StepNoise(diffrax.AbstractBrownianPath):
         left: bool = True,
         use_levy: bool = False,
     ) -> PyTree:
-        path = diffrax.UnsafeBrownianPath(self.shape, self.key, self.levy_area)
-        return path.evaluate(t0, t1, left, use_levy)
+        if t1 is None:
+            raise ValueError("StepNoise has increments only: evaluate it from t0 to t1.")
+        # The nearest time of the grid, so that a rounding error is no other step.
+        key = jax.random.fold_in(self.key, jnp.argmin(jnp.abs(self.times - t0)))
+        dt = jnp.asarray(t1 - t0, self.shape.dtype)
+        scales = {"W": 1.0, "H": 1 / 12, "K": 1 / 720}
+        draws = {
+            name: jnp.sqrt(dt * scale) * jax.random.normal(k, self.shape.shape, jnp.float32)
+            for k, (name, scale) in zip(jax.random.split(key, 3), scales.items(), strict=True)
+        }
+        if not use_levy:
+            return draws["W"]
+        names = [field.name for field in dataclasses.fields(self.levy_area)]
+        return self.levy_area(dt=dt, **{n: draws[n] for n in names if n in draws})

@@ -4,9 +4,11 @@ from typing import Any
 
 import diffrax
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .sampling import default_time, from_noise, Levels, solve, Tensor
+from .sampling import from_noise
+from .solve import default_time, Levels, OURS, solve, Tensor, to_clean
 from .solvers import DDIM
 from .terms import Denoiser
 
@@ -36,7 +38,8 @@ class Trajectory(eqx.Module):
         """
         shape = (-1, *[1] * (self.states.ndim - 1))
         ratio = (self.levels[1:] / self.levels[:-1]).reshape(shape)
-        return (self.states[1:] - ratio * self.states[:-1]) / (1 - ratio)
+        clean = (self.states[1:] - ratio * self.states[:-1]) / (1 - ratio)
+        return jnp.where(jnp.isfinite(ratio), clean, jnp.inf)
 
 
 def trajectory(
@@ -48,10 +51,26 @@ def trajectory(
 ) -> Trajectory:
     """All states of `sample`, with the same arguments.
 
-    To save at other levels, give `solve` a `diffrax.SaveAt`.
+    To save at other levels, give `solve` a `diffrax.SaveAt`. A solver of diffrax, too, has the
+    first level and the clean estimate at level 0.
     """
     time = options.setdefault("time", default_time(solver))
     y = from_noise(noise, levels)
     solution = solve(denoiser, y, levels, solver, saveat=_EVERY_STEP, **options)
     assert solution.ts is not None and solution.ys is not None
-    return Trajectory(time.level(solution.ts), solution.ys)
+    saved = jnp.where(jnp.isfinite(solution.ts), time.level(solution.ts), jnp.inf)
+    if isinstance(solver, OURS):
+        return Trajectory(saved, solution.ys)
+    # The first step from far above the data is taken before diffrax's, the one to 0 after them.
+    first, states = jnp.asarray(levels[0], saved.dtype), solution.ys
+    before = saved[0] < 0.999 * first
+    saved = jnp.where(before, jnp.roll(saved, 1).at[0].set(first), saved)
+    states = jnp.where(before, jnp.roll(states, 1, axis=0).at[0].set(y), states)
+    last = jnp.sum(jnp.isfinite(saved)) - 1
+    clean = to_clean(denoiser, states[last], levels, options.get("condition"))
+    to_zero = (levels[-1] == 0) & (last + 1 < len(saved))
+    after = jnp.where(to_zero, last + 1, last)
+    return Trajectory(
+        saved.at[after].set(jnp.where(to_zero, 0, saved[after])),
+        states.at[after].set(jnp.where(to_zero, clean, states[after])),
+    )

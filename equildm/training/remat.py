@@ -72,7 +72,7 @@ def rematerialise(
         (least memory, about a third more arithmetic); `"dots"` stores products with weights too.
     - `blocks`: classes of the blocks. They are called with an array of the compute dtype first.
 
-    **Raises** `ValueError` for another policy.
+    **Raises** `ValueError` for another policy, and for a network without such blocks.
     """
     if policy not in _POLICIES:
         raise ValueError(
@@ -84,8 +84,12 @@ def rematerialise(
     def is_block(node: PyTree) -> bool:
         return isinstance(node, blocks)
 
-    return jax.tree.map(
-        lambda node: Rematerialised(node, policy) if is_block(node) else node,
-        network,
-        is_leaf=is_block,
+    nodes, structure = jax.tree.flatten(network, is_leaf=is_block)
+    if policy != "none" and not any(map(is_block, nodes)):
+        raise ValueError(
+            f"Rematerialisation {policy!r} needs blocks that are computed again, and a "
+            f"{type(network).__name__} has none of {blocks}. Name its blocks, or use 'none'."
+        )
+    return jax.tree.unflatten(
+        structure, [Rematerialised(node, policy) if is_block(node) else node for node in nodes]
     )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,11 +17,17 @@ S = jnp.array(1.5)
 CAT, DOG, ALL = jnp.array([1.0, 0.0, 0.0]), jnp.array([0.0, 0.5, 0.5]), jnp.ones(3)
 
 
+class Calls(list[int]):
+    """A list that is itself wherever it is passed on to, not a copy with the same values."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
 class Counted(AbstractDenoiser):
     """Tells each time that an example is really evaluated."""
 
     denoiser: AbstractDenoiser
-    calls: list[int]
+    calls: Calls = eqx.field(static=True, default_factory=Calls)
 
     def __call__(self, y: Array, s: Array, condition: Any) -> Array:
         jax.debug.callback(lambda _: self.calls.append(1), y[0, 0, 0] + condition[0])
@@ -65,7 +72,7 @@ def test_negative_prompt() -> None:
 def test_a_weight_of_one_or_zero_costs_one_evaluation(
     weight: float, evaluations: int, traced: bool
 ) -> None:
-    counted = Counted(mixture(), [])
+    counted = Counted(mixture())
     run = jax.jit(lambda w: Guided(counted, w if traced else weight)(Y, S, (CAT, ALL)))
     run(jnp.array(weight))
     assert counted.count() == evaluations
@@ -85,7 +92,7 @@ def test_one_compilation_for_all_traced_weights() -> None:
 
 
 def test_each_example_has_its_weight() -> None:
-    counted = Counted(mixture(), [])
+    counted = Counted(mixture())
     weights = jnp.array([0.0, 1.0, 2.0, 7.5])
     ys = jnp.stack([Y, Y, Y, Y])
     run = jax.jit(jax.vmap(lambda y, w: Guided(counted, w, rescale=0.7)(y, S, (CAT, ALL))))
@@ -110,7 +117,7 @@ def test_rescale() -> None:
 
 @pytest.mark.parametrize("s, inside", [(0.5, False), (1.0, True), (1.5, True), (3.0, False)])
 def test_interval(s: float, inside: bool) -> None:
-    counted = Counted(mixture(), [])
+    counted = Counted(mixture())
     run = jax.jit(lambda s: Guided(counted, 5.0, interval=(0.9, 2.0))(Y, s, (CAT, ALL)))
     result = run(jnp.array(s))
     assert counted.count() == (2 if inside else 1)
@@ -123,3 +130,64 @@ def test_conditions_that_do_not_compare() -> None:
         Guided(mixture(), 2.0)(Y, S, (CAT, jnp.ones(4)))
     with pytest.raises(ValueError, match="same structure and shapes"):
         Guided(mixture(), 2.0)(Y, S, (CAT, {"text": CAT}))
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("rescale", [0.0, 0.7])
+def test_the_gradient_with_respect_to_the_scale(weight: float, rescale: float) -> None:
+    """Also where the value needs one estimate only: it is `D_condition - D_null` there."""
+    oracle = mixture()
+
+    def value(scale: Array) -> Array:
+        return Guided(oracle, scale)(Y, S, (CAT, ALL))[0, 0, 0]
+
+    expected = (oracle(Y, S, CAT) - oracle(Y, S, ALL))[0, 0, 0]
+    for compiled in (lambda f: f, jax.jit):
+        gradient = compiled(jax.grad(value))(jnp.array(weight))
+        np.testing.assert_allclose(gradient, expected, rtol=1e-5)
+    batch = jax.vmap(jax.grad(value))(jnp.array([weight, 5.0]))
+    np.testing.assert_allclose(batch, expected, rtol=1e-5)
+
+    def of_state(y: Array) -> Array:
+        guided = Guided(oracle, jnp.array(weight), rescale=rescale)
+        return jnp.sum(jnp.sin(guided(y, S, (CAT, ALL))))
+
+    gradient, step = jax.grad(of_state)(Y), 1e-2 * jnp.ones_like(Y)
+    slope = (of_state(Y + step) - of_state(Y - step)) / 2
+    np.testing.assert_allclose(jnp.sum(gradient * step), slope, rtol=1e-3)
+
+
+def test_a_traced_scale_compiles_the_network_once() -> None:
+    """Its operations once in the program, whatever the scale turns out to be."""
+
+    class Network(AbstractDenoiser):
+        def __call__(self, y: Array, s: Array, condition: Any) -> Array:
+            return jnp.arctan2(y, s) * condition[0]
+
+    run = lambda w: Guided(Network(), w)(Y, S, (CAT, ALL))
+    assert str(jax.make_jaxpr(run)(jnp.array(2.0))).count("atan2") == 1
+
+
+def test_rescale_of_constant_estimates_has_a_gradient() -> None:
+    class Constant(AbstractDenoiser):
+        def __call__(self, y: Array, s: Array, condition: Any) -> Array:
+            return jnp.mean(y) * condition[0] * jnp.ones_like(y)
+
+    value = lambda y: jnp.sum(Guided(Constant(), 3.0, rescale=0.7)(y, S, (CAT, ALL)))
+    assert np.all(np.isfinite(jax.grad(value)(Y)))
+
+
+def test_one_scale_for_an_example() -> None:
+    """A vector of scales would have guided each channel by its own."""
+    for name, value in (
+        ("guidance_scale", jnp.array([1.0, 2.0])),
+        ("rescale", jnp.ones(2)),
+        ("interval", (0.1, jnp.ones(3))),
+    ):
+        guided = eqx.tree_at(
+            lambda g, name=name: getattr(g, name),
+            Guided(mixture(), 2.0, interval=(0.1, 9.0)),
+            value,
+        )
+        with pytest.raises(ValueError, match="one scale, rescale and interval for an example"):
+            guided(Y, S, (CAT, ALL))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,13 +12,18 @@ from oracle import mixture
 from equildm.denoise import Preconditioned
 from equildm.noise import (
     AbstractPrediction,
+    AbstractSchedule,
     Clean,
     Epsilon,
     INFINITE_LEVEL,
+    NoiseConfig,
     ScaledLinear,
+    Uniform,
+    UniformTimes,
     Velocity,
     ZeroTerminalSNR,
 )
+from equildm.training import DenoisingObjective
 
 SCHEDULE = ScaledLinear()
 Y = jnp.asarray(np.random.default_rng(1).normal(size=(2, 2, 1)), jnp.float32)
@@ -70,3 +76,42 @@ def test_the_network_may_compute_in_bfloat16() -> None:
     denoiser = Preconditioned(network, SCHEDULE, Epsilon(), compute="bfloat16")
     assert denoiser(Y, jnp.array(2.0), None).dtype == jnp.float32
     assert seen == [(jnp.bfloat16, jnp.float32)]
+
+
+class Straight(AbstractSchedule):
+    """Rectified flow: `alpha = 1 - u`, `sigma = u`; the variance is not preserved."""
+
+    steps: int = eqx.field(static=True, default=1000)
+
+    def table(self) -> np.ndarray:
+        u = (np.arange(self.steps) + 1) / (self.steps + 1)
+        return np.log((1 - u) / u)
+
+    def alpha_at(self, s: Any) -> Array:
+        return 1 / (1 + jnp.asarray(s))
+
+    def alpha(self, t: Any) -> Array:
+        return self.alpha_at(self.level(t))
+
+    def sigma(self, t: Any) -> Array:
+        return self.sigma_at(self.level(t))
+
+
+def test_the_schedule_answers_for_itself() -> None:
+    """An exact network of another family, sampled through it: 0.151 for 0.400 before."""
+    schedule, prediction = Straight(), Clean()
+    denoiser = Preconditioned(exact_network(prediction, schedule), schedule, prediction)
+    y = Y * 3
+    for s in (0.05, 1.0, 20.0):
+        level = jnp.array(s)
+        np.testing.assert_allclose(denoiser(y, level, None), mixture()(y, level), atol=2e-4)
+
+
+def test_noise_is_not_predicted_where_nothing_else_is() -> None:
+    zero = ZeroTerminalSNR(SCHEDULE)
+    with pytest.raises(ValueError, match="zero terminal SNR needs a network that predicts"):
+        Preconditioned(lambda x, t, c: x, zero, Epsilon())
+    with pytest.raises(ValueError, match="zero terminal SNR"):
+        NoiseConfig(schedule="scaled-linear-zero-snr", prediction="eps")
+    with pytest.raises(ValueError, match="zero terminal SNR"):
+        DenoisingObjective(zero, Epsilon(), Uniform(), UniformTimes(), None)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equildm.nn import attend, CrossAttn
+from equildm.nn import attend, CrossAttn, GroupNorm
 
 
 def formula(query, key, value, mask):
@@ -66,12 +66,28 @@ def test_no_key_to_attend_to_gives_zero():
     assert not jnp.any(out)
 
 
-def test_bfloat16_stays_bfloat16():
-    query, key, value = (x.astype(jnp.bfloat16) for x in inputs(16, 16))
+@pytest.mark.parametrize("width", [8, 40, 64])
+def test_bfloat16_stays_bfloat16_and_rounds_once(width):
+    """As near to the formula as jax's own; it rounds weights and the result, and no query."""
+    query, key, value = (x.astype(jnp.bfloat16) for x in inputs(64, 64, width=width))
     got = attend(query, key, value)
     assert got.dtype == jnp.bfloat16
     expected = formula(query, key, value, True)
-    assert np.linalg.norm(got - expected) < 2e-2 * np.linalg.norm(expected)
+    other = jax.nn.dot_product_attention(query, key, value)
+    errors = [np.linalg.norm(x.astype(np.float64) - expected) for x in (got, other)]
+    assert errors[0] < 1.5 * errors[1] and errors[0] < 4e-3 * np.linalg.norm(expected)
+
+
+def test_float64_is_float64():
+    with jax.enable_x64(True):
+        query, key, value = (x.astype(jnp.float64) for x in inputs(300, 301))
+        got = attend(query, key, value)
+        np.testing.assert_allclose(got, formula(query, key, value, True), atol=1e-14)
+        norm, x = GroupNorm(4, 8), query * 3 + 100
+        groups = np.asarray(x).reshape(-1, 4, 2)
+        centred = groups - groups.mean((0, 2), keepdims=True)
+        right = centred / np.sqrt((centred**2).mean((0, 2), keepdims=True) + norm.eps)
+        np.testing.assert_allclose(norm(x), right.reshape(x.shape), rtol=1e-9, atol=1e-9)
 
 
 def test_a_context_of_another_width_is_refused():

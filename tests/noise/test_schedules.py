@@ -97,3 +97,32 @@ def test_a_schedule_holds_no_parameters() -> None:
 def test_bad_betas() -> None:
     with pytest.raises(ValueError, match="0 < start <= end < 1"):
         ScaledLinear(start=0.5, end=0.1)
+
+
+@pytest.mark.parametrize("schedule", ALL)
+@pytest.mark.parametrize("method", ["half_log_snr", "level", "alpha", "sigma", "time"])
+def test_times_of_any_kind(schedule: AbstractSchedule, method: str) -> None:
+    """`ScaledLinear().level(500)` was 1.0 for an integer; bfloat16 and Python numbers failed."""
+    function = getattr(schedule, method)
+    value = 2 if method == "time" else 500
+    right = function(jnp.float32(value))
+    kinds = [value, float(value), np.int64(value), np.float32(value), jnp.array(value)]
+    kinds += [jnp.array(value, dtype) for dtype in ("bfloat16", "float16", "int16")]
+    for kind in kinds:
+        got = jax.jit(function)(kind)
+        assert got.dtype == jnp.float32
+        tolerance = 3e-2 if getattr(kind, "dtype", None) == jnp.bfloat16 else 1e-6
+        np.testing.assert_allclose(got, right, rtol=tolerance)
+    with jax.enable_x64(True):
+        assert function(jnp.array(float(value), jnp.float64)).dtype == jnp.float64
+
+
+def test_scaled_linear_at_an_integer() -> None:
+    np.testing.assert_allclose(ScaledLinear().level(jnp.array(500)), 1.618, rtol=1e-3)
+
+
+@pytest.mark.parametrize("schedule", ALL)
+def test_a_level_has_the_alpha_and_sigma_of_its_time(schedule: AbstractSchedule) -> None:
+    s = schedule.level(TIMES)
+    np.testing.assert_allclose(schedule.alpha_at(s), schedule.alpha(TIMES), rtol=2e-4)
+    np.testing.assert_allclose(schedule.sigma_at(s), schedule.sigma(TIMES), rtol=2e-4)

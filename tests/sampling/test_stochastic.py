@@ -151,13 +151,26 @@ def test_euler_maruyama_on_the_terms_themselves() -> None:
     assert jnp.all(jnp.isfinite(solution.ys)) and float(jnp.abs(solution.ys).max()) < 5
 
 
-def test_the_noise_of_a_step_depends_on_key_and_step_alone() -> None:
-    y = jnp.zeros((3, 2))
-    path = StepNoise(y, jax.random.key(0))
+def test_the_noise_of_a_step_depends_on_key_and_number_alone() -> None:
+    y, times = jnp.zeros((3, 2)), jnp.array([3.0, 2.0, 1.0])
+    path = StepNoise(y, jax.random.key(0), times)
     increment = jax.jit(lambda a, b: path.evaluate(a, b))(1.0, 2.0)
     np.testing.assert_array_equal(increment, path.evaluate(jnp.array(1.0), jnp.array(2.0)))
+    np.testing.assert_allclose(increment, path.evaluate(1.0 + 1e-7, 2.0), rtol=1e-6)
     assert not np.allclose(increment, path.evaluate(2.0, 3.0))
-    assert not np.allclose(increment, StepNoise(y, jax.random.key(1)).evaluate(1.0, 2.0))
+    assert not np.allclose(increment, StepNoise(y, jax.random.key(1), times).evaluate(1.0, 2.0))
+
+
+def test_the_noise_of_a_step_has_the_moments_that_its_solver_needs() -> None:
+    """Of W, H and K over a step of length 2: variances dt, dt / 12, dt / 720 (Foster et al.)."""
+    y, times = jnp.zeros(50_000), jnp.array([3.0, 1.0])
+    path = StepNoise(y, jax.random.key(0), times, diffrax.SpaceTimeTimeLevyArea)
+    area = path.evaluate(1.0, 3.0, use_levy=True)
+    for draws, variance in ((area.W, 2.0), (area.H, 2 / 12), (area.K, 2 / 720)):
+        np.testing.assert_allclose(jnp.var(draws), variance, rtol=0.03)
+        assert abs(float(jnp.mean(draws))) < 4 * (variance / len(y)) ** 0.5
+    correlations = np.corrcoef(jnp.stack([area.W, area.H, area.K]))
+    assert np.abs(correlations - np.eye(3)).max() < 0.02
 
 
 def test_who_needs_a_key() -> None:

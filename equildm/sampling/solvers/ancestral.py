@@ -1,7 +1,7 @@
 """DDPM, and stochastic DDIM."""
 
-import equinox as eqx
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from ..._types import NoiseLevel
 from .base import AbstractNoisySolver, Denoise, Tensor
@@ -22,10 +22,10 @@ class Ancestral(AbstractNoisySolver[None]):
     - `eta`: the share of fresh noise, from 0 to 1.
     """
 
-    eta: float = eqx.field(static=True, default=1.0)
+    eta: Float[Array, ""] | float = 1.0
 
     def __check_init__(self) -> None:
-        if not 0 <= self.eta <= 1:
+        if isinstance(self.eta, float | int) and not 0 <= self.eta <= 1:
             raise ValueError(
                 f"eta is from 0 (DDIM) to 1 (DDPM), received {self.eta}: above 1 the fresh noise "
                 "alone would exceed the next level. Use 1."
@@ -46,5 +46,6 @@ class Ancestral(AbstractNoisySolver[None]):
         clean = denoise(y, s0)
         ratio = s1 / s0
         fresh = self.eta * jnp.sqrt((1 - ratio) * (1 + ratio))
-        old = jnp.sqrt((1 - self.eta**2) + (self.eta * ratio) ** 2)  # fresh^2 + old^2 = 1
+        square = (1 - self.eta**2) + (self.eta * ratio) ** 2  # 1 - fresh^2
+        old = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
         return clean + ratio * old * (y - clean) + s1 * fresh * z, None

@@ -27,7 +27,7 @@ class DPMpp2S(AbstractFlowSolver[None]):
         self, denoise: Denoise, y: Tensor, s0: NoiseLevel, s1: NoiseLevel, state: None
     ) -> tuple[Tensor, None]:
         clean = denoise(y, s0)
-        middle = jnp.sqrt(s0) * jnp.sqrt(s1)
+        middle = jnp.sqrt(s0) * jnp.sqrt(jnp.where(s1 > 0, s1, s0))
         average = jax.lax.cond(
             s1 > 0, lambda: denoise(decay(y, clean, s0, middle), middle), lambda: clean
         )

@@ -13,7 +13,7 @@ has, so it takes the moments of theta and divided differences of the estimates.
 import math
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ..._types import NoiseLevel
 from .base import Tensor
@@ -24,6 +24,14 @@ Scalar = Float[Array, ""]
 def decay(y: Tensor, average: Tensor, s0: NoiseLevel, s1: NoiseLevel) -> Tensor:
     """`(s1 / s0) y + (1 - s1 / s0) average`; at `s1 = 0`, `average`."""
     return average + (s1 / s0) * (y - average)
+
+
+def far(s0: NoiseLevel, s1: NoiseLevel) -> Bool[Array, ""]:
+    """Whether a step begins so far above the data that the clean estimate does not change in it.
+
+    There a step of order 1 is exact, and higher orders magnify the estimates' error by `s0 / s1`.
+    """
+    return (s0 > 100) & (s0 > 10 * s1)
 
 
 def step_length(s0: NoiseLevel, s1: NoiseLevel) -> Scalar:

@@ -1,13 +1,14 @@
 """Heun's method as in EDM."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from ..._types import NoiseLevel
-from ...noise import INFINITE_LEVEL
 from .base import AbstractFlowSolver, AbstractNoisySolver, Denoise, Tensor
-from .exponential import decay
+from .exponential import decay, far
+
+Scalar = Float[Array, ""]
 
 
 class Heun(AbstractFlowSolver[None]):
@@ -16,8 +17,8 @@ class Heun(AbstractFlowSolver[None]):
         e = y0 + (s1 - s0) eps(y0, s0)
         y1 = y0 + (s1 - s0) (eps(y0, s0) + eps(e, s1)) / 2
 
-    Two evaluations a step; one if the step lands on 0, where eps does not exist, or starts from
-    `INFINITE_LEVEL`, where order 1 is exact.
+    Two evaluations a step; one if the step lands on 0, where eps does not exist, or starts far
+    above the data, where order 1 is exact.
     """
 
     def order(self, terms: object) -> int:
@@ -46,10 +47,10 @@ class ChurnedHeun(AbstractNoisySolver[None]):
     - `low`, `high`, `noise_scale`: the paper's `S_min`, `S_max`, `S_noise`.
     """
 
-    churn: float = eqx.field(static=True, default=0.4)
-    low: float = eqx.field(static=True, default=0.0)
-    high: float = eqx.field(static=True, default=float("inf"))
-    noise_scale: float = eqx.field(static=True, default=1.0)
+    churn: Scalar | float = 0.4
+    low: Scalar | float = 0.0
+    high: Scalar | float = float("inf")
+    noise_scale: Scalar | float = 1.0
 
     def start(self, y: Tensor) -> None:
         return None
@@ -64,7 +65,7 @@ class ChurnedHeun(AbstractNoisySolver[None]):
         z: Tensor,
     ) -> tuple[Tensor, None]:
         churned = (self.low <= s0) & (s0 <= self.high)
-        gamma = jnp.where(churned, min(self.churn, 2**0.5 - 1), 0).astype(s0.dtype)
+        gamma = jnp.where(churned, jnp.minimum(self.churn, 2**0.5 - 1), 0).astype(s0.dtype)
         y = y + self.noise_scale * s0 * jnp.sqrt(gamma * (2 + gamma)) * z
         return heun_step(denoise, y, (1 + gamma) * s0, s1), None
 
@@ -78,5 +79,5 @@ def heun_step(denoise: Denoise, y: Tensor, s0: NoiseLevel, s1: NoiseLevel) -> Te
         slope0, slope1 = (y - clean) / s0, (euler - denoise(euler, s1)) / s1
         return y + (s1 - s0) * (slope0 + slope1) / 2
 
-    second_order = (s1 > 0) & (s0 < 0.99 * INFINITE_LEVEL)
+    second_order = (s1 > 0) & ~far(s0, s1)
     return jax.lax.cond(second_order, corrected, lambda: euler)

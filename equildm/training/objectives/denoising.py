@@ -9,7 +9,14 @@ from jaxtyping import Array, Float
 
 from ..._types import Condition, Key, Keys, Latent, Metrics, Network
 from ...data import LatentBatch
-from ...noise import AbstractPrediction, AbstractSchedule, AbstractTimes, AbstractWeight, corrupt
+from ...noise import (
+    AbstractPrediction,
+    AbstractSchedule,
+    AbstractTimes,
+    AbstractWeight,
+    check_prediction,
+    corrupt,
+)
 from ...runtime import InPrecision, Policy
 from ...runtime.fsdp import sharded_vmap
 from ..remat import Remat, rematerialise
@@ -49,6 +56,7 @@ class DenoisingObjective(AbstractObjective):
     remat: Remat = eqx.field(static=True, default="none")
 
     def __check_init__(self) -> None:
+        check_prediction(self.prediction, self.schedule)
         if not 0.0 <= self.dropout <= 1.0:
             raise ValueError(
                 f"Caption dropout is a share between 0 and 1, received {self.dropout}. "
