@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array
 from oracle import GaussianMixture
 
+from benchmarks.scheduler_parity import HandedOver
 from equildm.sampling import needs_key, reverse_sde, solve, StepGrid
 
 STEPS = (1, 2, 3, 4, 10, 20, 50)
@@ -28,20 +29,6 @@ class Inputs(NamedTuple):
     fresh: np.ndarray
     means: np.ndarray
     stds: np.ndarray
-
-
-class HandedOver(diffrax.AbstractPath):
-    """The Brownian path that has prescribed unit noise in each step of a grid."""
-
-    levels: Array
-    fresh: Array
-    t0 = 0.0
-    t1 = np.inf
-
-    def evaluate(self, t0: Array, t1: Array | None = None, left: bool = True) -> Array:
-        assert t1 is not None, "the path tells increments"
-        z = self.fresh[jnp.sum(self.levels > t1)]
-        return -z * jnp.sqrt(t1 - t0)  # an increment of rising time, which sampling runs down
 
 
 def cases(

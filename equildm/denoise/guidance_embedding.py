@@ -86,6 +86,10 @@ class GuidanceEmbeddingConfig(AbstractNetworkWrap):
             )
         return GuidanceConditioned(network, self.width)
 
+    @property
+    def takes_null(self) -> bool:
+        return False
+
     def guided(
         self, denoiser: AbstractDenoiser, guidance_scale: Scalar, **options: Any
     ) -> AbstractDenoiser:

@@ -46,6 +46,11 @@ class AbstractNetworkConfig(abc.ABC):
         """What the network is conditioned on: a class of conditions."""
         return TextEmbedding
 
+    @property
+    def takes_null(self) -> bool:
+        """Whether guidance leads away from a null condition, such as a negative prompt."""
+        return True
+
     def denoiser(
         self,
         network: Network,
@@ -92,6 +97,10 @@ class AbstractNetworkWrap(AbstractNetworkConfig):
     @property
     def condition_type(self) -> type:
         return self.of.condition_type
+
+    @property
+    def takes_null(self) -> bool:
+        return self.of.takes_null
 
     def denoiser(
         self,

@@ -37,11 +37,9 @@ from .safetensors import (
     SafetensorsFile as SafetensorsFile,
     save_safetensors as save_safetensors,
 )
-from .scheduler import (
-    load_scheduler as load_scheduler,
-    save_scheduler as save_scheduler,
-    Scheduler as Scheduler,
-)
+from .scheduler import Scheduler as Scheduler
+from .scheduler_file import load_scheduler as load_scheduler, save_scheduler as save_scheduler
+from .scheduler_samplers import Sampling as Sampling
 from .shards import open_weights as open_weights, save_weights as save_weights
 from .squeezenet import load_squeezenet as load_squeezenet
 from .t5 import t5_table as t5_table

@@ -191,7 +191,7 @@ def _from_diffusers(fields: Fields) -> VAEConfig:
         depth=positive_int(fields, "layers_per_block", most=MAX_LAYERS),
         latent_channels=positive_int(fields, "latent_channels"),
         image_channels=positive_int(fields, "in_channels"),
-        groups=positive_int(fields, "norm_num_groups"),
+        groups=positive_int(fields, "norm_num_groups", 32),
         scale=positive_float(fields, "scaling_factor", 0.18215),
         shift=0.0 if fields.get("shift_factor") is None else finite_float(fields, "shift_factor"),
     )

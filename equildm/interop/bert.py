@@ -11,6 +11,9 @@ from .pairs import linear, norm, Pair
 BERT_IGNORED = ("embeddings.position_ids", "pooler.*")
 """Tensors beside the encoder: the position numbers 0 .. 511 and the pooler of another task."""
 
+BERT_PREFIX, BERT_WORDS = "bert.", "embeddings.word_embeddings.weight"
+"""In files of a `BertFor...`, the encoder's names begin so, and other names are of its head."""
+
 _FIXED = {"hidden_act": "gelu", "position_embedding_type": "absolute", "type_vocab_size": 2}
 """Fields that are the same for every `Bert`."""
 
@@ -18,7 +21,7 @@ _FIXED = {"hidden_act": "gelu", "position_embedding_type": "absolute", "type_voc
 def bert_table(depth: int) -> list[Pair]:
     """`transformers.BertModel`'s tensors, for `depth` layers."""
     return [
-        Pair("words", "embeddings.word_embeddings.weight"),
+        Pair("words", BERT_WORDS),
         Pair("positions", "embeddings.position_embeddings.weight"),
         Pair("segments", "embeddings.token_type_embeddings.weight"),
         *norm("norm", "embeddings.LayerNorm"),

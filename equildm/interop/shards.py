@@ -9,7 +9,7 @@ unet/diffusion_pytorch_model.safetensors.index.json
 import json
 import os
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import jax
@@ -22,6 +22,9 @@ from .safetensors import LazyTensors, SafetensorsFile, save_safetensors
 DIFFUSERS, TRANSFORMERS = "diffusion_pytorch_model", "model"
 """The two libraries' names of a weights file."""
 
+VARIANTS = ("", ".fp16", ".bf16")
+"""What diffusers' `variant=` puts into a file's name. The first that is there is read."""
+
 MAX_BYTES = 10 * 10**9
 """The largest file that is written, as in diffusers."""
 
@@ -29,17 +32,17 @@ MAX_BYTES = 10 * 10**9
 def open_weights(folder: str | os.PathLike[str], stem: str) -> Mapping[str, np.ndarray]:
     """The tensors of `stem.safetensors`, or of the files that its index names, read one by one.
 
-    Without such a file, the half-precision variant `stem.fp16.safetensors` is read. A pickle
-    (`.bin`) is never opened.
+    Without such a file, the half-precision variants `stem.fp16.safetensors` and
+    `stem.bf16.safetensors` are read. A pickle (`.bin`) is never opened.
 
     **Raises** `ValueError` naming the file that is missing, broken or does not match its index.
     """
     folder = Path(folder)
-    names = [f"{stem}{variant}.safetensors" for variant in ("", ".fp16")]
+    names = [f"{stem}{variant}.safetensors" for variant in VARIANTS]
     for file in (folder / name for name in names):
         if file.is_file():
             return SafetensorsFile(file)
-    indices = [f"{stem}.safetensors.index{variant}.json" for variant in ("", ".fp16")]
+    indices = [f"{stem}.safetensors.index{variant}.json" for variant in VARIANTS]
     for file in (folder / name for name in indices):
         if file.is_file():
             return _open_index(file)
@@ -50,7 +53,27 @@ def open_weights(folder: str | os.PathLike[str], stem: str) -> Mapping[str, np.n
         if pickles
         else " Give the folder of one model, such as the `unet` of a pipeline."
     )
-    raise ValueError(f"There is no {names[0]} in {folder}.{hint}")
+    others = sorted(path.name for path in folder.glob("*.safetensors"))
+    there = f" There is {', '.join(others)}: rename it if it is meant." if others else ""
+    raise ValueError(f"There is no {names[0]} in {folder}.{there}{hint}")
+
+
+class Below(Mapping[str, np.ndarray]):
+    """The tensors whose names start with a prefix, by the rest of their names."""
+
+    def __init__(self, tensors: Mapping[str, np.ndarray], prefix: str):
+        """**Arguments:** the tensors and the prefix."""
+        self._tensors, self._prefix = tensors, prefix
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._tensors[self._prefix + name]
+
+    def __iter__(self) -> Iterator[str]:
+        start = len(self._prefix)
+        return (name[start:] for name in self._tensors if name.startswith(self._prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 _PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl"}

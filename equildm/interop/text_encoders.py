@@ -27,13 +27,20 @@ from ..text import (
     TOKENIZER_FILES,
     TokenizerKind,
 )
-from .bert import bert_config, bert_fields, BERT_IGNORED, bert_table
+from .bert import (
+    bert_config,
+    bert_fields,
+    BERT_IGNORED,
+    BERT_PREFIX,
+    bert_table,
+    BERT_WORDS,
+)
 from .clip import clip_config, clip_fields, CLIP_IGNORED, clip_table
 from .config import read_config, write_config
 from .config_fields import Fields, flag
 from .mapping import Advance, fill, write_weights
 from .pairs import Pair
-from .shards import open_weights, save_weights, TRANSFORMERS
+from .shards import Below, open_weights, save_weights, TRANSFORMERS
 from .t5 import t5_config, t5_fields, T5_IGNORED, t5_table
 
 _ARCHITECTURES = {
@@ -86,6 +93,8 @@ def load_text_encoder(
     weights = open_weights(folder, TRANSFORMERS)
     if isinstance(config, CLIPConfig) and "embeddings.token_embedding.weight" in weights:
         config = dataclasses.replace(config, prefix="")
+    if kind == "bert" and BERT_PREFIX + BERT_WORDS in weights:
+        weights = Below(weights, BERT_PREFIX)  # beside the heads of other tasks
     longest = None if isinstance(config, T5Config) else config.longest
     max_tokens = _most_tokens(longest, tokenizer) if max_tokens is None else max_tokens
     table, ignored = _table(config)

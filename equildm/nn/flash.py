@@ -24,9 +24,10 @@ def attend(
 
     Scores are computed for a block of queries at a time. Their softmax is float32 (float64 for
     float64 inputs); products with it are in the inputs' dtype and accumulate in that of the
-    softmax. As in FlashAttention (Dao et al. 2022, algorithms 1 and 4) only the log-sum-exp of each query is stored for the gradient, and the
-    probabilities are computed again from it. Both modes of differentiation work, and `jax.vmap`
-    puts the examples inside the loop over blocks, so that a batch can be sharded.
+    softmax. As in FlashAttention (Dao et al. 2022, algorithms 1 and 4) only the log-sum-exp of each
+    query is stored for the gradient, and the probabilities are computed again from it. Both modes
+    of differentiation work, and `jax.vmap` puts the examples inside the loop over blocks, so that a
+    batch can be sharded.
 
     **Arguments:**
 

@@ -78,14 +78,14 @@ def karras(
 ) -> Levels:
     """`s^(1/rho)` evenly spaced from `high` to `low`, then `final` (Karras et al. 2022, eq. 5).
 
-    `high` and `low` are the schedule's ends by default. Where it reaches beyond `FAR`, the first
+    `high` and `low` are the schedule's ends by default. Where that reaches beyond `FAR`, the first
     step leads there, and the others are spaced from there on: above it there is nothing to see.
     """
-    high, low = _range(schedule, high, low)
-    start, beyond = (high, 0) if high <= FAR or _at_least_one(steps) < 3 else (FAR, 1)
-    ends = start ** (1 / rho), low ** (1 / rho)
+    beyond = int(high is None and schedule.highest > FAR and _at_least_one(steps) > 2)
+    top, low = _range(schedule, high, low)
+    ends = (FAR if beyond else top) ** (1 / rho), low ** (1 / rho)
     levels = np.linspace(*ends, _at_least_one(steps) - beyond) ** rho
-    return _append(np.append([high] * beyond, levels), final)
+    return _append(np.append([top] * beyond, levels), final)
 
 
 def exponential(

@@ -79,12 +79,11 @@ class ControlToImage(eqx.Module):
         height, width = (side // factor * model.vae.factor for side in controls.shape[1:3])
         sampler = TextToImage(model, height=height, width=width, compute=self.compute)
         text, null = embed_prompts(model.text_encoder, prompts, negative_prompt)
-        if levels is None:
-            levels = model.levels(steps, solver)
+        sampling = model.sampling(steps, solver) if levels is None else levels
         return sampler.generate(
             ControlCondition(text, jnp.asarray(to_unit(controls))),
             null,
-            levels=levels,
+            levels=sampling,
             guidance_scale=guidance_scale,
             solver=solver,
             seed=seed,

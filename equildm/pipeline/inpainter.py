@@ -98,12 +98,11 @@ class Inpainter(eqx.Module):
         height, width = images.shape[1:3]
         sampler = TextToImage(model, height=height, width=width, compute=self.compute)
         text, null = embed_prompts(model.text_encoder, prompts, negative_prompt)
-        if levels is None:
-            levels = model.levels(steps, solver)
+        sampling = model.sampling(steps, solver) if levels is None else levels
         painted = sampler.generate(
             _conditions(model.vae, jnp.asarray(images), jnp.asarray(masks), text),
             null,
-            levels=levels,
+            levels=sampling,
             guidance_scale=guidance_scale,
             solver=solver,
             seed=seed,

@@ -6,11 +6,12 @@ import equinox as eqx
 
 from .._types import Network, TextEmbedding
 from ..denoise import AbstractDenoiser, AbstractNetworkConfig
-from ..interop import Scheduler
+from ..interop import Sampling, Scheduler
 from ..latents import VAE
 from ..noise import AbstractPrediction, AbstractSchedule, GridName, GRIDS
 from ..noise.grids import Levels
 from ..runtime import gather
+from ..sampling import make_solver
 from ..sampling.solvers import Solver
 from ..text import AbstractTextEncoder, TextConditioned
 
@@ -96,6 +97,20 @@ class LatentDiffusion(eqx.Module):
             return GRIDS[grid](self.schedule, steps)
         name = solver if isinstance(solver, str) else None
         return self.config.scheduler.levels(steps, name or self.config.solver)
+
+    def sampling(
+        self, steps: int | None = None, solver: Solver | None = None, grid: GridName | None = None
+    ) -> Sampling:
+        """The levels and the solver of a number of sampling steps, arguments as of `levels`.
+
+        Where these name nothing else than the model's own scheduler, it is sampled as that says:
+        with the options of its file, such as the order of the last steps.
+        """
+        config = self.config
+        solver = config.solver if solver is None else solver
+        if grid is None and isinstance(solver, str) and solver == config.scheduler.sampler:
+            return config.scheduler.sampling(config.sampling_steps if steps is None else steps)
+        return Sampling(self.levels(steps, solver, grid), make_solver(solver))
 
     def null_text(self) -> TextEmbedding:
         """The embedding of the empty caption."""

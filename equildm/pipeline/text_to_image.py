@@ -13,10 +13,11 @@ from jaxtyping import Array, Float, Int
 from .._types import Condition, Key, TextEmbedding
 from ..denoise import AbstractDenoiser, AbstractNetworkConfig, UNetConfig
 from ..denoise.guidance import Scalar
+from ..interop import Sampling
 from ..latents import VAE
 from ..noise import GridName
-from ..noise.grids import Levels
-from ..runtime import gather
+from ..noise.grids import Levels, pad
+from ..runtime import check_seeds, gather
 from ..sampling import make_solver, sample
 from ..sampling.solvers import Solver
 from ..text import embed_prompts
@@ -120,16 +121,21 @@ class TextToImage(eqx.Module):
                 f"{wanted.__name__}. Use the class for its task, such as Upscaler, or "
                 "TextToImage.generate with conditions of that kind."
             )
+        if negative_prompt and not self.model.config.network.takes_null:
+            raise ValueError(
+                "This network was told the guidance scale in training and has no estimate to lead "
+                f"away from, received negative_prompt={negative_prompt!r}. Leave it out, or sample "
+                "the model that it was distilled from."
+            )
         conditions, null = embed_prompts(self.model.text_encoder, prompts, negative_prompt)
-        if levels is None:
-            levels = self.model.levels(steps, solver, grid)
+        sampling = self.model.sampling(steps, solver, grid) if levels is None else levels
         options: Options = {} if interval is None else {"interval": interval}
         if rescale != 0:
             options["rescale"] = rescale
         return self.generate(
             conditions,
             null,
-            levels=levels,
+            levels=sampling,
             guidance_scale=guidance_scale,
             solver=solver,
             seed=seed,
@@ -144,7 +150,7 @@ class TextToImage(eqx.Module):
         conditions: Condition,
         null: Condition,
         *,
-        levels: Levels,
+        levels: Levels | Sampling,
         guidance_scale: GuidanceScale | None = None,
         solver: Solver | None = None,
         seed: int = 0,
@@ -159,6 +165,7 @@ class TextToImage(eqx.Module):
 
         - `conditions`: what the network is conditioned on, with a leading axis.
         - `null`: the condition that guidance leads away from, without that axis.
+        - `levels`: the levels; or these with their solver, as `model.sampling` returns them.
         - `options`: of the guidance, see `Guided`.
         """
         count = len(jax.tree.leaves(conditions)[0])
@@ -177,6 +184,8 @@ class TextToImage(eqx.Module):
             )
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"A batch has at least 1 image, received batch_size={batch_size}.")
+        check_seeds(seed)
+        check_seeds(numbers, "number of `seeds`")
         keys = _fold(jax.random.key(seed), numbers)
         batch_size = min(batch_size or count, count)
         images = []
@@ -212,16 +221,20 @@ class TextToImage(eqx.Module):
     def _run(
         self,
         inputs: tuple[Any, ...],
-        levels: Levels,
+        levels: Levels | Sampling,
         solver: Solver | None,
         options: Options,
     ) -> Float[Array, "batch height width 3"]:
         model = self.model
         network = model.config.network
         denoiser = network.denoiser(model.network, model.schedule, model.prediction, self.compute)
-        solver = make_solver(model.config.solver if solver is None else solver)
-        static = (network, self.latent_shape)
-        return _sample(static, denoiser, model.vae, solver, options, inputs, jnp.asarray(levels))
+        if not isinstance(levels, Sampling):
+            levels = Sampling(levels, make_solver(solver or model.config.solver))
+        grid, solver, *scales = levels
+        # All numbers of steps up to 64 share one program; then up to 128, and so on.
+        grid = pad(np.asarray(grid), 64 * -(-(len(grid) - 1) // 64) + 1)
+        static, grids = (network, self.latent_shape), (jnp.asarray(grid), jnp.asarray(scales))
+        return _sample(static, denoiser, model.vae, solver, options, inputs, grids)
 
 
 def _check_channels(model: LatentDiffusion) -> None:
@@ -255,17 +268,19 @@ def _sample(
     solver: diffrax.AbstractSolver,
     options: Options,
     inputs: tuple[Any, ...],
-    levels: Float[Array, "levels"],
+    grids: tuple[Float[Array, "levels"], Float[Array, "2"]],
 ) -> Float[Array, "batch height width 3"]:
     (network, latent_shape), (conditions, null, scales, keys, noise) = static, inputs
+    levels, (noise_scale, latent_scale) = grids
 
     def one(condition: Condition, scale: Any, key: Key, noise: Any) -> Float[Array, "h w 3"]:
         noise_key, solver_key = jax.random.split(key)
         if noise is None:
             noise = jax.random.normal(noise_key, latent_shape, jnp.float32)
         guided = network.guided(denoiser, scale, **options)
-        latent = sample(guided, noise, levels, solver, condition=(condition, null), key=solver_key)
-        return vae.decode_scaled(latent)
+        noise, condition = noise_scale * noise, (condition, null)
+        latent = sample(guided, noise, levels, solver, condition=condition, key=solver_key)
+        return vae.decode_scaled(latent_scale * latent)
 
     shared = None if isinstance(scales, float) else 0
     drawn = None if noise is None else 0

@@ -17,6 +17,7 @@ from ..images import to_unit
 from ..latents import tiled_decode, tiled_encode, upsample
 from ..noise import corrupt
 from ..noise.grids import Levels
+from ..runtime import check_seeds
 from ..sampling import make_solver, sample, TiledDenoiser
 from ..sampling.solvers import Solver
 from .color_fix import color_fix
@@ -119,6 +120,7 @@ class Upscaler(eqx.Module):
                 "This model was trained on small images as they are, received noise_level "
                 f"{noise_level}. Use 0, or train it with noise augmentation."
             )
+        check_seeds(seed)
         solver = model.config.solver if solver is None else solver
         if levels is None:
             levels = model.levels(steps, solver)

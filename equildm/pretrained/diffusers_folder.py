@@ -21,7 +21,7 @@ from ..interop import load_scheduler, load_unet, save_scheduler, save_unet, Sche
 from ..interop.config import read_config, write_config
 from ..interop.config_fields import Fields, positive_int
 from ..interop.mapping import Advance
-from ..interop.scheduler import has_diffusers_form
+from ..interop.scheduler_file import says_the_same
 from ..interop.unet_config import unet_of
 from ..latents import VAE, VAEConfig
 from ..pipeline import LatentDiffusion, ModelConfig
@@ -30,6 +30,7 @@ from ..text import AbstractTextEncoder, CLIPText
 from .frozen_parts import check_width, frozen_tables, load_frozen, save_frozen
 from .model_json import MODEL, read_model_config
 from .part_table import PartTable
+from .public_scheduler import public_scheduler
 
 INDEX = "model_index.json"
 _PIPELINES = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
@@ -45,6 +46,7 @@ def load_diffusers(
     *,
     dtype: DTypeLike = "float32",
     mesh: Mesh | None = None,
+    scheduler: Scheduler | None = None,
     advance: Advance = lambda size: None,
 ) -> LatentDiffusion:
     """Reads Stable Diffusion 1 or 2, or a model of that architecture at any width.
@@ -61,6 +63,7 @@ def load_diffusers(
     - `dtype`: of the arrays in memory; `"stored"` keeps the files'.
     - `mesh`: where the network goes, each array straight to its shards; by default, and for the
         other parts, on the first device.
+    - `scheduler`: instead of the folder's, which is not read then.
     - `advance`: called with the bytes of each tensor.
 
     **Raises** `ValueError` naming the file, and the field or tensor, that is missing or wrong.
@@ -68,13 +71,14 @@ def load_diffusers(
     folder = Path(folder)
     if (folder / INDEX).exists() or not (folder / "unet").is_dir():
         read_config(folder, "a pipeline of Stable Diffusion", _check_index, file=INDEX)
-    scheduler = load_scheduler(folder / "scheduler")
+    given_scheduler = scheduler
+    scheduler = load_scheduler(folder / "scheduler") if scheduler is None else scheduler
     vae, text_encoder = load_frozen(folder, dtype=dtype, advance=advance)
     network, config = load_unet(folder / "unet", dtype=dtype, mesh=mesh, advance=advance)
     check_width(config, text_encoder.width, folder)
     side = read_config(folder / "unet", "a UNet of square latents", _sample_size)
     model = stable_diffusion(network, config, vae, text_encoder, scheduler, side)
-    return dataclasses.replace(model, config=_recorded(folder, model.config))
+    return dataclasses.replace(model, config=_recorded(folder, model.config, given_scheduler))
 
 
 def stable_diffusion(
@@ -140,7 +144,8 @@ def save_diffusers(
     **Arguments:**
 
     - `folder`: created where it does not exist.
-    - `model`: a UNet, with or without embedded guidance; also one that is a consistency function.
+    - `model`: a UNet, with or without embedded guidance. A latent consistency model gets LCM's
+        scheduler and pipeline.
     - `dtype`: of the floating tensors in the files, by default as in memory.
     - `advance`: called with the bytes of each tensor.
 
@@ -149,6 +154,7 @@ def save_diffusers(
     folder = Path(folder)
     config = model.config
     network = diffusers_network(config.network)
+    scheduler = public_scheduler(config)
     save_unet(
         folder / "unet",
         model.network,
@@ -158,11 +164,11 @@ def save_diffusers(
         advance=advance,
     )
     save_frozen(folder, model, dtype=dtype, advance=advance)
-    save_scheduler(folder / "scheduler", config.scheduler)
+    save_scheduler(folder / "scheduler", scheduler)
     write_config(folder, to_json(config), file=MODEL)
     if isinstance(model.text_encoder, CLIPText) and model.text_encoder.padding:
         kind = _PIPELINES[isinstance(network, GuidanceEmbeddingConfig)]
-        write_config(folder, {"_class_name": kind} | _components(config.scheduler), file=INDEX)
+        write_config(folder, {"_class_name": kind} | _components(scheduler), file=INDEX)
 
 
 def diffusers_network(config: AbstractNetworkConfig) -> AbstractNetworkConfig:
@@ -177,9 +183,10 @@ def fits_diffusers(config: ModelConfig) -> bool:
     """Whether a folder of diffusers holds a model exactly."""
     try:
         unet_of(diffusers_network(config.network))
+        public_scheduler(config)
     except ValueError:
         return False
-    return has_diffusers_form(config.scheduler)
+    return True
 
 
 def folder_tables(model: LatentDiffusion) -> list[PartTable]:
@@ -188,19 +195,36 @@ def folder_tables(model: LatentDiffusion) -> list[PartTable]:
     return [PartTable("unet", model.network, table), *frozen_tables(model)]
 
 
-def _recorded(folder: Path, public: ModelConfig) -> ModelConfig:
-    """The config in `model.json` if the public files agree with it, else the public one."""
+def _recorded(folder: Path, public: ModelConfig, given_scheduler: Scheduler | None) -> ModelConfig:
+    """The config in `model.json` if the public files agree with it, else the public one.
+
+    With a scheduler that was given, the rest must agree.
+    """
     if not _has_config(folder):
         return public
     recorded = read_model_config(folder)
+    if given_scheduler is not None:
+        recorded = dataclasses.replace(
+            recorded, scheduler=given_scheduler, solver=given_scheduler.sampler
+        )
+    elif not _agrees(recorded, public.scheduler):
+        return public
     visible = dataclasses.replace(
         recorded,
         network=diffusers_network(recorded.network),
+        scheduler=public.scheduler,
         solver=public.solver,
         sampling_steps=public.sampling_steps,
         guidance_scale=public.guidance_scale,
     )
     return recorded if visible == public else public
+
+
+def _agrees(recorded: ModelConfig, scheduler: Scheduler) -> bool:
+    try:
+        return says_the_same(public_scheduler(recorded), scheduler)
+    except ValueError:  # saved by an older version, which wrote what diffusers cannot sample
+        return False
 
 
 def _has_config(folder: Path) -> bool:

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jax.typing import DTypeLike
 from jaxtyping import PyTree
 
+from ..interop import Scheduler
 from ..pipeline import LatentDiffusion
 from ..runtime import Run
 from ..text import TextConditioned
@@ -32,6 +33,7 @@ def load_pretrained(
     sampling_steps: int | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
     prediction: PredictionKind | None = None,
+    scheduler: Scheduler | None = None,
 ) -> LatentDiffusion:
     """Opens a run folder, a folder of `save_pretrained` or of diffusers, or a single file.
 
@@ -51,6 +53,8 @@ def load_pretrained(
         of sampling steps. Other models ignore it.
     - `tokenizer`: for a single file: the folder of CLIP's vocabulary and merges.
     - `prediction`: for a single file: what the network predicts, see `load_single_file`.
+    - `scheduler`: for a folder of diffusers: instead of its own, for instance
+        `Scheduler(prediction=Velocity())` where that is of a class that is not sampled here.
 
     **Raises** `ValueError` naming the path and what is missing or wrong.
     """
@@ -65,6 +69,11 @@ def load_pretrained(
             f"{path} is a folder, which holds a tokenizer and records the prediction. `tokenizer` "
             "and `prediction` are for single files: leave them out."
         )
+    if scheduler is not None and (not path.is_dir() or is_run(path) or is_own_folder(path)):
+        raise ValueError(
+            f"{path} is no folder of diffusers and records how it is sampled. `scheduler` is for "
+            "folders of diffusers: leave it out, and name `solver` and `grid` to sample otherwise."
+        )
     if is_run(path):
         return _load_run(path, mesh, dtype, ema, step, sampling_steps)
     if ema is not None or step is not None:
@@ -76,7 +85,9 @@ def load_pretrained(
         if is_own_folder(path):
             return load_own(path, dtype=dtype, mesh=mesh, advance=advance)
         if is_diffusers_folder(path):
-            return load_diffusers(path, dtype=dtype, mesh=mesh, advance=advance)
+            return load_diffusers(
+                path, dtype=dtype, mesh=mesh, scheduler=scheduler, advance=advance
+            )
         if path.is_dir():
             raise ValueError(
                 f"{path} holds no model. A run folder has config.json and model.json, a folder of "

@@ -8,7 +8,7 @@ cond_stage_model.model.*            OpenCLIP, in Stable Diffusion 2
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..interop.clip import clip_table, OPENCLIP_IGNORED, openclip_table
 from ..interop.compvis import compvis_autoencoder_table, compvis_unet_table
 from ..interop.mapping import Advance, fill, write_weights
 from ..interop.safetensors import LazyTensors, SafetensorsFile, save_safetensors
+from ..interop.shards import Below
 from ..interop.text_encoders import tokenizer_for
 from ..pipeline import LatentDiffusion
 from ..text import CLIPText
@@ -175,24 +176,6 @@ def single_file_tables(model: LatentDiffusion) -> list[PartTable]:
         PartTable(VAE, model.vae, compvis_autoencoder_table(model.vae.config)),
         PartTable(OPENCLIP if open_clip else CLIP, text.tower, tower),
     ]
-
-
-class Below(Mapping[str, np.ndarray]):
-    """The tensors whose names start with a prefix, by the rest of their names."""
-
-    def __init__(self, tensors: Mapping[str, np.ndarray], prefix: str):
-        """**Arguments:** the tensors and the prefix."""
-        self._tensors, self._prefix = tensors, prefix
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return self._tensors[self._prefix + name]
-
-    def __iter__(self) -> Iterator[str]:
-        start = len(self._prefix)
-        return (name[start:] for name in self._tensors if name.startswith(self._prefix))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
 
 
 def _check_names(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:

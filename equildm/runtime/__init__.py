@@ -37,6 +37,7 @@ from .metrics import MetricsLog as MetricsLog, read_metrics as read_metrics
 from .precision import InPrecision as InPrecision, Policy as Policy
 from .progress import Progress as Progress
 from .run import Run as Run
+from .seeds import check_seeds as check_seeds
 from .sharding import (
     abstract as abstract,
     batch_sharding as batch_sharding,

@@ -32,6 +32,7 @@ from .solvers import (
     DPMpp3M as DPMpp3M,
     Heun as Heun,
     make_solver as make_solver,
+    PLMS as PLMS,
     SDEDPMpp2M as SDEDPMpp2M,
     SOLVERS as SOLVERS,
     UniPC as UniPC,

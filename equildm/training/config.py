@@ -13,6 +13,7 @@ from .._types import Condition
 from ..noise import AbstractPrediction, AbstractSchedule, LossConfig, TIMES, WEIGHTS
 from ..runtime import (
     check_batch,
+    check_seeds,
     Cluster,
     enable_compile_cache,
     exit_on_sigterm,
@@ -164,6 +165,7 @@ class TrainConfig:
                 raise ValueError(
                     f"--{flag} is at least 1, received {getattr(self, name)}. Choose 1 or more."
                 )
+        check_seeds(self.seed, "--seed")
         if self.snapshots < 0:
             raise ValueError(
                 f"Snapshots have an interval of at least 1 step, received --snapshots "

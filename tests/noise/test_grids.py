@@ -62,7 +62,11 @@ def test_the_public_spacings(peer: Any, betas: str) -> None:
             {"timestep_spacing": "linspace"},
             lambda n: grids.linspace(schedule, n, endpoint=False),
         ),
-        (multistep, {"use_karras_sigmas": True}, lambda n: grids.karras(schedule, n)),
+        (
+            multistep,
+            {"use_karras_sigmas": True},
+            lambda n: grids.karras(schedule, n, high=schedule.highest),
+        ),
         (multistep, {"use_exponential_sigmas": True}, lambda n: grids.exponential(schedule, n)),
     ]
     basic = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": betas}

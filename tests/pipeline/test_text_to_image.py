@@ -9,7 +9,7 @@ import pytest
 from model_folders import clip_model, UNET
 
 from equildm.denoise import GuidanceEmbeddingConfig, UNetConfig
-from equildm.pipeline import new_upscaler, TextToImage
+from equildm.pipeline import new_upscaler, text_to_image, TextToImage
 from equildm.pretrained import stable_diffusion
 from equildm.sampling import DDIM
 from equildm.text import embed
@@ -120,7 +120,7 @@ def test_an_inpainting_unet_of_diffusers_is_refused(model):
         TextToImage(inpainting)
 
 
-def test_a_guidance_conditioned_network_has_no_options_of_guidance(model):
+def test_a_guidance_conditioned_network_has_one_estimate(model):
     config = GuidanceEmbeddingConfig(UNET, 8)
     guided = dataclasses.replace(
         model,
@@ -129,3 +129,25 @@ def test_a_guidance_conditioned_network_has_no_options_of_guidance(model):
     )
     with pytest.raises(ValueError, match="no options of guidance, received rescale"):
         TextToImage(guided)(["a cat"], steps=1, rescale=0.7)
+    with pytest.raises(ValueError, match="received negative_prompt='a dog'"):
+        TextToImage(guided)(["a cat"], steps=1, negative_prompt="a dog")
+
+
+@pytest.mark.parametrize("options", [{"seed": 2**32}, {"seed": -1}, {"seeds": [1, 2**32 + 1]}])
+def test_no_two_seeds_are_one(model, options):
+    with pytest.raises(ValueError, match="is a whole number from 0 to 4294967295"):
+        TextToImage(model)(["a cat", "a dog"], steps=1, **options)
+
+
+def test_numbers_of_steps_share_a_program(model):
+    sample = TextToImage(model)
+    sample(["a cat"], steps=2, guidance_scale=3)
+    before = text_to_image._sample._cached._cache_size()
+    for steps in (3, 5):
+        sample(["a cat"], steps=steps, guidance_scale=3)
+    assert text_to_image._sample._cached._cache_size() == before
+
+
+def test_prompts_are_a_list(model):
+    with pytest.raises(ValueError, match="received a string"):
+        TextToImage(model)("a cat", steps=1)

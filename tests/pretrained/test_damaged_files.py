@@ -22,7 +22,7 @@ from equildm.interop import (
     read_lora,
     read_weights,
     SafetensorsFile,
-    scheduler,
+    scheduler_file,
     text_encoders,
     unet_config,
     unet_table,
@@ -35,7 +35,7 @@ PARSERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "unet": unet_config.from_diffusers,
     "vae": autoencoder._from_diffusers,
     "text_encoder": text_encoders._config,
-    "scheduler": scheduler.parse_scheduler,
+    "scheduler": scheduler_file.parse_scheduler,
     ".": diffusers_folder._check_index,
 }
 

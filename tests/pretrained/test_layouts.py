@@ -92,7 +92,9 @@ def test_hidden_padding_comes_back(trained, tmp_path, layout):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_consistency_function_with_embedded_guidance_comes_back(trained, tmp_path, layout):
     guided = GuidanceEmbeddingConfig(UNET, 16)
-    config = dataclasses.replace(trained.config, network=ConsistencyConfig(guided, "level"))
+    config = dataclasses.replace(
+        trained.config, network=ConsistencyConfig(guided, "time"), solver="consistency"
+    )
     network = guided.build(key=jax.random.key(0))
     model = dataclasses.replace(trained, network=network, config=config)
     assert default_layout(tmp_path / "model", model) == "diffusers"

@@ -68,7 +68,11 @@ def test_another_vae_of_the_same_latents(pretrained, tmp_path):
 
 def test_a_folder_of_diffusers_is_sampled_as_other_starts(model, tmp_path):
     model = dataclasses.replace(
-        model, config=dataclasses.replace(model.config, scheduler=Scheduler(kind="PNDMScheduler"))
+        model,
+        config=dataclasses.replace(
+            model.config,
+            scheduler=Scheduler(kind="EulerDiscreteScheduler", spacing="linspace", ends_clean=True),
+        ),
     )
     save_diffusers(tmp_path / "start", model)
     start = start_from(tmp_path / "start", tmp_path / "new")

@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import pytest
 
+from equildm.nn import Linear
 from equildm.runtime.platform import compiling_for
-from equildm.training import adamw, DecayEMA, make_step, PowerEMA, TrainState
+from equildm.training import adamw, DecayEMA, make_step, PowerEMA, rematerialise, TrainState
 
 
 def run(network, objective, batches, *, optimizer=None, ema=None, parts=1):
@@ -130,3 +131,11 @@ def test_gpus_keep_the_state_in_its_order(network, objective, make_batch):
             return str(jax.make_jaxpr(lambda: step(state, make_batch())[1])()).count("layout_con")
 
     assert orders("gpu") == len(jax.tree.leaves(network)) and orders("cpu") == 0
+
+
+def test_what_has_no_blocks_is_not_computed_again():
+    """It was returned as it is, and stored every activation."""
+    layer = Linear(2, 3, key=jax.random.key(0))
+    with pytest.raises(ValueError, match="needs blocks that are computed again, and a Linear has"):
+        rematerialise(layer, "blocks")
+    assert rematerialise(layer, "none") is layer

@@ -17,6 +17,7 @@ from .dpm_2m import DPMpp2M as DPMpp2M, SDEDPMpp2M as SDEDPMpp2M
 from .dpm_2s import DPMpp2S as DPMpp2S
 from .dpm_3m import DPMpp3M as DPMpp3M
 from .heun import ChurnedHeun as ChurnedHeun, Heun as Heun
+from .plms import PLMS as PLMS
 from .unipc import UniPC as UniPC
 
 Solver: TypeAlias = str | diffrax.AbstractSolver
@@ -34,6 +35,7 @@ SOLVERS: Mapping[str, Callable[[], diffrax.AbstractSolver]] = {
     "sde-dpm++2m": SDEDPMpp2M,
     "heun": Heun,
     "heun-churned": ChurnedHeun,
+    "plms": PLMS,
     "unipc2": UniPC,
     "unipc3": partial(UniPC, max_order=3),
     "consistency": Consistency,

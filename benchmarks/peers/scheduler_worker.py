@@ -1,0 +1,110 @@
+"""PyTorch's side of `benchmarks/scheduler_parity.py`: diffusers' schedulers in their own loop."""
+
+import importlib
+import inspect
+import os
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+
+from benchmarks.peers._serve import Command, serve
+
+INFINITE = 1e6
+
+
+class Double:
+    """A module in which float32 is float64. The schedulers name float32 throughout."""
+
+    def __init__(self, module: Any):
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, "float64" if name == "float32" else name)
+
+
+def build(config: dict[str, Any]) -> dict[str, Command]:
+    """The commands, on a batch of one noise. The model is the denoiser of a Gaussian mixture."""
+    torch.set_num_threads(1)
+    arrays = {name: np.asarray(value, np.float32) for name, value in config.items()}
+
+    def classes() -> dict[str, Any]:
+        """All scheduler classes, with their signatures' defaults."""
+        names = [name for name in dir(diffusers) if name.endswith("Scheduler")]
+        return {"classes": {name: _defaults(getattr(diffusers, name)) for name in names}}
+
+    def sample(cases: list[dict[str, Any]], double: bool) -> dict[str, Any]:
+        return {"answers": [_answer(case, arrays, double) for case in cases]}
+
+    return {"classes": classes, "sample": sample}
+
+
+def _defaults(kind: Any) -> dict[str, Any]:
+    parameters = inspect.signature(kind.__init__).parameters.values()
+    known = (str, int, float, list, type(None))
+    return {p.name: p.default for p in parameters if isinstance(p.default, known)}
+
+
+def _answer(case: dict[str, Any], arrays: dict[str, np.ndarray], double: bool) -> dict[str, Any]:
+    kind = getattr(diffusers, case["document"]["_class_name"])
+    module: Any = importlib.import_module(kind.__module__)
+    names = [name for name in ("torch", "np", "randn_tensor") if name in vars(module)]
+    saved = {name: getattr(module, name) for name in names}
+    dtype = torch.float64 if double else torch.float32
+    tensors = {name: torch.from_numpy(array).to(dtype) for name, array in arrays.items()}
+    fresh = iter(tensors["fresh"])
+    try:
+        if double:
+            module.torch, module.np = Double(torch), Double(np)
+        module.randn_tensor = lambda *_, **__: next(fresh)
+        latent = _sampled(kind, case["document"], case["steps"], tensors)
+        return {"latent": latent.flatten().tolist()}
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"[:200]}
+    finally:
+        for name, value in saved.items():
+            setattr(module, name, value)
+
+
+def _sampled(
+    kind: Any, document: dict[str, Any], steps: int, tensors: dict[str, torch.Tensor]
+) -> torch.Tensor:
+    # As StableDiffusionPipeline does when it is made.
+    scheduler = kind.from_config(document, steps_offset=1, clip_sample=False)
+    means, stds = tensors["means"], tensors["stds"]
+    scheduler.set_timesteps(steps)
+    latents = tensors["noise"] * scheduler.init_noise_sigma
+    for i, t in enumerate(scheduler.timesteps):
+        if hasattr(scheduler, "sigmas"):
+            s = scheduler.sigmas[i]
+        else:
+            left = scheduler.alphas_cumprod[t]
+            s = ((1 - left) / left) ** 0.5
+        s = torch.clamp(s, max=INFINITE)
+        y = scheduler.scale_model_input(latents, t) * (1 + s**2) ** 0.5
+        clean = _denoise(y, s, means, stds)
+        eps, alpha = (y - clean) / s, (1 + s**2) ** -0.5
+        output = {
+            "epsilon": eps,
+            "v_prediction": alpha * eps - alpha * s * clean,
+            "sample": clean,
+        }[scheduler.config.prediction_type]
+        latents = scheduler.step(output, t, latents).prev_sample
+    return latents
+
+
+def _denoise(
+    y: torch.Tensor, s: torch.Tensor, means: torch.Tensor, stds: torch.Tensor
+) -> torch.Tensor:
+    variances = stds**2 + s**2
+    apart = (y - means).reshape(len(means), -1)
+    logits = -0.5 * (apart**2).sum(1) / variances - 0.5 * apart.shape[1] * torch.log(variances)
+    shrink = (stds**2 / variances).reshape(-1, *[1] * (means.ndim - 1))
+    return torch.tensordot(torch.softmax(logits, 0), means + shrink * (y - means), dims=1)[None]
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    diffusers.utils.logging.set_verbosity_error()
+    serve(build)

@@ -1,0 +1,58 @@
+"""The scheduler with which diffusers samples a model."""
+
+import dataclasses
+import json
+
+import numpy as np
+
+from ..denoise import GuidanceEmbeddingConfig
+from ..distill import ConsistencyConfig
+from ..interop import Scheduler
+from ..interop.scheduler_file import parse_scheduler, scheduler_document
+from ..pipeline import ModelConfig
+
+ONLY_OURS = "Save it in this library's own layout: layout='equildm'."
+
+
+def public_scheduler(config: ModelConfig) -> Scheduler:
+    """The scheduler that a folder of diffusers gets: the model's own, or LCM's if it is one.
+
+    **Raises** `ValueError` for a model that no pipeline of diffusers samples.
+    """
+    network, scheduler = config.network, config.scheduler
+    is_lcm = scheduler.kind == "LCMScheduler"
+    if isinstance(network, ConsistencyConfig) and not is_lcm:
+        return _lcm(config, network)
+    if isinstance(network, GuidanceEmbeddingConfig) and not is_lcm:
+        raise ValueError(
+            "diffusers samples a UNet with embedded guidance with its LCMScheduler only, received "
+            f"{scheduler.kind} and the solver {config.solver}. {ONLY_OURS}"
+        )
+    scheduler_document(scheduler)
+    return scheduler
+
+
+def _lcm(config: ModelConfig, network: ConsistencyConfig) -> Scheduler:
+    """LCM's scheduler for a consistency function.
+
+    It takes the run's own levels where its spacing has them, with 50 or 100 times to choose from.
+    """
+    if network.boundary != "time" or config.solver != "consistency":
+        raise ValueError(
+            "diffusers samples a consistency function with its LCMScheduler only, whose boundary "
+            f"is that of time and which draws fresh noise; received the boundary "
+            f"{network.boundary!r} and the solver {config.solver!r}. {ONLY_OURS}"
+        )
+    own = dataclasses.replace(config.scheduler, spacing="trailing", ends_clean=True, document="")
+    fields = json.loads(scheduler_document(dataclasses.replace(own, kind="DDIMScheduler")))
+    fields |= {"_class_name": "LCMScheduler", "timestep_spacing": "leading"}
+    fields["timestep_scaling"] = 10.0
+    levels = config.scheduler.levels(config.sampling_steps, config.solver)
+    candidates = [parse_scheduler(fields | {"original_inference_steps": n}) for n in (50, 100)]
+    for candidate in candidates:
+        try:
+            if np.allclose(candidate.levels(config.sampling_steps), levels, rtol=1e-6):
+                return candidate
+        except ValueError:
+            continue  # more steps than times to choose from
+    return candidates[0]

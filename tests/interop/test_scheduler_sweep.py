@@ -1,0 +1,46 @@
+"""A share of `benchmarks/scheduler_parity.py`, which compares all of it and writes the page."""
+
+import pytest
+from helpers import page_code
+
+from benchmarks._peer import Peer, peer_python
+from benchmarks.scheduler_parity import all_cases, MARK, PAGE, problem, sweep
+from equildm.interop.scheduler_classes import CLASSES
+
+PUBLIC_ONLY_IN_FILES = {"sigma_min", "sigma_max"}
+"""Fields that some classes read from a file and do not name in their signature."""
+
+
+@pytest.fixture(scope="module")
+def worker():
+    if peer_python() is None:
+        pytest.skip("no PyTorch")
+    with Peer("benchmarks/peers/scheduler_worker.py", problem().lists()) as peer:
+        yield peer
+
+
+@pytest.mark.peer
+def test_the_fields_and_defaults_are_the_public_ones(worker):
+    public = worker("classes")["classes"]
+    for kind, ours in CLASSES.items():
+        named = {k: v for k, v in ours.fields.items() if k not in PUBLIC_ONLY_IN_FILES}
+        theirs = {k: v for k, v in public[kind].items() if k not in PUBLIC_ONLY_IN_FILES}
+        assert named == theirs, kind
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("share", [pytest.param(1, marks=pytest.mark.slow), 23])
+def test_the_latents_are_equal_or_the_file_is_refused(worker, share):
+    public = worker("classes")["classes"]
+    cases = all_cases(public)[::share]
+    outcomes = sweep(worker, cases, problem())
+    assert set(public) >= set(CLASSES)
+    wrong = [f"{c}: {o}" for c, o in zip(cases, outcomes, strict=True) if not o.allowed]
+    assert wrong == []
+    assert sum(outcome.equal for outcome in outcomes) > len(cases) / 5
+
+
+def test_the_page_runs_and_names_every_class():
+    exec(compile(page_code("docs/schedulers.md"), "docs/schedulers.md", "exec"), {})
+    _, mark, text = PAGE.read_text(encoding="utf-8").partition(MARK)
+    assert mark and all(f"| `{kind}` |" in text for kind in CLASSES)
