@@ -57,7 +57,9 @@ class Config:
     """How often each is timed."""
 
 
-def random_reference(captions: list[str], vgg: VGG16, text: AbstractTextEncoder) -> Reference:
+def random_reference(
+    captions: list[str], vgg: VGG16, text: AbstractTextEncoder, side: int
+) -> Reference:
     """A reference of random features: scores take the same time whatever they are."""
     random = np.random.default_rng(0)
     real = np.abs(random.normal(size=(2000, vgg.channels[-1])))
@@ -70,7 +72,7 @@ def random_reference(captions: list[str], vgg: VGG16, text: AbstractTextEncoder)
         random.normal(size=(size, text.width)),
         np.zeros(text.width),
     )
-    statistics = FeatureStatistics.of(vgg.name, real)
+    statistics = FeatureStatistics.of(f"{vgg.name}, {side} pixels", real)
     return Reference.of("random numbers", statistics, matcher, captions)
 
 
@@ -89,7 +91,9 @@ def main(c: Config) -> None:
 
     captions = [f"caption {i}" for i in range(c.count)]
     conditions, null = embed(text, captions), text.null()
-    reference = random_reference([f"caption {i}" for i in range(2000)], vgg, text)
+    reference = random_reference(
+        [f"caption {i}" for i in range(2000)], vgg, text, c.side * vae.factor
+    )
     scorer = Scorer(reference, vgg, captions)
     levels = model.levels(c.steps)
     scales = jnp.full(c.batch, 3.0, jnp.float32)

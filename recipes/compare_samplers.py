@@ -1,4 +1,4 @@
-"""Compares samplers on a trained model at equal numbers of network evaluations.
+"""Compares samplers on a trained model within equal numbers of network evaluations.
 
 All start from the same noise for the same captions. The error of a sampler is the distance of its
 latents to a fine solution, over the spread of the latents: that of the probability flow for the
@@ -24,12 +24,12 @@ import tyro
 from rich.console import Console
 
 import equildm as eqd
-from equildm.study import error_figure, error_table, first_latents
+from equildm.study import error_figure, error_table, evaluations_within, first_latents
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Compares samplers on a trained model at equal numbers of network evaluations."""
+    """Compares samplers on a trained model within equal numbers of network evaluations."""
 
     model: Annotated[Path, tyro.conf.Positional]
     """A run folder or a folder of diffusers."""
@@ -105,7 +105,8 @@ def main(config: Config) -> None:
     eqd.save_png(out / "images.png", grid)
     error_figure(comparison).savefig(out / "errors.png", dpi=120)
     facts = {"step": step, "guidance_scale": scale, "grid": config.grid}
-    document = facts | {"errors": comparison.errors}
+    counts = {name: evaluations_within(name, config.evaluations) for name in config.solvers}
+    document = facts | {"errors": comparison.errors, "evaluations made": counts}
     eqd.write_json(out / "errors.json", document)
     Console().print(error_table(comparison, config.evaluations))
     eqd.log(f"Plot, images and numbers are in {out}.")

@@ -25,6 +25,7 @@ from typing import Annotated
 import tyro
 
 import equildm as eqd
+from equildm.study import evaluations_in
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,12 @@ class Config:
             if value is not None and value < 1:
                 flag = name.replace("_", "-")
                 raise ValueError(f"--{flag} must be at least 1, received {value}.")
+
+    def options(self) -> dict[str, object]:
+        """The options that scores depend on."""
+        scores = dataclasses.replace(self.scores, save_reference=None)
+        options = eqd.to_json(dataclasses.replace(self, scores=scores))
+        return {name: options[name] for name in options if name not in ("model", "batch_size")}
 
 
 def main(config: Config) -> None:
@@ -101,6 +108,9 @@ def main(config: Config) -> None:
         "images": len(images),
         "solver": config.solver or own.solver,
         "sampling_steps": config.sampling_steps or own.sampling_steps,
+        "evaluations": evaluations_in(
+            config.solver or own.solver, config.sampling_steps or own.sampling_steps
+        ),
         "guidance_scale": (
             own.guidance_scale if config.guidance_scale is None else config.guidance_scale
         ),
@@ -118,10 +128,10 @@ def main(config: Config) -> None:
         document[score.name] = score.value
     document["scores"] = [score.as_dict() for score in scores]
 
-    # Each choice of metrics has a file of its own, beside that of the usual ones.
-    suffix = "" if metrics == eqd.ScoreConfig().metrics else "_" + "_".join(sorted(metrics))
-    reference = config.scores.reference
-    suffix += "" if reference is None else f"_to_{reference.stem}"
+    # Other options than the usual ones have a file of their own.
+    options = config.options()
+    document["options"] = options
+    suffix = eqd.settings_name(options, Config(model=Path()).options())
     out = run.path / f"evaluation_{config.split}_{step:08d}{suffix}.json"
     eqd.write_json(out, document)
     eqd.log(f"Written to {out}.")

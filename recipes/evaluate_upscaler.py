@@ -15,6 +15,7 @@ import numpy as np
 import tyro
 
 import equildm as eqd
+from equildm.study import evaluations_in
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,7 @@ def main(config: Config) -> None:
     data = eqd.DegradedDataConfig.of_runs(config.models)
     _, held_out = data.splits()
     squares = data.held_squares(held_out, config.count)
+    eqd.check_enough(config.sets, len(squares.images))
     names = [held_out.name(int(group)) for group in squares.groups]
     shown = [i for i, name in enumerate(names) if not config.show or name in config.show]
     if not shown:
@@ -62,9 +64,11 @@ def main(config: Config) -> None:
         )
 
     # Every model enlarges every square; square i from seed i.
-    methods = {"bicubic": eqd.bicubic_baseline(squares.low, data.size)}
+    methods, evaluations = {"bicubic": eqd.bicubic_baseline(squares.low, data.size)}, {}
     for path in config.models:
         upscaler = eqd.Upscaler(eqd.load_pretrained(path, ema=config.ema))
+        solver = config.solver or upscaler.model.config.solver
+        evaluations[str(path)] = evaluations_in(solver, config.sampling_steps)
         images = upscaler.batch(
             squares.low,
             steps=config.sampling_steps,
@@ -98,6 +102,7 @@ def main(config: Config) -> None:
         "images": len(np.unique(squares.groups)),
         "interval": "95 %, bootstrap over images",
         "sampler": f"{solver}, {config.sampling_steps} steps",
+        "evaluations": evaluations,
         "color_fix": config.color_fix,
         "scores": table,
     }

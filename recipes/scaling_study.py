@@ -128,7 +128,7 @@ def main(config: Config) -> None:
             about=[describe_effort(rows)],
             images_of=folder.images,
             losses=[LossCurve.of_run(run) for run in config.runs() if run.exists()],
-            counting=study.report.counting,
+            price=study.report.price,
             budgets=study.report.budgets,
         )
         eqd.log(f"{len(rows)} rows in {folder.table}, report in {page}.")

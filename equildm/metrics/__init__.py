@@ -13,11 +13,13 @@ from .config import (
     MetricName as MetricName,
     RESIZES as RESIZES,
     ScoreConfig as ScoreConfig,
+    settings_name as settings_name,
 )
 from .evaluator import Evaluator as Evaluator
 from .frechet import frechet_distance as frechet_distance, frechet_name as frechet_name
 from .image_pairs import compare_pairs as compare_pairs
 from .image_sets import (
+    check_enough as check_enough,
     compare_sets as compare_sets,
     FIDReference as FIDReference,
     SetMetricName as SetMetricName,
@@ -45,6 +47,7 @@ from .score import Score as Score, score_name as score_name
 from .ssim import ssim as ssim
 from .statistics import (
     collect_statistics as collect_statistics,
+    describe_features as describe_features,
     FeatureStatistics as FeatureStatistics,
 )
 from .subject import (

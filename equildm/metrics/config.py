@@ -1,6 +1,8 @@
 """Which scores of images are taken, and by which feature network, as options."""
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -19,8 +21,8 @@ from ..interop import load_clip, load_inception, load_vgg16
 from ..runtime.options import Flat
 from .comparison import Comparison
 from .image_pairs import PairMetricName
-from .image_sets import FIDReference, LEAST_IMAGES, SetMetricName
-from .statistics import collect_statistics, FeatureStatistics
+from .image_sets import check_enough, FIDReference, SetMetricName
+from .statistics import collect_statistics, describe_features, FeatureStatistics
 
 MetricName = Literal["caption-match"] | SetMetricName | PairMetricName
 ResizeName = Literal["tf1", "antialiased"]
@@ -122,27 +124,25 @@ class ScoreConfig:
         **Raises** `ValueError` if the images are too few for one of the metrics, or the reference
         is of another network or does not record its count.
         """
-        for metric, least in LEAST_IMAGES.items():
-            if metric in self.metrics and len(real) < least:
-                raise ValueError(
-                    f"{metric} takes at least {least} images, received {len(real)}. Raise --count, "
-                    "take a split with more captions, or leave it out of --metrics."
-                )
+        check_enough(self.metrics, len(real))
         extractor = self.extractor.load()
         if self.save_reference is not None:
             collect_statistics(extractor, real).save(self.save_reference)
-        reference = self._read_reference(extractor)
+        reference = self._read_reference(extractor, real.shape)
         comparison = Comparison(self.metrics, real, real_name, extractor, reference)
         if "clip-score" not in self.metrics or self.clip is None:
             return comparison
         clip_name = f"CLIP {self.clip.name}"
         return dataclasses.replace(comparison, clip=load_clip(self.clip), clip_name=clip_name)
 
-    def _read_reference(self, extractor: AbstractFeatureExtractor) -> FIDReference | None:
+    def _read_reference(
+        self, extractor: AbstractFeatureExtractor, shape: tuple[int, ...]
+    ) -> FIDReference | None:
         if self.reference is None:
             return None
+        name = describe_features(extractor, shape)
         statistics = FeatureStatistics.load(
-            self.reference, extractor=extractor.description, count=self.reference_count
+            self.reference, extractor=name, count=self.reference_count
         )
         if len(statistics.mean) != extractor.channels[-1]:
             raise ValueError(
@@ -150,3 +150,20 @@ class ScoreConfig:
                 f"{len(statistics.mean)} in {self.reference}. Give the network of that file."
             )
         return FIDReference(f"images of {self.reference.name}", statistics)
+
+
+def settings_name(options: Mapping[str, object], usual: Mapping[str, object]) -> str:
+    """What to append to the name of a file of scores: other options than the usual have their own.
+
+    **Arguments:**
+
+    - `options`, `usual`: in the types of JSON.
+
+    **Returns:** "" for the usual options, else an underscore and 8 digits that depend on what is
+    different.
+    """
+    different = {name: options[name] for name in options if options[name] != usual.get(name)}
+    if not different:
+        return ""
+    digest = hashlib.sha256(json.dumps(different, sort_keys=True).encode())
+    return f"_{digest.hexdigest()[:8]}"

@@ -22,7 +22,7 @@ from ..interop import load_minilm, load_vgg16
 from .caption_match import caption_match, CaptionMatcher, fit_caption_matcher
 from .frechet import frechet_distance
 from .retrieval import CaptionMatch
-from .statistics import FeatureStatistics
+from .statistics import describe_features, FeatureStatistics
 
 Images = Shaped[np.ndarray, "images height width 3"]
 
@@ -123,4 +123,6 @@ class Evaluator:
         return self._statistics(self.real)
 
     def _statistics(self, images: Images) -> FeatureStatistics:
-        return FeatureStatistics.of(self._vgg.description, pool_features(self._vgg, images))
+        return FeatureStatistics.of(
+            describe_features(self._vgg, images.shape), pool_features(self._vgg, images)
+        )

@@ -21,12 +21,15 @@ from .inception_score import inception_score
 from .kid import kernel_distance
 from .precision_recall import precision_recall
 from .score import Score, score_name
-from .statistics import FeatureStatistics
+from .statistics import describe_features, FeatureStatistics
 
 SetMetricName = Literal["fid", "kid", "precision-recall", "is"]
 
-LEAST_IMAGES = {"fid": 2, "kid": 2, "precision-recall": 4}
-"""How many images a metric takes at least."""
+SPLITS = 10
+"""Of the Inception score."""
+LEAST_IMAGES = {"fid": 2, "kid": 2, "precision-recall": 4, "is": 10 * SPLITS}
+"""How many images a metric takes at least. The Inception score of a split is at most the number of
+its images, and of one image it is 1."""
 
 NEIGHBOURS = 3
 """Of precision and recall, as in their paper."""
@@ -43,6 +46,22 @@ class FIDReference(NamedTuple):
     """For the score, for instance "images of real.npz"."""
     statistics: FeatureStatistics
     """Of the same feature network."""
+
+
+def check_enough(metrics: Collection[str], count: int) -> None:
+    """`ValueError` if so many images are too few for one of the metrics.
+
+    **Arguments:**
+
+    - `metrics`: their names.
+    - `count`: of the images.
+    """
+    for metric, least in LEAST_IMAGES.items():
+        if metric in metrics and count < least:
+            raise ValueError(
+                f"{metric} takes at least {least} images, received {count}. Raise --count, take a "
+                f"split with more captions, or leave {metric} out."
+            )
 
 
 def compare_sets(
@@ -68,11 +87,20 @@ def compare_sets(
     - `real_name`: what the real images are, for the scores.
     - `fid_reference`: statistics that FID is a distance to instead of the real images.
     - `seed`: draws KID's subsets and the splits of the Inception score.
+
+    **Raises** `ValueError` for fewer images than a metric takes, and for sets of two sizes of image
+    by a network that does not resize them.
     """
     if not {"fid", "kid", "precision-recall", "is"} & set(metrics):
         return []
+    check_enough(metrics, len(images))
+    name, real_features_name = (describe_features(extractor, x.shape) for x in (images, real))
+    if name != real_features_name:
+        raise ValueError(
+            f"Two sets are compared at one size, received features of {name} and of "
+            f"{real_features_name}. Resize the images, or wrap the network in Resized."
+        )
     features = pool_features(extractor, images)
-    name = extractor.description
     template = Score(
         name="",
         value=np.nan,
@@ -149,14 +177,13 @@ def _inception_score(
     else:
         extractor = Resized(load_squeezenet(), antialiased_bicubic(227))
         logits = pool_features(extractor, images)
-    splits = min(10, len(images))
-    score = inception_score(logits, splits=splits, seed=seed)
+    score = inception_score(logits, splits=SPLITS, seed=seed)
     return dataclasses.replace(
         template,
         name=score_name("IS", extractor.description),
         value=score.mean,
         spread=score.deviation,
-        spread_of=f"deviation of {splits} splits",
+        spread_of=f"deviation of {SPLITS} splits",
         extractor=extractor.description,
         reference=None,
         reference_count=None,

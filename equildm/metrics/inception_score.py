@@ -30,13 +30,14 @@ def inception_score(
     - `splits`: number of parts of nearly one size, each with its own `p(y)`.
     - `seed`: shuffles the images first; by default they stay in order.
 
-    **Raises** `ValueError` for logits that are not finite, or for more splits than images.
+    **Raises** `ValueError` for logits that are not finite, or for fewer than two images a split,
+    whose score is 1 whatever they show.
     """
     count = len(logits)
-    if logits.ndim != 2 or not 1 <= splits <= count or not np.isfinite(logits).all():
+    if logits.ndim != 2 or not 1 <= splits <= count // 2 or not np.isfinite(logits).all():
         raise ValueError(
-            "The Inception score takes finite logits (images, classes) and at most one split an "
-            f"image, received shape {logits.shape} and splits={splits}."
+            "The Inception score takes finite logits (images, classes) and at least two images a "
+            f"split, received shape {logits.shape} and splits={splits}. Make more images."
         )
     rows = np.asarray(logits, np.float64)
     if seed is not None:

@@ -102,10 +102,16 @@ def retrieval(
     return CaptionMatch(
         name=name,
         rank1=float(first.mean()),
-        rank1_interval=interval(first, truth, random),
+        rank1_interval=_share(interval(first, truth, random)),
         mrr=float(inverse.mean()),
-        mrr_interval=interval(inverse, truth, random),
+        mrr_interval=_share(interval(inverse, truth, random)),
         chance=1 / (others + 1),
         candidates=others + 1,
         images=len(images),
     )
+
+
+def _share(interval: tuple[float, float]) -> tuple[float, float]:
+    """The part of an interval that lies within 0 and 1."""
+    low, high = np.clip(interval, 0.0, 1.0)
+    return float(low), float(high)

@@ -16,7 +16,7 @@ def score_name(kind: str, extractor: str) -> str:
     **Arguments:**
 
     - `kind`: "FID", "KID", "IS", "precision", ...
-    - `extractor`: the `description` of the feature network.
+    - `extractor`: the feature network, see `describe_features`.
     """
     name, _, resize = extractor.partition(", ")
     if name == STANDARD and kind in ("FID", "KID", "IS"):
@@ -36,7 +36,7 @@ class Score:
     - `value`: the number.
     - `spread`, `spread_of`: a measure of its uncertainty and the name of that, for instance
         "standard error".
-    - `extractor`: the `description` of the feature network.
+    - `extractor`: the feature network, see `describe_features`.
     - `count`: the number of images that were scored.
     - `reference`, `reference_count`: what they were compared with, and the number of that.
     - `seed`: of the random draws.

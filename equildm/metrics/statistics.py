@@ -6,6 +6,8 @@ traces. The sums are taken on the host, batch by batch. This gives the same resu
 """
 
 import dataclasses
+import functools
+import itertools
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,8 +39,8 @@ class FeatureStatistics:
 
     **Fields:**
 
-    - `extractor`: the feature network and the resize before it, see
-        `AbstractFeatureExtractor.description`. Features of two extractors do not merge.
+    - `extractor`: the feature network and the size at which it saw the images, see
+        `describe_features`. Features of two extractors do not merge.
     - `count`: the number of images.
     - `mean`: the mean of their features.
     - `scatter`: the sum of `(x - mean)(x - mean)^T`.
@@ -123,8 +125,8 @@ class FeatureStatistics:
         **Arguments:**
 
         - `path`: the file.
-        - `extractor`: the `description` of the network that a public file was made with. You supply
-            it because such a file does not record it.
+        - `extractor`: the network that a public file was made with, see `describe_features`. You
+            supply it because such a file does not record it.
         - `count`: the number of images of a public file, which it does not record either.
 
         **Raises** `ValueError` that names the file if it is neither, if `extractor` or `count` is
@@ -168,13 +170,33 @@ def collect_statistics(
     Neither all images nor all features are in memory. The arguments are those of `pool_features`.
     With several processes, each collects its own images and `across_processes` merges them.
     """
-    total: FeatureStatistics | None = None
-    for rows in _joined(stream_features(extractor, images, taps=taps, batch=batch, mesh=mesh)):
-        part = FeatureStatistics.of(extractor.description, rows)
-        total = part if total is None else total.merge(part)
-    if total is None:
+    images = iter(images)
+    first = next(images, None)
+    if first is None:
         raise ValueError("collect_statistics takes at least one image, received none.")
-    return total
+    name, every = describe_features(extractor, first.shape), itertools.chain([first], images)
+    parts = _joined(stream_features(extractor, every, taps=taps, batch=batch, mesh=mesh))
+    return functools.reduce(
+        FeatureStatistics.merge, (FeatureStatistics.of(name, rows) for rows in parts)
+    )
+
+
+def describe_features(extractor: AbstractFeatureExtractor, shape: Sequence[int]) -> str:
+    """What features are of: "Inception-2015, tf1-bilinear 299", or "VGG16, 32 pixels".
+
+    A network without a resize sees images as they are, and its features of small ones do not
+    compare with those of large ones.
+
+    **Arguments:**
+
+    - `extractor`: the network.
+    - `shape`: of an image or of several, `(..., height, width, 3)`.
+    """
+    if extractor.resize is not None:
+        return extractor.description
+    height, width = shape[-3:-1]
+    size = f"{height}" if height == width else f"{height}x{width}"
+    return f"{extractor.description}, {size} pixels"
 
 
 def _joined(parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

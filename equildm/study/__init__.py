@@ -14,16 +14,20 @@ from .config import (
     SampleSetConfig as SampleSetConfig,
     StudyConfig as StudyConfig,
 )
+from .contest import contest as contest, group_values as group_values, regrets as regrets
 from .cost import (
     BASELINE_GFLOPS as BASELINE_GFLOPS,
     Counting as Counting,
     evaluation_gflops as evaluation_gflops,
     normalised_cost as normalised_cost,
     reference_gflops as reference_gflops,
-    sampling_cost as sampling_cost,
     training_flops as training_flops,
 )
 from .effort import describe_effort as describe_effort
+from .evaluations import (
+    evaluations_in as evaluations_in,
+    evaluations_within as evaluations_within,
+)
 from .figures import FIGURES as FIGURES
 from .folder import StudyFolder as StudyFolder
 from .frontier import (
@@ -46,9 +50,11 @@ from .loss_figure import draw_losses as draw_losses, LossCurve as LossCurve
 from .paper import (
     Finding as Finding,
     FINDINGS as FINDINGS,
+    GUIDANCE_SCALES as GUIDANCE_SCALES,
     PaperModel as PaperModel,
     TABLE_1 as TABLE_1,
 )
+from .price import OWN_COST as OWN_COST, Price as Price, Unit as Unit
 from .queue import share_work as share_work
 from .recommend import recommend as recommend, Recommendation as Recommendation
 from .reference import fit_reference as fit_reference, Reference as Reference
@@ -64,7 +70,7 @@ from .scaling_laws import (
     laws as laws,
     PowerLaw as PowerLaw,
     reference_rows as reference_rows,
-    train_compute as train_compute,
+    training_law as training_law,
 )
 from .scoring import Scorer as Scorer, Scores as Scores
 from .students import steps_worth as steps_worth, student_curves as student_curves

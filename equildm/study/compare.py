@@ -1,47 +1,78 @@
 """Scores with their standard errors, differences of scores, and joint draws of all scores."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import scipy.stats
 from jaxtyping import Float
 
 from .table import in_order, Row
 
-NORMAL = 1.96
-"""Standard errors on either side of a 95 % interval."""
+
+@functools.cache
+def quantile(degrees: int, comparisons: int = 1) -> float:
+    """Standard errors on either side of a 95 % interval, by Student's distribution.
+
+    **Arguments:**
+
+    - `degrees`: of freedom, one less than the groups that the error is from. Infinite for 0.
+    - `comparisons`: how many intervals shall hold together (Bonferroni).
+    """
+    if degrees < 1:
+        return math.inf
+    return float(scipy.stats.t.ppf(1 - 0.025 / comparisons, degrees))
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A number with its standard error."""
+    """A number with its standard error.
+
+    **Fields:**
+
+    - `value`: the number.
+    - `error`: its standard error.
+    - `degrees`: of freedom of the error, one less than the groups that it is from.
+    """
 
     value: float
     error: float
+    degrees: int
+
+    @property
+    def margin(self) -> float:
+        """Half of the 95 % interval."""
+        return quantile(self.degrees) * self.error
 
     @property
     def low(self) -> float:
         """Lower end of the 95 % interval."""
-        return self.value - NORMAL * self.error
+        return self.value - self.margin
 
     @property
     def high(self) -> float:
         """Upper end of the 95 % interval."""
-        return self.value + NORMAL * self.error
+        return self.value + self.margin
 
     @property
     def sign(self) -> int:
         """-1 or 1 where the interval lies on one side of 0, else 0."""
-        return int(self.low > 0) - int(self.high < 0)
+        return self.sign_among(1)
+
+    def sign_among(self, comparisons: int) -> int:
+        """`sign` by an interval that is wider, so that all of so many hold together."""
+        margin = quantile(self.degrees, comparisons) * self.error
+        return int(self.value > margin) - int(self.value < -margin)
 
     def __str__(self) -> str:
-        return f"{self.value:.4g} ± {NORMAL * self.error:.2g}"
+        return f"{self.value:.4g} ± {self.margin:.2g}"
 
 
 def score(row: Row) -> Estimate:
     """A row's distance with its standard error."""
-    return Estimate(row.fid, float(np.sqrt(np.mean(np.square(row.fid_spread)))))
+    return _estimate(row.fid, np.asarray(row.fid_spread))
 
 
 def difference(a: Row, b: Row) -> Estimate:
@@ -51,15 +82,21 @@ def difference(a: Row, b: Row) -> Estimate:
     than either of them. For rows of different captions the variances add up.
     """
     if _alike(a, b):
-        spread = np.subtract(a.fid_spread, b.fid_spread)
-        return Estimate(a.fid - b.fid, float(np.sqrt(np.mean(np.square(spread)))))
-    return Estimate(a.fid - b.fid, float(np.hypot(score(a).error, score(b).error)))
+        return _estimate(a.fid - b.fid, np.subtract(a.fid_spread, b.fid_spread))
+    one, other = score(a), score(b)
+    error = float(np.hypot(one.error, other.error))
+    return Estimate(a.fid - b.fid, error, min(one.degrees, other.degrees))
+
+
+def _estimate(value: float, spread: Float[np.ndarray, "groups"]) -> Estimate:
+    return Estimate(value, float(np.sqrt(np.mean(np.square(spread)))), len(spread) - 1)
 
 
 def draws(rows: Sequence[Row], count: int, seed: int = 0) -> Float[np.ndarray, "count rows"]:
     """Distances that all rows might have had with other captions and other noise.
 
-    They are normal, with the covariance of the rows' deviations.
+    They have the covariance of the rows' deviations, and the tails of Student's distribution for
+    so many groups.
 
     **Arguments:**
 
@@ -68,13 +105,14 @@ def draws(rows: Sequence[Row], count: int, seed: int = 0) -> Float[np.ndarray, "
     - `seed`: of the draws.
     """
     random = np.random.default_rng(seed)
-    values = np.empty((count, len(rows)))
-    shared: dict[tuple[str, int], np.ndarray] = {}
+    values = np.tile([row.fid for row in rows], (count, 1))
+    columns: dict[tuple[str, int], list[int]] = {}
     for i, row in enumerate(rows):
-        key = row.reference, len(row.fid_spread)
-        if key not in shared:
-            shared[key] = random.standard_normal((count, key[1])) / np.sqrt(key[1])
-        values[:, i] = row.fid + shared[key] @ np.asarray(row.fid_spread)
+        columns.setdefault((row.reference, len(row.fid_spread)), []).append(i)
+    for (_, groups), places in columns.items():
+        drawn = random.standard_normal((count, groups)) / np.sqrt(groups)
+        drawn /= np.sqrt(random.chisquare(groups - 1, (count, 1)) / (groups - 1))
+        values[:, places] += drawn @ np.array([rows[i].fid_spread for i in places]).T
     return values
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..data import SplitName
 from ..denoise import preset
@@ -13,6 +13,7 @@ from ..runtime.options import Flat
 from ..sampling import make_solver
 from ..training import OptimizerConfig, TrainConfig
 from .cost import Counting
+from .price import Price
 
 
 def _require(holds: bool, rule: str, flag: str, value: Any, fix: str) -> None:
@@ -197,6 +198,9 @@ class SampleSetConfig:
 class ReportConfig:
     """What the report answers."""
 
+    unit: Literal["gflops", "paper"] = "gflops"
+    """Unit of costs: operations at the run's own latent size, or the paper's evaluations of its
+    866M model at 64x64."""
     counting: Counting = "once"
     """Whether guidance counts in the report's sampling cost, see equildm.study.cost."""
     budgets: tuple[float, ...] = ()
@@ -208,8 +212,13 @@ class ReportConfig:
             "Budgets are numbers above 0",
             "budgets",
             self.budgets,
-            "An evaluation of the 866M is 1",
+            "They are in --unit",
         )
+
+    @property
+    def price(self) -> Price:
+        """What an image costs."""
+        return Price(self.unit, self.counting)
 
 
 @dataclasses.dataclass(frozen=True)

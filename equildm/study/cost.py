@@ -1,13 +1,13 @@
-"""What sampling and training cost: the paper's normalised cost, and operations.
+"""What an evaluation of a network and a training cost: operations, and the paper's unit.
 
 The unit of the paper is one forward pass of its 866M model on a latent of 64x64x4. The *normalised
 cost* of a model is its own forward pass on that latent over that of the 866M model (table 1),
-whatever image size it is used for. Sampling costs that times the number of steps. `gflops` are
-counted on a run's own latents.
+whatever image size it is used for. `gflops` are counted on a run's own latents. What an image costs
+in either is `Price`.
 """
 
 import functools
-from typing import get_args, Literal
+from typing import Literal
 
 from ..denoise import input_shapes, network_shapes, preset, UNetConfig
 from ..runtime import count_flops
@@ -15,8 +15,8 @@ from ..runtime import count_flops
 Counting = Literal["once", "twice"]
 """How guidance counts.
 
-- `once`: a step is a step. The paper's definition, "normalized cost x sampling steps".
-- `twice`: a guided step is two evaluations. A step with guidance scale 1 or 0, or of a
+- `once`: a guided evaluation is one. The paper's definition, "normalized cost x sampling steps".
+- `twice`: a guided one is two. One with guidance scale 1 or 0, or of a
     guidance-conditioned network, is one. This is what a machine pays, and what agrees with the
     paper's remarks on distilled models (4 steps of the 866M at a cost of 7 to 8, section 3.6).
 """
@@ -50,27 +50,6 @@ def reference_gflops(width: int) -> float:
 def normalised_cost(width: int) -> float:
     """Cost of one evaluation of a preset, in evaluations of the 866M model (paper, table 1)."""
     return reference_gflops(width) / BASELINE_GFLOPS
-
-
-def sampling_cost(
-    cost: float, evaluations: int, branches: int = 1, counting: Counting = "once"
-) -> float:
-    """`cost x evaluations`, and with `twice` x the branches of guidance.
-
-    A sampling cost of 3.2 is that of 3.2 evaluations of the 866M model.
-
-    **Arguments:**
-
-    - `cost`: of one evaluation, see `normalised_cost`.
-    - `evaluations`: of one branch: the steps, for solvers that evaluate once a step.
-    - `branches`: 2 where guidance evaluates with and without the caption, else 1.
-    - `counting`: see `Counting`.
-    """
-    if counting not in get_args(Counting):
-        raise ValueError(
-            f"Guidance is counted {' or '.join(get_args(Counting))}, received {counting!r}."
-        )
-    return cost * evaluations * (branches if counting == "twice" else 1)
 
 
 def training_flops(gflops: float, batch: int, steps: int) -> float:

@@ -12,13 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from .compare import NORMAL, score
-from .cost import Counting
+from .compare import score
 from .frontier import by, common_budgets, winners
+from .price import Price
 from .scaling_laws import PowerLaw
 from .table import Row
 
-COST = "sampling cost (normalised cost x steps)"
 COMPUTE = "training steps x GFLOPs"
 STEPS = "sampling steps"
 MATCH = "caption match"
@@ -54,7 +53,7 @@ def sequence_colors(count: int, name: str) -> list[Color]:
 
 def draw_distances(axis: Axes, x: Sequence[float | int], rows: Sequence[Row], style: Style) -> None:
     """The rows' distances over `x`, with error bars."""
-    errors = [NORMAL * score(row).error for row in rows]
+    errors = [score(row).margin for row in rows]
     axis.errorbar(x, [row.fid for row in rows], yerr=errors, capsize=2, elinewidth=0.8, **style)
 
 
@@ -64,19 +63,20 @@ def draw_matches(axis: Axes, x: Sequence[float | int], rows: Sequence[Row], styl
     axis.errorbar(x, match[:, 0], yerr=match[:, 1:].T, capsize=2, **style)
 
 
-def mark_winners(axis: Axes, rows: Sequence[Row], counting: Counting) -> None:
+def mark_winners(axis: Axes, rows: Sequence[Row], price: Price) -> None:
     """A star at the winner of each budget, and a line at the budget."""
-    for winner in winners(rows, common_budgets(rows, counting=counting), counting=counting):
+    for winner in winners(rows, common_budgets(rows, price=price), price=price):
         axis.axvline(winner.budget, color="grey", linestyle=":", linewidth=0.8)
-        at = winner.row.sampling_cost(counting), winner.row.fid
+        at = price(winner.row), winner.row.fid
         axis.plot(*at, marker="*", markersize=11, color="crimson", zorder=5)
 
 
 def draw_law(axis: Axes, law: PowerLaw, x: Sequence[float], color: Color) -> None:
-    """A power law over the range of `x`, with its band."""
+    """A power law over the range of `x`, with its band if it has one."""
     at = np.geomspace(min(x), max(x), 60)
     axis.plot(at, law(at), color=color, linewidth=1)
-    axis.fill_between(at, *law.band(at), color=color, alpha=0.12, linewidth=0)
+    if law.interval is not None:
+        axis.fill_between(at, *law.band(at), color=color, alpha=0.12, linewidth=0)
 
 
 def label_axes(

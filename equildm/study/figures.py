@@ -8,11 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from matplotlib.figure import Figure
 
 from .compare import mean_over_seeds
-from .cost import Counting
 from .drawing import (
     by_size,
     COMPUTE,
-    COST,
     draw_distances,
     draw_law,
     draw_matches,
@@ -26,20 +24,21 @@ from .drawing import (
 )
 from .frontier import by, last_checkpoints, newest, optimal_guidance
 from .paper import TABLE_1
-from .scaling_laws import laws, reference_rows, train_compute
+from .price import OWN_COST, Price
+from .scaling_laws import laws, reference_rows
 from .student_figures import distilled, stages, students
 from .students import main_sampler
 from .table import Row
 
 
-def training(rows: Sequence[Row]) -> Figure | None:
+def training(rows: Sequence[Row], price: Price = OWN_COST) -> Figure | None:
     """Figure 3: quality over training compute, a line for each size, all sampled alike."""
     chosen = reference_rows(rows)
     if len({row.train_step for row in chosen}) < 2:
         return None
     figure, [[left, right]] = new_axes(2)
     for group, style in by_size(chosen):
-        x = [train_compute(row) for row in group]
+        x = [price.training(row) for row in group]
         draw_distances(left, x, group, style)
         draw_matches(right, x, group, style)
     row = chosen[0]
@@ -78,7 +77,7 @@ def guidance(rows: Sequence[Row]) -> Figure | None:
     return figure
 
 
-def cost(rows: Sequence[Row], counting: Counting = "once") -> Figure | None:
+def cost(rows: Sequence[Row], price: Price = OWN_COST) -> Figure | None:
     """Figure 9: sampling cost by steps, and FID over sampling cost with each budget's winner."""
     plain = last_checkpoints(mean_over_seeds(rows))
     sampler = main_sampler(plain)
@@ -88,17 +87,17 @@ def cost(rows: Sequence[Row], counting: Counting = "once") -> Figure | None:
     figure, [[left, right]] = new_axes(2)
     for group, style in by_size(plain):
         group = sorted(group, key=lambda row: row.steps)
-        x = [row.sampling_cost(counting) for row in group]
+        x = [price(row) for row in group]
         left.plot([row.steps for row in group], x, **style)
         draw_distances(right, x, group, style)
-    label_axes(left, STEPS, COST, log="xy")
+    label_axes(left, STEPS, price.words, log="xy")
     title = f"{sampler}, each at its best guidance"
-    label_axes(right, COST, plain[0].score, title=title, log="x")
-    mark_winners(right, plain, counting)
+    label_axes(right, price.words, plain[0].score, title=title, log="x")
+    mark_winners(right, plain, price)
     return figure
 
 
-def samplers(rows: Sequence[Row], counting: Counting = "once") -> Figure | None:
+def samplers(rows: Sequence[Row], price: Price = OWN_COST) -> Figure | None:
     """Figure 11: FID over sampling cost, other samplers solid beside DDIM dashed."""
     plain = last_checkpoints(mean_over_seeds(rows))
     rows_of = by(plain, lambda row: row.sampler)
@@ -112,17 +111,17 @@ def samplers(rows: Sequence[Row], counting: Counting = "once") -> Figure | None:
                 group = sorted(group, key=lambda row: row.steps)
                 if line == "--":
                     style |= {"label": None, "alpha": 0.6}
-                x = [row.sampling_cost(counting) for row in group]
+                x = [price(row) for row in group]
                 draw_distances(axis, x, group, style | {"linestyle": line})
-        mark_winners(axis, [*rows_of["ddim"], *rows_of[name]], counting)
+        mark_winners(axis, [*rows_of["ddim"], *rows_of[name]], price)
         title = f"{name} (solid) and ddim (dashed)"
-        label_axes(axis, COST, plain[0].score, title=title, log="x")
+        label_axes(axis, price.words, plain[0].score, title=title, log="x")
     return figure
 
 
-def fitted(rows: Sequence[Row], counting: Counting = "once") -> Figure | None:
+def fitted(rows: Sequence[Row], price: Price = OWN_COST) -> Figure | None:
     """The power laws with their bands, over the points that they were fitted to."""
-    all_laws = laws(rows, counting)
+    all_laws = laws(rows, price)
     sampling = all_laws.get("sampling, frontier")
     training_laws = {n: law for n, law in all_laws.items() if n.startswith("training")}
     panels = bool(training_laws) + (sampling is not None)
@@ -133,22 +132,22 @@ def fitted(rows: Sequence[Row], counting: Counting = "once") -> Figure | None:
         chosen = reference_rows(rows)
         colors = {group[0].width: style["color"] for group, style in by_size(chosen)}
         for group, style in by_size(chosen):
-            x = [train_compute(row) for row in group]
+            x = [price.training(row) for row in group]
             draw_distances(axes[0], x, group, style | {"linestyle": "none"})
         for name, law in training_laws.items():
             width = int(name.rpartition(" ")[2]) if "c =" in name else None
-            x = [train_compute(r) for r in chosen if width in (None, r.width)]
+            x = [price.training(r) for r in chosen if width in (None, r.width)]
             draw_law(axes[0], law, x, "black" if width is None else colors[width])
         label_axes(axes[0], COMPUTE, chosen[0].score, log="xy")
     if sampling is not None:
         plain = last_checkpoints(mean_over_seeds(rows))
         for group, style in by_size(plain):
-            x = [row.sampling_cost(counting) for row in group]
+            x = [price(row) for row in group]
             axes[-1].plot(x, [row.fid for row in group], **style | {"linestyle": "none"})
-        x = [row.sampling_cost(counting) for row in plain]
+        x = [price(row) for row in plain]
         draw_law(axes[-1], sampling, x, "black")
         title = "frontier of all samplers"
-        label_axes(axes[-1], COST, plain[0].score, title=title, log="xy")
+        label_axes(axes[-1], price.words, plain[0].score, title=title, log="xy")
     return figure
 
 
@@ -158,7 +157,7 @@ def paper() -> Figure:
     fid = [model.fid for model in TABLE_1]
     for axis, x, label in (
         (left, [model.train_compute for model in TABLE_1], COMPUTE),
-        (right, [50 * model.cost for model in TABLE_1], COST),
+        (right, [50 * model.cost for model in TABLE_1], Price("paper").words),
     ):
         axis.plot(x, fid, color="black", marker="o", markersize=4)
         for model, at in zip(TABLE_1, x):

@@ -6,11 +6,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from .compare import difference, draws, finite, mean_over_seeds
-from .cost import Counting
+from .compare import draws, finite, mean_over_seeds
+from .price import OWN_COST, Price
 from .table import Row
 
 DRAWS = 2000
+ROUNDING = 1e-9
+"""By how much, of a budget, a cost may exceed it."""
+
+_OPERATIONS = OWN_COST.guidance_twice()
 
 T = TypeVar("T", bound=Hashable)
 
@@ -31,7 +35,7 @@ def best(rows: Iterable[Row]) -> Row:
     candidates = finite(rows)
     if not candidates:
         raise ValueError("The best row is one of rows with a finite distance, received none.")
-    return min(candidates, key=lambda row: (row.fid, row.sampling_cost("twice"), row.point))
+    return min(candidates, key=lambda row: (row.fid, _OPERATIONS(row), row.point))
 
 
 def newest(rows: Sequence[Row]) -> list[Row]:
@@ -71,7 +75,7 @@ class Winner:
 
     **Fields:**
 
-    - `budget`: in evaluations of the 866M model.
+    - `budget`: in the unit of the price.
     - `row`: the best one that the budget pays for.
     - `by_width`: for each width that the budget pays for, its best row.
     - `probability`: share of the draws of the scores in which a model of this width is the best.
@@ -87,39 +91,27 @@ class Winner:
         """The best row of the largest width that the budget pays for."""
         return self.by_width[max(self.by_width)]
 
-    @property
-    def smaller_wins(self) -> int:
-        """Whether a smaller model than the largest payable one is better.
-
-        1 if one is, -1 if all smaller ones are worse, 0 if the 95 % interval of the difference
-        contains 0 or if only one width is payable.
-        """
-        smaller = [row for width, row in self.by_width.items() if width != max(self.by_width)]
-        if not smaller:
-            return 0
-        return -difference(best(smaller), self.largest).sign
-
 
 def winners(
-    rows: Sequence[Row], budgets: Iterable[float], *, counting: Counting = "once"
+    rows: Sequence[Row], budgets: Iterable[float], *, price: Price = OWN_COST
 ) -> list[Winner]:
     """The best row within each budget; a budget that pays for nothing is left out.
 
     **Arguments:**
 
     - `rows`: several seeds are averaged first. Pass `newest(rows)` for finished models alone.
-    - `budgets`: in evaluations of the 866M model, see `Row.sampling_cost`.
-    - `counting`: how guidance counts.
+    - `budgets`: for an image.
+    - `price`: what an image of a row costs.
     """
     rows = mean_over_seeds(rows)
     if not rows:
         return []
     values = draws(rows, DRAWS)
-    costs = np.array([row.sampling_cost(counting) for row in rows])
+    costs = np.array([price(row) for row in rows])
     widths = np.array([row.width for row in rows])
     result = []
     for budget in budgets:
-        payable = np.flatnonzero(costs <= budget * (1 + 1e-9))
+        payable = np.flatnonzero(costs <= budget * (1 + ROUNDING))
         if len(payable):
             row = best(rows[i] for i in payable)
             groups = by((rows[i] for i in payable), lambda row: row.width)
@@ -129,9 +121,7 @@ def winners(
     return result
 
 
-def common_budgets(
-    rows: Sequence[Row], count: int = 9, *, counting: Counting = "once"
-) -> list[float]:
+def common_budgets(rows: Sequence[Row], count: int = 9, *, price: Price = OWN_COST) -> list[float]:
     """Budgets at equal ratios, up to the cost of the dearest row.
 
     They begin where two widths can be paid for; with one width, at its cheapest row. There are none
@@ -140,17 +130,15 @@ def common_budgets(
     if not rows:
         return []
     groups = by(rows, lambda row: row.width)
-    least = sorted(min(r.sampling_cost(counting) for r in group) for group in groups.values())
-    most = max(row.sampling_cost(counting) for row in rows)
+    least = sorted(min(price(r) for r in group) for group in groups.values())
+    most = max(price(row) for row in rows)
     return [float(b) for b in np.geomspace(least[min(1, len(least) - 1)], most, count)]
 
 
-def pareto(rows: Sequence[Row], *, counting: Counting = "once") -> list[Row]:
+def pareto(rows: Sequence[Row], *, price: Price = OWN_COST) -> list[Row]:
     """The rows than which none is both as cheap and better, from cheap to dear."""
     front: list[Row] = []
-    for row in sorted(
-        mean_over_seeds(rows), key=lambda row: (row.sampling_cost(counting), row.fid)
-    ):
+    for row in sorted(mean_over_seeds(rows), key=lambda row: (price(row), row.fid)):
         if not front or row.fid < front[-1].fid:
             front.append(row)
     return front

@@ -7,8 +7,8 @@ from jaxtyping import UInt8
 
 from ..images import image_grid
 from .compare import mean_over_seeds
-from .cost import Counting
-from .frontier import best, by, common_budgets, newest
+from .frontier import best, by, common_budgets, newest, ROUNDING
+from .price import OWN_COST, Price
 from .students import main_sampler, student_curves
 from .table import in_steps, Row
 
@@ -17,9 +17,7 @@ ImagesOf = Callable[[Row], UInt8[np.ndarray, "images side side 3"] | None]
 """The first images of a row; None where they were not saved."""
 
 
-def equal_cost(
-    rows: Sequence[Row], images_of: ImagesOf, counting: Counting = "once"
-) -> Grid | None:
+def equal_cost(rows: Sequence[Row], images_of: ImagesOf, price: Price = OWN_COST) -> Grid | None:
     """Figure 10: what each size makes for the same cost, at its best sampler and guidance scale.
 
     There is a column for each size, small to large, and a row for each caption. The budget is the
@@ -29,12 +27,11 @@ def equal_cost(
     widths = by(sorted(plain, key=lambda row: row.width), lambda row: row.width)
     if not widths:
         return None
-    dearest = max(min(r.sampling_cost(counting) for r in group) for group in widths.values())
-    budgets = [b for b in common_budgets(plain, counting=counting) if b >= dearest * (1 - 1e-9)]
+    dearest = max(min(price(r) for r in group) for group in widths.values())
+    budgets = [b for b in common_budgets(plain, price=price) if b >= dearest * (1 - ROUNDING)]
     budget = budgets[len(budgets) // 2] if budgets else dearest
     columns = [
-        best(r for r in group if r.sampling_cost(counting) <= budget * (1 + 1e-9))
-        for group in widths.values()
+        best(r for r in group if price(r) <= budget * (1 + ROUNDING)) for group in widths.values()
     ]
     labels = [
         f"c = {row.width}, {row.steps} steps {row.sampler}, w {row.guidance:g}" for row in columns

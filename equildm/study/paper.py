@@ -84,14 +84,17 @@ FINDINGS = (
         "Quality improves smoothly with training compute, at every size.",
         "3.1, figure 3",
         "FID at one way of sampling, over training compute, all sizes and checkpoints: reproduced "
-        "if the 95 % interval of the power law's exponent is below 0, not if it is above.",
+        "if the 95 % interval of the power law's exponent is below 0, not if it is above. The "
+        "interval is over trainings: the checkpoints of one are left out together.",
     ),
     Finding(
         "size",
         "With 50 steps of DDIM, larger models are better.",
         "3, table 1",
         "Largest against smallest size, last checkpoints, same sampler, most steps, each at its "
-        "best guidance: reproduced if the interval of the difference of FID is below 0.",
+        "best guidance: reproduced if the interval of the difference of FID is below 0, not if "
+        "above. Here and below, what is best is chosen on half of the captions and compared on the "
+        "other half, and the reverse.",
     ),
     Finding(
         "small models at small budgets",
@@ -99,7 +102,8 @@ FINDINGS = (
         "3.3.2, figure 9",
         "At nine budgets from where two sizes can be paid for: the best of the smaller sizes "
         "against the largest payable one. Reproduced if the smaller is better (interval of the "
-        "difference off 0) at more budgets than the larger is; not if the reverse.",
+        "difference off 0, wide enough for all budgets together) at more budgets than the larger "
+        "is; not if the reverse.",
     ),
     Finding(
         "large models at large budgets",
@@ -121,8 +125,8 @@ FINDINGS = (
         "DDPM is worse than DDIM with few steps.",
         "3.4, figure 11",
         "All sizes and step counts up to 20, each at its best guidance: reproduced if DDPM is "
-        "worse (interval off 0) in more cases than it is better, by a quarter of all at least; not "
-        "if the reverse.",
+        "worse (interval off 0, wide enough for all cases together) in more cases than it is "
+        "better, by a quarter of all at least; not if the reverse.",
     ),
     Finding(
         "DPM-Solver++",
@@ -134,15 +138,16 @@ FINDINGS = (
         "guidance and steps",
         "The best guidance scale changes with the number of steps.",
         "3.3.1, figure 8",
-        "DDIM, fewest against most steps of each size: reproduced if for some size the best "
-        "scales differ in 95 % of the draws of the scores, not if they agree in 95 % for all.",
+        "DDIM, fewest against most steps of each size: reproduced if for some size each is worse "
+        "at the scale that is best for the other (intervals of both differences above 0, wide "
+        "enough for all sizes together). That scales agree is never shown.",
     ),
     Finding(
         "guidance and size",
         "The best guidance scale differs between sizes.",
         "3.3.1, figure 8",
-        "DDIM, smallest against largest size: reproduced if at some number of steps the best "
-        "scales differ in 95 % of the draws, not if they agree in 95 % at all.",
+        "DDIM, smallest against largest size: reproduced if at some number of steps each is worse "
+        "at the scale that is best for the other, as for steps.",
     ),
     Finding(
         "distillation helps",
@@ -150,15 +155,16 @@ FINDINGS = (
         "3.6, figure 13 left",
         "Each size's students in 4 steps (their best method) against the undistilled model in 4 "
         "steps by its best sampler: reproduced if the interval of the difference is below 0 for "
-        "all sizes, not if above for one.",
+        "all sizes, not if above for one (wide enough for all sizes together).",
     ),
     Finding(
         "distillation speeds all sizes alike",
         "Distillation is worth about the same factor in steps (about 5) at every size.",
         "3.6, figure 13 left",
         "Steps of DDIM for the FID that the student has in 4, over 4, by size (between measured "
-        "steps: straight in log steps): reproduced if the largest factor is less than twice the "
-        "smallest and all are from 2.5 to 10; at least two sizes.",
+        "steps: straight in log steps): reproduced if in 95 % of the draws of the scores the "
+        "largest factor is less than twice the smallest and all are from 2.5 to 10, not if in 95 % "
+        "all are measured and it is otherwise; at least two sizes.",
     ),
     Finding(
         "distilled small models keep up",
@@ -172,8 +178,8 @@ FINDINGS = (
         "Guided distillation speeds sizes up unequally.",
         "8, figure 19",
         "FID of the students of guided over that of the undistilled model in as many steps (DDIM), "
-        "for each size in 4 and 8 steps: reproduced if the ratios of two sizes differ by more than "
-        "their 95 % intervals allow.",
+        "for each size in 4 and 8 steps: reproduced if the interval of the difference of two "
+        "sizes' logarithms is off 0, wide enough for all pairs together.",
     ),
     Finding(
         "downstream",

@@ -2,21 +2,13 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
-from .compare import draws, Estimate, mean_over_seeds, NORMAL, score
-from .cost import Counting
-from .frontier import best, DRAWS, newest
+from .compare import draws, Estimate, mean_over_seeds, score
+from .frontier import best, DRAWS, newest, ROUNDING
+from .price import OWN_COST, Price
 from .table import in_steps, Row
-
-Unit = Literal["cost", "gflops", "seconds"]
-UNITS = {
-    "cost": "evaluations of the 866M model",
-    "gflops": "GFLOP an image",
-    "seconds": "seconds an image",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +17,8 @@ class Recommendation:
 
     **Fields:**
 
-    - `budget`, `unit`: the budget.
+    - `budget`: for an image.
+    - `price`: what it is in.
     - `row`: of the table: model, sampler, steps and guidance scale.
     - `expected`: the score with other noise and captions. It is above `row.fid`, because the best
         of many uncertain scores is best in part by luck.
@@ -34,17 +27,17 @@ class Recommendation:
     """
 
     budget: float
-    unit: Unit
+    price: Price
     row: Row
     expected: Estimate
     cost: float
     probability: float
 
     def __str__(self) -> str:
-        row, error = self.row, NORMAL * self.expected.error
+        row, error = self.row, self.expected.margin
         model = f"width {row.width}" + (f" distilled by {row.method}" if row.method else "")
         return (
-            f"For a budget of {self.budget:.3g} {UNITS[self.unit]}, use {model}, sampler "
+            f"For a budget of {self.budget:.3g} {self.price.words}, use {model}, sampler "
             f"{row.sampler}, {in_steps(row.steps)}, guidance {row.guidance:g}; expected "
             f"{row.score} {self.expected.value:.1f} ± {error:.1f}."
         )
@@ -54,8 +47,7 @@ def recommend(
     table: Sequence[Row],
     budget: float,
     *,
-    unit: Unit = "cost",
-    counting: Counting = "once",
+    price: Price = OWN_COST,
     every_checkpoint: bool = False,
 ) -> Recommendation:
     """The best way to sample within a budget for each image.
@@ -64,10 +56,7 @@ def recommend(
 
     - `table`: rows, see `read_table`.
     - `budget`: for one image.
-    - `unit`: `cost`, evaluations of the 866M model at 64x64 as in the paper; `gflops`, operations
-        of the network at its own size, both branches of guidance; `seconds`, as measured on the
-        table's device. There must be only one device: select its rows.
-    - `counting`: how guidance counts in `cost`.
+    - `price`: what the budget is in. For seconds there must be only one device: select its rows.
     - `every_checkpoint`: whether to choose among all checkpoints, or the last of each run alone.
 
     **Raises** `ValueError` for a table without a finite score, for one of several kinds of score,
@@ -82,17 +71,17 @@ def recommend(
             f"{sorted(kinds) or 'no rows'}. Select rows of one score and one reference."
         )
     devices = sorted({row.device for row in table if row.seconds > 0})
-    if unit == "seconds" and len(devices) > 1:
+    if price.unit == "seconds" and len(devices) > 1:
         raise ValueError(
             f"A budget in seconds is of one device, received rows of {', '.join(devices)}. Select "
             f"those of one: [row for row in table if row.device == {devices[0]!r}]."
         )
-    prices = np.array([price(row, unit, counting) for row in rows])
-    payable = np.flatnonzero((prices <= budget * (1 + 1e-9)) & (prices > 0))
+    prices = np.array([price(row) for row in rows])
+    payable = np.flatnonzero((prices <= budget * (1 + ROUNDING)) & (prices > 0))
     if not len(payable):
         least = prices[prices > 0].min(initial=np.inf)
         raise ValueError(
-            f"A budget of {budget:g} {UNITS[unit]} pays for nothing in this table, whose cheapest "
+            f"A budget of {budget:g} {price.words} pays for nothing in this table, whose cheapest "
             f"costs {least:.3g}."
         )
     rows, prices = [rows[i] for i in payable], prices[payable]
@@ -103,21 +92,7 @@ def recommend(
     # In each draw the scores of the table play the truth: the chosen row looks better than it is
     # by this much.
     truth = np.array([r.fid for r in rows])
-    luck = float(np.mean(truth[lowest] - values[np.arange(len(values)), lowest]))
-    expected = Estimate(row.fid + max(luck, 0.0), score(row).error)
+    luck = float(np.median(truth[lowest] - values[np.arange(len(values)), lowest]))
+    expected = dataclasses.replace(score(row), value=row.fid + max(luck, 0.0))
     probability = float(np.mean(lowest == chosen))
-    return Recommendation(budget, unit, row, expected, float(prices[chosen]), probability)
-
-
-def price(row: Row, unit: Unit = "cost", counting: Counting = "once") -> float:
-    """What one image costs in a unit; 0 seconds where the time was not measured.
-
-    **Arguments:** see `recommend`.
-    """
-    if unit == "cost":
-        return row.sampling_cost(counting)
-    if unit == "gflops":
-        return row.gflops * row.evaluations * row.branches
-    if unit == "seconds":
-        return row.seconds
-    raise ValueError(f"A budget is in one of {', '.join(UNITS)}; received {unit!r}.")
+    return Recommendation(budget, price, row, expected, float(prices[chosen]), probability)

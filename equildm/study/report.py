@@ -8,7 +8,6 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from .compare import mean_over_seeds, score
-from .cost import Counting
 from .figures import FIGURES, paper
 from .frontier import common_budgets, newest, winners
 from .gallery import equal_cost, guidance_strips, ImagesOf, student_panel
@@ -25,6 +24,7 @@ from .page import (
     write_page,
 )
 from .paper import TABLE_1
+from .price import OWN_COST, Price
 from .recommend import recommend
 from .rules import UNKNOWN
 from .scaling_laws import laws
@@ -41,7 +41,7 @@ def write_report(
     about: Sequence[str] = (),
     images_of: ImagesOf = lambda row: None,
     losses: Sequence[LossCurve] = (),
-    counting: Counting = "once",
+    price: Price = OWN_COST,
     budgets: Sequence[float] = (),
 ) -> Path:
     """Writes `index.html` and PNGs into a folder, and returns the page's path.
@@ -57,7 +57,7 @@ def write_report(
     - `about`: paragraphs on what was done, for instance commands and their time.
     - `images_of`: returns a row's images.
     - `losses`: the loss curves of the runs.
-    - `counting`: how guidance counts in costs.
+    - `price`: what an image costs.
     - `budgets`: to recommend a model for; by default five over the table's range.
 
     **Raises** `ValueError` for rows of several scores, and for rows without a finite distance.
@@ -77,10 +77,10 @@ def write_report(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     plain = newest(rows)
-    budgets = list(budgets) or common_budgets(plain, 5, counting=counting)
-    parts = [heading(title, 1), paragraph(_summary(rows, counting)), *map(paragraph, about)]
+    budgets = list(budgets) or common_budgets(plain, 5, price=price)
+    parts = [heading(title, 1), paragraph(_summary(rows, price)), *map(paragraph, about)]
     parts += [heading("What to use")]
-    parts += [paragraph(_answer(rows, budget, counting), "answer") for budget in budgets]
+    parts += [paragraph(_answer(rows, budget, price), "answer") for budget in budgets]
     parts += [
         paragraph(
             "± is a 95 % interval over captions and noise of the sampled images (a jackknife over "
@@ -89,16 +89,16 @@ def write_report(
             "note",
         ),
         heading("The paper's findings on these runs"),
-        _verdicts(rows),
+        _verdicts(rows, price),
     ]
     for name, (text, draw) in FIGURES.items():
-        parts += _figure(folder, name, text, _drawn(draw, rows, counting))
+        parts += _figure(folder, name, text, _drawn(draw, rows, price))
         if name == "laws":
-            parts += _laws(rows, counting)
+            parts += _laws(rows, price)
         if name == "students":
             parts += _students(rows)
     for name, text, grid in (
-        ("images", "Images at equal cost (figure 10)", equal_cost(rows, images_of, counting)),
+        ("images", "Images at equal cost (figure 10)", equal_cost(rows, images_of, price)),
         ("guidance-images", "Guidance on images (figure 7)", guidance_strips(rows, images_of)),
         ("student-images", "Students' images by steps", student_panel(rows, images_of)),
     ):
@@ -107,7 +107,7 @@ def write_report(
             parts.append(paragraph("No images were saved.", "note"))
         else:
             parts.append(embedded_image(folder, name, image_png(grid), text))
-    parts += [heading("Winners by budget"), _winners(plain, counting)]
+    parts += [heading("Winners by budget"), _winners(plain, price)]
     if losses:
         parts += _figure(folder, "losses", "Losses of the runs", draw_losses(losses))
     text = "Table 1 of the paper as curves"
@@ -125,11 +125,9 @@ def write_report(
     return write_page(folder, title, parts)
 
 
-def _drawn(
-    draw: Callable[..., Figure | None], rows: Sequence[Row], counting: Counting
-) -> Figure | None:
-    counts = "counting" in inspect.signature(draw).parameters
-    return draw(rows, counting) if counts else draw(rows)
+def _drawn(draw: Callable[..., Figure | None], rows: Sequence[Row], price: Price) -> Figure | None:
+    takes = "price" in inspect.signature(draw).parameters
+    return draw(rows, price) if takes else draw(rows)
 
 
 def _figure(folder: Path, name: str, text: str, figure: Figure | None) -> list[str]:
@@ -138,26 +136,25 @@ def _figure(folder: Path, name: str, text: str, figure: Figure | None) -> list[s
     return [heading(text), embedded_image(folder, name, figure_png(figure), text)]
 
 
-def _answer(rows: Sequence[Row], budget: float, counting: Counting) -> str:
+def _answer(rows: Sequence[Row], budget: float, price: Price) -> str:
     try:
-        return str(recommend(rows, budget, counting=counting))
+        return str(recommend(rows, budget, price=price))
     except ValueError as refusal:  # it pays for nothing
         return str(refusal)
 
 
-def _summary(rows: Sequence[Row], counting: Counting) -> str:
+def _summary(rows: Sequence[Row], price: Price) -> str:
     widths = ", ".join(map(str, sorted({row.width for row in rows})))
     runs = len({(row.run, row.train_step) for row in rows})
     methods = sorted({row.method for row in rows} - {""})
     return (
         f"{len(rows)} ways of sampling {runs} checkpoints of widths {widths}"
         + (f", distilled by {', '.join(methods)}" if methods else "")
-        + f". {rows[0].score} against {rows[0].reference}. Costs are in evaluations of the paper's "
-        f"866M model on 64x64x4, guidance counted {counting}."
+        + f". {rows[0].score} against {rows[0].reference}. Costs are in {price}."
     )
 
 
-def _verdicts(rows: Sequence[Row]) -> str:
+def _verdicts(rows: Sequence[Row], price: Price) -> str:
     kinds = {"reproduced": "reproduced", "not reproduced": "not", UNKNOWN: "unknown"}
     lines = [
         [
@@ -166,13 +163,13 @@ def _verdicts(rows: Sequence[Row]) -> str:
             cell(v.numbers),
             cell(v.finding.rule, "note"),
         ]
-        for v in verdicts(rows)
+        for v in verdicts(rows, price.unit)
     ]
     return table(["The paper finds", "Here", "Numbers", "Rule"], lines, "cards")
 
 
-def _winners(rows: Sequence[Row], counting: Counting) -> str:
-    best = winners(rows, common_budgets(rows, counting=counting), counting=counting)
+def _winners(rows: Sequence[Row], price: Price) -> str:
+    best = winners(rows, common_budgets(rows, price=price), price=price)
     lines = [
         [
             number(f"{w.budget:.3g}"),
@@ -192,8 +189,8 @@ def _winners(rows: Sequence[Row], counting: Counting) -> str:
     return table(heads, lines)
 
 
-def _laws(rows: Sequence[Row], counting: Counting) -> list[str]:
-    lines = [[cell(name), cell(law)] for name, law in laws(rows, counting).items()]
+def _laws(rows: Sequence[Row], price: Price) -> list[str]:
+    lines = [[cell(name), cell(law)] for name, law in laws(rows, price).items()]
     return [table(["Law", f"{rows[0].score} ="], lines)] if lines else []
 
 

@@ -8,10 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from .compare import difference, draws, score
-from .cost import Counting
-from .frontier import best, by, common_budgets, DRAWS, last_checkpoints, newest, winners
-from .scaling_laws import fit_power_law, reference_rows, train_compute
+from .compare import Estimate, score
+from .contest import contest, regrets
+from .frontier import best, by, common_budgets, newest, ROUNDING
+from .price import Price, Unit
+from .scaling_laws import reference_rows, training_law
 from .table import Row
 
 Answer = Literal["reproduced", "not reproduced", "not resolvable at this scale"]
@@ -25,21 +26,24 @@ def by_sign(sign: int) -> Answer:
     return {-1: "reproduced", 1: "not reproduced"}.get(sign, UNKNOWN)  # type: ignore[return-value]
 
 
-def training_compute(rows: list[Row]) -> Ruling:
+def undistilled(rows: list[Row]) -> list[Row]:
+    """Last checkpoints of models that were not distilled, at all guidance scales."""
+    return [row for row in newest(rows) if not row.method]
+
+
+def training_compute(rows: list[Row], unit: Unit) -> Ruling:
     """The law of FID over training compute."""
     chosen = reference_rows(rows)
-    x = [train_compute(row) for row in chosen]
-    if len(set(x)) < 3 or len(chosen) < 4:
+    law = training_law(chosen, Price(unit))
+    if law is None:
         return UNKNOWN, f"{len(chosen)} checkpoints at one way of sampling; a law takes 4."
-    law = fit_power_law(x, [row.fid for row in chosen])
-    low, high = law.interval
+    low, high = law.interval or (-np.inf, np.inf)
     return by_sign(int(low > 0) - int(high < 0)), f"FID = {law}."
 
 
-def size(rows: list[Row]) -> Ruling:
+def size(rows: list[Row], unit: Unit) -> Ruling:
     """Largest against smallest size in the most steps."""
-    plain = last_checkpoints(rows)
-    widths = by(plain, lambda row: row.width)
+    widths = by(undistilled(rows), lambda row: row.width)
     if len(widths) < 2:
         return UNKNOWN, "One size."
     small, large = widths[min(widths)], widths[max(widths)]
@@ -47,56 +51,58 @@ def size(rows: list[Row]) -> Ruling:
     if not common:
         return UNKNOWN, "No sampler and number of steps in common."
     way = max(common, key=lambda way: (way[1], way[0] == "ddim", way[0]))
-    a, b = (best(r for r in group if (r.sampler, r.steps) == way) for group in (large, small))
-    d = difference(a, b)
-    return by_sign(d.sign), f"{way[0]}, {way[1]} steps: c = {a.width} {score(a)}, " + (
-        f"c = {b.width} {score(b)}; difference {d}."
-    )
+    large, small = ([r for r in rows if (r.sampler, r.steps) == way] for rows in (large, small))
+    d = contest(large, small)
+    return by_sign(d.sign), f"{way[0]}, {way[1]} steps: {_beside(large, small, d)}."
 
 
-def smaller_at_budgets(rows: list[Row], counting: Counting = "once") -> tuple[int, str]:
+def smaller_at_budgets(rows: list[Row], price: Price) -> tuple[int, str]:
     """-1 where smaller models win at more budgets than larger ones."""
     if len({row.width for row in rows}) < 2:
         return 0, "One size."
-    best_rows = winners(rows, common_budgets(rows, counting=counting), counting=counting)
-    signs = [w.smaller_wins for w in best_rows if len(w.by_width) > 1]
-    won, lost = signs.count(1), signs.count(-1)
-    names = ", ".join(f"{w.budget:.2g}: c = {w.row.width}" for w in best_rows)
+    winners, gaps = [], []
+    for budget in common_budgets(rows, price=price):
+        payable = [row for row in rows if price(row) <= budget * (1 + ROUNDING)]
+        winners.append(f"{budget:.2g}: c = {best(payable).width}")
+        largest = max(row.width for row in payable)
+        smaller = [row for row in payable if row.width < largest]
+        if smaller:
+            gaps.append(contest(smaller, [row for row in payable if row.width == largest]))
+    signs = [gap.sign_among(len(gaps)) for gap in gaps]
+    won, lost = signs.count(-1), signs.count(1)
     text = (
         f"Smaller better at {won} budgets, larger at {lost}, undecided at "
-        f"{len(signs) - won - lost}. Winners: {names}."
+        f"{len(signs) - won - lost}. Winners: {', '.join(winners)}."
     )
     return int(lost > won) - int(won > lost), text
 
 
-def small_models(rows: list[Row]) -> Ruling:
+def small_models(rows: list[Row], unit: Unit) -> Ruling:
     """Whether smaller models are better at more budgets than larger ones."""
-    sign, text = smaller_at_budgets(last_checkpoints(rows))
+    sign, text = smaller_at_budgets(undistilled(rows), Price(unit))
     return by_sign(sign), text
 
 
-def large_models(rows: list[Row]) -> Ruling:
+def large_models(rows: list[Row], unit: Unit) -> Ruling:
     """Whether the largest size is better at the largest budget."""
-    plain = last_checkpoints(rows)
-    if len({row.width for row in plain}) < 2:
+    plain, price = undistilled(rows), Price(unit)
+    widths = by(plain, lambda row: row.width)
+    if len(widths) < 2:
         return UNKNOWN, "One size."
-    first, *_, last = winners(plain, common_budgets(plain))
-    if first.row.width == max(last.by_width):
-        return "not reproduced", f"c = {first.row.width} wins at the smallest budget already."
-    rival = last.by_width[first.row.width]
-    d = difference(last.largest, rival)
-    text = (
-        f"At {last.budget:.3g}: c = {last.largest.width} {score(last.largest)}, "
-        f"c = {rival.width} {score(rival)}; difference {d}. At {first.budget:.2g} "
-        f"c = {first.row.width} wins."
-    )
+    first, *_, last = common_budgets(plain, price=price)
+    early = best(row for row in plain if price(row) <= first * (1 + ROUNDING))
+    if early.width == max(widths):
+        return "not reproduced", f"c = {early.width} wins at the smallest budget already."
+    large, rival = widths[max(widths)], widths[early.width]
+    d = contest(large, rival)
+    text = f"At {last:.3g}: {_beside(large, rival, d)}. At {first:.2g} c = {early.width} wins."
     return by_sign(d.sign), text
 
 
-def every_sampler(rows: list[Row]) -> Ruling:
+def every_sampler(rows: list[Row], unit: Unit) -> Ruling:
     """`small_models` for each sampler."""
-    samplers = by(last_checkpoints(rows), lambda r: r.sampler)
-    rulings = {name: smaller_at_budgets(group) for name, group in samplers.items()}
+    samplers = by(undistilled(rows), lambda r: r.sampler)
+    rulings = {name: smaller_at_budgets(group, Price(unit)) for name, group in samplers.items()}
     signs = [sign for sign, _ in rulings.values()]
     text = " ".join(f"{name}: {numbers}" for name, (_, numbers) in rulings.items())
     if 1 in signs:
@@ -104,25 +110,24 @@ def every_sampler(rows: list[Row]) -> Ruling:
     return ("reproduced" if signs.count(-1) >= 2 else UNKNOWN), text
 
 
-def against_ddim(name: str, expected: int) -> Callable[[list[Row]], Ruling]:
+def against_ddim(name: str, expected: int) -> Callable[[list[Row], Unit], Ruling]:
     """A rule: whether a sampler is worse (1) or better (-1) than DDIM in up to 20 steps."""
 
-    def rule(rows: list[Row]) -> Ruling:
-        plain = [row for row in last_checkpoints(rows) if row.steps <= 20]
-        ways = by(plain, lambda row: (row.run, row.steps))
+    def rule(rows: list[Row], unit: Unit) -> Ruling:
+        plain = [row for row in undistilled(rows) if row.steps <= 20]
         gaps = {}
-        for group in ways.values():
+        for group in by(plain, lambda row: (row.run, row.steps)).values():
             mine, ddim = ([r for r in group if r.sampler == s] for s in (name, "ddim"))
             if mine and ddim:
-                label = f"c = {mine[0].width}, {mine[0].steps} steps"
-                gaps[label] = difference(best(mine), best(ddim))
+                gaps[f"c = {mine[0].width}, {mine[0].steps} steps"] = contest(mine, ddim)
         if not gaps:
             return UNKNOWN, f"No row of {name} beside DDIM in up to 20 steps."
-        signs = [d.sign for d in gaps.values()]
-        lead = signs.count(expected) - signs.count(-expected)
-        decided = "; ".join(f"{label}: {d}" for label, d in gaps.items() if d.sign)
+        signs = {label: d.sign_among(len(gaps)) for label, d in gaps.items()}
+        worse, better = (list(signs.values()).count(sign) for sign in (1, -1))
+        lead = expected * (worse - better)
+        decided = "; ".join(f"{label}: {gaps[label]}" for label, sign in signs.items() if sign)
         text = (
-            f"{name} worse in {signs.count(1)}, better in {signs.count(-1)} of {len(signs)} cases, "
+            f"{name} worse in {worse}, better in {better} of {len(signs)} cases, "
             f"the rest undecided. {name} minus ddim: median "
             f"{np.median([d.value for d in gaps.values()]):.2g}"
             f"{'; ' if decided else ''}{decided}."
@@ -133,33 +138,34 @@ def against_ddim(name: str, expected: int) -> Callable[[list[Row]], Ruling]:
     return rule
 
 
-def _best_scales(rows: list[Row]) -> tuple[float, np.ndarray]:
-    """The best guidance scale, and that of each draw."""
-    scales = np.array([row.guidance for row in rows])
-    return best(rows).guidance, scales[np.argmin(draws(rows, DRAWS), axis=1)]
-
-
 def _compare_scales(pairs: list[tuple[str, list[Row], list[Row]]]) -> Ruling:
-    differ, texts = [], []
+    """Whether in one of the pairs each is worse at the scale that is best for the other."""
+    rulings = []
     for label, a, b in pairs:
-        if len(a) > 1 and len(b) > 1:
-            (one, many), (other, others) = _best_scales(a), _best_scales(b)
-            differ.append(float(np.mean(many != others)))
-            texts.append(f"{label}: {one:g} and {other:g}, different in {differ[-1]:.0%} of draws")
-    text = "; ".join(texts) + "." if texts else "Nothing to compare."
-    if not differ or not (max(differ) >= 0.95 or max(differ) <= 0.05):
-        return UNKNOWN, text
-    return ("reproduced" if max(differ) >= 0.95 else "not reproduced"), text
+        scales = sorted({r.guidance for r in a} & {r.guidance for r in b})
+        if len(scales) > 1:
+            sides = [[r for w in scales for r in rows if r.guidance == w] for rows in (a, b)]
+            rulings.append((label, [best(side) for side in sides], regrets(*sides)))
+    if not rulings:
+        return UNKNOWN, "Nothing to compare."
+    count, differ, texts = len(rulings), False, []
+    for label, chosen, losses in rulings:
+        crossed = all(loss.sign_among(count) == 1 for loss in losses)
+        differ = differ or crossed
+        texts.append(
+            f"{label}: {chosen[0].guidance:g} and {chosen[1].guidance:g}, worse by {losses[0]} "
+            f"and {losses[1]} at the other's" + (" (differ)" if crossed else "")
+        )
+    return ("reproduced" if differ else UNKNOWN), "; ".join(texts) + "."
 
 
 def _ddim(rows: list[Row]) -> dict[int, dict[int, list[Row]]]:
     """DDIM's rows by width, then by steps: all guidance scales."""
-    chosen = [r for r in newest(rows) if r.sampler == "ddim" and not r.method]
-    widths = by(chosen, lambda row: row.width)
+    widths = by([r for r in undistilled(rows) if r.sampler == "ddim"], lambda row: row.width)
     return {w: by(widths[w], lambda row: row.steps) for w in sorted(widths)}
 
 
-def guidance_by_steps(rows: list[Row]) -> Ruling:
+def guidance_by_steps(rows: list[Row], unit: Unit) -> Ruling:
     """Whether the best scale differs between few and many steps."""
     widths = _ddim(rows)
     return _compare_scales(
@@ -171,7 +177,7 @@ def guidance_by_steps(rows: list[Row]) -> Ruling:
     )
 
 
-def guidance_by_size(rows: list[Row]) -> Ruling:
+def guidance_by_size(rows: list[Row], unit: Unit) -> Ruling:
     """Whether the best scale differs between the sizes."""
     widths = _ddim(rows)
     if len(widths) < 2:
@@ -182,4 +188,12 @@ def guidance_by_size(rows: list[Row]) -> Ruling:
             (f"{n} steps, c = {min(widths)} and {max(widths)}", small[n], large[n])
             for n in sorted(set(small) & set(large))
         ]
+    )
+
+
+def _beside(a: list[Row], b: list[Row], difference: Estimate) -> str:
+    first, second = best(a), best(b)
+    return (
+        f"c = {first.width} {score(first)}, c = {second.width} {score(second)}; difference "
+        f"{difference}"
     )

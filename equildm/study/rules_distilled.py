@@ -1,89 +1,102 @@
 """How a study's table answers the paper's findings on distilled models."""
 
+import math
+
 import numpy as np
 
-from .compare import difference, Estimate, NORMAL, score
-from .frontier import best, by, last_checkpoints, newest, optimal_guidance
+from .compare import draws, Estimate
+from .contest import contest
+from .frontier import best, by, DRAWS, last_checkpoints, newest, optimal_guidance
+from .price import Price, Unit
 from .rules import by_sign, Ruling, smaller_at_budgets, UNKNOWN
 from .students import steps_worth
 from .table import Row
 
 
-def _four_steps(rows: list[Row]) -> list[tuple[Row, Row]]:
-    """For each size: the best student in 4 steps, and the best undistilled row in 4."""
-    pairs = []
-    for group in by([r for r in newest(rows) if r.steps == 4], lambda r: r.width).values():
-        students, teachers = [r for r in group if r.method], [r for r in group if not r.method]
-        if students and teachers:
-            pairs.append((best(students), best(teachers)))
-    return pairs
+def _four_steps(rows: list[Row]) -> list[tuple[list[Row], list[Row]]]:
+    """For each size: the students in 4 steps, and the undistilled rows in 4."""
+    widths = by([r for r in newest(rows) if r.steps == 4], lambda r: r.width).values()
+    pairs = [([r for r in rows if r.method], [r for r in rows if not r.method]) for rows in widths]
+    return [(students, teachers) for students, teachers in pairs if students and teachers]
 
 
-def distilled_better(rows: list[Row]) -> Ruling:
+def distilled_better(rows: list[Row], unit: Unit) -> Ruling:
     """Students against undistilled models in 4 steps."""
-    pairs = _four_steps(rows)
-    if not pairs:
+    gaps = [(best(a).model, contest(a, b)) for a, b in _four_steps(rows)]
+    if not gaps:
         return UNKNOWN, "No student and its teacher in 4 steps."
-    gaps = [(a, difference(a, b)) for a, b in pairs]
-    text = "; ".join(f"{a.model} minus undistilled: {d}" for a, d in gaps) + "."
-    signs = [d.sign for _, d in gaps]
-    if 1 in signs:
+    text = "; ".join(f"{model} minus undistilled: {d}" for model, d in gaps) + "."
+    if any(d.sign_among(len(gaps)) == 1 for _, d in gaps):
         return "not reproduced", text
-    return ("reproduced" if all(sign == -1 for sign in signs) else UNKNOWN), text
+    return ("reproduced" if all(d.sign == -1 for _, d in gaps) else UNKNOWN), text
 
 
-def distilled_speed(rows: list[Row]) -> Ruling:
-    """How many steps of DDIM four of the students are worth."""
+def distilled_speed(rows: list[Row], unit: Unit) -> Ruling:
+    """How many steps of DDIM four of the students are worth, in draws of all scores."""
     plain = [row for row in last_checkpoints(rows) if row.sampler == "ddim"]
     curves = by(plain, lambda row: row.width)
-    factors = {
-        student.width: steps_worth(curves[student.width], student.fid) / 4
-        for student, _ in _four_steps(rows)
-        if student.width in curves
-    }
-    text = "; ".join(f"c = {w}: {factor:.3g}" for w, factor in factors.items()) or "No students"
-    if len(factors) < 2 or not np.isfinite(list(factors.values())).all():
-        more = " (inf: better than DDIM in any number of steps measured)" if factors else ""
-        return UNKNOWN, f"Factors {text}{more}."
-    low, high = min(factors.values()), max(factors.values())
-    fine = high < 2 * low and low >= 2.5 and high <= 10
-    return ("reproduced" if fine else "not reproduced"), f"Factors {text}."
+    students = [best(a) for a, _ in _four_steps(rows) if a[0].width in curves]
+    if len(students) < 2:
+        return UNKNOWN, f"{len(students)} sizes with students and DDIM; the rule takes two."
+    known = [*students, *plain]
+    drawn = draws(known, DRAWS)
+    factors, text = [], []
+    for i, student in enumerate(students):
+        curve = curves[student.width]
+        places = [known.index(row) for row in curve]
+        steps = [row.steps for row in curve]
+        each = [steps_worth(steps, d[places], d[i]) / 4 for d in drawn]
+        factors.append(each)
+        low, high = np.quantile(each, (0.025, 0.975), method="nearest")
+        factor = steps_worth(steps, [row.fid for row in curve], student.fid) / 4
+        text.append(f"c = {student.width}: {factor:.3g} ({low:.3g} to {high:.3g})")
+    least, most = np.min(factors, axis=0), np.max(factors, axis=0)
+    alike = (most < 2 * least) & (least >= 2.5) & (most <= 10)
+    numbers = f"Factors {'; '.join(text)}."
+    if not np.isfinite(most).all():
+        numbers += " (inf: better than DDIM in any number of steps measured)"
+    if np.mean(alike) >= 0.95:
+        return "reproduced", numbers
+    return ("not reproduced" if np.mean(~alike & np.isfinite(most)) >= 0.95 else UNKNOWN), numbers
 
 
-def distilled_at_budgets(rows: list[Row]) -> Ruling:
+def distilled_at_budgets(rows: list[Row], unit: Unit) -> Ruling:
     """`small_models` with students."""
-    chosen = newest(rows)
+    chosen, price = newest(rows), Price(unit, "twice")
     four = [row for row in chosen if row.method and row.steps <= 4]
     if not four:
         return UNKNOWN, "No distilled model in up to 4 steps."
-    most = max(row.sampling_cost("twice") for row in four)
-    chosen = [row for row in chosen if row.sampling_cost("twice") <= most]
-    sign, text = smaller_at_budgets(chosen, counting="twice")
+    most = max(map(price, four))
+    sign, text = smaller_at_budgets([row for row in chosen if price(row) <= most], price)
     return by_sign(sign), text
 
 
-def guided_uneven(rows: list[Row]) -> Ruling:
+def guided_uneven(rows: list[Row], unit: Unit) -> Ruling:
     """What guided distillation gains, by size."""
     plain = [row for row in last_checkpoints(rows) if row.sampler == "ddim"]
     students = optimal_guidance([row for row in newest(rows) if row.method == "guided"])
-    ratios: dict[int, list[tuple[int, Estimate]]] = {}
+    gains: dict[int, dict[int, tuple[float, np.ndarray]]] = {}
     for student in students:
         for row in plain:
             alike = (row.width, row.steps) == (student.width, student.steps)
             if alike and row.steps in (4, 8) and min(row.fid, student.fid) > 0:
-                a, b = score(student), score(row)
-                ratio = a.value / b.value
-                error = ratio * float(np.hypot(a.error / a.value, b.error / b.value))
-                ratios.setdefault(row.steps, []).append((row.width, Estimate(ratio, error)))
-    text = "; ".join(
-        f"{n} steps: " + ", ".join(f"c = {w} {r}" for w, r in sizes) for n, sizes in ratios.items()
-    )
+                gain = math.log(student.fid / row.fid)
+                spread = np.divide(student.fid_spread, student.fid) - np.divide(
+                    row.fid_spread, row.fid
+                )
+                gains.setdefault(row.steps, {})[row.width] = gain, spread
     gaps = [
-        (abs(a.value - b.value), NORMAL * float(np.hypot(a.error, b.error)))
-        for sizes in ratios.values()
-        for i, (_, a) in enumerate(sizes)
-        for _, b in sizes[:i]
+        Estimate(a - b, float(np.sqrt(np.mean((x - y) ** 2))), len(x) - 1)
+        for sizes in gains.values()
+        for i, (a, x) in enumerate(sizes.values())
+        for b, y in list(sizes.values())[:i]
     ]
+    text = "; ".join(
+        f"{n} steps: " + ", ".join(f"c = {w} {math.exp(gain):.3g}" for w, (gain, _) in g.items())
+        for n, g in gains.items()
+    )
     if not gaps:
         return UNKNOWN, text or "No two sizes distilled by guided."
-    return ("reproduced" if any(gap > error for gap, error in gaps) else UNKNOWN), text + "."
+    uneven = sum(gap.sign_among(len(gaps)) != 0 for gap in gaps)
+    text += f". Different in {uneven} of {len(gaps)} pairs."
+    return ("reproduced" if uneven else UNKNOWN), text

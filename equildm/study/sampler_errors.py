@@ -9,13 +9,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 from rich.table import Table
 
 from ..sampling import problem_of, SamplerComparison
+from .evaluations import evaluations_within
 
 MARKERS = "os^vD<>Pp*hX8"
 
 
 def error_table(comparison: SamplerComparison, evaluations: Sequence[int]) -> Table:
-    """A row for each solver, a column for each number of network evaluations."""
-    title = "Error by number of network evaluations"
+    """A row for each solver, a column for each number of network evaluations that it may make."""
+    title = "Error within a number of network evaluations"
     table = Table("solver", *map(str, evaluations), title=title)
     for solver, row in comparison.errors.items():
         table.add_row(solver, *(f"{row[n]:.2g}" if n in row else "-" for n in evaluations))
@@ -40,13 +41,14 @@ def first_latents(
 
 
 def error_figure(comparison: SamplerComparison) -> Figure:
-    """Errors over network evaluations; a dashed line for a stochastic solver."""
+    """Errors over the evaluations that each solver made; a dashed line for a stochastic solver."""
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()
     for number, (solver, row) in enumerate(comparison.errors.items()):
         style = "-" if problem_of(solver) == "flow" else "--"
         marker = MARKERS[number % len(MARKERS)]
-        axes.loglog(list(row), list(row.values()), style, marker=marker, label=solver, markersize=4)
+        counts = list(evaluations_within(solver, list(row)).values())
+        axes.loglog(counts, list(row.values()), style, marker=marker, label=solver, markersize=4)
     ticks = sorted({number for row in comparison.errors.values() for number in row})
     axes.set_xticks(ticks, list(map(str, ticks)))
     axes.xaxis.set_minor_locator(NullLocator())

@@ -1,15 +1,14 @@
 """Power laws with intervals: quality over training compute and over sampling cost."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
-import scipy.stats
 from jaxtyping import Float
 
-from .compare import mean_over_seeds
-from .cost import BASELINE_GFLOPS, Counting
+from .compare import mean_over_seeds, quantile
 from .frontier import by, last_checkpoints, pareto
+from .price import OWN_COST, Price
 from .table import Row
 
 Values = Sequence[float] | Float[np.ndarray, "points"]
@@ -22,50 +21,70 @@ class PowerLaw:
     **Fields:**
 
     - `scale`, `exponent`: of the fit.
-    - `interval`: 95 % bootstrap interval of the exponent.
-    - `resampled`: `(scale, exponent)` of the fit to each resample.
-    - `scatter`: standard deviation of log y about the law.
+    - `spread`: deviations of `(log scale, exponent)` by the jackknife over groups of points; their
+        mean square is the variance. None for a law without an interval.
+    - `degrees`: of freedom of the intervals.
     - `points`: how many were fitted.
     """
 
     scale: float
     exponent: float
-    interval: tuple[float, float]
-    resampled: Float[np.ndarray, "resamples 2"]
-    scatter: float
+    spread: Float[np.ndarray, "groups 2"] | None
+    degrees: int
     points: int
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the exponent."""
+        if self.spread is None:
+            return None
+        margin = self._margin(self.spread[:, 1:])[0]
+        return self.exponent - margin, self.exponent + margin
 
     def __call__(self, x: Values) -> Float[np.ndarray, "points"]:
         """The law at `x`."""
         return self.scale * np.asarray(x, float) ** self.exponent
 
     def band(self, x: Values) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
-        """95 % interval of the law at `x`."""
-        scale, exponent = self.resampled.T[..., None]
-        values = scale * np.asarray(x, float) ** exponent
-        low, high = np.quantile(values, [0.025, 0.975], axis=0)
-        return low, high
+        """95 % interval of the law at `x`.
+
+        **Raises** `ValueError` for a law without an interval.
+        """
+        if self.spread is None:
+            raise ValueError(
+                "A band is that of a law with an interval, received one of selected points. Draw "
+                "the law alone."
+            )
+        at = np.log(np.asarray(x, float))
+        factor = np.exp(self._margin(self.spread[:, :1] + self.spread[:, 1:] * at))
+        return self(x) / factor, self(x) * factor
+
+    def _margin(self, spread: Float[np.ndarray, "groups points"]) -> Float[np.ndarray, "points"]:
+        return quantile(self.degrees) * np.sqrt(np.mean(spread**2, axis=0))
 
     def __str__(self) -> str:
+        law = f"{self.scale:.4g} x^{self.exponent:.3f}"
+        if self.interval is None:
+            return f"{law}, {self.points} points"
         low, high = self.interval
-        return (
-            f"{self.scale:.4g} x^{self.exponent:.3f}, 95 % interval of the exponent "
-            f"{low:.3f} to {high:.3f}, {self.points} points"
-        )
+        return f"{law}, 95 % interval of the exponent {low:.3f} to {high:.3f}, {self.points} points"
 
 
-def fit_power_law(x: Values, y: Values, *, resamples: int = 2000, seed: int = 0) -> PowerLaw:
-    """Least squares in logarithms, with intervals by the bootstrap of residuals.
+def fit_power_law(
+    x: Values, y: Values, *, groups: Sequence[Hashable] | None = None, selected: bool = False
+) -> PowerLaw:
+    """Least squares in logarithms, with intervals by the jackknife and Student's distribution.
 
-    Residuals are enlarged by `sqrt(n / (n - 2))` for the two numbers that were fitted, and the
-    deviations of each resample by `t / 1.96`, where `t` is the 97.5 % quantile of Student's
-    distribution with `n - 2` degrees of freedom. So the intervals also hold for few points.
+    Points of one group, such as the checkpoints of one training, are left out together, for what
+    one of them has in excess the others have, too. Two groups have no interval: whatever they are,
+    a line goes through both.
 
     **Arguments:**
 
     - `x`, `y`: above 0; at least 4 points of at least 3 different x.
-    - `resamples`: of the bootstrap.
-    - `seed`: of the resamples.
+    - `groups`: of each point; by default, and with one group, each point is its own.
+    - `selected`: whether the points were chosen for their y, as the best for each x. They fall with
+        x whatever they are chosen from, so that there is no interval.
 
     **Raises** `ValueError` for other numbers, and for fewer points.
     """
@@ -79,35 +98,26 @@ def fit_power_law(x: Values, y: Values, *, resamples: int = 2000, seed: int = 0)
             "A power law with intervals takes at least 4 points of 3 different x, received "
             f"x = {list(x)} and {len(log_y)} y."
         )
-    slope, level = _lines(log_x, log_y[None])
-    fitted = level + slope * log_x
-    residuals = (log_y - fitted[0]) * np.sqrt(n / (n - 2))
-    residuals = residuals - residuals.mean()
-    random = np.random.default_rng(seed)
-    quantile = float(scipy.stats.t.ppf(0.975, n - 2))
-    drawn = random.choice(residuals, (resamples, n)) * (quantile / 1.96)
-    slopes, levels = _lines(log_x, fitted + drawn)
-    low, high = np.quantile(slopes, [0.025, 0.975])
-    return PowerLaw(
-        scale=float(np.exp(level[0, 0])),
-        exponent=float(slope[0, 0]),
-        interval=(float(low), float(high)),
-        resampled=np.stack([np.exp(levels[:, 0]), slopes[:, 0]], axis=1),
-        scatter=float(residuals.std()),
-        points=n,
-    )
+    line = _line(log_x, log_y)
+    scale, exponent = float(np.exp(line[0])), float(line[1])
+    names = list(dict.fromkeys(groups or ()))
+    labels = np.arange(n)
+    if len(names) > 1:
+        labels = np.array([names.index(name) for name in groups or ()])
+    rests = [labels != label for label in np.unique(labels)]
+    degrees = len(rests) - 2
+    if selected or degrees < 1 or any(len(np.unique(log_x[rest])) < 2 for rest in rests):
+        return PowerLaw(scale, exponent, None, 0, n)
+    without = np.array([_line(log_x[rest], log_y[rest]) for rest in rests])
+    spread = (without - without.mean(axis=0)) * np.sqrt(len(without) - 1)
+    return PowerLaw(scale, exponent, spread, degrees, n)
 
 
-def _lines(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes and levels (each (rows, 1)) of the least squares lines through rows of `y`."""
+def _line(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Level and slope of the least squares line."""
     centred = x - x.mean()
-    slope = (y @ centred / (centred @ centred))[:, None]
-    return slope, y.mean(axis=1, keepdims=True) - slope * x.mean()
-
-
-def train_compute(row: Row) -> float:
-    """Training steps x GFLOPs of an evaluation on the paper's input, the axis of its figure 3."""
-    return row.train_step * row.cost * BASELINE_GFLOPS
+    slope = y @ centred / (centred @ centred)
+    return np.array([y.mean() - slope * x.mean(), slope])
 
 
 def reference_rows(rows: Sequence[Row]) -> list[Row]:
@@ -124,21 +134,33 @@ def reference_rows(rows: Sequence[Row]) -> list[Row]:
     return sorted(ways[way], key=lambda row: (row.width, row.train_step))
 
 
-def laws(rows: Sequence[Row], counting: Counting = "once") -> dict[str, PowerLaw]:
+def training_law(rows: Sequence[Row], price: Price = OWN_COST) -> PowerLaw | None:
+    """FID over training compute, of checkpoints sampled alike; None for too few.
+
+    The interval is over the trainings: the checkpoints of one are left out together.
+    """
+    points = [(price.training(row), row.fid) for row in rows]
+    if not _fits(points):
+        return None
+    return fit_power_law(*zip(*points), groups=[row.run for row in rows])
+
+
+def laws(rows: Sequence[Row], price: Price = OWN_COST) -> dict[str, PowerLaw]:
     """The laws that there are points enough for, by name.
 
-    - `training, all sizes` and `training, c = ...`: FID over training compute (`train_compute`).
+    - `training, all sizes` and `training, c = ...`: FID over training compute (`Price.training`).
     - `sampling, frontier`: FID of the best rows over sampling cost, last checkpoints without
-        students.
+        students. It has no interval.
     """
     rows = mean_over_seeds(rows)
     chosen = reference_rows(rows)
-    front = pareto(last_checkpoints(rows), counting=counting)
-    sets = {"training, all sizes": [(train_compute(row), row.fid) for row in chosen]}
+    fits = {"training, all sizes": training_law(chosen, price)}
     for width, group in by(chosen, lambda row: row.width).items():
-        sets[f"training, c = {width}"] = [(train_compute(row), row.fid) for row in group]
-    sets["sampling, frontier"] = [(row.sampling_cost(counting), row.fid) for row in front]
-    return {name: fit_power_law(*zip(*points)) for name, points in sets.items() if _fits(points)}
+        fits[f"training, c = {width}"] = training_law(group, price)
+    front = [(price(row), row.fid) for row in pareto(last_checkpoints(rows), price=price)]
+    if _fits(front):
+        fits["sampling, frontier"] = fit_power_law(*zip(*front), selected=True)
+    return {name: law for name, law in fits.items() if law is not None}
 
 
 def _fits(points: Sequence[tuple[float, float]]) -> bool:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from ..features import AbstractFeatureExtractor, pooled
 from ..images import to_unit
-from ..metrics import frechet_name, retrieval
+from ..metrics import describe_features, frechet_name, retrieval
 from ..metrics.caption_match import image_vectors, TAPS
 from .jackknife import frechet_spread, FrechetReference, leave_out
 from .reference import Reference
@@ -64,14 +64,8 @@ class Scorer:
         - `groups`: of the jackknife, see `leave_out`.
         - `seed`: of the groups, and of the captions that each one is told from.
 
-        **Raises** `ValueError` for a reference of another network, or one without a caption.
+        **Raises** `ValueError` for a reference without one of the captions.
         """
-        extractor = extractor or vgg
-        if extractor.description != reference.statistics.extractor:
-            raise ValueError(
-                f"The reference is of {reference.statistics.extractor!r}, received the network "
-                f"{extractor.description!r}. Remove its file; it will be computed again."
-            )
         self.reference = reference
         self.captions = tuple(captions)
         self._vgg, self._seed = vgg, seed
@@ -98,7 +92,15 @@ class Scorer:
         """The images in [-1, 1] as bytes, and the features of these that both scores need.
 
         It is one program, queued without waiting.
+
+        **Raises** `ValueError` if the reference is of another network or size of image.
         """
+        name = describe_features(self._extractor or self._vgg, images.shape)
+        if name != self.reference.statistics.extractor:
+            raise ValueError(
+                f"The reference is of {self.reference.statistics.extractor!r}, received images for "
+                f"{name!r}. Remove its file; it will be computed again."
+            )
         return _features(self._vgg, self._extractor, images)
 
     def scores(

@@ -14,6 +14,7 @@ from ..data import (
     usable_indices,
 )
 from ..interop import load_minilm, load_vgg16
+from ..metrics import describe_features
 from ..runtime import log
 from .config import SampleSetConfig
 from .folder import StudyFolder
@@ -51,7 +52,8 @@ def shared_scorer(
         return f"{number} real images of {data.source}, {model.image_size} pixels, {network}"
 
     number = min(samples.real, len(source))
-    key = repr((source.fingerprint, data.held_out, model.max_tokens, about(number)))
+    seen = describe_features(extractor or vgg, (model.image_size, model.image_size, 3))
+    key = repr((source.fingerprint, data.held_out, model.max_tokens, about(number), seen))
     path = folder.path / f"reference-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
 
     def compute(name: str) -> None:

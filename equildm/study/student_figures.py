@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from .compare import mean_over_seeds
 from .drawing import (
     by_size,
-    COST,
     draw_distances,
     draw_matches,
     label_axes,
@@ -17,6 +16,7 @@ from .drawing import (
     STEPS,
 )
 from .frontier import by, newest, optimal_guidance
+from .price import OWN_COST, Price
 from .students import main_sampler, student_curves
 from .table import Row
 
@@ -48,11 +48,12 @@ def students(rows: Sequence[Row]) -> Figure | None:
     return figure
 
 
-def distilled(rows: Sequence[Row]) -> Figure | None:
+def distilled(rows: Sequence[Row], price: Price = OWN_COST) -> Figure | None:
     """Figure 13: students and undistilled models in few steps, and over sampling cost.
 
     Few steps are 4, or the number nearest to it that both have. Guidance is counted twice.
     """
+    price = price.guidance_twice()
     rows = optimal_guidance(newest(mean_over_seeds(rows)))
     students, plain = [r for r in rows if r.method], [r for r in rows if not r.method]
     steps = {r.steps for r in students} & {r.steps for r in plain}
@@ -71,14 +72,14 @@ def distilled(rows: Sequence[Row]) -> Figure | None:
     for group, style in by_size(curves["undistilled"]):
         group = sorted(group, key=lambda row: row.steps)
         style |= {"linestyle": "--"}
-        draw_distances(right, [row.sampling_cost("twice") for row in group], group, style)
+        draw_distances(right, [price(row) for row in group], group, style)
     for number, (method, group) in enumerate(by(students, lambda row: row.method).items()):
         for sized, style in by_size(group):
             sized = sorted(sized, key=lambda row: row.steps)
             style |= {"label": f"{style['label']} {method}", "marker": "s^Dv"[number % 4]}
-            draw_distances(right, [row.sampling_cost("twice") for row in sized], sized, style)
+            draw_distances(right, [price(row) for row in sized], sized, style)
     title = "students solid, undistilled dashed; guidance counted twice"
-    label_axes(right, COST, rows[0].score, title=title, log="x")
+    label_axes(right, price.words, rows[0].score, title=title, log="x")
     return figure
 
 

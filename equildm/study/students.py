@@ -4,6 +4,8 @@ import itertools
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from .compare import mean_over_seeds
 from .frontier import by, newest, optimal_guidance
 from .table import Row
@@ -33,33 +35,35 @@ def student_curves(rows: Sequence[Row]) -> dict[int, dict[str, list[Row]]]:
     return curves
 
 
-def steps_worth(curve: Sequence[Row], fid: float) -> float:
+def steps_worth(steps: Sequence[int], fids: Sequence[float] | np.ndarray, fid: float) -> float:
     """The steps at which a model reaches a distance, linear in log steps between measured ones.
 
     Infinite if the model never reaches it; its fewest steps if it is better from the start.
 
     **Arguments:**
 
-    - `curve`: rows of the model, one for each number of steps.
+    - `steps`, `fids`: the model's distance in each number of steps.
     - `fid`: the distance.
     """
-    rows = sorted(curve, key=lambda row: row.steps)
-    if fid >= rows[0].fid:
-        return float(rows[0].steps)
-    for a, b in itertools.pairwise(rows):
-        if b.fid <= fid < a.fid:
-            share = (a.fid - fid) / (a.fid - b.fid)
-            return float(a.steps * (b.steps / a.steps) ** share)
-    return float("inf")
+    rows = sorted(zip(steps, fids))
+    if fid >= rows[0][1]:
+        return float(rows[0][0])
+    for (few, high), (many, low) in itertools.pairwise(rows):
+        if low <= fid < high:
+            return float(few * (many / few) ** ((high - fid) / (high - low)))
+    return math.inf
 
 
 def worth_in_words(curve: Sequence[Row], fid: float) -> str:
     """`steps_worth` as a cell of a table.
 
-    **Arguments:** as there.
+    **Arguments:**
+
+    - `curve`: rows of the model, one for each number of steps.
+    - `fid`: the distance.
     """
     steps = sorted(row.steps for row in curve)
-    worth = steps_worth(curve, fid)
+    worth = steps_worth([row.steps for row in curve], [row.fid for row in curve], fid)
     if math.isinf(worth):
         return f"more than {steps[-1]}"
     if worth == steps[0] and fid > min(curve, key=lambda row: row.steps).fid:

@@ -1,7 +1,6 @@
 """The sweep: every point of the grid sampled and scored, once."""
 
 import dataclasses
-import functools
 import time
 from collections.abc import Sequence
 
@@ -11,13 +10,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._types import TextEmbedding
-from ..noise import grids, ScaledLinear
+from ..noise import grids
 from ..pipeline import TextToImage
 from ..pretrained import load_pretrained
 from ..runtime import Progress
-from ..sampling import count_evaluations, make_solver
+from ..sampling import make_solver
 from ..text import embed
 from .config import SampleSetConfig, StudyConfig
+from .evaluations import evaluations_in
 from .folder import StudyFolder
 from .grid import points
 from .locks import Locks
@@ -54,7 +54,7 @@ class Sweep:
 
     def work(self, point: Point, run: StudyRun) -> int:
         """Operations of the network for a point, in units of 1e9."""
-        each = run.gflops * evaluations(point.sampler, point.steps)
+        each = run.gflops * evaluations_in(point.sampler, point.steps)
         return max(1, round(self._samples.count * each * run.network.branches(point.guidance)))
 
     def begin(self, point: Point, run: StudyRun) -> Finish:
@@ -95,7 +95,7 @@ class Sweep:
                     method=run.method,
                     cost=run.cost,
                     gflops=run.gflops,
-                    evaluations=evaluations(point.sampler, point.steps),
+                    evaluations=evaluations_in(point.sampler, point.steps),
                     branches=run.network.branches(point.guidance),
                     seconds=seconds,
                     device=jax.devices()[0].device_kind,
@@ -177,20 +177,3 @@ def sweep(folder: StudyFolder, runs: Sequence[StudyRun], config: StudyConfig, lo
             begin=lambda name: sampled.begin(*grid[name]),
             progress=lambda: progress.update(done(), points=len(rows.names() & set(work))),
         )
-
-
-def evaluations(sampler: str, steps: int) -> int:
-    """Evaluations of the denoiser in so many steps: they are linear in the steps.
-
-    **Arguments:**
-
-    - `sampler`: a name in `SOLVERS`.
-    - `steps`: at least 1.
-    """
-    four, five = (_counted(sampler, number) for number in (4, 5))
-    return four + (five - four) * (steps - 4)
-
-
-@functools.cache
-def _counted(sampler: str, steps: int) -> int:
-    return count_evaluations(sampler, grids.trailing(ScaledLinear(), steps))

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..runtime import from_json, replacing, write_atomic
-from .cost import Counting, sampling_cost
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -105,10 +104,6 @@ class Row:
         """What was sampled."""
         names = [field.name for field in dataclasses.fields(Point)]
         return Point(*(getattr(self, name) for name in names))
-
-    def sampling_cost(self, counting: Counting = "once") -> float:
-        """The cost of an image, in evaluations of the 866M model."""
-        return sampling_cost(self.cost, self.evaluations, self.branches, counting)
 
     @property
     def model(self) -> str:

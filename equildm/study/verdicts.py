@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from . import rules, rules_distilled
 from .compare import mean_over_seeds
 from .paper import Finding, FINDINGS
+from .price import Unit
 from .table import Row
 
 
@@ -25,16 +26,30 @@ class Verdict:
     numbers: str
 
 
-def verdicts(table: Sequence[Row]) -> list[Verdict]:
+def verdicts(table: Sequence[Row], unit: Unit = "gflops") -> list[Verdict]:
     """The verdict on each of the paper's findings, by the finding's `rule`.
 
-    **Arguments:** the table, see `read_table`.
+    Where the paper's finding does not hold, a rule calls it reproduced in at most 5 % of tables
+    (tests/study/test_null_tables.py).
+
+    **Arguments:**
+
+    - `table`: see `read_table`.
+    - `unit`: of costs.
+
+    **Raises** `ValueError` for rows of several references.
     """
     rows = mean_over_seeds(table)
-    return [Verdict(f, *_RULES[f.name](rows)) for f in FINDINGS]
+    kinds = {(row.score, row.reference) for row in rows}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"Verdicts compare scores of one kind, received {sorted(kinds)}. Select rows of one "
+            "score and one reference."
+        )
+    return [Verdict(f, *_RULES[f.name](rows, unit)) for f in FINDINGS]
 
 
-_RULES: dict[str, Callable[[list[Row]], rules.Ruling]] = {
+_RULES: dict[str, Callable[[list[Row], Unit], rules.Ruling]] = {
     "training compute": rules.training_compute,
     "size": rules.size,
     "small models at small budgets": rules.small_models,
@@ -48,5 +63,5 @@ _RULES: dict[str, Callable[[list[Row]], rules.Ruling]] = {
     "distillation speeds all sizes alike": rules_distilled.distilled_speed,
     "distilled small models keep up": rules_distilled.distilled_at_budgets,
     "guided distillation is uneven": rules_distilled.guided_uneven,
-    "downstream": lambda rows: (rules.UNKNOWN, "Not part of this study."),
+    "downstream": lambda rows, unit: (rules.UNKNOWN, "Not part of this study."),
 }

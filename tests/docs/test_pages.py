@@ -67,7 +67,7 @@ def test_the_guide_to_python_runs(beside_a_run):
 
 def test_the_guide_to_metrics_runs():
     names = run("docs/metrics.md")
-    assert names["a"].extractor == "AlexNet" and names["b"].count == 24
+    assert names["a"].extractor == "AlexNet, 32 pixels" and names["b"].count == 24
     assert names["kid"].mean > 0 and 0 <= names["overlap"].recall <= 1
 
 

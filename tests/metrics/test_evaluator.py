@@ -5,7 +5,7 @@ import pytest
 from image_folders import flawed_folder
 
 from equildm.data import DataConfig, open_source
-from equildm.metrics import Evaluator, FeatureStatistics, ScoreConfig
+from equildm.metrics import Evaluator, FeatureStatistics, ScoreConfig, settings_name
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_fid_is_to_the_reference_that_is_named(evaluator, tmp_path):
     file, real = tmp_path / "real.npz", evaluator.real
     ScoreConfig(save_reference=file).open(real)
     saved = FeatureStatistics.load(file)
-    assert (saved.count, saved.extractor, saved.mean.shape) == (12, "VGG16", (512,))
+    assert (saved.count, saved.extractor, saved.mean.shape) == (12, "VGG16, 32 pixels", (512,))
 
     negatives, captions = 255 - real, evaluator.captions
     (own,) = ScoreConfig(metrics=("fid",)).open(negatives, "negatives")(real, captions)
@@ -60,17 +60,42 @@ def test_fid_is_to_the_reference_that_is_named(evaluator, tmp_path):
 
 
 def test_all_scores_of_images_with_themselves(evaluator):
-    metrics = ("fid", "kid", "precision-recall", "is", "lpips")
+    metrics = ("fid", "kid", "precision-recall", "lpips")
     compare = ScoreConfig(metrics=metrics).open(evaluator.real, "themselves")
     scores = {score.name: score for score in compare(evaluator.real, evaluator.captions, seed=3)}
     assert set(scores) == {
         *("VGG16-FID", "VGG16-KID", "VGG16-precision", "VGG16-recall", "VGG16-density"),
-        *("VGG16-coverage", "SqueezeNet-IS", "LPIPS"),
+        *("VGG16-coverage", "LPIPS"),
     }
     assert scores["VGG16-precision"].value == scores["VGG16-recall"].value == 1
     assert scores["LPIPS"].value == 0 and scores["VGG16-KID"].settings == {"subset size": 6}
-    assert scores["SqueezeNet-IS"].reference is None and scores["SqueezeNet-IS"].value >= 1
     assert all(score.count == 12 and score.seed == 3 for score in scores.values())
+
+
+def test_the_inception_score_has_no_reference(evaluator):
+    images = np.tile(evaluator.real, (9, 1, 1, 1))
+    (score,) = ScoreConfig(metrics=("is",)).open(images)(images, evaluator.captions * 9)
+    assert (score.name, score.reference, score.count) == ("SqueezeNet-IS", None, 108)
+    assert score.value > 1 and score.spread_of == "deviation of 10 splits"
+
+
+def test_a_reference_of_other_images_is_refused(evaluator, tmp_path):
+    """VGG16 sees images as they are: its statistics of 16 pixels are not those of 32."""
+    file = tmp_path / "small.npz"
+    ScoreConfig(save_reference=file).open(evaluator.real[:, ::2, ::2])
+    with pytest.raises(ValueError, match="'VGG16, 16 pixels', received extractor='VGG16, 32 pix"):
+        ScoreConfig(reference=file).open(evaluator.real)
+
+
+def test_other_settings_have_a_file_of_their_own():
+    usual = {"count": 256, "solver": None, "seed": 0}
+    assert settings_name(usual, usual) == ""
+    names = [
+        settings_name(usual | change, usual)
+        for change in ({"count": 9}, {"seed": 9}, {"solver": "heun"}, {"count": 9, "seed": 9})
+    ]
+    assert len(set(names)) == 4 and all(len(name) == 9 and name[0] == "_" for name in names)
+    assert settings_name(usual | {"count": 9}, usual) == names[0]
 
 
 def test_what_cannot_be_scored_is_refused(evaluator, tmp_path):
@@ -94,3 +119,5 @@ def test_what_cannot_be_scored_is_refused(evaluator, tmp_path):
         ScoreConfig(metrics=("precision-recall",)).open(real[:3])
     with pytest.raises(ValueError, match="fid takes at least 2"):
         ScoreConfig().open(real[:1])
+    with pytest.raises(ValueError, match="is takes at least 100 images, received 12"):
+        ScoreConfig(metrics=("is",)).open(real)

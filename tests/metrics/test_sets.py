@@ -5,7 +5,10 @@ import jaxtyping
 import numpy as np
 import pytest
 
+from equildm.features import AlexNet
 from equildm.metrics import (
+    check_enough,
+    compare_sets,
     FeatureStatistics,
     frechet_distance,
     inception_score,
@@ -156,8 +159,19 @@ def test_refuse(sets, monkeypatch):
         precision_recall(a, b[:, 1:])
     with pytest.raises(ValueError, match=r"at least 4 images each"):
         precision_recall(a[:3], b)
-    with pytest.raises(ValueError, match=r"shape \(150, 24\) and splits=151"):
-        inception_score(a, splits=151)
+    with pytest.raises(ValueError, match=r"two images a split, received .* and splits=76"):
+        inception_score(a, splits=76)
+
+
+def test_the_inception_score_of_ten_images_is_refused():
+    """It would be 1 whatever they show: each of the ten splits has one."""
+    images = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 3), dtype=np.uint8)
+    network = AlexNet(key=jax.random.key(0))
+    with pytest.raises(ValueError, match=r"is takes at least 100 images, received 10\. Raise"):
+        compare_sets(("is",), images, images, network)
+    with pytest.raises(ValueError, match=r"two images a split, .* splits=10"):
+        inception_score(np.eye(10), splits=10)
+    check_enough(("is", "fid"), 100)
 
 
 def test_names_are_plain_for_the_standard_network_alone():

@@ -1,12 +1,19 @@
 """Statistics in pieces, on disk, from several processes; and of images."""
 
 import jax
+import jaxtyping
 import numpy as np
 import pytest
 from helpers import free_port, run_together
 
-from equildm.features import AlexNet, pool_features
-from equildm.metrics import collect_statistics, FeatureStatistics, frechet_distance
+from equildm.features import AlexNet, antialiased_bicubic, pool_features, Resized
+from equildm.metrics import (
+    collect_statistics,
+    compare_sets,
+    describe_features,
+    FeatureStatistics,
+    frechet_distance,
+)
 
 
 @pytest.fixture
@@ -21,12 +28,30 @@ def test_images_are_streamed(monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (11, 32, 32, 3), dtype=np.uint8)
     monkeypatch.setattr("equildm.metrics.statistics.ROWS", 4)
     streamed = collect_statistics(network, iter(images), batch=2, taps=(0,))
-    union = FeatureStatistics.of("AlexNet", pool_features(network, images, batch=2, taps=(0,)))
-    assert (streamed.extractor, streamed.count) == ("AlexNet", 11)
+    features = pool_features(network, images, batch=2, taps=(0,))
+    union = FeatureStatistics.of("AlexNet, 32 pixels", features)
+    assert (streamed.extractor, streamed.count) == ("AlexNet, 32 pixels", 11)
     np.testing.assert_allclose(streamed.mean, union.mean, rtol=1e-12)
     np.testing.assert_allclose(streamed.scatter, union.scatter, rtol=1e-9, atol=1e-12)
     with pytest.raises(ValueError, match="at least one image, received none"):
         collect_statistics(network, [])
+
+
+def test_statistics_carry_the_size_of_the_images(monkeypatch):
+    """A network that takes images as they are sees other features in small ones than in large."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    network = AlexNet(key=jax.random.key(0))
+    small, large = (np.zeros((2, side, side, 3), np.uint8) for side in (32, 64))
+    sets = [collect_statistics(network, images) for images in (small, large)]
+    with pytest.raises(ValueError, match=r"AlexNet, 32 pixels .* and AlexNet, 64 pixels"):
+        frechet_distance(*sets)
+    with pytest.raises(ValueError, match="at one size, received features of AlexNet, 32 pixels"):
+        compare_sets(("kid",), small, large, network)
+    resized = Resized(network, antialiased_bicubic(64))
+    sets = [collect_statistics(resized, images) for images in (small, large)]
+    assert sets[0].extractor == "AlexNet, antialiased-bicubic 64"
+    assert frechet_distance(*sets) == pytest.approx(0.0, abs=1e-6)
+    assert describe_features(network, (5, 32, 48, 3)) == "AlexNet, 32x48 pixels"
 
 
 def test_saved_and_reloaded(some, tmp_path):
@@ -100,6 +125,7 @@ def test_what_is_no_mean_and_covariance_is_refused(wrong, message, tmp_path):
 CODE = """
 import sys
 import jax
+import jaxtyping
 jax.distributed.initialize(f"127.0.0.1:{sys.argv[1]}", 2, int(sys.argv[2]))
 import numpy as np
 from equildm.features import AlexNet, pool_features

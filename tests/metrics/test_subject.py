@@ -90,7 +90,7 @@ def test_images_that_are_no_multiple_are_refused(subject):
 
 def test_a_summary_has_means_and_intervals():
     values = GroupedValues(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0, 0, 1, 1]))
-    assert subject_summary({"x": values}) == {"x": 0.5, "x interval": (0.0, 1.0)}
+    assert subject_summary({"x": values}) == {"x": 0.5, "x interval": values.interval}
 
 
 def test_the_networks(monkeypatch):

@@ -53,7 +53,34 @@ def test_averages_chosen_after_training_and_scores(run, tmp_path):
     assert 0 <= scores["generated"]["rank1"] <= 1
     assert scores["real"]["rank1"] > scores["shuffled"]["rank1"]
     assert any("FID" in score["name"] and score["value"] > 0 for score in scores["scores"])
-    assert "FID" in printed
+    assert "FID" in printed and scores["evaluations"] == 2
+
+
+NAMES = """
+import sys
+from pathlib import Path
+sys.path.insert(0, "recipes")
+from equildm import settings_name
+from evaluate import Config, eqd
+usual = Config(model=Path("a")).options()
+paths = [Path(path) for path in ("pyproject.toml", "recipes/../pyproject.toml")]
+scores = [dict(scores=eqd.ScoreConfig(reference=path)) for path in paths]
+others = [
+    *(dict(count=9), dict(seed=1), dict(guidance_scale=5.0), dict(solver="heun")),
+    *(dict(ema="none"), dict(sampling_steps=4), dict(split="training"), *scores),
+]
+names = [settings_name(Config(model=Path("a"), **other).options(), usual) for other in others]
+assert len(set(names)) == len(others) and "" not in names, names
+alike = [dict(model=Path("b")), dict(batch_size=8)]
+alike.append(dict(scores=eqd.ScoreConfig(save_reference=Path("c"))))
+for other in alike:
+    assert settings_name(Config(**(dict(model=Path("a")) | other)).options(), usual) == ""
+"""
+
+
+def test_scores_of_other_settings_have_other_files():
+    """Seeds, guidance, solvers, steps and counts wrote over each other's."""
+    run_python(NAMES, devices=1)
 
 
 def test_what_cannot_be_scored_is_refused_before_anything_is_loaded(folder, tmp_path):

@@ -7,6 +7,7 @@ import dataclasses, sys
 from pathlib import Path
 sys.path.insert(0, "recipes")
 import pretrain
+from equildm.study import Price
 from equildm.training import TrainConfig
 from scaling_study import Config, main, parse, remembered
 folder = Path(sys.argv[1])
@@ -61,6 +62,8 @@ for arguments in ([*twice, str(study), "report"], [str(study), "report", *twice]
 assert parse([str(study)]).phase == "all"
 assert parse([str(study), "--guidance-scale", "2"]).study.grid.guidance_scale == (2.0,)
 assert parse([str(study), "--checkpoints", "8"]).train.train.steps == 80
+assert config.study.report.price == Price(counting="twice")
+assert parse([str(study), "--unit", "paper"]).study.report.price == Price("paper")
 other = parse([*twice, str(folder / "other")])
 assert other.study.grid == Config(folder=folder).study.grid and other.train.train.steps == 1000
 """

@@ -1,13 +1,18 @@
 """Costs against the paper's table 1."""
 
+import dataclasses
+
 import jaxtyping
 import pytest
 
+from equildm.denoise import preset
 from equildm.study import (
     BASELINE_GFLOPS,
+    evaluation_gflops,
     normalised_cost,
+    OWN_COST,
+    Price,
     reference_gflops,
-    sampling_cost,
     TABLE_1,
     training_flops,
 )
@@ -31,16 +36,35 @@ def test_the_unit_is_the_866m_model():
     assert reference_gflops(320) == pytest.approx(BASELINE_GFLOPS, rel=1e-9)
 
 
-def test_sampling_costs_the_evaluations_and_guidance_once_or_twice():
-    assert sampling_cost(0.13, 23) == pytest.approx(2.99)  # the paper's "at a cost of 3, the 83M"
-    assert sampling_cost(1.0, 4, 2, "twice") == 8.0  # and its 4 distilled steps of the 866M
-    assert sampling_cost(1.0, 4, 2, "once") == sampling_cost(1.0, 4, 1, "twice") == 4.0
+def test_sampling_costs_the_evaluations_and_guidance_once_or_twice(make_row):
+    small, large = (make_row(cost=cost, evaluations=n) for cost, n in ((0.13, 23), (1.0, 4)))
+    assert Price("paper")(small) == pytest.approx(2.99)  # the paper's "at a cost of 3, the 83M"
+    twice = Price("paper", "twice")
+    assert twice(large) == 8.0  # and its 4 distilled steps of the 866M
+    student = dataclasses.replace(large, branches=1)
+    assert Price("paper")(large) == twice(student) == 4.0
 
 
-def test_guidance_is_counted_once_or_twice_and_not_otherwise(monkeypatch):
+def test_a_cost_is_that_of_the_runs_own_latents(make_row):
+    """On 8x8 latents width 40 costs 12.8 times what width 8 does, where on 64x64 it is 7.3."""
+    rows = [
+        make_row(width, gflops=evaluation_gflops(preset(width, context_width=384), 8, 16))
+        for width in (40, 8)
+    ]
+    large, small = map(OWN_COST, rows)
+    assert large / small == pytest.approx(12.8, abs=0.1)
+    large, small = map(Price("paper"), rows)
+    assert large / small == pytest.approx(7.3, abs=0.1)
+    large, small = map(Price().training, rows)
+    assert large / small == pytest.approx(12.8, abs=0.1)
+
+
+def test_a_price_has_a_unit_and_a_counting(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    with pytest.raises(ValueError, match="once or twice, received 'Twice'"):
-        sampling_cost(1.0, 4, 2, "Twice")
+    with pytest.raises(ValueError, match="one of once, twice; received 'Twice'"):
+        Price("paper", "Twice")
+    with pytest.raises(ValueError, match="one of gflops, paper, seconds; received 'cost'"):
+        Price("cost")
 
 
 def test_a_training_step_is_three_evaluations_of_each_example():

@@ -7,7 +7,7 @@ import pytest
 from equildm.data import DataConfig
 from equildm.distill import DistillConfig
 from equildm.study import GridConfig, open_runs, points, StudyRun
-from equildm.study.sweep import evaluations
+from equildm.study.evaluations import evaluations_in
 from equildm.training import TrainConfig
 
 GRID = GridConfig(
@@ -107,5 +107,5 @@ def test_runs_of_one_study_have_the_same_data(make_run):
 
 
 def test_evaluations_are_linear_in_the_steps():
-    assert [evaluations("ddim", steps) for steps in (1, 2, 50)] == [1, 2, 50]
-    assert [evaluations("heun", steps) for steps in (1, 4, 9)] == [1, 7, 17]
+    assert [evaluations_in("ddim", steps) for steps in (1, 2, 50)] == [1, 2, 50]
+    assert [evaluations_in("heun", steps) for steps in (1, 4, 9)] == [1, 7, 17]

@@ -1,6 +1,7 @@
 """The jackknife of the Frechet distance: the distance itself, and how wide its interval is."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -84,7 +85,7 @@ def scorer():
     """Of 6 images of 3 captions; the features of either score are 5 numbers."""
     random = np.random.default_rng(6)
     vgg = AlexNet(key=jax.random.key(0))
-    real = FeatureStatistics.of(vgg.description, random.normal(size=(50, 5)))
+    real = FeatureStatistics.of("AlexNet, 64 pixels", random.normal(size=(50, 5)))
     fitted = np.zeros(5), np.ones(5), random.normal(size=(5, 4))
     reference = Reference("real", real, *fitted, ("a", "b", "c"), np.eye(4)[:3])
     return Scorer(reference, vgg, ["a", "b", "c", "a", "b", "c"])
@@ -99,6 +100,11 @@ def test_a_model_that_diverged_is_infinitely_far(scorer, broken):
     scores = scorer.scores(features, features)
     assert scores.fid == np.inf and scores.fid_spread == (0.0, 0.0, 0.0)
     assert np.isnan([scores.match, scores.match_low, scores.match_high]).all()
+
+
+def test_a_reference_of_other_images_is_refused(scorer):
+    with pytest.raises(ValueError, match=r"is of 'AlexNet, 64 pixels', received .* 32 pixels"):
+        scorer.on_device(jnp.zeros((1, 32, 32, 3)))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from equildm.study import FIGURES, FINDINGS, LossCurve, write_report
+from equildm.study import FIGURES, FINDINGS, LossCurve, Price, write_report
 
 VOID = {"img", "meta", "link", "br"}
 
@@ -112,16 +112,16 @@ def test_a_table_with_less_says_what_is_missing(study, tmp_path):
 
 
 def test_figures_count_guidance_as_the_report_does(study, tmp_path, monkeypatch):
-    seen = {}
+    seen, twice = {}, Price(counting="twice")
     for name, (heading, draw) in FIGURES.items():
 
         def spy(*args, name=name, **options):
             seen[name] = args[1:], options
 
         monkeypatch.setitem(FIGURES, name, (heading, functools.wraps(draw)(spy)))
-    text = write_report(tmp_path, study, counting="twice").read_text()
-    counted = {"cost", "samplers", "laws"}  # the others show no cost, or say how they count it
-    assert {name for name, call in seen.items() if call == (("twice",), {})} == counted
+    text = write_report(tmp_path, study, price=twice).read_text()
+    counted = {"training", "cost", "samplers", "distilled", "laws"}  # the others show no cost
+    assert {name for name, call in seen.items() if call == ((twice,), {})} == counted
     assert all(call == ((), {}) for name, call in seen.items() if name not in counted)
     assert "guidance counted twice" in text
 
@@ -129,7 +129,7 @@ def test_figures_count_guidance_as_the_report_does(study, tmp_path, monkeypatch)
 def test_a_budget_that_pays_for_nothing_is_answered_so(study, tmp_path):
     text = write_report(tmp_path, study, budgets=(1e-6, 1.0)).read_text()
     assert text.count("For a budget of") == 1
-    assert text.count("A budget of 1e-06 evaluations of the 866M model pays for nothing") == 1
+    assert text.count("A budget of 1e-06 GFLOP an image pays for nothing") == 1
 
 
 @pytest.mark.slow  # starts a browser

@@ -3,7 +3,13 @@
 import jax.numpy as jnp
 
 from equildm.sampling import SamplerComparison
-from equildm.study import error_figure, error_table, first_latents
+from equildm.study import (
+    error_figure,
+    error_table,
+    evaluations_in,
+    evaluations_within,
+    first_latents,
+)
 
 ERRORS = {"ddim": {1: 1.234, 6: 0.5}, "heun": {6: 0.25}, "shark": {6: 2.0}}
 COMPARISON = SamplerComparison(
@@ -26,6 +32,15 @@ def test_stochastic_solvers_are_dashed():
     (axes,) = error_figure(COMPARISON).axes
     styles = {line.get_label(): line.get_linestyle() for line in axes.lines}
     assert styles == {"ddim": "-", "heun": "-", "shark": "--"}
+
+
+def test_evaluations_are_those_that_each_solver_makes():
+    """Heun, which was drawn at 6, makes 5: two a step, and one in the last. So does shark."""
+    (axes,) = error_figure(COMPARISON).axes
+    made = {line.get_label(): line.get_xdata().tolist() for line in axes.lines}
+    assert made == {"ddim": [1, 6], "heun": [5], "shark": [5]}
+    assert evaluations_within("heun", (1, 4, 6, 7)) == {1: 1, 4: 3, 6: 5, 7: 7}
+    assert [evaluations_in("heun", steps) for steps in (1, 2, 4)] == [1, 3, 7]
 
 
 def test_the_first_latents_are_in_the_order_of_the_table():

@@ -34,10 +34,11 @@ def test_the_best_guidance_scale_is_taken(make_row):
 
 
 def test_steps_between_measured_ones(curve):
-    assert steps_worth(curve, 140.0) == steps_worth(curve, 200.0) == 2.0
-    assert steps_worth(curve, 100.0) == 4.0 and steps_worth(curve, 80.0) == 8.0
-    assert steps_worth(curve, 120.0) == pytest.approx(8**0.5)  # half way in log steps
-    assert steps_worth(curve, 79.0) == np.inf
+    points = [row.steps for row in curve], [row.fid for row in curve]
+    assert steps_worth(*points, 140.0) == steps_worth(*points, 200.0) == 2.0
+    assert steps_worth(*points, 100.0) == 4.0 and steps_worth(*points, 80.0) == 8.0
+    assert steps_worth(*points, 120.0) == pytest.approx(8**0.5)  # half way in log steps
+    assert steps_worth(*points, 79.0) == np.inf
 
 
 def test_worth_in_a_table(curve, make_row):
