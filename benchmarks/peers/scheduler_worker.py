@@ -1,6 +1,5 @@
 """PyTorch's side of `benchmarks/scheduler_parity.py`: diffusers' schedulers in their own loop."""
 
-import importlib
 import inspect
 import os
 from typing import Any
@@ -10,18 +9,9 @@ import numpy as np
 import torch
 
 from benchmarks.peers._serve import Command, serve
+from benchmarks.peers.exact_model import denoise, handed
 
 INFINITE = 1e6
-
-
-class Double:
-    """A module in which float32 is float64. The schedulers name float32 throughout."""
-
-    def __init__(self, module: Any):
-        self._module = module
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, "float64" if name == "float32" else name)
 
 
 def build(config: dict[str, Any]) -> dict[str, Command]:
@@ -48,23 +38,14 @@ def _defaults(kind: Any) -> dict[str, Any]:
 
 def _answer(case: dict[str, Any], arrays: dict[str, np.ndarray], double: bool) -> dict[str, Any]:
     kind = getattr(diffusers, case["document"]["_class_name"])
-    module: Any = importlib.import_module(kind.__module__)
-    names = [name for name in ("torch", "np", "randn_tensor") if name in vars(module)]
-    saved = {name: getattr(module, name) for name in names}
     dtype = torch.float64 if double else torch.float32
     tensors = {name: torch.from_numpy(array).to(dtype) for name, array in arrays.items()}
-    fresh = iter(tensors["fresh"])
     try:
-        if double:
-            module.torch, module.np = Double(torch), Double(np)
-        module.randn_tensor = lambda *_, **__: next(fresh)
-        latent = _sampled(kind, case["document"], case["steps"], tensors)
+        with handed(kind, iter(tensors["fresh"]), double=double):
+            latent = _sampled(kind, case["document"], case["steps"], tensors)
         return {"latent": latent.flatten().tolist()}
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}"[:200]}
-    finally:
-        for name, value in saved.items():
-            setattr(module, name, value)
 
 
 def _sampled(
@@ -83,7 +64,7 @@ def _sampled(
             s = ((1 - left) / left) ** 0.5
         s = torch.clamp(s, max=INFINITE)
         y = scheduler.scale_model_input(latents, t) * (1 + s**2) ** 0.5
-        clean = _denoise(y, s, means, stds)
+        clean = denoise(y, s, means, stds)
         eps, alpha = (y - clean) / s, (1 + s**2) ** -0.5
         output = {
             "epsilon": eps,
@@ -92,16 +73,6 @@ def _sampled(
         }[scheduler.config.prediction_type]
         latents = scheduler.step(output, t, latents).prev_sample
     return latents
-
-
-def _denoise(
-    y: torch.Tensor, s: torch.Tensor, means: torch.Tensor, stds: torch.Tensor
-) -> torch.Tensor:
-    variances = stds**2 + s**2
-    apart = (y - means).reshape(len(means), -1)
-    logits = -0.5 * (apart**2).sum(1) / variances - 0.5 * apart.shape[1] * torch.log(variances)
-    shrink = (stds**2 / variances).reshape(-1, *[1] * (means.ndim - 1))
-    return torch.tensordot(torch.softmax(logits, 0), means + shrink * (y - means), dims=1)[None]
 
 
 if __name__ == "__main__":

@@ -94,8 +94,7 @@ def _both(
     pair: tuple[Condition, Condition],
 ) -> Latent:
     """Both estimates as one batch."""
-    pairs = jax.tree.map(lambda *leaves: jnp.stack(leaves), *pair)
-    estimates = jax.vmap(denoiser, in_axes=(None, None, 0))(y, s, pairs)
+    estimates = jax.vmap(denoiser, in_axes=(None, None, 0))(y, s, _stacked(*pair))
     return _combined(weight, rescale, *estimates)
 
 
@@ -112,14 +111,13 @@ def _needed(
     conditional, null = pair
     single = (weight == 0) | (weight == 1)
     first = jax.tree.map(lambda c, n: jnp.where(weight == 0, n, c), conditional, null)
-    pairs = jax.tree.map(lambda *leaves: jnp.stack(leaves), first, null)
     wanted = jnp.stack([jnp.asarray(True), eqxi.unvmap_any(~single)])
 
     def estimate(inputs: tuple[Array, Condition]) -> Latent:
         needed, condition = inputs
         return jax.lax.cond(needed, lambda: denoiser(y, s, condition), lambda: jnp.zeros_like(y))
 
-    estimates = jax.lax.map(estimate, (wanted, pairs))
+    estimates = jax.lax.map(estimate, (wanted, _stacked(first, null)))
     return jnp.where(single, estimates[0], _combined(weight, rescale, *estimates))
 
 
@@ -127,6 +125,10 @@ def _needed(
 def _needed_jvp(primals: Any, tangents: Any) -> Any:
     # A scale of 1 has a derivative as well, for which the other estimate is needed.
     return eqx.filter_jvp(_both, primals, tangents)
+
+
+def _stacked(first: Condition, second: Condition) -> Condition:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), first, second)
 
 
 def _combined(weight: Scalar, rescale: Scalar, conditional: Latent, null: Latent) -> Latent:

@@ -27,6 +27,7 @@ from jaxtyping import PyTree
 
 from .._types import Key
 from ..runtime import abstract
+from ..runtime._leaves import path_name
 from .pairs import Pair
 from .safetensors import LazyTensors
 
@@ -233,7 +234,7 @@ def _get(module: Any, path: str) -> Any:
 def named_arrays(module: PyTree) -> dict[str, jax.Array | np.ndarray | jax.ShapeDtypeStruct]:
     """A module's arrays, or shapes, by attribute path: `down.0.stages.1.block.conv1.weight`."""
     leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(module, _is_array))
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+    return {path_name(path): leaf for path, leaf in leaves}
 
 
 def _check_covers(module: Any, table: Sequence[Pair]) -> None:

@@ -93,7 +93,7 @@ def parse_scheduler(fields: Fields) -> Scheduler:
         kind=fields["_class_name"],
         spacing=spacing,
         ends_clean=flag(fields, "set_alpha_to_one", settings.get("set_alpha_to_one", True)),
-        document=json.dumps(dict(fields), indent=2, sort_keys=True) + "\n",
+        document=_text(fields),
     )
 
 
@@ -114,7 +114,7 @@ def scheduler_document(scheduler: Scheduler) -> str:
     **Raises** `ValueError` for a scheduler that diffusers does not have, and for one that says
     another thing than its document.
     """
-    document = scheduler.document or json.dumps(_fields(scheduler), indent=2, sort_keys=True) + "\n"
+    document = scheduler.document or _text(_fields(scheduler))
     try:
         again = parse_scheduler(json.loads(document))
     except (ValueError, KeyError) as error:
@@ -135,6 +135,10 @@ def scheduler_document(scheduler: Scheduler) -> str:
                 )
             )
     return document
+
+
+def _text(fields: Fields) -> str:
+    return json.dumps(dict(fields), indent=2, sort_keys=True) + "\n"
 
 
 def _fields(scheduler: Scheduler) -> Fields:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..noise import AbstractSchedule, ZeroTerminalSNR
-from ..noise.grids import check_levels, Levels
+from ..noise.grids import between, check_levels, Levels
 
 Settings = Mapping[str, Any]
 """All fields of a public scheduler, those that its file leaves out by their defaults."""
@@ -62,7 +62,7 @@ def karras(settings: Settings, high: float, low: float, steps: int) -> Levels:
     """`s^(1/7)` evenly spaced, between `sigma_max` and `sigma_min` where a file has them."""
     low = low if settings.get("sigma_min") is None else settings["sigma_min"]
     high = high if settings.get("sigma_max") is None else settings["sigma_max"]
-    return np.linspace(high ** (1 / 7), low ** (1 / 7), steps) ** 7
+    return between(high, low, steps)
 
 
 def close(levels: Float[np.ndarray, "starts"], final: float) -> tuple[Levels, bool]:

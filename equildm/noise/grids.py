@@ -83,9 +83,13 @@ def karras(
     """
     beyond = int(high is None and schedule.highest > FAR and _at_least_one(steps) > 2)
     top, low = _range(schedule, high, low)
-    ends = (FAR if beyond else top) ** (1 / rho), low ** (1 / rho)
-    levels = np.linspace(*ends, _at_least_one(steps) - beyond) ** rho
+    levels = between(FAR if beyond else top, low, _at_least_one(steps) - beyond, rho)
     return _append(np.append([top] * beyond, levels), final)
+
+
+def between(high: float, low: float, count: int, rho: float = 7.0) -> Float[np.ndarray, "count"]:
+    """So many levels from `high` to `low`, with `s^(1/rho)` evenly spaced."""
+    return np.linspace(high ** (1 / rho), low ** (1 / rho), count) ** rho
 
 
 def exponential(

@@ -3,6 +3,7 @@
 import dataclasses
 
 import equinox as eqx
+import numpy as np
 
 from .._types import Network, TextEmbedding
 from ..denoise import AbstractDenoiser, AbstractNetworkConfig
@@ -40,7 +41,7 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name in ("image_size", "latent_shape", "max_tokens", "sampling_steps"):
             value = getattr(self, name)
-            if min(value) < 1 if isinstance(value, tuple) else value < 1:
+            if np.min(value) < 1:
                 raise ValueError(
                     f"A model's {name} is at least 1, received {value}. Use the numbers that the "
                     "model was trained with."

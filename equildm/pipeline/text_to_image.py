@@ -1,5 +1,6 @@
 """Text to image: prompts through the text encoder, the sampler and the VAE's decoder."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .._types import Condition, Key, TextEmbedding
+from .._types import Condition, Key, Keys, TextEmbedding
 from ..denoise import AbstractDenoiser, AbstractNetworkConfig, UNetConfig
 from ..denoise.guidance import Scalar
 from ..interop import Sampling
@@ -184,9 +185,7 @@ class TextToImage(eqx.Module):
             )
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"A batch has at least 1 image, received batch_size={batch_size}.")
-        check_seeds(seed)
-        check_seeds(numbers, "number of `seeds`")
-        keys = _fold(jax.random.key(seed), numbers)
+        keys = _keys(seed, numbers)
         batch_size = min(batch_size or count, count)
         images = []
         for start in range(0, count, batch_size):
@@ -215,7 +214,7 @@ class TextToImage(eqx.Module):
         They equal those of `generate`. Scales are always traced, so that 1 and 0 compile no other
         program; they still take one evaluation if all of a batch are 1 or all are 0.
         """
-        keys = _fold(jax.random.key(seed), seeds)
+        keys = _keys(seed, seeds)
         return self._run((conditions, null, guidance_scales, keys, None), levels, solver, {})
 
     def _run(
@@ -232,7 +231,7 @@ class TextToImage(eqx.Module):
             levels = Sampling(levels, make_solver(solver or model.config.solver))
         grid, solver, *scales = levels
         # All numbers of steps up to 64 share one program; then up to 128, and so on.
-        grid = pad(np.asarray(grid), 64 * -(-(len(grid) - 1) // 64) + 1)
+        grid = pad(np.asarray(grid), 64 * math.ceil((len(grid) - 1) / 64) + 1)
         static, grids = (network, self.latent_shape), (jnp.asarray(grid), jnp.asarray(scales))
         return _sample(static, denoiser, model.vae, solver, options, inputs, grids)
 
@@ -255,8 +254,14 @@ def _scale(scales: np.ndarray, index: np.ndarray) -> np.ndarray | float:
     return scales[index]
 
 
+def _keys(seed: int, numbers: Int[np.ndarray, "images"]) -> Keys:
+    check_seeds(seed)
+    check_seeds(numbers, "number of `seeds`")
+    return _fold(jax.random.key(seed), numbers)
+
+
 @jax.jit
-def _fold(key: Key, indices: Array) -> Array:
+def _fold(key: Key, indices: Array) -> Keys:
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(indices)
 
 

@@ -4,7 +4,8 @@ import pytest
 from helpers import page_code
 
 from benchmarks._peer import Peer, peer_python
-from benchmarks.scheduler_parity import all_cases, MARK, PAGE, problem, sweep
+from benchmarks.scheduler_cases import all_cases
+from benchmarks.scheduler_parity import MARK, PAGE, problem, sweep
 from equildm.interop.scheduler_classes import CLASSES
 
 PUBLIC_ONLY_IN_FILES = {"sigma_min", "sigma_max"}

@@ -1,21 +1,12 @@
 """The public schedulers of `diffusers`, around a model known exactly: a Gaussian mixture."""
 
-import importlib
 from typing import Any
 
 import diffusers
 import numpy as np
 import torch
 
-
-class Double:
-    """A module in which float32 is float64. The schedulers name float32 throughout."""
-
-    def __init__(self, module: Any):
-        self._module = module
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, "float64" if name == "float32" else name)
+from benchmarks.peers.exact_model import denoise, handed
 
 
 def run(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -34,22 +25,10 @@ def run(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]
 
 def _sample(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     kind = getattr(diffusers, case["scheduler"])
-    module = importlib.import_module(kind.__module__)
     dtype = torch.float64 if case["double"] else torch.float32
     fresh = iter(torch.from_numpy(arrays["fresh"]).to(dtype))
-    saved = {
-        name: getattr(module, name)
-        for name in ("torch", "np", "randn_tensor")
-        if name in vars(module)
-    }
-    try:
-        if case["double"]:
-            module.torch, module.np = Double(torch), Double(np)
-        module.randn_tensor = lambda *_, **__: next(fresh)
+    with handed(kind, fresh, double=case["double"]):
         return _loop(kind(**case["options"]), case, arrays, dtype)
-    finally:
-        for name, value in saved.items():
-            setattr(module, name, value)
 
 
 def _loop(scheduler: Any, case: dict[str, Any], arrays: dict[str, np.ndarray], dtype: torch.dtype):
@@ -67,7 +46,7 @@ def _loop(scheduler: Any, case: dict[str, Any], arrays: dict[str, np.ndarray], d
             scheduler.scale_model_input(sample, t)
         alpha = (1 + s**2) ** -0.5
         y = sample if exploding else sample / alpha
-        clean = _denoise(y, s, means, stds)
+        clean = denoise(y, s, means, stds)
         eps = (y - clean) / s
         output = alpha * eps - alpha * s * clean if velocity else eps
         sample = scheduler.step(output, t, sample, **case.get("step", {})).prev_sample
@@ -89,14 +68,3 @@ def _levels(scheduler: Any, case: dict[str, Any]) -> tuple[torch.Tensor, torch.T
     before = scheduler.timesteps - scheduler.config.num_train_timesteps // case["steps"]
     last = levels[0] if not scheduler.config.get("set_alpha_to_one", True) else levels.new_zeros(())
     return start, torch.where(before >= 0, levels[before.clamp(min=0)], last)
-
-
-def _denoise(
-    y: torch.Tensor, s: torch.Tensor, means: torch.Tensor, stds: torch.Tensor
-) -> torch.Tensor:
-    """As `tests/oracle.py`."""
-    variances = stds**2 + s**2
-    apart = (y - means).reshape(len(means), -1)
-    logits = -0.5 * (apart**2).sum(1) / variances - 0.5 * apart.shape[1] * torch.log(variances)
-    shrink = (stds**2 / variances).reshape(-1, *[1] * (means.ndim - 1))
-    return torch.tensordot(torch.softmax(logits, 0), means + shrink * (y - means), dims=1)[None]
