@@ -126,7 +126,8 @@ def ours(samplings: list[Sampling], inputs: Problem) -> list[np.ndarray]:
 def _padded(values: Any, length: int) -> np.ndarray:
     """With the last entry repeated. A solver stops where it first reaches the last level."""
     values = np.asarray(values, np.float32 if np.issubdtype(values.dtype, np.floating) else None)
-    return np.pad(values, (0, length - len(values)), mode="edge") if values.ndim else values
+    missing = max(length - len(values), 0) if values.ndim else 0
+    return np.pad(values, (0, missing), mode="edge") if missing else values
 
 
 @dataclasses.dataclass(frozen=True)

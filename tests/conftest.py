@@ -5,8 +5,10 @@ Set before jax is imported. Tests that need several devices run in a process of 
 """
 
 import gc
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +20,19 @@ from jaxtyping import install_import_hook
 
 install_import_hook("equildm", "beartype.beartype")
 
+import jax  # noqa: E402
+
 from benchmarks._peer import Peer, PEER_PYTHON, peer_python  # noqa: E402
 
 collect_ignore = ["peers"]
 
 QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 """Compiles in half the time, which is most of the tests'. The code is slower, and the same."""
+
+MAPS = 15_000
+"""Memory maps above which compiled programs are forgotten."""
+
+_tests_done = itertools.count(1)
 
 RunPeer = Callable[..., dict[str, np.ndarray]]
 
@@ -48,6 +57,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "peer" in getattr(item, "fixturenames", ()):
             item.add_marker("peer")
+
+
+def pytest_runtest_logfinish() -> None:
+    """Forgets compiled programs in time: each holds memory maps, of which a process has 65,530.
+
+    Without it the suite outgrew them, and a worker died of a segmentation fault.
+    """
+    if next(_tests_done) % 20 == 0 and _memory_maps() > MAPS:
+        jax.clear_caches()
+        gc.collect()
+
+
+def _memory_maps() -> int:
+    maps = Path("/proc/self/maps")
+    return maps.read_bytes().count(b"\n") if maps.exists() else 0  # only Linux has this limit
 
 
 @pytest.fixture(scope="session")

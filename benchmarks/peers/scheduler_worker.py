@@ -57,7 +57,9 @@ def _sampled(
     scheduler.set_timesteps(steps)
     latents = tensors["noise"] * scheduler.init_noise_sigma
     for i, t in enumerate(scheduler.timesteps):
-        if hasattr(scheduler, "sigmas"):
+        if not getattr(scheduler, "state_in_first_order", True) and "KDPM2" in kind.__name__:
+            s = scheduler.sigmas_interpol[i - ("Ancestral" in kind.__name__)]
+        elif hasattr(scheduler, "sigmas"):
             s = scheduler.sigmas[i]
         else:
             left = scheduler.alphas_cumprod[t]

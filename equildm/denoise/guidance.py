@@ -50,6 +50,7 @@ class Guided(AbstractDenoiser):
     guidance_scale: Scalar
     rescale: Scalar
     interval: tuple[Scalar, Scalar] | None
+    cfg_plus_plus: Float[Array, "levels"] | None
 
     def __init__(
         self,
@@ -58,12 +59,14 @@ class Guided(AbstractDenoiser):
         *,
         rescale: Scalar = 0.0,
         interval: tuple[Scalar, Scalar] | None = None,
+        cfg_plus_plus: Float[Array, "levels"] | None = None,
     ):
         """**Arguments:** see the class."""
         self.denoiser = denoiser
         self.guidance_scale = guidance_scale
         self.rescale = rescale
         self.interval = interval
+        self.cfg_plus_plus = cfg_plus_plus
 
     def __call__(self, y: Latent, s: NoiseLevel, condition: tuple[Condition, Condition]) -> Latent:
         """See `AbstractDenoiser`; `condition` is the pair `(condition, null)`."""
@@ -71,18 +74,25 @@ class Guided(AbstractDenoiser):
         _check_alike(conditional, null)
         _check_scalars(self.guidance_scale, self.rescale, self.interval)
         weight, rescale = self.guidance_scale, self.rescale
-        if _is_number(weight) and self.interval is None:
+        if _is_number(weight) and self.interval is None and self.cfg_plus_plus is None:
             if weight == 1:
                 return self.denoiser(y, s, conditional)
             if weight == 0:
                 return self.denoiser(y, s, null)
             return _both(weight, rescale, self.denoiser, y, s, (conditional, null))
         weight = jnp.asarray(weight, y.dtype)
+        if self.cfg_plus_plus is not None:
+            weight = weight / (1 - _next_level(self.cfg_plus_plus, s) / s)
         if self.interval is not None:
             low, high = self.interval
             weight = jnp.where((low <= s) & (s <= high), weight, 1)
         guide = _needed if platform() == "cpu" else _both
         return guide(weight, rescale, self.denoiser, y, s, (conditional, null))
+
+
+def _next_level(levels: Float[Array, "levels"], s: NoiseLevel) -> NoiseLevel:
+    """The highest level of the grid that is below `s`, but for rounding; 0 if there is none."""
+    return jnp.max(jnp.where(levels < s * (1 - 1e-5), levels, 0), initial=0.0).astype(s.dtype)
 
 
 def _both(

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from .._types import Key, NoiseLevel
 from ..noise import AbstractSchedule
+from ..noise.grids import FAR
 
 Pair = tuple[NoiseLevel, NoiseLevel]
 
@@ -60,6 +61,9 @@ class KarrasLevelPairs(AbstractLevelPairs):
 
         s_n = (low^(1/rho) + (n - 1) / (N - 1) (high^(1/rho) - low^(1/rho)))^rho,    n = 1 .. N
 
+    Where `high` is above 80, the end of the paper's grid, the first N - 1 levels go to 80 and the
+    last is `high`: otherwise most pairs would lie where there is only noise.
+
     **Fields:**
 
     - `low`, `high`: the ends; the paper's are 0.002 and 80.
@@ -83,8 +87,8 @@ class KarrasLevelPairs(AbstractLevelPairs):
     def __call__(self, key: Key, step: Int[Array, ""]) -> Pair:
         """See `AbstractLevelPairs`."""
         n = jax.random.randint(key, (), 0, self.levels - 1).astype(jnp.float32)
-        between = [(n + i) / (self.levels - 1) for i in (1, 0)]
-        s0, s1 = (_karras(share, self.low, self.high, self.rho) for share in between)
+        intervals = jnp.asarray(self.levels - 1, jnp.float32)
+        s0, s1 = (_level(n + i, intervals, self.low, self.high, self.rho) for i in (1, 0))
         return s0, s1
 
 
@@ -135,11 +139,12 @@ class GrowingLevelPairs(AbstractLevelPairs):
         ends = jax.scipy.special.ndtr((bounds - self.mean) / self.std)
         share = jax.random.uniform(key, minval=ends[0], maxval=ends[1])
         level = jnp.exp(self.mean + self.std * jax.scipy.special.ndtri(share))
-        low, high = self.low ** (1 / self.rho), self.high ** (1 / self.rho)
+        low, high = (end ** (1 / self.rho) for end in (self.low, min(self.high, FAR)))
         position = (level ** (1 / self.rho) - low) / (high - low)
         intervals = self.intervals(step)
-        i = jnp.clip(jnp.floor(position * intervals), 0, intervals - 1)
-        s0, s1 = (_karras((i + n) / intervals, self.low, self.high, self.rho) for n in (1, 0))
+        below = _below_far(intervals, self.high)
+        i = jnp.clip(jnp.floor(position * below), 0, intervals - 1)
+        s0, s1 = (_level(i + n, intervals, self.low, self.high, self.rho) for n in (1, 0))
         return s0, s1
 
 
@@ -167,11 +172,23 @@ class InverseGapWeight(AbstractPairWeight):
         return 1 / (s0 - s1)
 
 
-def _karras(share: Float[Array, ""], low: float, high: float, rho: float) -> NoiseLevel:
-    """The level at a share of the way from `low`, exact at both ends."""
-    bottom, top = low ** (1 / rho), high ** (1 / rho)
-    level = (bottom + share * (top - bottom)) ** rho
-    return jnp.where(share <= 0, low, jnp.where(share >= 1, high, level)).astype(jnp.float32)
+def _below_far(intervals: Float[Array, ""], high: float) -> Float[Array, ""]:
+    """How many intervals of a Karras grid lie below `FAR`: all but the highest, if it goes beyond.
+
+    As in the grid `karras`: above `FAR` there is nothing to see, and one interval spans it.
+    """
+    return jnp.where((intervals > 1) & (high > FAR), intervals - 1, intervals)
+
+
+def _level(
+    i: Float[Array, ""], intervals: Float[Array, ""], low: float, high: float, rho: float
+) -> NoiseLevel:
+    """The level number `i` of the grid from `low`, number 0, to `high`; exact at both ends."""
+    below = _below_far(intervals, high)
+    end = jnp.where(below < intervals, min(high, FAR), high)
+    bottom, top = low ** (1 / rho), end ** (1 / rho)
+    level = (bottom + i / below * (top - bottom)) ** rho
+    return jnp.where(i <= 0, low, jnp.where(i >= intervals, high, level)).astype(jnp.float32)
 
 
 def _check_ends(low: float, high: float) -> None:

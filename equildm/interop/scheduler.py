@@ -4,16 +4,21 @@ import dataclasses
 import json
 from typing import Literal
 
+import numpy as np
+
 from ..noise import AbstractPrediction, AbstractSchedule, Epsilon, grids, ScaledLinear
 from ..noise.grids import Levels
 from ..sampling import make_solver
-from .scheduler_levels import Settings
+from .scheduler_levels import close, Settings, spaced
 from .scheduler_samplers import lcm, Sampling
 from .scheduler_settings import public_class, read_settings
 
-Spacing = Literal["leading", "trailing", "linspace", "karras", "lcm"]
+Spacing = Literal["leading", "trailing", "linspace", "karras", "exponential", "beta", "lcm"]
 
-_MULTISTEP = ("dpm++2m", "dpm++2s", "dpm++3m", "sde-dpm++2m", "unipc2", "unipc3")
+_MULTISTEP = (
+    *("dpm++2m", "dpm++2s", "dpm++3m", "sde-dpm++2m", "sde-dpm++3m", "deis2", "deis3"),
+    *("unipc1", "unipc2", "unipc3"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +73,10 @@ class Scheduler:
             return grids.linspace(self.schedule, steps, final=final, endpoint=endpoint)
         if self.spacing == "karras":
             return grids.karras(self.schedule, steps, final=final)
+        if self.spacing in ("exponential", "beta"):
+            highest, lowest = self.schedule.highest, self.schedule.lowest
+            starts = spaced({f"use_{self.spacing}_sigmas": True}, highest, lowest, steps)
+            return close(np.asarray(starts), final)[0]
         if self.spacing == "lcm":
             settings = {"original_inference_steps": 50, "num_train_timesteps": self.schedule.steps}
             return lcm(settings, self.schedule, steps).levels

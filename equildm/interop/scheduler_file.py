@@ -83,9 +83,9 @@ def parse_scheduler(fields: Fields) -> Scheduler:
     """
     settings = read_settings(fields)
     spacing = settings.get("timestep_spacing", "linspace")
-    if settings.get("use_karras_sigmas"):
-        spacing = "karras"
-    if fields["_class_name"] == "LCMScheduler":
+    for name in ("karras", "exponential", "beta"):
+        spacing = name if settings.get(f"use_{name}_sigmas") else spacing
+    if "original_inference_steps" in settings:
         spacing = "lcm"
     return Scheduler(
         schedule=_schedule(settings),
@@ -172,7 +172,7 @@ def _fields(scheduler: Scheduler) -> Fields:
         "rescale_betas_zero_snr": zero_terminal,
         "prediction_type": predictions[type(scheduler.prediction)],
         "timestep_spacing": scheduler.spacing if spaced else "leading",
-        "use_karras_sigmas": scheduler.spacing == "karras",
+        **{f"use_{n}_sigmas": scheduler.spacing == n for n in ("karras", "exponential", "beta")},
         "steps_offset": 1,
         "set_alpha_to_one": scheduler.ends_clean,
         "clip_sample": False,

@@ -5,12 +5,16 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy import special
 
 from ..noise import AbstractSchedule, ZeroTerminalSNR
 from ..noise.grids import between, check_levels, Levels
 
 Settings = Mapping[str, Any]
 """All fields of a public scheduler, those that its file leaves out by their defaults."""
+
+SPACINGS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+"""Spacings of levels, of which a scheduler has one at most."""
 
 CAPPED = float(np.sqrt(2.0**24 - 1))
 """The public schedulers that count in levels take this, `alpha^2 = 2^-24`, for no signal at all."""
@@ -58,11 +62,30 @@ def inner_times(settings: Settings, levels: Levels, steps: int) -> Int[np.ndarra
     return _inside(settings, times.astype(np.int64), steps)
 
 
-def karras(settings: Settings, high: float, low: float, steps: int) -> Levels:
-    """`s^(1/7)` evenly spaced, between `sigma_max` and `sigma_min` where a file has them."""
+def lcm_times(settings: Settings, steps: int) -> Int[np.ndarray, "steps"]:
+    """Evenly spaced ones among the times that an LCM is trained on (Luo et al. 2023)."""
+    original, train = settings["original_inference_steps"], settings["num_train_timesteps"]
+    if not 1 <= steps <= original:
+        raise ValueError(
+            f"An LCM is sampled in 1 to {original} steps, received {steps}. Use 4 steps, or change "
+            "original_inference_steps."
+        )
+    times = np.arange(original, 0, -1) * (train // original) - 1
+    return times[np.floor(np.linspace(0, original, steps, endpoint=False)).astype(int)]
+
+
+def spaced(settings: Settings, high: float, low: float, steps: int) -> Levels | None:
+    """Levels between two ends, which the file may change, if it asks for a spacing of levels."""
     low = low if settings.get("sigma_min") is None else settings["sigma_min"]
     high = high if settings.get("sigma_max") is None else settings["sigma_max"]
-    return between(high, low, steps)
+    if settings.get("use_karras_sigmas"):
+        return between(high, low, steps)
+    if settings.get("use_exponential_sigmas"):
+        return np.exp(np.linspace(np.log(high), np.log(low), steps))
+    if settings.get("use_beta_sigmas"):
+        quantiles = special.betaincinv(0.6, 0.6, 1 - np.linspace(0, 1, steps))
+        return low + (high - low) * quantiles
+    return None
 
 
 def close(levels: Float[np.ndarray, "starts"], final: float) -> tuple[Levels, bool]:

@@ -14,17 +14,20 @@ from ..sampling.solvers import (
     Ancestral,
     Consistency,
     DDIM,
-    DPMpp2M,
-    DPMpp3M,
-    Heun,
     PLMS,
-    SDEDPMpp2M,
-    UniPC,
+    TCD,
 )
 from ..sampling.solvers.ddim_between import DDIMBetween
-from ..sampling.solvers.dpm_2s_grid import DPMpp2SOnGrid
 from ..sampling.solvers.exponential import far
-from .scheduler_levels import close, inner_times, karras, real_times, Settings, table, whole_times
+from .scheduler_levels import (
+    close,
+    lcm_times,
+    real_times,
+    Settings,
+    spaced,
+    table,
+    whole_times,
+)
 
 
 class Sampling(NamedTuple):
@@ -50,7 +53,7 @@ def ddim(settings: Settings, schedule: AbstractSchedule, steps: int) -> Sampling
     final = 0.0 if settings["set_alpha_to_one"] else levels[0]
     stops = np.where(ends >= 0, levels[np.maximum(ends, 0)], final)
     if np.array_equal(stops[:-1], starts[1:]) and stops[-1] < starts[-1]:
-        return _noisy_end(check_levels(np.append(starts, stops[-1])), DDIM())
+        return noisy_end(check_levels(np.append(starts, stops[-1])), DDIM())
     solver = DDIMBetween(jnp.asarray(starts), jnp.asarray(stops))
     return Sampling(check_levels(np.append(starts, 0.0)), solver)
 
@@ -80,14 +83,14 @@ def by_level(solver: Callable[[], diffrax.AbstractSolver]) -> MakeSampling:
         levels, times = table(schedule), real_times(settings, steps)
         starts = np.interp(times, np.arange(len(levels)), levels)
         final = levels[0] if settings.get("final_sigmas_type") == "sigma_min" else 0.0
+        ends = starts[0], starts[-1]
         if settings.get("interpolation_type") == "log_linear":
             # One level more than steps, whatever the spacing. The last is where it ends.
-            *starts, final = np.geomspace(levels[-1], levels[0], steps + 1)
-            if settings["use_karras_sigmas"]:
-                final = levels[0] if settings["final_sigmas_type"] == "sigma_min" else 0.0
-                starts = karras(settings, levels[-1], levels[0], steps)
-        elif settings.get("use_karras_sigmas"):
-            starts = karras(settings, starts[0], starts[-1], steps)
+            *starts, end = np.geomspace(levels[-1], levels[0], steps + 1)
+            ends = levels[-1], levels[0]
+            final = end if spaced(settings, *ends, steps) is None else final
+        by_levels = spaced(settings, *ends, steps)
+        starts = starts if by_levels is None else by_levels
         grid, _ = close(np.asarray(starts), final)
         known_factor = settings["timestep_spacing"] == "leading"
         return Sampling(grid, solver(), 1.0 if known_factor else _variance_exploding(grid[0]))
@@ -95,92 +98,43 @@ def by_level(solver: Callable[[], diffrax.AbstractSolver]) -> MakeSampling:
     return make
 
 
-def heun(settings: Settings, schedule: AbstractSchedule, steps: int) -> Sampling:
-    """Heun's method, but for steps that the public one takes in order 2 and ours in order 1."""
-    sampling = by_level(Heun)(settings, schedule, steps)
-    for s0, s1 in itertools.pairwise(sampling.levels):
-        if s1 > 0 and far(jnp.asarray(s0), jnp.asarray(s1)):
-            raise ValueError(
-                f"With {steps} steps HeunDiscreteScheduler takes one of order 2 from the level "
-                f"{s0:.3g} to {s1:.3g}, far above the data, where it is of order 1 here. Use more "
-                "steps, another beta_schedule, or EulerDiscreteScheduler."
-            )
-    return sampling
+def near(solver: Callable[[], diffrax.AbstractSolver]) -> MakeSampling:
+    """Heun's method and DPM-Solver-2, but for steps from far above the data.
 
+    There ours are of order 1 and the public ones of order 2.
+    """
 
-def dpm_multistep(settings: Settings, schedule: AbstractSchedule, steps: int) -> Sampling:
-    """DPM-Solver++ of order 1, 2 or 3, and SDE-DPM-Solver++ of order 1 or 2."""
-    starts, final = _inner(settings, schedule, steps)
-    grid, repeated = close(starts, final)
-    few = settings["lower_order_final"] and len(starts) < 15
-    first = few or settings["euler_at_final"]
-    # A step of no length counts as the last.
-    first_to = jnp.asarray(grid[-1] if first and not repeated else 0.0)
-    second_to = jnp.asarray(starts[-1] if few else 0.0)
-    solvers: dict[str, Callable[[], diffrax.AbstractSolver]] = {
-        "dpm++1": DDIM,
-        "dpm++2m": lambda: DPMpp2M(first_to),
-        "dpm++3m": lambda: DPMpp3M(True, first_to, second_to),
-        "ddpm": Ancestral,
-        "sde-dpm++2m": lambda: SDEDPMpp2M(first_to),
-    }
-    return _noisy_end(grid, solvers[dpm_name(settings)]())
+    def make(settings: Settings, schedule: AbstractSchedule, steps: int) -> Sampling:
+        sampling = by_level(solver)(settings, schedule, steps)
+        ancestral = isinstance(sampling.solver, Ancestral)
+        for s0, s1 in itertools.pairwise(sampling.levels):
+            down = s1 * s1 / s0 if ancestral else s1
+            if s1 > 0 and far(jnp.asarray(s0), jnp.asarray(down)):
+                raise ValueError(
+                    f"With {steps} steps this scheduler takes one of order 2 from the level "
+                    f"{s0:.3g} to {s1:.3g}, far above the data, where it is of order 1 here. Use "
+                    "more steps, another beta_schedule, or EulerDiscreteScheduler."
+                )
+        return sampling
 
-
-def dpm_name(settings: Settings) -> str:
-    """Our name of the multistep sampler."""
-    order = settings["solver_order"]
-    if settings["algorithm_type"] == "sde-dpmsolver++":
-        return {1: "ddpm", 2: "sde-dpm++2m"}[order]
-    return {1: "dpm++1", 2: "dpm++2m", 3: "dpm++3m"}[order]
-
-
-def dpm_singlestep(settings: Settings, schedule: AbstractSchedule, steps: int) -> Sampling:
-    """DPM-Solver++ of order 1, or of order 2 by pairs of steps: each takes one evaluation."""
-    starts, final = _inner({**settings, "timestep_spacing": "linspace"}, schedule, steps)
-    grid = check_levels(np.append(starts, final))
-    if settings["solver_order"] == 1:
-        return _noisy_end(grid, DDIM())
-    clean = settings["final_sigmas_type"] == "zero"
-    second = np.arange(steps) % 2 == 1
-    # An even number of steps pairs up to the last, unless that one is to be of order 1.
-    second[-1] &= not (clean or settings["lower_order_final"])
-    return _noisy_end(grid, DPMpp2SOnGrid(jnp.asarray(second)))
-
-
-def unipc(settings: Settings, schedule: AbstractSchedule, steps: int) -> Sampling:
-    """UniPC of order 2 or 3."""
-    starts, final = _inner(settings, schedule, steps)
-    grid = check_levels(np.append(starts, final))
-    lowered = settings["lower_order_final"]
-    ends = (jnp.asarray(grid[-1 - i] if lowered else 0.0) for i in range(2))
-    return _noisy_end(grid, UniPC(settings["solver_order"], *ends))
+    return make
 
 
 def lcm(settings: Settings, schedule: AbstractSchedule, steps: int) -> Sampling:
-    """Levels of evenly spaced ones among the times that an LCM is trained on (Luo 2023)."""
-    original, train = settings["original_inference_steps"], settings["num_train_timesteps"]
-    if not 1 <= steps <= original:
-        raise ValueError(
-            f"An LCM is sampled in 1 to {original} steps, received {steps}. Use 4 steps, or change "
-            "original_inference_steps."
-        )
-    times = np.arange(original, 0, -1) * (train // original) - 1
-    indices = np.floor(np.linspace(0, original, steps, endpoint=False)).astype(int)
-    levels = table(schedule, capped=False)[times[indices]]
+    """Multistep consistency sampling, from levels of an LCM's times to level 0."""
+    levels = table(schedule, capped=False)[lcm_times(settings, steps)]
     return Sampling(check_levels(np.append(levels, 0.0)), Consistency())
 
 
-def _inner(settings: Settings, schedule: AbstractSchedule, steps: int) -> tuple[Levels, float]:
-    """The levels at which the multistep and singlestep schedulers start steps, and the last."""
-    levels = table(schedule)
-    starts = levels[inner_times(settings, levels, steps)]
-    if settings["use_karras_sigmas"]:  # of the whole schedule, unlike in Euler and Heun
-        starts = karras(settings, levels[-1], levels[0], steps)
-    return starts, levels[0] if settings["final_sigmas_type"] == "sigma_min" else 0.0
+def tcd(settings: Settings, schedule: AbstractSchedule, steps: int) -> Sampling:
+    """TCD with its eta of 0.3, from levels of an LCM's times to that of time 0."""
+    levels = table(schedule, capped=False)
+    grid, _ = close(levels[lcm_times(settings, steps)], levels[0])
+    return noisy_end(grid, TCD(schedule))
 
 
-def _noisy_end(grid: Levels, solver: diffrax.AbstractSolver) -> Sampling:
+def noisy_end(grid: Levels, solver: diffrax.AbstractSolver) -> Sampling:
+    """Where the noisy `x` at a last level above 0 is taken for the latent."""
     return Sampling(grid, solver, latent_scale=float(1 / np.sqrt(1 + grid[-1] ** 2)))
 
 

@@ -4,8 +4,9 @@ import math
 from typing import Any
 
 from .config_fields import Fields, finite_float, flag, positive_float, positive_int
-from .scheduler_classes import CLASSES, PublicScheduler, SUPPORTED, WITHOUT_EFFECT
-from .scheduler_levels import Settings
+from .scheduler_classes import CLASSES, PublicScheduler
+from .scheduler_fields import SUPPORTED, WITHOUT_EFFECT
+from .scheduler_levels import Settings, SPACINGS
 
 
 def public_class(kind: object) -> PublicScheduler:
@@ -70,7 +71,10 @@ def _check_together(public: PublicScheduler, settings: Settings) -> None:
         if all(settings[name] == value for name, value in values.items()):
             together = " and ".join(f"{name} {value!r}" for name, value in values.items())
             raise ValueError(f"{together} are not supported together: {reason}")
-    if "timestep_scaling" in settings:
+    spacings = [name for name in SPACINGS if settings.get(name)]
+    if len(spacings) > 1:
+        raise ValueError(f"{' and '.join(spacings)} are both true. Choose one")
+    if public.sampler == "consistency":
         _check_boundary(settings)
 
 

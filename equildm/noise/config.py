@@ -16,7 +16,9 @@ ScheduleName = Literal["scaled-linear", "squared-cosine", "scaled-linear-zero-sn
 PredictionName = Literal["eps", "v", "x0"]
 WeightName = Literal["uniform", "min-snr", "p2", "edm"]
 TimesName = Literal["uniform", "logit-normal", "log-snr"]
-GridName = Literal["trailing", "leading", "linspace", "karras", "uniform-lambda"]
+GridName = Literal[
+    "trailing", "leading", "linspace", "shifted", "beta", "karras", "exponential", "uniform-lambda"
+]
 
 SCHEDULES: Mapping[str, AbstractSchedule] = {
     "scaled-linear": ScaledLinear(),
@@ -39,7 +41,10 @@ GRIDS: Mapping[str, Callable[[AbstractSchedule, int], np.ndarray]] = {
     "trailing": grids.trailing,
     "leading": grids.leading,
     "linspace": grids.linspace,
+    "shifted": grids.shifted,
+    "beta": grids.beta,
     "karras": grids.karras,
+    "exponential": grids.exponential,
     "uniform-lambda": grids.uniform_lambda,
 }
 

@@ -91,6 +91,7 @@ class TextToImage(eqx.Module):
         noise: Float[np.ndarray, "prompts ..."] | None = None,
         rescale: float = 0.0,
         interval: tuple[float, float] | None = None,
+        cfg_plus_plus: bool = False,
         batch_size: int | None = None,
     ) -> Float[np.ndarray, "prompts height width 3"]:
         """Images in [-1, 1], one for each prompt.
@@ -110,7 +111,7 @@ class TextToImage(eqx.Module):
         - `seed`, `seeds`: image `i` starts from the noise of `fold_in(key(seed), seeds[i])`,
             whatever the batch; `seeds` are 0, 1, 2, ... by default.
         - `noise`: the unit noise to start from instead, `latent_shape` for each prompt.
-        - `rescale`, `interval`: options of the guidance, see `Guided`.
+        - `rescale`, `interval`, `cfg_plus_plus`: options of the guidance, see `Guided`.
         - `batch_size`: images at a time, by default all.
 
         **Raises** `ValueError` for a model that is conditioned on something else than captions.
@@ -133,6 +134,8 @@ class TextToImage(eqx.Module):
         options: Options = {} if interval is None else {"interval": interval}
         if rescale != 0:
             options["rescale"] = rescale
+        if cfg_plus_plus:
+            options["cfg_plus_plus"] = True
         return self.generate(
             conditions,
             null,
@@ -167,7 +170,7 @@ class TextToImage(eqx.Module):
         - `conditions`: what the network is conditioned on, with a leading axis.
         - `null`: the condition that guidance leads away from, without that axis.
         - `levels`: the levels; or these with their solver, as `model.sampling` returns them.
-        - `options`: of the guidance, see `Guided`.
+        - `options`: of the guidance, see `Guided`; `cfg_plus_plus` is true or false.
         """
         count = len(jax.tree.leaves(conditions)[0])
         scale = self.model.config.guidance_scale if guidance_scale is None else guidance_scale
@@ -277,12 +280,15 @@ def _sample(
 ) -> Float[Array, "batch height width 3"]:
     (network, latent_shape), (conditions, null, scales, keys, noise) = static, inputs
     levels, (noise_scale, latent_scale) = grids
+    guidance: dict[str, Any] = dict(options)
+    if guidance.pop("cfg_plus_plus", False):
+        guidance["cfg_plus_plus"] = levels
 
     def one(condition: Condition, scale: Any, key: Key, noise: Any) -> Float[Array, "h w 3"]:
         noise_key, solver_key = jax.random.split(key)
         if noise is None:
             noise = jax.random.normal(noise_key, latent_shape, jnp.float32)
-        guided = network.guided(denoiser, scale, **options)
+        guided = network.guided(denoiser, scale, **guidance)
         noise, condition = noise_scale * noise, (condition, null)
         latent = sample(guided, noise, levels, solver, condition=condition, key=solver_key)
         return vae.decode_scaled(latent_scale * latent)

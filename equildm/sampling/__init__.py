@@ -13,6 +13,7 @@ from .inpaint import Inpainted as Inpainted
 from .inversion import invert as invert
 from .likelihood import bits_per_dimension as bits_per_dimension, log_likelihood as log_likelihood
 from .randomness import example_noise as example_noise, slerp as slerp
+from .restart import Restart as Restart, sample_with_restarts as sample_with_restarts
 from .sampling import sample as sample, sample_from as sample_from, tail as tail
 from .solve import (
     default_time as default_time,
@@ -27,14 +28,20 @@ from .solvers import (
     ChurnedHeun as ChurnedHeun,
     Consistency as Consistency,
     DDIM as DDIM,
+    DEIS as DEIS,
+    DPM2 as DPM2,
     DPMpp2M as DPMpp2M,
     DPMpp2S as DPMpp2S,
     DPMpp3M as DPMpp3M,
+    DPMppSDE as DPMppSDE,
     Heun as Heun,
+    LMS as LMS,
     make_solver as make_solver,
     PLMS as PLMS,
     SDEDPMpp2M as SDEDPMpp2M,
+    SDEDPMpp3M as SDEDPMpp3M,
     SOLVERS as SOLVERS,
+    TCD as TCD,
     UniPC as UniPC,
 )
 from .step_grid import StepGrid as StepGrid

@@ -1,5 +1,6 @@
 """Guidance against its formula on an exact denoiser, and what it costs."""
 
+import itertools
 from typing import Any
 
 import equinox as eqx
@@ -11,6 +12,7 @@ from jaxtyping import Array
 from oracle import mixture
 
 from equildm.denoise import AbstractDenoiser, Guided
+from equildm.sampling import sample_from
 
 Y = jnp.asarray(np.random.default_rng(1).normal(size=(2, 2, 1)), jnp.float32)
 S = jnp.array(1.5)
@@ -123,6 +125,19 @@ def test_interval(s: float, inside: bool) -> None:
     assert counted.count() == (2 if inside else 1)
     expected = Guided(mixture(), 5.0 if inside else 1.0)(Y, jnp.array(s), (CAT, ALL))
     np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.6, 1.0])
+def test_cfg_plus_plus(scale: float) -> None:
+    """`y1 = D + s1 eps_null`, step by step."""
+    oracle, levels = mixture(), np.array([9.0, 4.0, 1.0, 0.2, 0.0, 0.0])
+    y = 9 * Y
+    guided = Guided(oracle, scale, cfg_plus_plus=jnp.asarray(levels))
+    final = sample_from(guided, y, levels, condition=(CAT, ALL))
+    for s0, s1 in itertools.pairwise(levels[:5]):
+        conditional, null = (oracle(y, jnp.asarray(s0), c) for c in (CAT, ALL))
+        y = null + scale * (conditional - null) + s1 * (y - null) / s0
+    np.testing.assert_allclose(final, y, atol=1e-5)
 
 
 def test_conditions_that_do_not_compare() -> None:

@@ -36,7 +36,7 @@ from equildm.distill import (
 )
 from equildm.latents import VAEConfig
 from equildm.nn import Linear, new_lora
-from equildm.noise import grids, Velocity
+from equildm.noise import grids, INFINITE_LEVEL, Velocity
 from equildm.sampling import Consistency, DDIM, DPMpp2S, Heun, sample_from
 from equildm.training import DecayEMA, make_step, TrainState
 
@@ -121,6 +121,19 @@ def test_levels_of_a_growing_grid_are_drawn_as_the_paper_says():
     share = share / np.sum(share)
     frequencies = np.bincount(index, minlength=10) / len(index)
     np.testing.assert_allclose(frequencies, share, atol=4 * np.sqrt(0.25 / len(index)))
+
+
+@pytest.mark.parametrize("high", [INFINITE_LEVEL, 20_000.0, 80.0])
+def test_pairs_are_not_spent_where_there_is_only_noise(high):
+    """Of the cosine schedule's levels, 65 to 83 % of the pairs lay above 80."""
+    keys = jax.random.split(jax.random.key(0), 2_000)
+    for pairs in (KarrasLevelPairs(0.03, high), GrowingLevelPairs(0.03, high, updates=800)):
+        s0, s1 = (np.asarray(s) for s in jax.vmap(lambda k, p=pairs: p(k, ZERO))(keys))
+        assert np.mean(s0 > 80.001) <= (high > 80) * 0.08  # one of 17 intervals
+        assert np.all(s1 <= 80.001) and np.all(s0 > s1)
+        if high > 80 and isinstance(pairs, KarrasLevelPairs):
+            assert s0.max() == np.float32(high)
+            np.testing.assert_allclose(s1[s0.argmax()], 80, rtol=1e-5)
 
 
 def objectives(teacher):

@@ -151,8 +151,13 @@ def test_an_lcm_chooses_among_its_own_steps():
         (DPM, {"algorithm_type": "sde-dpmsolver++", "solver_order": 3}, "not supported together"),
         (DPM, {"final_sigmas_type": "none"}, "final_sigmas_type is 'none'"),
         ("DPMSolverSinglestepScheduler", {"solver_order": 3}, "solver_order is 3"),
-        ("UniPCMultistepScheduler", {"solver_order": 1}, "solver_order is 1"),
-        ("UniPCMultistepScheduler", {"solver_type": "bh1"}, "solver_type is 'bh1'"),
+        ("UniPCMultistepScheduler", {"solver_order": 4}, "solver_order is 4"),
+        ("UniPCMultistepScheduler", {"solver_type": "bh1"}, "not supported together"),
+        (
+            "LMSDiscreteScheduler",
+            {"use_karras_sigmas": True, "use_beta_sigmas": True},
+            "use_karras_sigmas and use_beta_sigmas are both true",
+        ),
         ("UniPCMultistepScheduler", {"predict_x0": False}, "predict_x0 is False"),
         ("UniPCMultistepScheduler", {"disable_corrector": [0]}, "disable_corrector"),
         ("UniPCMultistepScheduler", {"lower_order_final": False}, "infinitely long"),
@@ -168,11 +173,11 @@ def test_an_lcm_chooses_among_its_own_steps():
         ("LCMScheduler", {"original_inference_steps": 1000}, "boundary condition"),
         ("LCMScheduler", {"timestep_scaling": 1.0}, "boundary condition"),
         (
-            "DEISMultistepScheduler",
+            "DPMSolverSDEScheduler",
             {},
-            "_class_name is 'DEISMultistepScheduler', which is not sampled here",
+            "_class_name is 'DPMSolverSDEScheduler', which is not sampled here",
         ),
-        ("LMSDiscreteScheduler", {}, "_class_name is 'LMSDiscreteScheduler'"),
+        ("IPNDMScheduler", {}, "_class_name is 'IPNDMScheduler'"),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(kind, fields, message):
@@ -229,7 +234,7 @@ def test_a_scheduler_that_says_another_thing_than_its_file_is_refused(tmp_path):
         Scheduler(spacing="karras"),  # DDIM has no Karras levels
         Scheduler(kind="HeunDiscreteScheduler", schedule=ZeroTerminalSNR(ScaledLinear())),
         Scheduler(schedule=ZeroTerminalSNR(SquaredCosine()), prediction=Epsilon()),
-        Scheduler(kind="DEISMultistepScheduler"),
+        Scheduler(kind="DPMSolverSDEScheduler"),
     ],
 )
 def test_a_scheduler_without_a_public_form_is_refused(scheduler, tmp_path):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from equildm.noise import grids, ScaledLinear, SquaredCosine, ZeroTerminalSNR
 
@@ -18,7 +19,11 @@ ALL: list[Callable[..., np.ndarray]] = [
     grids.karras,
     grids.exponential,
     grids.uniform_lambda,
+    grids.shifted,
+    grids.beta,
+    lambda schedule, steps: grids.polyexponential(schedule, steps, rho=1.5),
     lambda schedule, steps: grids.table(grids.ALIGN_YOUR_STEPS, steps),
+    lambda schedule, steps: grids.table(grids.ALIGN_YOUR_STEPS_VIDEO, steps),
 ]
 
 
@@ -91,6 +96,35 @@ def test_karras_formula() -> None:
     np.testing.assert_allclose(levels, [*ramp, 0], rtol=1e-12)
 
 
+def test_polyexponential_formula() -> None:
+    levels = grids.polyexponential(SD, 5, rho=2.0, high=80.0, low=0.002)
+    ramp = np.linspace(1, 0, 5) ** 2 * (np.log(80) - np.log(0.002)) + np.log(0.002)
+    np.testing.assert_allclose(levels, [*np.exp(ramp), 0], rtol=1e-12)
+    even = grids.polyexponential(SD, 5)
+    np.testing.assert_allclose(even, grids.exponential(SD, 5), rtol=1e-12)
+
+
+def test_a_shift_of_one_is_trailing() -> None:
+    np.testing.assert_allclose(grids.shifted(SD, 20, shift=1.0), grids.trailing(SD, 20))
+    times = SD.steps * 3 * np.array([1.0, 0.5]) / (1 + 2 * np.array([1.0, 0.5])) - 1
+    np.testing.assert_allclose(grids.shifted(SD, 2)[:-1], SD.levels_at(times))
+
+
+def test_beta_quantiles() -> None:
+    quantiles = stats.beta.ppf([1, 0.75, 0.5, 0.25], 0.6, 0.6)
+    np.testing.assert_allclose(grids.beta(SD, 4)[:-1], SD.levels_at(999 * quantiles), rtol=1e-9)
+
+
+def test_the_published_tables(peer: Any) -> None:
+    published = peer("schedule_tables")
+    for name, table in (
+        ("StableDiffusionSigmas", grids.ALIGN_YOUR_STEPS),
+        ("StableDiffusionXLSigmas", grids.ALIGN_YOUR_STEPS_XL),
+        ("StableDiffusionVideoSigmas", grids.ALIGN_YOUR_STEPS_VIDEO),
+    ):
+        np.testing.assert_array_equal(published[name], [*table, 0])
+
+
 def test_uniform_lambda_has_equal_steps() -> None:
     levels = grids.uniform_lambda(SD, 7)
     np.testing.assert_allclose(np.diff(np.log(levels)), np.log(SD.lowest / SD.highest) / 7)
@@ -127,6 +161,9 @@ def test_padding_repeats_the_end() -> None:
         (lambda: grids.table([2.0]), "at least 2"),
         (lambda: grids.exponential(SD, 5, high=np.inf), "0 < low < high < inf"),
         (lambda: grids.karras(SD, 5, low=0.0), "0 < low < high < inf"),
+        (lambda: grids.shifted(SD, 5, shift=0.0), "A shift is a positive number"),
+        (lambda: grids.beta(SD, 5, a=-1.0), "positive parameters, received -1.0"),
+        (lambda: grids.polyexponential(SD, 5, rho=0.0), "rho is a positive number"),
     ],
 )
 def test_bad_grids(make: Callable[[], Any], rule: str) -> None:

@@ -65,9 +65,9 @@ def test_a_folder_is_sampled_with_the_options_of_its_file(model, tmp_path):
 
 def test_another_scheduler_opens_a_folder_of_an_unknown_one(model, tmp_path):
     save_pretrained(tmp_path / "1", model)
-    edited(tmp_path / "1", _class_name="DEISMultistepScheduler")
+    edited(tmp_path / "1", _class_name="DPMSolverSDEScheduler")
     with pytest.raises(
-        ValueError, match=r"'DEISMultistepScheduler', which .* `scheduler=Scheduler\("
+        ValueError, match=r"'DPMSolverSDEScheduler', which .* `scheduler=Scheduler\("
     ):
         load_pretrained(tmp_path / "1")
     scheduler = Scheduler(prediction=Velocity(), kind="EulerDiscreteScheduler")

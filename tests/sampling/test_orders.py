@@ -14,16 +14,20 @@ from oracle import mixture
 from equildm.noise import grids
 from equildm.sampling import (
     DDIM,
+    DEIS,
+    DPM2,
     DPMpp2M,
     DPMpp2S,
     DPMpp3M,
     HalfLogSNR,
     Heun,
     Level,
+    LMS,
     solve,
     UniPC,
 )
 from equildm.sampling.solvers.exponential import moments
+from equildm.sampling.solvers.lms import adams_weights
 
 HIGH, LOW = 14.0, 0.03
 
@@ -59,8 +63,16 @@ def exact_end() -> Array:
         # only where D hardly changes over the first step; here the third order lasts to 64 steps.
         (DPMpp3M(), None, 3, (16, 32, 64)),
         (DPMpp3M(as_published=True), None, 2, (32, 64, 128)),
+        (DEIS(2), None, 2, (32, 64, 128)),
+        (DEIS(3), None, 3, (16, 32, 64)),
+        (DPM2(), None, 2, (32, 64, 128)),
+        (LMS(1), None, 1, (32, 64, 128)),
+        (LMS(2), None, 2, (64, 128, 256)),
+        (LMS(3), None, 3, (64, 128, 256)),
         # The corrector adds one to the order of the predictor.
+        (UniPC(1), None, 2, (32, 64, 128)),
         (UniPC(2), None, 3, (32, 64, 128)),
+        (UniPC(2, variant="bh1"), None, 3, (32, 64, 128)),
         (UniPC(3), None, 4, (32, 64, 128)),
         (diffrax.Tsit5(), HalfLogSNR(), 5, (16, 32, 64)),
         (diffrax.Dopri5(), HalfLogSNR(), 5, (16, 32, 64)),
@@ -102,6 +114,18 @@ def test_what_a_tolerance_buys(time: Any) -> None:
     values = [np.abs(np.asarray(final) - exact).max() for final, _ in results[:-1]]
     assert values[0] < 3e-2 and values[1] < 3e-4 and values[2] < 3e-6, values
     assert results[0][1] < 30 < most, results
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_the_weights_of_lms_integrate_polynomials(order: int) -> None:
+    """Exactly, up to the degree `order - 1`, from uneven levels, also to 0."""
+    levels = np.array([1.3, 2.0, 4.5, 5.0])
+    with jax.enable_x64(True):
+        for end in (0.7, 0.0, 1.9):
+            weights = adams_weights(jnp.asarray(levels), jnp.asarray(order), jnp.asarray(end))
+            for k in range(order):
+                integral = (end ** (k + 1) - levels[0] ** (k + 1)) / (k + 1)
+                np.testing.assert_allclose(weights @ levels**k, integral, rtol=1e-12)
 
 
 @pytest.mark.parametrize("h", [-3.0, -0.5, -1e-3, 1e-6, 1e-2, 0.3, 0.999, 1.001, 5.0, 25.0])

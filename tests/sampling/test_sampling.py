@@ -22,20 +22,26 @@ from equildm.noise import (
     ZeroTerminalSNR,
 )
 from equildm.sampling import (
+    Ancestral,
     DDIM,
+    DEIS,
+    DPM2,
     DPMpp2M,
     DPMpp2S,
     DPMpp3M,
     example_noise,
     HalfLogSNR,
     Heun,
+    LMS,
     probability_flow,
     sample,
     sample_from,
+    SDEDPMpp2M,
     solve,
     SOLVERS,
     StepGrid,
     tail,
+    TCD,
     trajectory,
     UniPC,
 )
@@ -113,7 +119,7 @@ def test_the_first_step_from_no_signal_is_the_closed_form() -> None:
     oracle, (noise, _) = oracle32(), example_noise(jax.random.key(0), 0, SHAPE)
     start = oracle(noise * INFINITE_LEVEL, jnp.array(INFINITE_LEVEL))
     levels = np.array([INFINITE_LEVEL, 20.0])
-    solvers = DDIM(), DPMpp2M(), DPMpp3M(), Heun(), UniPC()
+    solvers = DDIM(), DPMpp2M(), DPMpp3M(), Heun(), UniPC(), LMS(), DEIS(), DPM2()
     run = jax.jit(lambda noise: [sample(oracle, noise, levels, solver) for solver in solvers])
     for y in run(noise):
         np.testing.assert_allclose(y, start + 20 * noise, rtol=1e-5)
@@ -296,5 +302,13 @@ def test_what_does_not_go_together() -> None:
     with pytest.raises(ValueError, match="controller of your own"):
         control = diffrax.PIDController(1e-3, 1e-3)
         sample(oracle32(), jnp.ones(SHAPE), levels, controller=control, callback=print)
-    with pytest.raises(ValueError, match="order 2 or 3"):
-        UniPC(4)
+    for make, rule in (
+        (lambda: UniPC(4), "UniPC is of order 1 to 3"),
+        (lambda: LMS(5), "LMS is of order 1 to 4"),
+        (lambda: DEIS(4), "DEIS is of order 1 to 3"),
+        (lambda: Ancestral(solver=DPMpp2M()), "DPMpp2M, which remembers earlier steps"),
+        (lambda: SDEDPMpp2M(eta=1.5), "eta is from 0"),
+        (lambda: TCD(eta=-0.1), "eta is from 0"),
+    ):
+        with pytest.raises(ValueError, match=rule):
+            make()

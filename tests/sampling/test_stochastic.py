@@ -15,14 +15,19 @@ from equildm.noise import grids, ScaledLinear
 from equildm.sampling import (
     Ancestral,
     ChurnedHeun,
+    DPM2,
     DPMpp2M,
+    DPMpp2S,
+    DPMppSDE,
     HalfLogSNR,
     needs_key,
     reverse_sde,
     SDEDPMpp2M,
+    SDEDPMpp3M,
     solve,
     StepGrid,
     StepNoise,
+    TCD,
 )
 
 HIGH, LOW = 14.0, 0.03
@@ -76,9 +81,18 @@ def churned_shrink(churn: float, steps: int) -> float:
         (lambda n: Ancestral(), partial(shrink, 1.0), 1),
         pytest.param(lambda n: Ancestral(0.5), partial(shrink, 0.25), 1, marks=pytest.mark.slow),
         (lambda n: SDEDPMpp2M(), partial(shrink, 1.0), 2),
+        (lambda n: SDEDPMpp2M(eta=0.5), partial(shrink, 0.5), 2),
+        (lambda n: SDEDPMpp3M(), partial(shrink, 1.0), 2),
         (lambda n: ChurnedHeun(4 / n), partial(churned_shrink, 4.0), 2),
     ],
-    ids=["ddpm", "eta 0.5", "sde-dpm++2m", "churned heun"],
+    ids=[
+        "ddpm",
+        "eta 0.5",
+        "sde-dpm++2m",
+        "2m eta 0.5",
+        "sde-dpm++3m",
+        "churned heun",
+    ],
 )
 def test_weak_order(solver: Any, response: Any, order: int) -> None:
     steps = (40, 80, 160)
@@ -107,7 +121,7 @@ def draw(solver: Any, steps: int, count: int = 1500) -> tuple[np.ndarray, np.nda
     """Samples at LOW by a solver, from exact samples at HIGH; and exact samples at LOW."""
     oracle = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), mixture((2, 1, 1), 2, seed=3))
     keys = jax.random.split(jax.random.key(0), 3 * count).reshape(3, count)
-    grid = grids.karras(ScaledLinear(), steps - 1, high=HIGH, low=0.1, final=LOW)
+    grid = grids.karras(ScaledLinear(), steps + 1, high=HIGH, low=LOW, final=LOW)
 
     def one(start: Any, key: Any) -> Array:
         return solve(oracle, oracle.draw(start, HIGH), grid, solver, key=key).ys[-1]
@@ -123,6 +137,11 @@ def draw(solver: Any, steps: int, count: int = 1500) -> tuple[np.ndarray, np.nda
         (Ancestral(), 200),
         pytest.param(Ancestral(0.5), 200, marks=pytest.mark.slow),
         (SDEDPMpp2M(), 60),
+        (SDEDPMpp3M(), 60),
+        (DPMppSDE(), 60),
+        (TCD(ScaledLinear()), 200),
+        pytest.param(Ancestral(solver=DPM2()), 200, marks=pytest.mark.slow),
+        pytest.param(Ancestral(solver=DPMpp2S()), 200, marks=pytest.mark.slow),
         (ChurnedHeun(0.1), 60),
         pytest.param(diffrax.SRA1(), 60, marks=pytest.mark.slow),
         (diffrax.ShARK(), 60),

@@ -13,11 +13,16 @@ from .base import (
 )
 from .consistency import Consistency as Consistency
 from .ddim import DDIM as DDIM
+from .deis import DEIS as DEIS
+from .dpm_2 import DPM2 as DPM2
 from .dpm_2m import DPMpp2M as DPMpp2M, SDEDPMpp2M as SDEDPMpp2M
 from .dpm_2s import DPMpp2S as DPMpp2S
-from .dpm_3m import DPMpp3M as DPMpp3M
+from .dpm_3m import DPMpp3M as DPMpp3M, SDEDPMpp3M as SDEDPMpp3M
+from .dpm_sde import DPMppSDE as DPMppSDE
 from .heun import ChurnedHeun as ChurnedHeun, Heun as Heun
+from .lms import LMS as LMS
 from .plms import PLMS as PLMS
+from .tcd import TCD as TCD
 from .unipc import UniPC as UniPC
 
 Solver: TypeAlias = str | diffrax.AbstractSolver
@@ -31,11 +36,21 @@ SOLVERS: Mapping[str, Callable[[], diffrax.AbstractSolver]] = {
     "dpm++1": DDIM,
     "dpm++2m": DPMpp2M,
     "dpm++2s": DPMpp2S,
+    "dpm++2s-ancestral": partial(Ancestral, solver=DPMpp2S()),
     "dpm++3m": DPMpp3M,
+    "dpm++sde": DPMppSDE,
     "sde-dpm++2m": SDEDPMpp2M,
+    "sde-dpm++3m": SDEDPMpp3M,
+    "dpm2": DPM2,
+    "dpm2-ancestral": partial(Ancestral, solver=DPM2()),
+    "deis2": partial(DEIS, max_order=2),
+    "deis3": DEIS,
     "heun": Heun,
     "heun-churned": ChurnedHeun,
+    "lms": LMS,
     "plms": PLMS,
+    "tcd": TCD,
+    "unipc1": partial(UniPC, max_order=1),
     "unipc2": UniPC,
     "unipc3": partial(UniPC, max_order=3),
     "consistency": Consistency,

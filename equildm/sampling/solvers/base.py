@@ -107,9 +107,15 @@ class AbstractNoisySolver(diffrax.AbstractItoSolver, Generic[State]):
         del made_jump
         drift, diffusion = terms.terms
         s0, s1 = jnp.abs(t0), jnp.abs(t1)
-        z = diffusion.contr(t0, t1) / jnp.sqrt(s0 - s1)
+        z = self.draw(diffusion, t0, t1, s0 - s1)
         y1, state = self.advance(_denoise(self, drift, args), y0, s0, s1, solver_state, z)
         return y1, None, {"y0": y0, "y1": y1}, state, SUCCESSFUL
+
+    def draw(
+        self, diffusion: Terms, t0: RealScalar, t1: RealScalar, length: NoiseLevel
+    ) -> Float[Array, "*noise"]:
+        """The noise `z` of a step of that length in `s`."""
+        return diffusion.contr(t0, t1) / jnp.sqrt(length)
 
     def func(self, terms: Terms, t0: RealScalar, y0: Tensor, args: Condition) -> Tensor:
         return terms.terms[0].vf(t0, y0, args)

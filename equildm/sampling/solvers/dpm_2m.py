@@ -6,8 +6,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..._types import NoiseLevel
+from .ancestral import check_eta
 from .base import AbstractFlowSolver, AbstractNoisySolver, Denoise, Tensor
-from .exponential import decay, step_length
+from .exponential import decay, noisy_decay, step_length
 
 
 class Previous(NamedTuple):
@@ -51,18 +52,26 @@ class DPMpp2M(AbstractFlowSolver[Previous]):
 class SDEDPMpp2M(AbstractNoisySolver[Previous]):
     """SDE-DPM-Solver++(2M) (Lu et al. 2022b, section 5 and appendix; the public "midpoint" form):
 
-        q = (s1 / s0)^2
-        y1 = q y0 + (1 - q) (D + (D - D_prev) / (2 r)) + s1 sqrt(1 - q) z
+        q = (s1 / s0)^(1 + eta)
+        y1 = q y0 + (1 - q) (D + (D - D_prev) / (2 r)) + s1 sqrt(1 - (s1 / s0)^(2 eta)) z
 
-    with `h` and `r` as in `DPMpp2M`. Its first-order steps are those of `Ancestral`. One evaluation
-    a step.
+    with `h` and `r` as in `DPMpp2M`. With `eta = 1` its first-order steps are those of `Ancestral`.
+    One evaluation a step. A step much longer than the one before magnifies the noise of the
+    estimates: choose a grid of even steps in `log s`, or nearly.
 
     **Fields:**
 
     - `first_order_to`: as in `DPMpp2M`.
+    - `eta`: the share of fresh noise, from 0 (`DPMpp2M`) to 1, as in k-diffusion.
+    - `noise_scale`: factor of the fresh noise ("s_noise").
     """
 
     first_order_to: Float[Array, ""] | float = 0.0
+    eta: Float[Array, ""] | float = 1.0
+    noise_scale: Float[Array, ""] | float = 1.0
+
+    def __check_init__(self) -> None:
+        check_eta(self.eta)
 
     def start(self, y: Tensor) -> Previous:
         return nothing_known(y)
@@ -78,9 +87,7 @@ class SDEDPMpp2M(AbstractNoisySolver[Previous]):
     ) -> tuple[Tensor, Previous]:
         clean = denoise(y, s0)
         average = extrapolate(clean, s0, s1, state, self.first_order_to)
-        ratio = s1 / s0
-        fresh = s1 * jnp.sqrt((1 - ratio) * (1 + ratio))
-        y1 = average + ratio**2 * (y - average) + fresh * z
+        y1 = noisy_decay(y, average, s0, s1, z, self.eta, self.noise_scale)
         return y1, Previous(clean, s0, jnp.asarray(True))
 
 

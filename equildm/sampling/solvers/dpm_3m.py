@@ -1,12 +1,13 @@
-"""DPM-Solver++(3M)."""
+"""DPM-Solver++(3M), of the flow and of the SDE."""
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..._types import NoiseLevel
-from .base import AbstractFlowSolver, Denoise, Tensor
-from .exponential import decay, moments, step_length
+from .ancestral import check_eta
+from .base import AbstractFlowSolver, AbstractNoisySolver, Denoise, Tensor
+from .exponential import decay, moments, noisy_decay, Scalar, step_length
 from .memory import empty, Memory, parabola, remember
 
 
@@ -44,17 +45,73 @@ class DPMpp3M(AbstractFlowSolver[Memory]):
         self, denoise: Denoise, y: Tensor, s0: NoiseLevel, s1: NoiseLevel, state: Memory
     ) -> tuple[Tensor, Memory]:
         clean = denoise(y, s0)
-        h = step_length(s0, s1)
-        mean, square, _ = moments(h)
-        if self.as_published:
-            square = square / 2
-        a, _, slope, curvature = parabola(state, clean, s0, h)
-        linear = (state.known > 0) & (s1 > self.first_order_to) & (s1 > 0)
-        curved = (state.known > 1) & (s1 > self.second_order_to) & linear
-        # A step of order 2 is that of DPM-Solver++(2M), which takes 1/2 for E[theta].
-        average = (
-            clean
-            + jnp.where(linear, jnp.where(curved, mean, 0.5), 0) * slope
-            + jnp.where(curved, square - a * mean, 0) * curvature
-        )
+        average = _average(self, clean, s0, s1, state, step_length(s0, s1))
         return decay(y, average, s0, s1), remember(state, clean, s0)
+
+
+class SDEDPMpp3M(AbstractNoisySolver[Memory]):
+    """SDE-DPM-Solver++(3M) ("DPM++ 3M SDE" in k-diffusion):
+
+        q = (s1 / s0)^(1 + eta)
+        y1 = q y0 + (1 - q) Dbar + s1 sqrt(1 - (s1 / s0)^(2 eta)) z
+
+    with `Dbar` as in `DPMpp3M`, where theta has the density of a step of length `(1 + eta) h`. One
+    evaluation a step. Its weak order is 2, for the estimates carry noise. A step much longer than
+    the one before magnifies that noise: choose a grid of even steps in `log s`, or nearly.
+
+    **Fields:**
+
+    - `as_published`, `first_order_to`, `second_order_to`: as in `DPMpp3M`.
+    - `eta`: the share of fresh noise, from 0 (`DPMpp3M`) to 1.
+    - `noise_scale`: factor of the fresh noise ("s_noise").
+    """
+
+    as_published: bool = eqx.field(static=True, default=False)
+    first_order_to: Float[Array, ""] | float = 0.0
+    second_order_to: Float[Array, ""] | float = 0.0
+    eta: Float[Array, ""] | float = 1.0
+    noise_scale: Float[Array, ""] | float = 1.0
+
+    def __check_init__(self) -> None:
+        check_eta(self.eta)
+
+    def start(self, y: Tensor) -> Memory:
+        return empty(y)
+
+    def advance(
+        self,
+        denoise: Denoise,
+        y: Tensor,
+        s0: NoiseLevel,
+        s1: NoiseLevel,
+        state: Memory,
+        z: Tensor,
+    ) -> tuple[Tensor, Memory]:
+        clean = denoise(y, s0)
+        length = (1 + self.eta) * step_length(s0, s1)
+        average = _average(self, clean, s0, s1, state, length)
+        y1 = noisy_decay(y, average, s0, s1, z, self.eta, self.noise_scale)
+        return y1, remember(state, clean, s0)
+
+
+def _average(
+    solver: DPMpp3M | SDEDPMpp3M,
+    clean: Tensor,
+    s0: NoiseLevel,
+    s1: NoiseLevel,
+    state: Memory,
+    length: Scalar,
+) -> Tensor:
+    """`Dbar`, with the density of theta for a step of that length."""
+    mean, square, _ = moments(length)
+    if solver.as_published:
+        square = square / 2
+    a, _, slope, curvature = parabola(state, clean, s0, step_length(s0, s1))
+    linear = (state.known > 0) & (s1 > solver.first_order_to) & (s1 > 0)
+    curved = (state.known > 1) & (s1 > solver.second_order_to) & linear
+    # A step of order 2 is that of DPM-Solver++(2M), which takes 1/2 for E[theta].
+    return (
+        clean
+        + jnp.where(linear, jnp.where(curved, mean, 0.5), 0) * slope
+        + jnp.where(curved, square - a * mean, 0) * curvature
+    )

@@ -26,6 +26,27 @@ def decay(y: Tensor, average: Tensor, s0: NoiseLevel, s1: NoiseLevel) -> Tensor:
     return average + (s1 / s0) * (y - average)
 
 
+def noisy_decay(
+    y: Tensor,
+    average: Tensor,
+    s0: NoiseLevel,
+    s1: NoiseLevel,
+    z: Tensor,
+    eta: Scalar | float = 1.0,
+    noise_scale: Scalar | float = 1.0,
+) -> Tensor:
+    """The exact solution of the SDE with the share `eta` of its noise, for one clean estimate:
+
+    q = (s1 / s0)^(1 + eta)
+    y1 = q y + (1 - q) average + s1 sqrt(1 - (s1 / s0)^(2 eta)) z
+    """
+    h = step_length(s0, s1)
+    kept = jnp.where(s1 > 0, jnp.exp(-(1 + eta) * h), 0)
+    square = -jnp.expm1(-2 * eta * h)
+    fresh = s1 * jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    return average + kept * (y - average) + fresh * noise_scale * z
+
+
 def far(s0: NoiseLevel, s1: NoiseLevel) -> Bool[Array, ""]:
     """Whether a step begins so far above the data that the clean estimate does not change in it.
 

@@ -75,9 +75,9 @@ def heun_step(denoise: Denoise, y: Tensor, s0: NoiseLevel, s1: NoiseLevel) -> Te
     clean = denoise(y, s0)
     euler = decay(y, clean, s0, s1)
 
-    def corrected() -> Tensor:
-        slope0, slope1 = (y - clean) / s0, (euler - denoise(euler, s1)) / s1
-        return y + (s1 - s0) * (slope0 + slope1) / 2
+    def change() -> Tensor:
+        """`eps(e, s1) - eps(y0, s0)`, which loses little to rounding."""
+        return (clean - denoise(euler, s1)) / s1
 
     second_order = (s1 > 0) & ~far(s0, s1)
-    return jax.lax.cond(second_order, corrected, lambda: euler)
+    return euler + (s1 - s0) / 2 * jax.lax.cond(second_order, change, lambda: jnp.zeros_like(y))

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from ..._types import NoiseLevel
 from .base import AbstractFlowSolver, Denoise, Tensor
+from .exponential import decay
 
 _WEIGHTS = ((1, 0, 0, 0), (3 / 2, -1 / 2, 0, 0), (23 / 12, -16 / 12, 5 / 12, 0),
             (55 / 24, -59 / 24, 37 / 24, -9 / 24))  # fmt: skip
@@ -41,14 +42,15 @@ class PLMS(AbstractFlowSolver[Slopes]):
     def advance(
         self, denoise: Denoise, y: Tensor, s0: NoiseLevel, s1: NoiseLevel, state: Slopes
     ) -> tuple[Tensor, Slopes]:
-        eps = (y - denoise(y, s0)) / s0
+        clean = denoise(y, s0)
+        eps = (y - clean) / s0
         before = jnp.concatenate([eps[None], state.eps])
         weights = jnp.asarray(_WEIGHTS, y.dtype)[state.number]
-        slope = jnp.tensordot(weights, before, axes=1)
+        euler = decay(y, clean, s0, s1)
+        change = jnp.tensordot(weights[1:], before[1:] - eps, axes=1)
 
         def averaged() -> Tensor:
-            euler = y + (s1 - s0) * eps
-            return (eps + (euler - denoise(euler, s1)) / s1) / 2
+            return (clean - denoise(euler, s1)) / (2 * s1)
 
-        slope = jax.lax.cond((state.number == 0) & (s1 > 0), averaged, lambda: slope)
-        return y + (s1 - s0) * slope, Slopes(before[:3], jnp.minimum(state.number + 1, 3))
+        change = jax.lax.cond((state.number == 0) & (s1 > 0), averaged, lambda: change)
+        return euler + (s1 - s0) * change, Slopes(before[:3], jnp.minimum(state.number + 1, 3))
