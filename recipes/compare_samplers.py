@@ -36,8 +36,8 @@ class Config:
     ema: str | None = None
     """Which average of a run's weights; `none` for the weights as trained."""
     solvers: tuple[str, ...] = (
-        *("ddim", "dpm++2m", "dpm++2s", "dpm++3m", "unipc2", "unipc3", "heun", "tsit5", "dopri5"),
-        *("ddpm", "sde-dpm++2m", "sra1", "shark"),
+        *("ddim", "plms", "lms", "deis3", "dpm++2m", "dpm++3m", "unipc2", "unipc3", "dpm++2s"),
+        *("dpm2", "heun", "tsit5", "dopri5", "ddpm", "sde-dpm++2m", "dpm++sde", "sra1", "shark"),
     )
     """Samplers by name."""
     evaluations: tuple[int, ...] = (4, 6, 8, 12, 16, 24, 32, 48, 64)
@@ -100,7 +100,8 @@ def main(config: Config) -> None:
     out = config.out or config.model / "samplers"
     out.mkdir(parents=True, exist_ok=True)
     latents, labels = first_latents(comparison, config.evaluations)
-    images = np.asarray(eqx.filter_jit(jax.vmap(model.vae.decode_scaled))(latents))
+    decode = eqx.filter_jit(lambda vae, latents: jax.vmap(vae.decode_scaled)(latents))
+    images = np.asarray(decode(model.vae, latents))
     grid = eqd.image_grid(eqd.to_uint8(images), labels, columns=len(config.evaluations))
     eqd.save_png(out / "images.png", grid)
     error_figure(comparison).savefig(out / "errors.png", dpi=120)

@@ -77,6 +77,7 @@ def main(config: Config) -> None:
         teacher.config,
         network=distill.network(teacher.config.network),
         solver=distill.settings.sampler,
+        grid=None,
         sampling_steps=distill.sampling_steps,
         guidance_scale=distill.sampling_scale(config.guidance_scale),
     )

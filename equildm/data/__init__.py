@@ -1,6 +1,6 @@
 """Images with captions -> typed batches.
 
-source    random access to (image, caption, name): emoji, folder, tars, parquet, ArrayRecord, shapes
+source    random access to (image, caption, name): emoji, folder, tars, parquet, Fashion-MNIST, ...
 cache     every image through the VAE and every caption through the text encoder, once
 batches   shuffled, endless, split between processes, resumable by one integer
 prefetch  on the device before the training needs them
@@ -12,6 +12,7 @@ from .arrayrecord import (
 )
 from .batch import ImageBatch as ImageBatch, LatentBatch as LatentBatch
 from .builtin.emoji import EmojiSource as EmojiSource
+from .builtin.fashion_mnist import FashionMNISTSource as FashionMNISTSource
 from .builtin.photographs import PhotographSource as PhotographSource
 from .builtin.shapes import ShapesSource as ShapesSource
 from .builtin.tinted import TintedEmoji as TintedEmoji
@@ -62,7 +63,13 @@ from .subject_config import (
     with_token as with_token,
     without_token as without_token,
 )
-from .subset import is_held_out as is_held_out, split as split, Subset as Subset
+from .subset import (
+    HoldOut as HoldOut,
+    is_held_out as is_held_out,
+    split as split,
+    split_unit as split_unit,
+    Subset as Subset,
+)
 from .transforms import Crop as Crop, Cut as Cut
 from .usable import (
     centre_crops as centre_crops,

@@ -13,9 +13,9 @@ from .in_memory import InMemory
 from .open import open_source
 from .option_checks import check_held_out, check_size
 from .source import AbstractSource
-from .subset import split, Subset
+from .subset import HoldOut, split, Subset
 from .transforms import Crop
-from .usable import centre_crops, usable_indices
+from .usable import centre_crops, spread_indices, usable_indices
 
 
 class Examples(NamedTuple):
@@ -37,14 +37,17 @@ class CaptionedDataConfig:
     """
 
     source: Annotated[str, tyro.conf.arg(name="data")] = "emoji"
-    """emoji, shapes, a folder of images with metadata.jsonl or .txt captions, tars (a glob), a
-    .parquet or an .arrayrecord file."""
+    """emoji, shapes, fashion-mnist, a folder of images with metadata.jsonl or .txt captions or of a
+    folder for each class, tars (a glob), a .parquet or an .arrayrecord file."""
     size: int = 32
     """Side of the images in pixels; they are resized and cropped in the middle."""
     flip: bool = False
     """Train on mirror images as well."""
     held_out: float = 0.05
-    """Share of the captions that is kept from training, chosen by a hash of the caption."""
+    """Share that is kept from training, chosen by a hash of the caption or of the image's name."""
+    hold_out: HoldOut = dataclasses.field(default="auto", metadata={"before": "caption"})
+    """What is held out: whole captions, single images, or auto: images where there are ten or more
+    for each caption on average, as for classes, else captions."""
 
     def __post_init__(self) -> None:
         check_size(self.size)
@@ -63,7 +66,7 @@ class CaptionedDataConfig:
 
     def splits(self) -> tuple[Subset, Subset]:
         """`(training, held out)`."""
-        return split(InMemory(open_source(self.source)), self.held_out)
+        return split(InMemory(open_source(self.source)), self.held_out, by=self.hold_out)
 
     def dataset(
         self,
@@ -83,9 +86,8 @@ class CaptionedDataConfig:
 
         **Raises** `ValueError` if none is usable.
         """
-        spread = np.linspace(0, len(source), min(count, len(source)), endpoint=False)
-        others = np.setdiff1d(np.arange(len(source)), spread.astype(int))
-        order = np.concatenate([spread.astype(int), others])
-        indices = usable_indices(source, order.tolist(), count)
+        spread = spread_indices(len(source), count)
+        others = np.setdiff1d(np.arange(len(source)), spread)
+        indices = usable_indices(source, [*spread, *others.tolist()], count)
         captions = tuple(source.caption(index) for index in indices)
         return Examples(centre_crops(source, indices, self.size), captions)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax
 import tyro
@@ -14,7 +14,7 @@ from .cache import cached_latents
 from .latents import CachedLatents
 from .open import open_source
 from .option_checks import check_held_out, check_size
-from .subset import split, Subset
+from .subset import HoldOut, split, split_unit, Subset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,14 +26,17 @@ class DataConfig:
     """
 
     source: Annotated[str, tyro.conf.arg(name="data")] = "emoji"
-    """emoji, shapes, a folder of images with metadata.jsonl or .txt captions, tars (a glob), a
-    .parquet or an .arrayrecord file."""
+    """emoji, shapes, fashion-mnist, a folder of images with metadata.jsonl or .txt captions or of a
+    folder for each class, tars (a glob), a .parquet or an .arrayrecord file."""
     size: int = 32
     """Side of the images in pixels; they are resized and cropped in the middle."""
     flip: bool = False
     """Train on mirror images as well."""
     held_out: float = 0.05
-    """Share of the captions that is kept from training, chosen by a hash of the caption."""
+    """Share that is kept from training, chosen by a hash of the caption or of the image's name."""
+    hold_out: HoldOut = dataclasses.field(default="auto", metadata={"before": "caption"})
+    """What is held out: whole captions, single images, or auto: images where there are ten or more
+    for each caption on average, as for classes, else captions."""
     cache: Path = Path("runs/cache")
     """Folder of cached latents and text embeddings. Any number of runs share it."""
 
@@ -57,7 +60,11 @@ class DataConfig:
 
     def splits(self) -> tuple[Subset, Subset]:
         """`(training, held out)`."""
-        return split(open_source(self.source), self.held_out)
+        return split(open_source(self.source), self.held_out, by=self.hold_out)
+
+    def split_unit(self) -> Literal["caption", "image"]:
+        """What is held out; where `hold_out` is "auto", the data decide."""
+        return split_unit(open_source(self.source)) if self.hold_out == "auto" else self.hold_out
 
     def latents(self, vae: VAE, text_encoder: AbstractTextEncoder) -> CachedLatents:
         """The training split through both encoders, once: later runs read the cache."""

@@ -16,7 +16,7 @@ from .in_memory import InMemory
 from .open import open_source
 from .option_checks import check_held_out
 from .source import AbstractSource
-from .subset import split, Subset
+from .subset import HoldOut, split, Subset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +29,8 @@ class DegradedDataConfig:
     """
 
     source: Annotated[str, tyro.conf.arg(name="data")] = "emoji"
-    """photographs (Debian's wallpapers), emoji, shapes, a folder of images, tars (a glob), a
-    .parquet or an .arrayrecord file."""
+    """photographs (Debian's wallpapers), emoji, shapes, fashion-mnist, a folder of images, tars (a
+    glob), a .parquet or an .arrayrecord file."""
     shrink: int = 1
     """Whole factor by which images are reduced first; 2 for photographs of a camera."""
     size: int = 32
@@ -42,8 +42,11 @@ class DegradedDataConfig:
     crops: int = 16
     """Squares cut from each image in an epoch."""
     held_out: float = 0.05
-    """Share of the images kept from training, chosen by a hash of the caption, or of the file name
-    where there are no captions."""
+    """Share that is kept from training, chosen by a hash of the caption or of the image's name."""
+    hold_out: HoldOut = dataclasses.field(default="auto", metadata={"before": "caption"})
+    """What is held out: single images, whole captions (images where there are none, or names of
+    class folders alone), or auto: images where there are ten or more for each caption on average,
+    as for classes, else captions."""
 
     def __post_init__(self) -> None:
         check_scale(self.size, self.scale)
@@ -78,6 +81,8 @@ class DegradedDataConfig:
         for path, other in zip(paths, configs, strict=True):
             names = [field.name for field in dataclasses.fields(cls) if field.name != "crops"]
             wrong = [name for name in names if getattr(other, name) != getattr(configs[0], name)]
+            if wrong == ["hold_out"] and other._held_out_names() == configs[0]._held_out_names():
+                continue  # "auto" means for these data what the other says
             if wrong:
                 raise ValueError(
                     f"Runs are compared on the same images; {path} and {paths[0]} differ in "
@@ -90,10 +95,16 @@ class DegradedDataConfig:
         return DEGRADATIONS[self.degradation](self.scale)
 
     def splits(self) -> tuple[Subset, Subset]:
-        """`(training, held out)`, by caption, or by file where no caption is held out."""
-        source = InMemory(open_source(self.source), self.shrink)
-        training, held_out = split(source, self.held_out)
-        return (training, held_out) if len(held_out) else split(source, self.held_out, by="name")
+        """`(training, held out)`, by image where no caption is held out."""
+        # A run of before names of class folders were captions had none there, and held out images.
+        source = open_source(self.source, class_folders=self.hold_out != "caption")
+        images = InMemory(source, self.shrink)
+        training, held_out = split(images, self.held_out, by=self.hold_out)
+        return (training, held_out) if len(held_out) else split(images, self.held_out, by="image")
+
+    def _held_out_names(self) -> list[str]:
+        _, held_out = self.splits()
+        return [held_out.name(index) for index in range(len(held_out))]
 
     def pairs(self, training: AbstractSource, text: TextEmbedding) -> DegradedPairs:
         """The data set of the training images. `text`: see `DegradedPairs`."""

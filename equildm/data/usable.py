@@ -33,8 +33,8 @@ def named_split(name: SplitName, training: Subset, held_out: Subset) -> Subset:
     chosen, other = (held_out, "training") if name == "held-out" else (training, "held-out")
     if not len(chosen):
         raise ValueError(
-            f"A split has captions; there are no {name} captions. Train with --held-out above 0, "
-            f"or pass --split {other}."
+            f"A split has captions; there are no {name} captions. Train with --held-out above 0 "
+            f"and --hold-out auto, or pass --split {other}."
         )
     return chosen
 
@@ -67,6 +67,11 @@ def usable_indices(
     skips.summarise()
     skips.require(len(usable))
     return usable
+
+
+def spread_indices(total: int, count: int) -> list[int]:
+    """`count` of `total` indices, or all of them if there are fewer, spread evenly, in order."""
+    return np.linspace(0, total, min(count, total), endpoint=False).astype(int).tolist()
 
 
 def centre_crops(

@@ -24,6 +24,8 @@ from .frechet import frechet_distance
 from .retrieval import CaptionMatch
 from .statistics import describe_features, FeatureStatistics
 
+FITTED = 10_000
+"""Images, at most, that the matcher is fitted on: of more it takes these at random."""
 Images = Shaped[np.ndarray, "images height width 3"]
 
 
@@ -35,8 +37,8 @@ class Evaluator:
         print(evaluator.caption_match(images), evaluator.frechet_distance(images))
 
     The captions are drawn from one split of the data. The matcher of the caption match is fitted on
-    the training split, when it is first needed. Samples without a caption or a readable image are
-    skipped.
+    the training split, at most `FITTED` images of it, when it is first needed. Samples without a
+    caption or a readable image are skipped.
 
     **Fields:**
 
@@ -69,7 +71,8 @@ class Evaluator:
         **Raises** `ValueError` if the split is empty or nothing in it can be used.
         """
         # A source in memory decodes each image once, although it is read twice.
-        self._training, held_out = split(InMemory(open_source(data.source)), data.held_out)
+        images = InMemory(open_source(data.source))
+        self._training, held_out = split(images, data.held_out, by=data.hold_out)
         source = named_split(split_name, self._training, held_out)
         order = np.random.default_rng(seed).permutation(len(source))
         indices = usable_indices(source, order, count)
@@ -110,9 +113,12 @@ class Evaluator:
 
     @functools.cached_property
     def _matcher(self) -> tuple[CaptionMatcher, list[str]]:
-        """Fitted on the training split, with the captions of that."""
+        """Fitted on the training split or `FITTED` images of it, with the captions of these."""
         source = self._training
-        indices = usable_indices(source, range(len(source)), len(source))
+        order = np.arange(len(source))
+        if len(source) > FITTED:
+            order = np.random.default_rng(0).permutation(len(source))
+        indices = usable_indices(source, order, FITTED)
         captions = [source.caption(i) for i in indices]
         images = centre_crops(source, indices, self._image_size)
         text_encoder = load_minilm(max_tokens=self._max_tokens)

@@ -35,6 +35,8 @@ class ModelConfig:
     """The sampler that suits the model, a name in `SOLVERS`."""
     sampling_steps: int = 50
     """Steps of the sampler."""
+    grid: GridName | None = None
+    """Spacing of that sampler's levels; by default the scheduler's."""
     guidance_scale: float = 3.0
     """Scale of classifier-free guidance; 1 is the conditional model."""
 
@@ -91,9 +93,12 @@ class LatentDiffusion(eqx.Module):
 
         - `steps`, `solver`: by default the model's own. A solver that is not named takes the levels
             of the model's own.
-        - `grid`: a spacing by name; by default the one of the model's scheduler.
+        - `grid`: a spacing by name; by default the model's own, or the one of its scheduler where
+            a solver is named.
         """
         steps = self.config.sampling_steps if steps is None else steps
+        if solver is None and grid is None:
+            grid = self.config.grid
         if grid is not None:
             return GRIDS[grid](self.schedule, steps)
         name = solver if isinstance(solver, str) else None
@@ -108,7 +113,8 @@ class LatentDiffusion(eqx.Module):
         with the options of its file, such as the order of the last steps.
         """
         config = self.config
-        solver = config.solver if solver is None else solver
+        if solver is None:
+            solver, grid = config.solver, grid or config.grid
         if grid is None and isinstance(solver, str) and solver == config.scheduler.sampler:
             return config.scheduler.sampling(config.sampling_steps if steps is None else steps)
         return Sampling(self.levels(steps, solver, grid), make_solver(solver))

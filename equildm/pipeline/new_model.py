@@ -1,5 +1,7 @@
 """A model before its training: a fresh network for a VAE and a text encoder."""
 
+import dataclasses
+
 import jax
 from jax.sharding import Mesh
 
@@ -70,5 +72,11 @@ def new_model(
         ),
         max_tokens=text_encoder.max_tokens,
     )
+    config = with_best_sampling(config)
     built = initialised(lambda: network.build(key=jax.random.key(seed)), mesh)
     return LatentDiffusion(built, vae, text_encoder, config)
+
+
+def with_best_sampling(config: ModelConfig) -> ModelConfig:
+    """With the sampler that comes closest to the exact flow, as docs/samplers.md measures it."""
+    return dataclasses.replace(config, solver="deis3", sampling_steps=20, grid="karras")

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, UInt8
 from .._types import Key, TextEmbedding
 from ..denoise import ImageCondition
 from ..images import to_unit
+from ..interop import Sampling
 from ..latents import tiled_decode, tiled_encode, upsample
 from ..noise import corrupt
 from ..noise.grids import Levels
@@ -121,9 +122,10 @@ class Upscaler(eqx.Module):
                 f"{noise_level}. Use 0, or train it with noise augmentation."
             )
         check_seeds(seed)
-        solver = model.config.solver if solver is None else solver
-        if levels is None:
-            levels = model.levels(steps, solver)
+        sampling = model.sampling(steps, solver)
+        if levels is not None:
+            sampling = Sampling(levels, make_solver(solver or model.config.solver))
+        levels, solver, *scales = sampling
         if guidance_scale is None:
             guidance_scale = model.config.guidance_scale
         tile = model.config.latent_shape[0]
@@ -132,7 +134,7 @@ class Upscaler(eqx.Module):
         height, width = image.shape[:2]
         large = _upscale(
             self,
-            make_solver(solver),
+            solver,
             float(guidance_scale),
             (tile, overlap),
             float(color_fix),
@@ -140,7 +142,7 @@ class Upscaler(eqx.Module):
             self.null_text if text is None else text,
             jnp.asarray(noise_level, jnp.float32),
             jax.random.key(seed),
-            jnp.asarray(levels),
+            (jnp.asarray(levels), jnp.asarray(scales, jnp.float32)),
         )
         return np.asarray(large)[: height * scale, : width * scale]
 
@@ -184,7 +186,7 @@ def _upscale(
     text: TextEmbedding,
     noise_level: Float[Array, ""],
     key: Key,
-    levels: Float[Array, "levels"],
+    sampling: tuple[Float[Array, "levels"], Float[Array, "2"]],
 ) -> Float[Array, "large_height large_width 3"]:
     model, config = upscaler.model, upscaler.config
     vae, tiles = model.vae, {"tile": tiling[0], "overlap": tiling[1]}
@@ -197,9 +199,10 @@ def _upscale(
         alpha, sigma = model.schedule.alpha(noise_level), model.schedule.sigma(noise_level)
         latent = corrupt(latent, noise, alpha, sigma)
 
-    noise = jax.random.normal(noise_key, latent.shape, jnp.float32)
+    levels, (noise_scale, latent_scale) = sampling
+    noise = noise_scale * jax.random.normal(noise_key, latent.shape, jnp.float32)
     denoiser = config.guided(TiledDenoiser(model.denoiser, **tiles), guidance_scale)
     condition = ImageCondition(text, latent, noise_level), upscaler.null_text
     sampled = sample(denoiser, noise, levels, solver, condition=condition, key=solver_key)
-    decoded = tiled_decode(vae, vae.unscaled(sampled), **tiles)
+    decoded = tiled_decode(vae, vae.unscaled(latent_scale * sampled), **tiles)
     return color_fix(decoded, small, blur) if blur else decoded

@@ -205,7 +205,7 @@ def _recorded(folder: Path, public: ModelConfig, given_scheduler: Scheduler | No
     recorded = read_model_config(folder)
     if given_scheduler is not None:
         recorded = dataclasses.replace(
-            recorded, scheduler=given_scheduler, solver=given_scheduler.sampler
+            recorded, scheduler=given_scheduler, solver=given_scheduler.sampler, grid=None
         )
     elif not _agrees(recorded, public.scheduler):
         return public
@@ -215,6 +215,7 @@ def _recorded(folder: Path, public: ModelConfig, given_scheduler: Scheduler | No
         scheduler=public.scheduler,
         solver=public.solver,
         sampling_steps=public.sampling_steps,
+        grid=public.grid,
         guidance_scale=public.guidance_scale,
     )
     return recorded if visible == public else public

@@ -10,6 +10,7 @@ from ..interop import load_vae, Scheduler
 from ..latents import VAE
 from ..noise import NoiseConfig
 from ..pipeline import LatentDiffusion, new_model, unet_for
+from ..pipeline.new_model import with_best_sampling
 from ..runtime import Run
 from ..training import FineTuneConfig
 from .load import load_pretrained
@@ -117,6 +118,5 @@ def _with_vae(model: LatentDiffusion, vae: VAE, image_size: int | None) -> Laten
             spacing="trailing",
             ends_clean=True,
         ),
-        solver="ddim",
     )
-    return dataclasses.replace(model, vae=vae, config=config)
+    return dataclasses.replace(model, vae=vae, config=with_best_sampling(config))

@@ -91,7 +91,8 @@ def _dataclass(kind: Any, value: dict[str, Any], where: str) -> Any:
     fields = dataclasses.fields(kind)
     names = [field.name for field in fields]
     unknown = [name for name in value if name not in (*names, _CLASS)]
-    # A field that was added later takes its default, which is what older versions did.
+    # A field that was added later takes what older versions did: its default, or else the value
+    # that its metadata has as "before".
     needed = [f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING]
     missing = [name for name in needed if name not in value]
     for problem, affected in (("unknown", unknown), ("missing", missing)):
@@ -102,9 +103,9 @@ def _dataclass(kind: Any, value: dict[str, Any], where: str) -> Any:
                 "one, or edit the file."
             )
     present = [name for name in names if name in value]
-    return kind(
-        **{name: from_json(hints[name], value[name], f"{where}.{name}") for name in present}
-    )
+    values = {f.name: f.metadata["before"] for f in fields if "before" in f.metadata}
+    values |= {name: from_json(hints[name], value[name], f"{where}.{name}") for name in present}
+    return kind(**values)
 
 
 def _subclass(kind: Any, name: Any) -> Any:

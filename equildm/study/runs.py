@@ -116,8 +116,10 @@ def open_runs(paths: Sequence[Path]) -> list[StudyRun]:
         raise ValueError(
             f"Runs are distinguished by their folder's name, received {names}. Rename one of two."
         )
+    # "auto" may mean for the data what another run says: only then the data are read.
+    mixed = len({run.data.hold_out for run in runs}) > 1
     for run in runs:
-        for flag, value, first in zip(_ALIKE, _alike(run), _alike(runs[0])):
+        for flag, value, first in zip(_ALIKE, _alike(run, mixed), _alike(runs[0], mixed)):
             if value != first:
                 raise ValueError(
                     f"Runs of one study have the same --{flag}, received {value!r} in "
@@ -127,9 +129,10 @@ def open_runs(paths: Sequence[Path]) -> list[StudyRun]:
     return runs
 
 
-_ALIKE = ("data", "held-out", "size", "max-tokens")
+_ALIKE = ("data", "held-out", "size", "max-tokens", "hold-out")
 
 
-def _alike(run: StudyRun) -> tuple[object, ...]:
+def _alike(run: StudyRun, mixed: bool) -> tuple[object, ...]:
     data = run.data
-    return data.source, data.held_out, data.size, run.model.model.max_tokens
+    unit = data.split_unit() if mixed else data.hold_out
+    return data.source, data.held_out, data.size, run.model.model.max_tokens, unit

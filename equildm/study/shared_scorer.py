@@ -42,7 +42,7 @@ def shared_scorer(
     model, data = run.model.model, run.data
     source = open_source(data.source)
     images = InMemory(source)  # each is read before it is used
-    training, held_out = split(images, data.held_out)
+    training, held_out = split(images, data.held_out, by=data.hold_out)
     asked = named_split(samples.split, training, held_out)
     vgg = load_vgg16()
     extractor = None if samples.extractor.inception is None else samples.extractor.load()
@@ -53,7 +53,9 @@ def shared_scorer(
 
     number = min(samples.real, len(source))
     seen = describe_features(extractor or vgg, (model.image_size, model.image_size, 3))
-    key = repr((source.fingerprint, data.held_out, model.max_tokens, about(number), seen))
+    parts = (source.fingerprint, data.held_out, model.max_tokens, about(number), seen)
+    # By caption as ever: a study that was begun before there was a choice keeps its reference.
+    key = repr(parts if data.split_unit() == "caption" else (*parts, "image"))
     path = folder.path / f"reference-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
 
     def compute(name: str) -> None:

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from image_folders import flawed_folder
+from PIL import Image
 
-from equildm.data import DataConfig, open_source
+from equildm.data import DataConfig, open_source, ShapesSource
 from equildm.metrics import Evaluator, FeatureStatistics, ScoreConfig, settings_name
 
 
@@ -42,6 +43,26 @@ def test_real_images_match_their_captions(evaluator):
     assert evaluator.caption_match(evaluator.real) == matches["real"]
     assert evaluator.frechet_distance(evaluator.real) < 1e-3
     assert evaluator.frechet_distance(np.zeros_like(evaluator.real)) > 1
+
+
+def test_the_matcher_is_fitted_on_so_many_images_at_most(data, monkeypatch):
+    monkeypatch.setattr("equildm.metrics.evaluator.FITTED", 6)
+    _, pool = Evaluator(data, 32, split_name="training")._matcher
+    source = open_source(data.source)
+    order = [i for i in np.random.default_rng(0).permutation(14) if i not in (3, 5)]
+    assert pool == [source.caption(int(i)) for i in order[:6]]
+
+
+def test_images_of_classes_are_held_out(tmp_path):
+    """Every class is in both splits, and what an image is told from are the other classes."""
+    for i in range(40):
+        path = tmp_path / ("circle", "square")[i % 2] / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(ShapesSource(side=32, count=40).image(i)).save(path)
+    evaluator = Evaluator(DataConfig(str(tmp_path), held_out=0.3), 32)
+    assert set(evaluator.captions) == {"circle", "square"} and 4 < len(evaluator.real) < 24
+    match = evaluator.caption_match(evaluator.real)
+    assert match.candidates == 2 and match.images == len(evaluator.real)
 
 
 def test_fid_is_to_the_reference_that_is_named(evaluator, tmp_path):

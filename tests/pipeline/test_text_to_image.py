@@ -61,6 +61,15 @@ def test_every_image_has_its_own_scale(model, images):
     close(mixed[2], blank[0])  # scale 0 is the empty caption
 
 
+def test_cfg_plus_plus(model):
+    """One step of it is guidance with its scale; in two steps the first scale is larger."""
+    text_to_image, options = TextToImage(model), {"guidance_scale": 0.6, "grid": "trailing"}
+    one, two = (text_to_image(PROMPTS[:1], steps=n, **options) for n in (1, 2))
+    options["cfg_plus_plus"] = True
+    close(text_to_image(PROMPTS[:1], steps=1, **options), one)
+    assert np.abs(text_to_image(PROMPTS[:1], steps=2, **options) - two).max() > 1e-4
+
+
 def test_one_batch_without_waiting(model, images):
     text = embed(model.text_encoder, PROMPTS)
     sampled = TextToImage(model).dispatch(
@@ -129,6 +138,8 @@ def test_a_guidance_conditioned_network_has_one_estimate(model):
     )
     with pytest.raises(ValueError, match="no options of guidance, received rescale"):
         TextToImage(guided)(["a cat"], steps=1, rescale=0.7)
+    with pytest.raises(ValueError, match="no options of guidance, received cfg_plus_plus"):
+        TextToImage(guided)(["a cat"], steps=1, cfg_plus_plus=True)
     with pytest.raises(ValueError, match="received negative_prompt='a dog'"):
         TextToImage(guided)(["a cat"], steps=1, negative_prompt="a dog")
 

@@ -11,6 +11,7 @@ import pytest
 from equildm import TextEmbedding
 from equildm.denoise import AbstractDenoiser, AbstractNetworkConfig, ConcatConfig, ImageCondition
 from equildm.interop import Scheduler
+from equildm.interop.scheduler_file import parse_scheduler
 from equildm.latents import VAEConfig
 from equildm.noise import grids, NoiseConfig, ScaledLinear
 from equildm.pipeline import (
@@ -103,6 +104,19 @@ def test_images_of_any_size_and_the_same_again(upscaler, size):
         once = upscaler(image, seed=3, text=text)
         assert not np.array_equal(large, once)
         assert not np.array_equal(once, upscaler(image, seed=3, text=text, guidance_scale=2.0))
+
+
+def test_it_is_sampled_as_the_file_of_its_scheduler_says(parts):
+    """Euler's file starts from less than the whole noise: that factor was left out."""
+    fields = {"_class_name": "EulerDiscreteScheduler", "beta_start": 1e-5, "beta_end": 1e-3}
+    config = dataclasses.replace(upscaler_of(parts).model.config, scheduler=parse_scheduler(fields))
+    config = dataclasses.replace(config, solver=config.scheduler.sampler)
+    model = dataclasses.replace(upscaler_of(parts).model, config=config)
+    sampling, image = config.scheduler.sampling(2), drawn(1, 3)
+    assert sampling.noise_scale < 0.7
+    large = Upscaler(model)(image)
+    whole_noise = Upscaler(model)(image, levels=sampling.levels, solver=sampling.solver)
+    assert np.abs(large - whole_noise).max() > 1e-3
 
 
 def test_a_batch_is_each_image_by_itself(upscaler):

@@ -48,7 +48,8 @@ def test_their_models():
 def test_their_data(name):
     """A distilled run has its teacher's."""
     config = DataConfig.of_run(Run.open(RUNS / name))
-    assert config == DataConfig("shapes", 16, flip=True, held_out=0.1, cache=Path("runs/cache"))
+    options = {"held_out": 0.1, "hold_out": "caption", "cache": Path("runs/cache")}
+    assert config == DataConfig("shapes", 16, flip=True, **options)
     training, held_out = config.splits()
     assert len(training) > 8 * len(held_out) > 0
 

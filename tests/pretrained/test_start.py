@@ -79,7 +79,8 @@ def test_a_folder_of_diffusers_is_sampled_as_other_starts(model, tmp_path):
     assert same(start.network, model.network)
     scheduler = start.config.scheduler
     assert (scheduler.spacing, scheduler.ends_clean) == ("trailing", True)
-    assert (start.config.solver, scheduler.prediction) == ("ddim", model.prediction)
+    assert (start.config.solver, start.config.grid) == ("deis3", "karras")
+    assert scheduler.prediction == model.prediction
     with pytest.raises(ValueError, match="neither averages nor checkpoints"):
         start_from(tmp_path / "start", tmp_path / "new", start_ema="none")
 

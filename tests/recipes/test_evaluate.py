@@ -49,7 +49,7 @@ def test_averages_chosen_after_training_and_scores(run, tmp_path):
     (written,) = run.glob("evaluation_training_*.json")
     scores = json.loads(written.read_text())
     assert 20 < scores["images"] < 38 and scores["step"] == 6
-    assert scores["sampling_steps"] == 2 and scores["solver"] == "ddim"
+    assert scores["sampling_steps"] == 2 and scores["solver"] == "deis3"
     assert 0 <= scores["generated"]["rank1"] <= 1
     assert scores["real"]["rank1"] > scores["shuffled"]["rank1"]
     assert any("FID" in score["name"] and score["value"] > 0 for score in scores["scores"])

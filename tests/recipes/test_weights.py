@@ -57,7 +57,7 @@ def test_trained_with_clip_it_is_a_pipeline_of_diffusers(folder, options, tmp_pa
     assert index["_class_name"] == "StableDiffusionPipeline"
     assert isinstance(model.text_encoder, CLIPText) and model.text_encoder.max_tokens == 16
     assert model.config.network.context_width == 64
-    assert (model.config.solver, model.config.guidance_scale) == ("ddim", 3.0)
+    assert (model.config.solver, model.config.guidance_scale) == ("deis3", 3.0)
 
 
 MISTAKES = {

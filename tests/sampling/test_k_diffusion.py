@@ -108,7 +108,14 @@ def multistep(order: int, eta: float, scale: float) -> Any:
     return step
 
 
-@pytest.mark.parametrize("eta, scale", [(1.0, 1.0), (0.6, 1.1), (0.0, 1.0)])
+@pytest.mark.parametrize(
+    "eta, scale",
+    [
+        (0.6, 1.1),
+        pytest.param(1.0, 1.0, marks=pytest.mark.slow),
+        pytest.param(0.0, 1.0, marks=pytest.mark.slow),
+    ],
+)
 def test_against_the_published_loops(eta: float, scale: float) -> None:
     with jax.enable_x64(True):
         for solver, step in (

@@ -27,21 +27,23 @@ from equildm.sampling import (
 KEY = jax.random.key(3)
 NOISE = jax.random.normal(jax.random.key(0), (2, 2, 1))
 GRID = grids.trailing(ScaledLinear(), 8)
-UNLIKE = [
-    *("ddim", "ddpm", "euler", "dpm++2m", "dpm++2s", "dpm++3m", "sde-dpm++2m"),
-    *("heun", "heun-churned", "unipc3", "tsit5", "sra1", "shark", "consistency"),
-]
+UNLIKE = list({maker: name for name, maker in SOLVERS.items()}.values())
 """Every solver by one of its names."""
-FIRST = ("ddpm", "dpm++2s", "sde-dpm++2m", "heun-churned", "shark")
+FIRST = ("ddpm", "dpm++2s", "sde-dpm++2m", "heun-churned", "shark", "lms", "dpm++sde")
+"""The others are slow."""
 NOISY = [name for name in UNLIKE if needs_key(SOLVERS[name]())]
 ZERO_SNR = ZeroTerminalSNR(ScaledLinear())
+
+
+def some_slow(names: list[str]) -> list[Any]:
+    return [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def drawn(name: str, levels: Any, noise: Array = NOISE) -> Array:
     return sample(mixture(), noise, levels, SOLVERS[name](), key=KEY)
 
 
-@pytest.mark.parametrize("name", NOISY)
+@pytest.mark.parametrize("name", some_slow(NOISY))
 def test_a_rounding_error_makes_no_other_picture(name: str) -> None:
     right = np.asarray(drawn(name, GRID))
     jitted = jax.jit(lambda shift: drawn(name, jnp.asarray(GRID) * (1 + shift)))
@@ -52,12 +54,9 @@ def test_a_rounding_error_makes_no_other_picture(name: str) -> None:
     np.testing.assert_allclose(double, right, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[] if name in FIRST else pytest.mark.slow) for name in UNLIKE],
-)
+@pytest.mark.parametrize("name", some_slow([n for n in UNLIKE if n != "tcd"]))
 def test_gradients_with_respect_to_levels(name: str) -> None:
-    """Against differences in float64, on a grid that ends in 0."""
+    """Against differences in float64, on a grid that ends in 0. TCD's levels are a table's."""
     with jax.enable_x64(True):
         levels, noise = jnp.asarray(GRID), NOISE.astype(jnp.float64)
 
@@ -89,7 +88,7 @@ def gaussian(std: float = 0.5) -> GaussianMixture:
     ("schedule", "grid"),
     [(ZERO_SNR, grids.trailing), (ZERO_SNR, grids.karras), (SquaredCosine(), grids.trailing)],
 )
-@pytest.mark.parametrize("name", UNLIKE[:-1])
+@pytest.mark.parametrize("name", some_slow([n for n in UNLIKE if n != "consistency"]))
 def test_solvers_begin_far_above_the_data(name: str, schedule: Any, grid: Any) -> None:
     """Where nothing of the data is left, the first step is a step of order 1, which is exact."""
     noise = jax.random.normal(jax.random.key(1), (64, 64, 1))

@@ -1,7 +1,8 @@
 """Our solvers give what the public schedulers give: same model, noise, levels, same final state.
 
 The model on both sides is the exact denoiser of a Gaussian mixture. On our side all cases of a
-solver run as one batch over padded grids.
+solver run as one batch over padded grids. Most are slow: `tests/interop/test_scheduler_sweep.py`
+compares all classes in float32 in less time.
 """
 
 from collections.abc import Callable
@@ -94,7 +95,10 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("eta", [0.0, 0.3, pytest.param(1.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "eta",
+    [0.0, pytest.param(0.3, marks=pytest.mark.slow), pytest.param(1.0, marks=pytest.mark.slow)],
+)
 def test_ddim(peer: Any, inputs: Inputs, eta: float) -> None:
     variants = ({}, {"steps_offset": 1, "set_alpha_to_one": False})
     runs = cases("DDIMScheduler", variants[:1], clip_sample=False)
@@ -104,17 +108,20 @@ def test_ddim(peer: Any, inputs: Inputs, eta: float) -> None:
     check(peer, inputs, runs, lambda *_: solver, run=by_step)
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 def test_ddpm(peer: Any, inputs: Inputs) -> None:
     runs = cases("DDPMScheduler", clip_sample=False)
     check(peer, inputs, runs, lambda *_: Ancestral())
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 def test_euler(peer: Any, inputs: Inputs) -> None:
     check(peer, inputs, cases("EulerDiscreteScheduler"), lambda *_: DDIM())
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 def test_euler_of_diffrax(peer: Any, inputs: Inputs) -> None:
     def run(oracle: Any, solver: Any, steps: Array, noise: Array, fresh: Array) -> Array:
@@ -125,11 +132,13 @@ def test_euler_of_diffrax(peer: Any, inputs: Inputs) -> None:
     check(peer, inputs, runs, lambda *_: diffrax.Euler(), run=run)
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 def test_euler_ancestral(peer: Any, inputs: Inputs) -> None:
     check(peer, inputs, cases("EulerAncestralDiscreteScheduler"), lambda *_: Ancestral())
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 def test_heun(peer: Any, inputs: Inputs) -> None:
     # From the cosine schedule's levels far above the data, ours takes steps of order 1.
@@ -154,7 +163,7 @@ FINALS = (
     [
         pytest.param(lambda first, second: DDIM(), 1, marks=pytest.mark.slow),
         (lambda first, second: DPMpp2M(first), 2),
-        (lambda first, second: DPMpp3M(True, first, second), 3),
+        pytest.param(lambda first, second: DPMpp3M(True, first, second), 3, marks=pytest.mark.slow),
     ],
     ids=["1", "2M", "3M"],
 )
@@ -170,6 +179,7 @@ def test_dpm_multistep(peer: Any, inputs: Inputs, solver: MakeSolver, order: int
     check(peer, inputs, runs, solver, lower_final=few)
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 def test_sde_dpm_2m(peer: Any, inputs: Inputs) -> None:
     runs = cases(
@@ -197,6 +207,7 @@ def test_unipc(peer: Any, inputs: Inputs, order: int) -> None:
     check(peer, inputs, runs, partial(UniPC, order), lower_final=lowered)
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 def test_dpm_2s(peer: Any, inputs: Inputs) -> None:
     runs = []
@@ -216,6 +227,7 @@ def test_dpm_2s(peer: Any, inputs: Inputs) -> None:
     check(peer, inputs, runs, lambda *_: DPMpp2S(), join=pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 def test_consistency(peer: Any, inputs: Inputs) -> None:
     # So large a scaling that the boundary condition (c_skip, c_out), which belongs to the model on

@@ -89,14 +89,17 @@ def test_a_run_without_a_checkpoint_is_named(make_run):
 
 def test_runs_of_one_study_have_the_same_data(make_run):
     one, two = make_run("one"), make_run("two", width=32, train=TrainConfig(seed=3))
-    alike = [one, two, student(make_run, "one-lcm", "lcm")]
-    assert [run.name for run in open_runs(alike)] == ["one", "two", "one-lcm"]
+    # Emoji are split by caption, which a run of before there was a choice says outright.
+    old = make_run("old", data=DataConfig(hold_out="caption"))
+    alike = [one, two, student(make_run, "one-lcm", "lcm"), old]
+    assert [run.name for run in open_runs(alike)] == ["one", "two", "one-lcm", "old"]
     assert open_runs([]) == []
     for stranger, words in (
         (make_run("other", data=DataConfig(size=64)), "same --size, received 64"),
         (student(make_run, "lcm", "lcm", data=DataConfig(size=64)), "same --size, received 64"),
         (make_run("data", data=DataConfig(source="shapes")), "same --data, received 'shapes'"),
         (make_run("held", data=DataConfig(held_out=0.5)), "same --held-out, received 0.5"),
+        (make_run("unit", data=DataConfig(hold_out="image")), "same --hold-out, received 'image'"),
         (make_run("tokens", max_tokens=8), "same --max-tokens, received 8"),
         (make_run("upscaler", recipe="super_resolution"), "of super_resolution"),
         (make_run("more/one"), "distinguished by their folder's name"),

@@ -1,6 +1,7 @@
 """Data sets that need no files of the user."""
 
 from .emoji import EmojiSource as EmojiSource
+from .fashion_mnist import FashionMNISTSource as FashionMNISTSource
 from .photographs import PhotographSource as PhotographSource
 from .shapes import ShapesSource as ShapesSource
 from .tinted import TintedEmoji as TintedEmoji

@@ -45,6 +45,7 @@ def pad(levels: Levels, length: int) -> Float[np.ndarray, "length"]:
 
 
 def at_least_one(steps: int) -> int:
+    """Returns a number of steps unchanged. **Raises** `ValueError` for less than 1."""
     if steps < 1:
         raise ValueError(f"A grid has at least 1 step, received {steps}. Use 1 or more.")
     return steps

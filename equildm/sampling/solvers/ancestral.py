@@ -1,5 +1,6 @@
 """DDPM, stochastic DDIM, and fresh noise after the step of any solver."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -34,7 +35,8 @@ class Ancestral(AbstractNoisySolver[None]):
 
     def __check_init__(self) -> None:
         check_eta(self.eta)
-        if self.solver.start(jnp.zeros(1)) is not None:
+        memory = jax.eval_shape(self.solver.start, jax.ShapeDtypeStruct((1,), jnp.float32))
+        if memory is not None:
             raise ValueError(
                 "Ancestral takes a solver whose steps stand alone, such as DPMpp2S() or DPM2(), "
                 f"received {type(self.solver).__name__}, which remembers earlier steps: fresh "

@@ -53,7 +53,7 @@ class DPMppSDE(AbstractNoisySolver[None]):
     ) -> tuple[Tensor, None]:
         clean = denoise(y, s0)
         end, other = z
-        middle = jnp.sqrt(s0) * jnp.sqrt(jnp.where(s1 > 0, s1, s0))
+        middle = jnp.sqrt(s0) * jnp.sqrt(jnp.where(s1 > 0, s1, s0 / 4))
         share = (s0 - middle) / (s0 - s1)
         halfway = jnp.sqrt(share) * end + jnp.sqrt(1 - share) * other
 

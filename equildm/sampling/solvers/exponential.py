@@ -41,10 +41,10 @@ def noisy_decay(
     y1 = q y + (1 - q) average + s1 sqrt(1 - (s1 / s0)^(2 eta)) z
     """
     h = step_length(s0, s1)
-    kept = jnp.where(s1 > 0, jnp.exp(-(1 + eta) * h), 0)
+    share = jnp.where(s1 > 0, jnp.exp(-(1 + eta) * h), 0)
     square = -jnp.expm1(-2 * eta * h)
     fresh = s1 * jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
-    return average + kept * (y - average) + fresh * noise_scale * z
+    return average + share * (y - average) + fresh * noise_scale * z
 
 
 def far(s0: NoiseLevel, s1: NoiseLevel) -> Bool[Array, ""]:

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from ..._types import NoiseLevel
 from .base import AbstractFlowSolver, Denoise, Tensor
-from .exponential import decay
+from .exponential import decay, far
 
 _WEIGHTS = ((1, 0, 0, 0), (3 / 2, -1 / 2, 0, 0), (23 / 12, -16 / 12, 5 / 12, 0),
             (55 / 24, -59 / 24, 37 / 24, -9 / 24))  # fmt: skip
@@ -30,7 +30,8 @@ class PLMS(AbstractFlowSolver[Slopes]):
     with the noise estimate `eps_0` of this step and those of the last three, of which there are
     fewer at first. The weights are those of equal steps, as in the paper and the public sampler: on
     a grid that is uneven in `s` the order is 1. The first step averages the slopes at its ends and
-    takes two evaluations, each other step one.
+    takes two evaluations, each other step one; so does the first, where it is from far above the
+    data and order 1 is exact.
     """
 
     def order(self, terms: object) -> int:
@@ -52,5 +53,6 @@ class PLMS(AbstractFlowSolver[Slopes]):
         def averaged() -> Tensor:
             return (clean - denoise(euler, s1)) / (2 * s1)
 
-        change = jax.lax.cond((state.number == 0) & (s1 > 0), averaged, lambda: change)
+        first = (state.number == 0) & (s1 > 0) & ~far(s0, s1)
+        change = jax.lax.cond(first, averaged, lambda: change)
         return euler + (s1 - s0) * change, Slopes(before[:3], jnp.minimum(state.number + 1, 3))
