@@ -93,6 +93,10 @@ def tail(levels: Float[np.ndarray, "levels"], strength: float) -> Float[np.ndarr
 
 
 def from_noise(noise: Tensor, levels: Levels) -> Tensor:
-    """The initial state: `y = x / alpha = sqrt(1 + s^2) x`, where `x` is pure noise."""
+    """The initial state `y = sqrt(1 + s^2) noise`.
+
+    That is the standard deviation of `y = x0 + s z` for data of unit variance, whatever `alpha` and
+    `sigma` a schedule has at the level `s`.
+    """
     noise = noise.astype(jnp.promote_types(noise.dtype, jnp.float32))
     return noise * jnp.sqrt(1 + jnp.asarray(levels[0], noise.dtype) ** 2)
