@@ -15,7 +15,7 @@ from equildm.denoise import Guided
 from equildm.noise import AbstractSchedule, GRIDS, grids, SCHEDULES
 from equildm.sampling import sample, SOLVERS
 
-LENGTH, MEAN, STD = 257, 0.7, 0.5
+LENGTH, MEAN, STD = 513, 0.7, 0.5
 FIRST_ORDER = ("ddim", "ddpm", "euler", "dpm2-ancestral", "tcd")
 SECOND_ORDER = (
     *("dpm++2m", "dpm++2s", "dpm++3m", "heun", "dpm2", "unipc1", "unipc3", "lms", "deis3"),
@@ -60,7 +60,7 @@ def test_moments(
     schedule: str, grid: str, name: str, share: float, shift: float, dtype: str, scale: float
 ) -> None:
     """Mean and standard deviation to 3 %: guidance between equal conditions changes nothing."""
-    low, high = (200, 250) if name in FIRST_ORDER else (60, 250)
+    low, high = (350, 500) if name in FIRST_ORDER else (150, 350)
     steps = round(low + share * (high - low))
     chosen: AbstractSchedule = SCHEDULES[schedule]
     try:
@@ -76,4 +76,6 @@ def test_moments(
     assert abs(final.mean() - MEAN) < 0.03 * MEAN + start, final.mean()
     spread = (STD**2 + levels[-1] ** 2) ** 0.5
     bound = 0.06 if name in WEAKLY_FIRST else 0.03  # their own error: weak order 1
+    # A grid that starts low, such as `leading`, starts from more than the data's spread there.
+    bound += ((1 + levels[0] ** 2) / (STD**2 + levels[0] ** 2)) ** 0.5 - 1
     assert abs(final.std() - spread) < bound * spread, final.std()
