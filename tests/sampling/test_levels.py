@@ -15,9 +15,11 @@ from equildm.noise import grids, ScaledLinear, SquaredCosine, ZeroTerminalSNR
 from equildm.sampling import (
     Ancestral,
     ChurnedHeun,
+    DPMppSDE,
     Inpainted,
     needs_key,
     sample,
+    SDEDPMpp3M,
     solve,
     SOLVERS,
     tail,
@@ -179,13 +181,17 @@ def test_a_mask_may_be_soft() -> None:
 
 
 def test_options_of_solvers_are_no_new_programs() -> None:
-    @jax.jit
-    def run(eta: Array, churn: Array) -> Array:
-        first = sample(mixture(), NOISE, GRID, Ancestral(eta=eta), key=KEY)
-        return first + sample(mixture(), NOISE, GRID, ChurnedHeun(churn=churn), key=KEY)
+    def drawn_by(eta: Any, scale: Any) -> Array:
+        solvers = (
+            Ancestral(eta, scale),
+            ChurnedHeun(churn=eta),
+            DPMppSDE(eta, scale),
+            SDEDPMpp3M(eta=eta, noise_scale=scale),
+        )
+        return sum(sample(mixture(), NOISE, GRID, solver, key=KEY) for solver in solvers)
 
-    for eta, churn in ((0.3, 0.1), (1.0, 0.4)):
-        right = sample(mixture(), NOISE, GRID, Ancestral(eta=eta), key=KEY)
-        right += sample(mixture(), NOISE, GRID, ChurnedHeun(churn=churn), key=KEY)
-        np.testing.assert_allclose(run(jnp.array(eta), jnp.array(churn)), right, rtol=1e-4)
+    run = jax.jit(drawn_by)
+    for eta, scale in ((0.3, 1.0), (0.9, 1.02)):
+        right = drawn_by(eta, scale)
+        np.testing.assert_allclose(run(jnp.array(eta), jnp.array(scale)), right, rtol=1e-4)
     assert run._cache_size() == 1
