@@ -30,6 +30,7 @@ def test_a_run_is_opened_used_and_saved(run, small_start, tmp_path):
     assert_saved_as_it_is(model, tmp_path / "saved")
 
 
+@pytest.mark.slow  # trains again
 def test_it_goes_on_exactly(run, small_start, tmp_path):
     broken = tmp_path / "broken"
     go_on(RECIPE, run, broken, 2, *small_start)

@@ -1,6 +1,7 @@
 """From a pretrained model to an inpainting run: opened, used, saved, resumed; what is refused."""
 
 import numpy as np
+import pytest
 from helpers import assert_refused, ROOT
 from model_folders import assert_saved_as_it_is
 from run_folders import go_on, losses
@@ -29,6 +30,7 @@ def test_a_run_is_opened_used_and_saved(run, small_start, tmp_path):
     assert_saved_as_it_is(model, tmp_path / "saved")
 
 
+@pytest.mark.slow  # trains again
 def test_it_goes_on_exactly(run, small_start, tmp_path):
     broken = tmp_path / "broken"
     go_on(RECIPE, run, broken, 2, *small_start)

@@ -24,6 +24,7 @@ def sample(model, out, *options):
     return pixels(out)
 
 
+@pytest.mark.slow  # starts six processes
 def test_converted_both_ways_the_images_are_the_same(folder, tmp_path):
     def convert(source, out, *options):
         return run_python(RECIPES / "convert.py", str(source), str(out), *options, devices=1)
