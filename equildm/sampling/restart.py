@@ -8,12 +8,11 @@ import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
 from .._types import Condition, Key, Keys
-from ..noise.grids import between, Levels
+from ..noise.grids import between
 from .sampling import from_noise, sample_from
-from .solve import Tensor
+from .solve import Levels, Tensor
 from .solvers import Heun
 from .terms import Denoiser
 
@@ -44,7 +43,7 @@ class Restart:
 def sample_with_restarts(
     denoiser: Denoiser,
     noise: Tensor,
-    levels: Float[np.ndarray, "levels"],
+    levels: Levels,
     restarts: Sequence[Restart],
     solver: diffrax.AbstractSolver = _HEUN,
     *,
@@ -61,18 +60,25 @@ def sample_with_restarts(
 
     **Arguments:** as in `sample`, and
 
-    - `levels`: the grid; it is known while tracing.
+    - `levels`: the grid, which is not traced.
     - `restarts`: the intervals, of which the highest comes first.
     - `key`: for the fresh noise, and for the solver where it is stochastic.
 
     **Returns:** the state at the last level.
 
-    **Raises** `ValueError` for a `low` that lies outside of the grid, or does not fall.
+    **Raises** `ValueError` for a `low` that lies outside of the grid or does not fall, and for a
+    grid that is traced.
     """
 
     def step_through(y: Tensor, levels: Levels, key: Key) -> Tensor:
         return sample_from(denoiser, y, levels, solver, condition=condition, key=key, **options)
 
+    if isinstance(levels, jax.core.Tracer):
+        raise ValueError(
+            "Restarts are placed in the grid before it is compiled, received traced levels. Pass "
+            "them as a numpy array, not as an argument of the jitted function."
+        )
+    levels = np.asarray(levels)
     y, start = from_noise(noise, levels), 0
     for restart in restarts:
         stop = int(np.argmax(levels <= restart.low))

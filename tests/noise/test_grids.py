@@ -72,7 +72,11 @@ def test_the_public_spacings(peer: Any, betas: str) -> None:
             {"use_karras_sigmas": True},
             lambda n: grids.karras(schedule, n, high=schedule.highest),
         ),
-        (multistep, {"use_exponential_sigmas": True}, lambda n: grids.exponential(schedule, n)),
+        (
+            multistep,
+            {"use_exponential_sigmas": True},
+            lambda n: grids.exponential(schedule, n, high=schedule.highest),
+        ),
     ]
     basic = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": betas}
     cases = [

@@ -108,11 +108,12 @@ def test_heun_is_no_worse_than_ddim_on_the_cosine_schedule() -> None:
 
 
 @pytest.mark.parametrize("schedule", [ZERO_SNR, SquaredCosine()])
-def test_the_karras_grid_spends_its_steps_on_the_data(schedule: Any) -> None:
-    levels = grids.karras(schedule, 20)
+@pytest.mark.parametrize("grid", [grids.karras, grids.exponential, grids.uniform_lambda])
+def test_grids_by_level_spend_their_steps_on_the_data(schedule: Any, grid: Any) -> None:
+    levels = grid(schedule, 20)
     assert len(levels) == 21 and levels[0] == schedule.highest and levels[1] == grids.FAR
     assert np.sum(levels > 15) <= 7
-    np.testing.assert_allclose(grids.karras(ScaledLinear(), 20)[0], ScaledLinear().highest)
+    np.testing.assert_allclose(grid(ScaledLinear(), 20)[0], ScaledLinear().highest)
 
 
 def test_a_solve_that_fails_says_so() -> None:

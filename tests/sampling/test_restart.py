@@ -70,6 +70,11 @@ def test_what_lies_outside_of_the_grid_is_refused(restarts: list[Restart], rule:
         draws(grids.karras(SD, 18), restarts, 1)
 
 
+def test_a_traced_grid_is_refused() -> None:
+    with pytest.raises(ValueError, match="received traced levels"):
+        jax.jit(lambda levels: draws(levels, [Restart(0.3, 2.0)], 1))(grids.karras(SD, 18))
+
+
 @pytest.mark.parametrize("values", [(0.0, 1.0), (1.0, 1.0), (0.1, 1.0, 0), (0.1, 1.0, 1, 0)])
 def test_restarts_that_are_none_are_refused(values: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="A restart goes from"):

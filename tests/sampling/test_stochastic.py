@@ -204,3 +204,10 @@ def test_who_needs_a_key() -> None:
 def test_eta_beyond_one() -> None:
     with pytest.raises(ValueError, match="from 0"):
         Ancestral(1.5)
+
+
+def test_two_draws_a_step_need_a_path_that_has_them() -> None:
+    y = jnp.ones((2, 2, 1))
+    path = StepNoise(y, jax.random.key(0), jnp.array([2.0, 1.0]))
+    with pytest.raises(ValueError, match="needs a path with a space-time Levy area"):
+        solve(mixture(), y, np.array([2.0, 1.0]), DPMppSDE(), path=path)

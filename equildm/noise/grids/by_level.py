@@ -34,11 +34,11 @@ def karras(
 
     `high` and `low` are the schedule's ends by default. Where that reaches beyond `FAR`, the first
     step leads there, and the others are spaced from there on: above it there is nothing to see.
+    This holds for all grids by level.
     """
-    beyond = int(high is None and schedule.highest > FAR and at_least_one(steps) > 2)
-    top, low = _range(schedule, high, low)
-    levels = between(FAR if beyond else top, low, at_least_one(steps) - beyond, rho)
-    return append_final(np.append([top] * beyond, levels), final)
+    first, top, low = _ends(schedule, steps, high, low)
+    levels = between(top, low, at_least_one(steps) - len(first), rho)
+    return append_final(np.append(first, levels), final)
 
 
 def between(high: float, low: float, count: int, rho: float = 7.0) -> Float[np.ndarray, "count"]:
@@ -55,9 +55,7 @@ def exponential(
     final: float = 0.0,
 ) -> Levels:
     """`log s` evenly spaced from `high` to `low`, then `final`."""
-    high, low = _range(schedule, high, low)
-    levels = np.exp(np.linspace(np.log(high), np.log(low), at_least_one(steps)))
-    return append_final(levels, final)
+    return polyexponential(schedule, steps, high=high, low=low, final=final)
 
 
 def polyexponential(
@@ -77,9 +75,9 @@ def polyexponential(
     """
     if not 0 < rho < np.inf:
         raise ValueError(f"rho is a positive number, received {rho}. Use 1.")
-    high, low = _range(schedule, high, low)
-    ramp = np.linspace(1, 0, at_least_one(steps)) ** rho
-    return append_final(low * (high / low) ** ramp, final)
+    first, top, low = _ends(schedule, steps, high, low)
+    ramp = np.linspace(1, 0, at_least_one(steps) - len(first)) ** rho
+    return append_final(np.append(first, low * (top / low) ** ramp), final)
 
 
 def uniform_lambda(
@@ -90,8 +88,10 @@ def uniform_lambda(
     low: float | None = None,
 ) -> Levels:
     """Steps of equal length in `lambda = -log s` that end at `low`, not at 0 (Lu et al. 2022)."""
-    high, low = _range(schedule, high, low)
-    return check_levels(np.exp(np.linspace(np.log(high), np.log(low), at_least_one(steps) + 1)))
+    first, top, low = _ends(schedule, steps, high, low)
+    return check_levels(
+        np.append(first, np.geomspace(top, low, at_least_one(steps) + 1 - len(first)))
+    )
 
 
 def table(
@@ -116,13 +116,16 @@ def table(
     return append_final(levels, final)
 
 
-def _range(
-    schedule: AbstractSchedule, high: float | None, low: float | None
-) -> tuple[float, float]:
-    high, low = schedule.highest if high is None else high, schedule.lowest if low is None else low
-    if not 0 < low < high < np.inf:
+def _ends(
+    schedule: AbstractSchedule, steps: int, high: float | None, low: float | None
+) -> tuple[list[float], float, float]:
+    """The first level, if it lies alone beyond `FAR`, and the ends of the spacing."""
+    top, low = schedule.highest if high is None else high, schedule.lowest if low is None else low
+    if not 0 < low < top < np.inf:
         raise ValueError(
-            f"Levels need 0 < low < high < inf, received low = {low}, high = {high}. Leave them "
+            f"Levels need 0 < low < high < inf, received low = {low}, high = {top}. Leave them "
             "out for the schedule's own."
         )
-    return high, low
+    if high is None and top > FAR and steps > 2:
+        return [top], FAR, low
+    return [], top, low

@@ -40,6 +40,12 @@ class DPMppSDE(AbstractNoisySolver[None]):
         self, diffusion: Terms, t0: RealScalar, t1: RealScalar, length: NoiseLevel
     ) -> Float[Array, "2 *shape"]:
         area = diffusion.contr(t0, t1, use_levy=True)
+        if not isinstance(area, diffrax.AbstractSpaceTimeLevyArea):
+            raise ValueError(
+                "DPMppSDE draws twice in a step and needs a path with a space-time Levy area, "
+                f"received a {type(area).__name__}. Make the path with "
+                "levy_area=diffrax.SpaceTimeLevyArea."
+            )
         return jnp.stack([area.W, area.H * 12**0.5]) / jnp.sqrt(length)
 
     def advance(
