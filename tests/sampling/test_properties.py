@@ -16,12 +16,12 @@ from equildm.noise import AbstractSchedule, GRIDS, grids, SCHEDULES
 from equildm.sampling import sample, SOLVERS
 
 LENGTH, MEAN, STD = 513, 0.7, 0.5
-FIRST_ORDER = ("ddim", "ddpm", "euler", "dpm2-ancestral", "tcd")
+FIRST_ORDER = ("ddim", "ddpm", "euler", "dpm2-ancestral")
 SECOND_ORDER = (
     *("dpm++2m", "dpm++2s", "dpm++3m", "heun", "dpm2", "unipc1", "unipc3", "lms", "deis3"),
     *("sde-dpm++2m", "dpm++sde", "shark"),
 )
-WEAKLY_FIRST = ("ddpm", "dpm2-ancestral", "tcd")
+WEAKLY_FIRST = ("ddpm", "dpm2-ancestral")
 
 
 @cache

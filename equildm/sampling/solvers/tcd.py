@@ -17,7 +17,8 @@ class TCD(AbstractNoisySolver[None]):
         down = level(floor((1 - eta) t1)),    y1 = step(y0, s0, down) + sqrt(s1^2 - down^2) z
 
     with DDIM's step, and the time `t1` of the next level in the schedule. `eta = 0` is `DDIM`;
-    `eta = 1` is `Consistency`, but for the noise of time 0. One evaluation a step.
+    `eta = 1` is `Consistency`, but for the noise of time 0. One evaluation a step. It is meant for
+    consistency functions: its step down, and so its error, does not shrink on finer grids.
     """
 
     levels: Float[Array, "times"]
