@@ -44,6 +44,10 @@ class Guided(AbstractDenoiser):
       estimate, for all models alike. 0 leaves it off, they suggest 0.7.
     - `interval`: `(low, high)` noise levels between which guidance acts (Kynkäänniemi et al. 2024).
       Outside, the conditional model is used alone.
+    - `cfg_plus_plus`: the grid of the sampler, for CFG++ (Chung et al. 2025, algorithm 2): the
+      guided estimate is renoised by the unconditional noise, `y1 = D + s1 eps_null`. In a step of
+      DDIM from `s` to `s1` that is guidance by `w / (1 - s1 / s)`, and other solvers take the same
+      scale. Here `w` is from 0 to 1, for instance 0.6. By default guidance is not CFG++.
     """
 
     denoiser: AbstractDenoiser

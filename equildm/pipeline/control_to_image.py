@@ -79,7 +79,7 @@ class ControlToImage(eqx.Module):
         height, width = (side // factor * model.vae.factor for side in controls.shape[1:3])
         sampler = TextToImage(model, height=height, width=width, compute=self.compute)
         text, null = embed_prompts(model.text_encoder, prompts, negative_prompt)
-        sampling = model.sampling(steps, solver) if levels is None else levels
+        sampling = model.sampling(steps, solver, levels=levels)
         return sampler.generate(
             ControlCondition(text, jnp.asarray(to_unit(controls))),
             null,

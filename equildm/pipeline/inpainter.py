@@ -98,7 +98,7 @@ class Inpainter(eqx.Module):
         height, width = images.shape[1:3]
         sampler = TextToImage(model, height=height, width=width, compute=self.compute)
         text, null = embed_prompts(model.text_encoder, prompts, negative_prompt)
-        sampling = model.sampling(steps, solver) if levels is None else levels
+        sampling = model.sampling(steps, solver, levels=levels)
         painted = sampler.generate(
             _conditions(model.vae, jnp.asarray(images), jnp.asarray(masks), text),
             null,

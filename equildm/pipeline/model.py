@@ -96,28 +96,33 @@ class LatentDiffusion(eqx.Module):
         - `grid`: a spacing by name; by default the model's own, or the one of its scheduler where
             a solver is named.
         """
-        steps = self.config.sampling_steps if steps is None else steps
-        if solver is None and grid is None:
-            grid = self.config.grid
-        if grid is not None:
-            return GRIDS[grid](self.schedule, steps)
-        name = solver if isinstance(solver, str) else None
-        return self.config.scheduler.levels(steps, name or self.config.solver)
+        return self.sampling(steps, solver, grid).levels
 
     def sampling(
-        self, steps: int | None = None, solver: Solver | None = None, grid: GridName | None = None
+        self,
+        steps: int | None = None,
+        solver: Solver | None = None,
+        grid: GridName | None = None,
+        levels: Levels | None = None,
     ) -> Sampling:
         """The levels and the solver of a number of sampling steps, arguments as of `levels`.
 
         Where these name nothing else than the model's own scheduler, it is sampled as that says:
-        with the options of its file, such as the order of the last steps.
+        with the options of its file, such as the order of the last steps. `levels` are taken as
+        they are.
         """
         config = self.config
+        steps = config.sampling_steps if steps is None else steps
         if solver is None:
             solver, grid = config.solver, grid or config.grid
-        if grid is None and isinstance(solver, str) and solver == config.scheduler.sampler:
-            return config.scheduler.sampling(config.sampling_steps if steps is None else steps)
-        return Sampling(self.levels(steps, solver, grid), make_solver(solver))
+        if levels is None and grid is not None:
+            levels = GRIDS[grid](self.schedule, steps)
+        if levels is None:
+            if isinstance(solver, str) and solver == config.scheduler.sampler:
+                return config.scheduler.sampling(steps)
+            named = solver if isinstance(solver, str) else config.solver
+            levels = config.scheduler.levels(steps, named)
+        return Sampling(levels, make_solver(solver))
 
     def null_text(self) -> TextEmbedding:
         """The embedding of the empty caption."""

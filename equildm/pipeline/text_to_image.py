@@ -19,7 +19,7 @@ from ..latents import VAE
 from ..noise import GridName
 from ..noise.grids import Levels, pad
 from ..runtime import check_seeds, gather
-from ..sampling import make_solver, sample
+from ..sampling import sample
 from ..sampling.solvers import Solver
 from ..text import embed_prompts
 from .model import LatentDiffusion
@@ -130,7 +130,7 @@ class TextToImage(eqx.Module):
                 "the model that it was distilled from."
             )
         conditions, null = embed_prompts(self.model.text_encoder, prompts, negative_prompt)
-        sampling = self.model.sampling(steps, solver, grid) if levels is None else levels
+        sampling = self.model.sampling(steps, solver, grid, levels)
         options: Options = {} if interval is None else {"interval": interval}
         if rescale != 0:
             options["rescale"] = rescale
@@ -231,7 +231,7 @@ class TextToImage(eqx.Module):
         network = model.config.network
         denoiser = network.denoiser(model.network, model.schedule, model.prediction, self.compute)
         if not isinstance(levels, Sampling):
-            levels = Sampling(levels, make_solver(solver or model.config.solver))
+            levels = model.sampling(solver=solver, levels=levels)
         grid, solver, *scales = levels
         # All numbers of steps up to 64 share one program; then up to 128, and so on.
         grid = pad(np.asarray(grid), 64 * math.ceil((len(grid) - 1) / 64) + 1)

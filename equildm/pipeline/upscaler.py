@@ -14,12 +14,11 @@ from jaxtyping import Array, Float, UInt8
 from .._types import Key, TextEmbedding
 from ..denoise import ImageCondition
 from ..images import to_unit
-from ..interop import Sampling
 from ..latents import tiled_decode, tiled_encode, upsample
 from ..noise import corrupt
 from ..noise.grids import Levels
 from ..runtime import check_seeds
-from ..sampling import make_solver, sample, TiledDenoiser
+from ..sampling import sample, TiledDenoiser
 from ..sampling.solvers import Solver
 from .color_fix import color_fix
 from .model import LatentDiffusion
@@ -122,10 +121,7 @@ class Upscaler(eqx.Module):
                 f"{noise_level}. Use 0, or train it with noise augmentation."
             )
         check_seeds(seed)
-        sampling = model.sampling(steps, solver)
-        if levels is not None:
-            sampling = Sampling(levels, make_solver(solver or model.config.solver))
-        levels, solver, *scales = sampling
+        levels, solver, *scales = model.sampling(steps, solver, levels=levels)
         if guidance_scale is None:
             guidance_scale = model.config.guidance_scale
         tile = model.config.latent_shape[0]

@@ -70,7 +70,7 @@ class FashionMNISTSource(AbstractSource):
             )
         self._part = part
         # The same files on another machine must have the same key: no paths and no file times.
-        contents = [hashlib.blake2b(x.tobytes()).hexdigest() for x in (self._images, self._labels)]
+        contents = [hashlib.blake2b(x).hexdigest() for x in (self._images, self._labels)]
         self._fingerprint = digest(["fashion-mnist", 1, part, *contents])
 
     @property

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 from ..._types import NoiseLevel
 from .base import AbstractFlowSolver, AbstractNoisySolver, Denoise, Tensor
 from .ddim import DDIM
+from .exponential import root
 
 Scalar = Float[Array, ""] | float
 
@@ -43,9 +44,6 @@ class Ancestral(AbstractNoisySolver[None]):
                 "noise would spoil them. For multistep samplers use SDEDPMpp2M or SDEDPMpp3M."
             )
 
-    def start(self, y: Tensor) -> None:
-        return None
-
     def advance(
         self,
         denoise: Denoise,
@@ -64,8 +62,7 @@ def split_level(s0: NoiseLevel, s1: NoiseLevel, eta: Scalar) -> tuple[NoiseLevel
     """`down` and `up`, whose squares add up to that of `s1`; see `Ancestral`."""
     ratio = s1 / s0
     fresh = eta * jnp.sqrt((1 - ratio) * (1 + ratio))
-    square = (1 - eta**2) + (eta * ratio) ** 2  # 1 - fresh^2
-    old = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    old = root((1 - eta**2) + (eta * ratio) ** 2)  # of 1 - fresh^2
     return s1 * old, s1 * fresh
 
 

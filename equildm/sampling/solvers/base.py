@@ -8,7 +8,7 @@ where the state is the clean estimate, as in the public samplers. To diffrax the
 
 import abc
 from collections.abc import Callable
-from typing import ClassVar, Generic, TypeVar
+from typing import cast, ClassVar, Generic, TypeVar
 
 import diffrax
 import jax.numpy as jnp
@@ -30,9 +30,9 @@ class AbstractFlowSolver(diffrax.AbstractSolver, Generic[State]):
     term_structure: ClassVar = diffrax.AbstractTerm
     interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
 
-    @abc.abstractmethod
     def start(self, y: Tensor) -> State:
-        """The state of a multistep method before the first step."""
+        """The state of a multistep method before the first step; other methods have none."""
+        return cast(State, None)
 
     @abc.abstractmethod
     def advance(
@@ -72,9 +72,9 @@ class AbstractNoisySolver(diffrax.AbstractItoSolver, Generic[State]):
     term_structure: ClassVar = diffrax.MultiTerm[tuple[diffrax.AbstractTerm, diffrax.AbstractTerm]]
     interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
 
-    @abc.abstractmethod
     def start(self, y: Tensor) -> State:
-        """The state of a multistep method before the first step."""
+        """The state of a multistep method before the first step; other methods have none."""
+        return cast(State, None)
 
     @abc.abstractmethod
     def advance(

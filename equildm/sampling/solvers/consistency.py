@@ -14,9 +14,6 @@ class Consistency(AbstractNoisySolver[None]):
     a step.
     """
 
-    def start(self, y: Tensor) -> None:
-        return None
-
     def advance(
         self,
         denoise: Denoise,

@@ -28,9 +28,6 @@ class DDIMBetween(AbstractFlowSolver[None]):
     def order(self, terms: object) -> int:
         return 1
 
-    def start(self, y: Tensor) -> None:
-        return None
-
     def advance(
         self, denoise: Denoise, y: Tensor, s0: NoiseLevel, s1: NoiseLevel, state: None
     ) -> tuple[Tensor, None]:

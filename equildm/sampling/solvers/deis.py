@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from ..._types import NoiseLevel
 from .base import AbstractFlowSolver, Denoise, Tensor
 from .exponential import decay, moments, step_length
-from .memory import empty, Memory, parabola, remember
+from .memory import empty, Memory, parabola, remember, usable
 
 
 class DEIS(AbstractFlowSolver[Memory]):
@@ -50,8 +50,7 @@ class DEIS(AbstractFlowSolver[Memory]):
         mean, square, _ = moments(h)
         early, early_square = 1 - mean, 1 - 2 * mean + square
         a, _, slope, curvature = parabola(state, eps, s0, h)
-        linear = (state.known > 0) & (s1 > self.first_order_to) & (s1 > 0)
-        curved = (state.known > 1) & (s1 > self.second_order_to) & linear
+        linear, curved = usable(state, s1, self.first_order_to, self.second_order_to)
         change = (
             jnp.where(linear & (self.max_order > 1), early, 0) * slope
             + jnp.where(curved & (self.max_order > 2), early_square - a * early, 0) * curvature

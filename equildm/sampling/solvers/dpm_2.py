@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from ..._types import NoiseLevel
 from .base import AbstractFlowSolver, Denoise, Tensor
-from .exponential import decay, far
+from .exponential import decay, far, middle
 
 
 class DPM2(AbstractFlowSolver[None]):
@@ -22,18 +22,15 @@ class DPM2(AbstractFlowSolver[None]):
     def order(self, terms: object) -> int:
         return 2
 
-    def start(self, y: Tensor) -> None:
-        return None
-
     def advance(
         self, denoise: Denoise, y: Tensor, s0: NoiseLevel, s1: NoiseLevel, state: None
     ) -> tuple[Tensor, None]:
         clean = denoise(y, s0)
-        middle = jnp.sqrt(s0) * jnp.sqrt(jnp.where(s1 > 0, s1, s0))
+        m = middle(s0, s1)
 
         def change() -> Tensor:
             """`eps(y_m, m) - eps(y0, s0)`, which loses little to rounding."""
-            return (clean - denoise(decay(y, clean, s0, middle), middle)) / middle
+            return (clean - denoise(decay(y, clean, s0, m), m)) / m
 
         second_order = (s1 > 0) & ~far(s0, s1)
         bend = jax.lax.cond(second_order, change, lambda: jnp.zeros_like(y))

@@ -1,11 +1,10 @@
 """DPM-Solver++(2S)."""
 
 import jax
-import jax.numpy as jnp
 
 from ..._types import NoiseLevel
 from .base import AbstractFlowSolver, Denoise, Tensor
-from .exponential import decay
+from .exponential import decay, middle
 
 
 class DPMpp2S(AbstractFlowSolver[None]):
@@ -20,15 +19,10 @@ class DPMpp2S(AbstractFlowSolver[None]):
     def order(self, terms: object) -> int:
         return 2
 
-    def start(self, y: Tensor) -> None:
-        return None
-
     def advance(
         self, denoise: Denoise, y: Tensor, s0: NoiseLevel, s1: NoiseLevel, state: None
     ) -> tuple[Tensor, None]:
         clean = denoise(y, s0)
-        middle = jnp.sqrt(s0) * jnp.sqrt(jnp.where(s1 > 0, s1, s0))
-        average = jax.lax.cond(
-            s1 > 0, lambda: denoise(decay(y, clean, s0, middle), middle), lambda: clean
-        )
+        m = middle(s0, s1)
+        average = jax.lax.cond(s1 > 0, lambda: denoise(decay(y, clean, s0, m), m), lambda: clean)
         return decay(y, average, s0, s1), None

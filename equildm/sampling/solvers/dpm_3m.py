@@ -8,7 +8,7 @@ from ..._types import NoiseLevel
 from .ancestral import check_eta
 from .base import AbstractFlowSolver, AbstractNoisySolver, Denoise, Tensor
 from .exponential import decay, moments, noisy_decay, Scalar, step_length
-from .memory import empty, Memory, parabola, remember
+from .memory import empty, Memory, parabola, remember, usable
 
 
 class DPMpp3M(AbstractFlowSolver[Memory]):
@@ -107,8 +107,7 @@ def _average(
     if solver.as_published:
         square = square / 2
     a, _, slope, curvature = parabola(state, clean, s0, step_length(s0, s1))
-    linear = (state.known > 0) & (s1 > solver.first_order_to) & (s1 > 0)
-    curved = (state.known > 1) & (s1 > solver.second_order_to) & linear
+    linear, curved = usable(state, s1, solver.first_order_to, solver.second_order_to)
     # A step of order 2 is that of DPM-Solver++(2M), which takes 1/2 for E[theta].
     return (
         clean

@@ -11,7 +11,7 @@ from ..._types import NoiseLevel
 from ..diffrax_types import RealScalar, Terms
 from .ancestral import split_level
 from .base import AbstractNoisySolver, Denoise, Tensor
-from .exponential import decay
+from .exponential import decay, middle
 
 
 class DPMppSDE(AbstractNoisySolver[None]):
@@ -32,9 +32,6 @@ class DPMppSDE(AbstractNoisySolver[None]):
     eta: Float[Array, ""] | float = 1.0
     noise_scale: Float[Array, ""] | float = 1.0
     minimal_levy_area: ClassVar[type] = diffrax.AbstractSpaceTimeLevyArea
-
-    def start(self, y: Tensor) -> None:
-        return None
 
     def draw(
         self, diffusion: Terms, t0: RealScalar, t1: RealScalar, length: NoiseLevel
@@ -59,14 +56,14 @@ class DPMppSDE(AbstractNoisySolver[None]):
     ) -> tuple[Tensor, None]:
         clean = denoise(y, s0)
         end, other = z
-        middle = jnp.sqrt(s0) * jnp.sqrt(jnp.where(s1 > 0, s1, s0 / 4))
-        share = (s0 - middle) / (s0 - s1)
+        m = middle(s0, s1)
+        share = (s0 - m) / (s0 - s1)
         halfway = jnp.sqrt(share) * end + jnp.sqrt(1 - share) * other
 
         def average() -> Tensor:
-            down, up = split_level(s0, middle, self.eta)
+            down, up = split_level(s0, m, self.eta)
             y_middle = decay(y, clean, s0, down) + up * self.noise_scale * halfway
-            return denoise(y_middle, middle)
+            return denoise(y_middle, m)
 
         down, up = split_level(s0, s1, self.eta)
         y1 = decay(y, jax.lax.cond(s1 > 0, average, lambda: clean), s0, down)

@@ -37,13 +37,14 @@ def noisy_decay(
 ) -> Tensor:
     """The exact solution of the SDE with the share `eta` of its noise, for one clean estimate:
 
-    q = (s1 / s0)^(1 + eta)
-    y1 = q y + (1 - q) average + s1 sqrt(1 - (s1 / s0)^(2 eta)) z
+        q = (s1 / s0)^(1 + eta)
+        y1 = q y + (1 - q) average + s1 sqrt(1 - (s1 / s0)^(2 eta)) z
+
+    With `eta = 0` it is `decay`.
     """
     h = step_length(s0, s1)
     share = jnp.where(s1 > 0, jnp.exp(-(1 + eta) * h), 0)
-    square = -jnp.expm1(-2 * eta * h)
-    fresh = s1 * jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    fresh = s1 * root(-jnp.expm1(-2 * eta * h))
     return average + share * (y - average) + fresh * noise_scale * z
 
 
@@ -58,6 +59,16 @@ def far(s0: NoiseLevel, s1: NoiseLevel) -> Bool[Array, ""]:
 def step_length(s0: NoiseLevel, s1: NoiseLevel) -> Scalar:
     """`h = log(s0 / s1)`; 1 for a step to 0, where h is infinite and its uses are masked."""
     return jnp.where(s1 > 0, jnp.log(s0) - jnp.log(jnp.where(s1 > 0, s1, s0)), 1)
+
+
+def middle(s0: NoiseLevel, s1: NoiseLevel) -> Scalar:
+    """`sqrt(s0 s1)`, half of the step in `log s`; for a step to 0, `s0 / 2`."""
+    return jnp.sqrt(s0) * jnp.sqrt(jnp.where(s1 > 0, s1, s0 / 4))
+
+
+def root(square: Scalar) -> Scalar:
+    """The square root, and 0 with a gradient of 0 where there is none."""
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
 
 
 def moments(h: Scalar) -> tuple[Scalar, Scalar, Scalar]:

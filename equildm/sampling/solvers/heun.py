@@ -24,9 +24,6 @@ class Heun(AbstractFlowSolver[None]):
     def order(self, terms: object) -> int:
         return 2
 
-    def start(self, y: Tensor) -> None:
-        return None
-
     def advance(
         self, denoise: Denoise, y: Tensor, s0: NoiseLevel, s1: NoiseLevel, state: None
     ) -> tuple[Tensor, None]:
@@ -51,9 +48,6 @@ class ChurnedHeun(AbstractNoisySolver[None]):
     low: Scalar | float = 0.0
     high: Scalar | float = float("inf")
     noise_scale: Scalar | float = 1.0
-
-    def start(self, y: Tensor) -> None:
-        return None
 
     def advance(
         self,

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ..._types import NoiseLevel
 from .base import Tensor
@@ -30,6 +30,14 @@ def remember(memory: Memory, clean: Tensor, s: NoiseLevel) -> Memory:
     """The memory with one more estimate."""
     cleans, levels = (clean, memory.cleans[0]), (s, memory.levels[0])
     return Memory(cleans, levels, jnp.minimum(memory.known + 1, 2))
+
+
+def usable(
+    memory: Memory, s1: NoiseLevel, first_order_to: Scalar | float, second_order_to: Scalar | float
+) -> tuple[Bool[Array, ""], Bool[Array, ""]]:
+    """Whether a step to `s1` may take a slope, and a curvature: steps to 0 take neither."""
+    linear = (memory.known > 0) & (s1 > first_order_to) & (s1 > 0)
+    return linear, (memory.known > 1) & (s1 > second_order_to) & linear
 
 
 class Parabola(NamedTuple):

@@ -8,7 +8,7 @@ from ..._types import NoiseLevel
 from ...noise import AbstractSchedule, ScaledLinear
 from .ancestral import check_eta
 from .base import AbstractNoisySolver, Denoise, Tensor
-from .exponential import decay
+from .exponential import decay, root
 
 
 class TCD(AbstractNoisySolver[None]):
@@ -35,9 +35,6 @@ class TCD(AbstractNoisySolver[None]):
         times = np.floor((1 - eta) * np.arange(len(table))).astype(int)
         self.levels, self.downs = jnp.asarray(table), jnp.asarray(table[times])
 
-    def start(self, y: Tensor) -> None:
-        return None
-
     def advance(
         self,
         denoise: Denoise,
@@ -48,6 +45,5 @@ class TCD(AbstractNoisySolver[None]):
         z: Tensor,
     ) -> tuple[Tensor, None]:
         down = jnp.interp(s1, self.levels, self.downs) * (s1 > 0)
-        up = s1**2 - down**2
-        up = jnp.where(up > 0, jnp.sqrt(jnp.where(up > 0, up, 1)), 0)
+        up = root(s1**2 - down**2)
         return decay(y, denoise(y, s0), s0, down.astype(s0.dtype)) + up.astype(s0.dtype) * z, None
