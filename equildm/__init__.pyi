@@ -178,6 +178,7 @@ from .features import (
     AbstractFeatureExtractor as AbstractFeatureExtractor,
     AlexNet as AlexNet,
     antialiased_bicubic as antialiased_bicubic,
+    Classifier as Classifier,
     clip_input as clip_input,
     CLIPImageConfig as CLIPImageConfig,
     CLIPImageTower as CLIPImageTower,
@@ -203,6 +204,7 @@ from .images import (
 )
 from .interop import (
     load_alexnet as load_alexnet,
+    load_classifier as load_classifier,
     load_clip as load_clip,
     load_inception as load_inception,
     load_lpips as load_lpips,
@@ -214,6 +216,7 @@ from .interop import (
     load_vae as load_vae,
     load_vgg16 as load_vgg16,
     read_lora as read_lora,
+    save_classifier as save_classifier,
     save_lora as save_lora,
     save_safetensors as save_safetensors,
     save_scheduler as save_scheduler,

@@ -1,6 +1,7 @@
 """Frozen feature networks, for perceptual losses and metrics."""
 
 from .alexnet import AlexNet as AlexNet
+from .classifier import Classifier as Classifier
 from .clip_image import (
     clip_input as clip_input,
     CLIPImageConfig as CLIPImageConfig,

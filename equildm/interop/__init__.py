@@ -7,6 +7,7 @@ from .autoencoder import (
     shipped_vae as shipped_vae,
 )
 from .bert import bert_table as bert_table
+from .classifier import load_classifier as load_classifier, save_classifier as save_classifier
 from .clip import clip_table as clip_table, openclip_table as openclip_table
 from .clip_image import clip_image_table as clip_image_table, load_clip as load_clip
 from .inception import inception_table as inception_table, load_inception as load_inception

@@ -17,7 +17,7 @@ from ..features import (
     Resized,
     tf1_bilinear,
 )
-from ..interop import load_clip, load_inception, load_vgg16
+from ..interop import load_classifier, load_clip, load_inception, load_vgg16
 from ..runtime.options import Flat
 from .comparison import Comparison
 from .image_pairs import PairMetricName
@@ -46,19 +46,33 @@ class ExtractorConfig:
     """Safetensors of Inception-v3, instead of VGG16 and SqueezeNet."""
     resize: ResizeName = "tf1"
     """How images are resized to 299 pixels for Inception-v3: as for FID, or as for clean-FID."""
+    classifier: Path | None = None
+    """Safetensors of a classifier trained by benchmarks/train_classifier.py, instead of VGG16."""
 
     def __post_init__(self) -> None:
+        if self.inception is not None and self.classifier is not None:
+            raise ValueError(
+                f"Features are of one network, received --inception {self.inception} and "
+                f"--classifier {self.classifier}. Leave one of them out."
+            )
         if self.resize != "tf1" and self.inception is None:
             raise ValueError(
-                "Images are resized for Inception-v3 only: VGG16 takes them as they are. Received "
-                f"--resize {self.resize} without --inception. Give --inception PATH."
+                "Images are resized for Inception-v3 only: other networks take them as they are. "
+                f"Received --resize {self.resize} without --inception. Give --inception PATH."
             )
+
+    @property
+    def files(self) -> dict[str, Path | None]:
+        """The files of weights that may be named, by option."""
+        return {"inception": self.inception, "classifier": self.classifier}
 
     def load(self) -> AbstractFeatureExtractor:
         """The network with its weights, and the resize before it.
 
-        **Raises** `ValueError` if the file of weights is not one of Inception-v3.
+        **Raises** `ValueError` if the file of weights is of another network.
         """
+        if self.classifier is not None:
+            return load_classifier(self.classifier)
         if self.inception is None:
             return load_vgg16()
         return Resized(load_inception(self.inception), RESIZES[self.resize]())
@@ -98,11 +112,7 @@ class ScoreConfig:
                 "The count of a reference goes with the reference, received "
                 f"--reference-count {self.reference_count} alone. Give --reference PATH."
             )
-        files = {
-            "clip": self.clip,
-            "inception": self.extractor.inception,
-            "reference": self.reference,
-        }
+        files = {"clip": self.clip, "reference": self.reference} | self.extractor.files
         for flag, path in files.items():
             if path is not None and not path.exists():
                 raise ValueError(

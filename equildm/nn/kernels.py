@@ -81,15 +81,16 @@ def _hide(query: Array, key: Array, value: Array, mask: Mask, multiple: int, mor
 
 
 def _cudnn(query: Array, key: Array, value: Array, mask: Mask) -> Array:
-    width = query.shape[-1]
+    queries, width = query.shape[0], query.shape[-1]
     scale = 1 / math.sqrt(width)
+    query = jnp.pad(query, ((0, queries % 2), (0, 0), (0, 0)))  # JAX refuses an odd number
     if not _shown(key, mask, 8):
         query, key, value = _hide(query, key, value, mask, 8, 8)
         shown = True if mask is None else jnp.any(mask)
         value = jnp.where(shown, jnp.pad(value, ((0, 0), (0, 0), (0, 8))), 0)
     batch = (x[None] for x in (query, key, value))
     out = jax.nn.dot_product_attention(*batch, scale=scale, implementation="cudnn")[0]
-    return out[..., :width]
+    return out[:queries, :, :width]
 
 
 def _pallas(query: Array, key: Array, value: Array, mask: Mask) -> Array:

@@ -28,6 +28,24 @@ from .evaluations import (
     evaluations_in as evaluations_in,
     evaluations_within as evaluations_within,
 )
+from .fair_crossover import (
+    Crossover as Crossover,
+    crossover as crossover,
+    evaluation_price as evaluation_price,
+    FAIR_PRICE as FAIR_PRICE,
+)
+from .fair_prediction import predict_largest as predict_largest, Prediction as Prediction
+from .fair_test import (
+    fair_budgets as fair_budgets,
+    fair_verdict as fair_verdict,
+    FairBudget as FairBudget,
+    FairVerdict as FairVerdict,
+)
+from .fair_training import (
+    against_training as against_training,
+    FairFraction as FairFraction,
+    training_luck as training_luck,
+)
 from .figures import FIGURES as FIGURES
 from .folder import StudyFolder as StudyFolder
 from .frontier import (
@@ -44,6 +62,7 @@ from .jackknife import (
     frechet_spread as frechet_spread,
     FrechetReference as FrechetReference,
     leave_out as leave_out,
+    leave_out_images as leave_out_images,
 )
 from .locks import Locks as Locks
 from .loss_figure import draw_losses as draw_losses, LossCurve as LossCurve

@@ -158,9 +158,9 @@ class SampleSetConfig:
     real: int = 20_000
     """Real images, at most, of both splits, that FID is a distance to."""
     groups: int = 40
-    """Groups of captions, for the intervals."""
+    """Groups of captions, or of images where there are fewer captions, for the intervals."""
     extractor: Flat[ExtractorConfig] = ExtractorConfig()
-    """The feature network of FID."""
+    """The feature network of FID; a classifier is also that of the caption match."""
     images: int = 8
     """Images of each point that are saved."""
 
@@ -181,16 +181,14 @@ class SampleSetConfig:
 
     def check_files(self) -> None:
         """`ValueError` if a file that is named does not exist."""
-        path = self.extractor.inception
-        _require(
-            path is None or path.exists(), "The file exists", "inception", path, "Check the path"
-        )
+        for flag, path in self.extractor.files.items():
+            _require(path is None or path.exists(), "The file exists", flag, path, "Check the path")
 
     @property
     def meaning(self) -> dict[str, object]:
         """The options that decide what scores mean, by name."""
         names = ("split", "count", "real", "groups")
-        extractor = {name: getattr(self.extractor, name) for name in ("inception", "resize")}
+        extractor: dict[str, object] = {**self.extractor.files, "resize": self.extractor.resize}
         return {name: getattr(self, name) for name in names} | extractor
 
 

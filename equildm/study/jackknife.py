@@ -89,12 +89,30 @@ def leave_out(
             f"A jackknife takes at least 2 groups of captions, received {groups} of {count} "
             "captions. Sample more captions."
         )
-    group = np.random.default_rng(seed).permutation(count)[caption] % groups
+    return _without(np.random.default_rng(seed).permutation(count)[caption] % groups, groups)
+
+
+def leave_out_images(
+    captions: Int[np.ndarray, "images"], groups: int, seed: int = 0
+) -> Int[np.ndarray, "groups images"]:
+    """As `leave_out`, but each set lacks a group of images, an equal share of each caption's.
+
+    For captions that are a few classes: images of a class are independent draws, and a set without
+    one of the classes would show what that class adds to the distance, not how uncertain it is.
+    """
+    order = np.lexsort((np.random.default_rng(seed).permutation(len(captions)), captions))
+    rank = np.empty(len(captions), int)
+    rank[order] = np.arange(len(captions))
+    groups = min(groups, len(captions))
+    return _without(rank % groups, groups)
+
+
+def _without(group: Int[np.ndarray, "images"], groups: int) -> Int[np.ndarray, "groups images"]:
     present = group[None] != np.arange(groups)[:, None]
     if present.sum(axis=1).min() < 2:
         raise ValueError(
-            "A jackknife leaves out a group of captions and keeps at least 2 images, received "
-            f"{len(captions)} images in {groups} groups. Sample more captions."
+            "A jackknife leaves out a group and keeps at least 2 images, received "
+            f"{len(group)} images in {groups} groups. Sample more images."
         )
     return present.astype(np.int64)
 

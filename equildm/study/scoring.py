@@ -20,11 +20,12 @@ from ..features import AbstractFeatureExtractor, pooled
 from ..images import to_unit
 from ..metrics import describe_features, frechet_name, retrieval
 from ..metrics.caption_match import image_vectors, TAPS
-from .jackknife import frechet_spread, FrechetReference, leave_out
+from .jackknife import frechet_spread, FrechetReference, leave_out, leave_out_images
 from .reference import Reference
 
 Pixels = UInt8[Array, "batch height width 3"]
 Features = Float[Array, "batch features"]
+OtherFeatures = Float[Array, "batch other_features"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +43,11 @@ class Scores:
 
 
 class Scorer:
-    """Scores sets of images of the same captions."""
+    """Scores sets of images of the same captions.
+
+    The jackknife leaves out groups of captions (`leave_out`), or of images (`leave_out_images`)
+    where there are fewer distinct captions than groups, as with the names of ten classes.
+    """
 
     def __init__(
         self,
@@ -57,11 +62,11 @@ class Scorer:
         """**Arguments:**
 
         - `reference`: of the same networks.
-        - `vgg`: network of the caption matcher.
+        - `vgg`: network of the caption matcher; a `features.Classifier` in its place.
         - `captions`: of each image, in order.
         - `extractor`: of the Frechet distance; by default `vgg`, whose features are then
             computed once for both scores.
-        - `groups`: of the jackknife, see `leave_out`.
+        - `groups`: of the jackknife, of captions or of images as above.
         - `seed`: of the groups, and of the captions that each one is told from.
 
         **Raises** `ValueError` for a reference without one of the captions.
@@ -78,17 +83,18 @@ class Scorer:
                 "computed again."
             )
         self._truth: Int[np.ndarray, "images"] = np.array([position[c] for c in captions], int)
-        self._weights = leave_out(self._truth, groups, seed)
+        by_image = len(set(captions)) < groups
+        self._weights = (leave_out_images if by_image else leave_out)(self._truth, groups, seed)
         chosen = zlib.crc32("\n".join(self.captions).encode())
         self._about = (
             f"{reference.about}; {len(self.captions)} images of captions {chosen:08x}, "
-            f"{len(self._weights)} groups, seed {seed}"
+            f"{len(self._weights)} groups{' of images' if by_image else ''}, seed {seed}"
         )
         self._frechet = FrechetReference(reference.statistics)
 
     def on_device(
         self, images: Float[Array, "batch height width 3"]
-    ) -> tuple[Pixels, Features, Features]:
+    ) -> tuple[Pixels, Features, OtherFeatures]:
         """The images in [-1, 1] as bytes, and the features of these that both scores need.
 
         It is one program, queued without waiting.
@@ -106,7 +112,7 @@ class Scorer:
     def scores(
         self,
         match: Float[np.ndarray, "images features"],
-        fid: Float[np.ndarray, "images features"],
+        fid: Float[np.ndarray, "images other_features"],
     ) -> Scores:
         """The scores, computed on the host.
 
@@ -146,7 +152,7 @@ def _features(
     vgg: AbstractFeatureExtractor,
     extractor: AbstractFeatureExtractor | None,
     images: Float[Array, "batch height width 3"],
-) -> tuple[Pixels, Features, Features]:
+) -> tuple[Pixels, Features, OtherFeatures]:
     pixels = jnp.round((jnp.clip(images, -1.0, 1.0) + 1.0) * 127.5).astype(jnp.uint8)
     seen = to_unit(pixels)
     if extractor is None:

@@ -44,7 +44,8 @@ def shared_scorer(
     images = InMemory(source)  # each is read before it is used
     training, held_out = split(images, data.held_out, by=data.hold_out)
     asked = named_split(samples.split, training, held_out)
-    vgg = load_vgg16()
+    # A classifier takes VGG16's place in both scores.
+    vgg = load_vgg16() if samples.extractor.classifier is None else samples.extractor.load()
     extractor = None if samples.extractor.inception is None else samples.extractor.load()
     network = (extractor or vgg).description
 

@@ -1,12 +1,21 @@
 """Images of a run's own data are scored: those that can be used, beside the named reference."""
 
+import jax
 import numpy as np
 import pytest
 from image_folders import flawed_folder
 from PIL import Image
 
 from equildm.data import DataConfig, open_source, ShapesSource
-from equildm.metrics import Evaluator, FeatureStatistics, ScoreConfig, settings_name
+from equildm.features import Classifier
+from equildm.interop import save_classifier
+from equildm.metrics import (
+    Evaluator,
+    ExtractorConfig,
+    FeatureStatistics,
+    ScoreConfig,
+    settings_name,
+)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +102,15 @@ def test_all_scores_of_images_with_themselves(evaluator):
     assert all(score.count == 12 and score.seed == 3 for score in scores.values())
 
 
+def test_scores_by_a_classifier_have_its_name(evaluator, tmp_path):
+    path = tmp_path / "classifier.safetensors"
+    save_classifier(path, Classifier("emoji", ("a", "b"), key=jax.random.key(0)))
+    config = ScoreConfig(metrics=("fid", "kid"), extractor=ExtractorConfig(classifier=path))
+    fid, kid = config.open(evaluator.real)(evaluator.real, evaluator.captions)
+    assert (fid.name, kid.name) == ("emoji-FID", "emoji-KID") and fid.value < 1e-3
+    assert fid.extractor.startswith("emoji, weights ")
+
+
 def test_the_inception_score_has_no_reference(evaluator):
     images = np.tile(evaluator.real, (9, 1, 1, 1))
     (score,) = ScoreConfig(metrics=("is",)).open(images)(images, evaluator.captions * 9)
@@ -125,7 +143,9 @@ def test_what_cannot_be_scored_is_refused(evaluator, tmp_path):
     missing = tmp_path / "none"
     with pytest.raises(ValueError, match="Give --clip PATH"):
         ScoreConfig(metrics=("clip-score",))
-    for path in ({"clip": missing}, {"reference": missing}):
+    networks = [ExtractorConfig(inception=missing), ExtractorConfig(classifier=missing)]
+    absent = [{"extractor": network} for network in networks]
+    for path in ({"clip": missing}, {"reference": missing}, *absent):
         with pytest.raises(ValueError, match="Check the path"):
             ScoreConfig(**path)
     with pytest.raises(ValueError, match="Give --reference PATH"):

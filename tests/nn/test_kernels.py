@@ -64,18 +64,26 @@ def test_gpus_take_cudnn(gpu, width):
         assert "cudnn" not in lowered("cuda", *other)
 
 
+@pytest.mark.parametrize("queries", [1, 9])
+def test_cudnn_takes_odd_numbers_of_queries(gpu, queries):
+    """As of the lowest level of latents of 8x8 and 24x24: JAX refuses these."""
+    query, *_ = inputs(queries, 40, jnp.bfloat16)
+    assert "__cudnn$fmha" in lowered("cuda", query, *inputs(77, 40, jnp.bfloat16)[1:])
+
+
 @pytest.mark.parametrize("shown", [None, 20, 0])
 @pytest.mark.parametrize("keys", [64, 77])
-def test_cudnn_agrees_with_attend_under_a_mask(gpu, monkeypatch, keys, shown):
+@pytest.mark.parametrize("queries", [64, 9])
+def test_cudnn_agrees_with_attend_under_a_mask(gpu, monkeypatch, queries, keys, shown):
     """By XLA's form of the same function, in half precision: the mask is one more row."""
     whole = jax.nn.dot_product_attention
 
     def by_xla(*arrays, implementation, **options):
-        assert implementation == "cudnn" and arrays[1].shape[1] % 8 == 0
+        assert implementation == "cudnn" and arrays[1].shape[1] % 8 == arrays[0].shape[1] % 2 == 0
         return whole(*arrays, implementation="xla", **options)
 
     monkeypatch.setattr(jax.nn, "dot_product_attention", by_xla)
-    query, *_ = inputs(64, 40, jnp.bfloat16)
+    query, *_ = inputs(queries, 40, jnp.bfloat16)
     _, key, value = inputs(keys, 40, jnp.bfloat16)
     mask = None if shown is None else jnp.arange(keys) < shown
 
@@ -88,7 +96,7 @@ def test_cudnn_agrees_with_attend_under_a_mask(gpu, monkeypatch, keys, shown):
     got, right = value_and_grad(fused_attend), value_and_grad(attend)
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(right), strict=True):
         a, b = (np.asarray(x, np.float32) for x in (a, b))
-        assert np.linalg.norm(a - b) <= 0.01 * np.linalg.norm(b) + 1e-6
+        assert np.linalg.norm(a - b) <= 0.02 * np.linalg.norm(b) + 1e-6
 
 
 @pytest.mark.parametrize("shown", [None, 20, 0])

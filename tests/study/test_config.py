@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from equildm.metrics import ExtractorConfig
+from equildm.runtime import from_json, to_json
 from equildm.study import GridConfig, LadderConfig, ReportConfig, SampleSetConfig, StudyConfig
 from equildm.training import TrainConfig
 
@@ -92,4 +93,24 @@ def test_a_file_that_is_named_exists():
     missing = SampleSetConfig(extractor=ExtractorConfig(inception=Path("missing.safetensors")))
     with pytest.raises(ValueError, match=r"received --inception missing.safetensors\. Check"):
         missing.check_files()
+    missing = SampleSetConfig(extractor=ExtractorConfig(classifier=Path("missing.safetensors")))
+    with pytest.raises(ValueError, match=r"received --classifier missing.safetensors\. Check"):
+        missing.check_files()
     SampleSetConfig().check_files()
+
+
+def test_scores_depend_on_the_classifier_and_older_options_have_none():
+    one = SampleSetConfig(extractor=ExtractorConfig(classifier=Path("one.safetensors")))
+    assert one.meaning["classifier"] == Path("one.safetensors")
+    assert one.meaning | {"classifier": None} == SampleSetConfig().meaning
+    document = to_json(StudyConfig(samples=SampleSetConfig(count=48)))
+    del document["samples"]["extractor"]["classifier"]
+    assert from_json(StudyConfig, document).samples == SampleSetConfig(count=48)
+
+
+def test_features_are_of_one_network():
+    path = Path("x.safetensors")
+    with pytest.raises(ValueError, match=r"--inception x\.safetensors and --classifier x"):
+        ExtractorConfig(inception=path, classifier=path)
+    with pytest.raises(ValueError, match="for Inception-v3 only"):
+        ExtractorConfig(classifier=path, resize="antialiased")

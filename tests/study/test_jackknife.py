@@ -7,7 +7,14 @@ import pytest
 
 from equildm.features import AlexNet
 from equildm.metrics import FeatureStatistics, frechet_distance
-from equildm.study import frechet_spread, FrechetReference, leave_out, Reference, Scorer
+from equildm.study import (
+    frechet_spread,
+    FrechetReference,
+    leave_out,
+    leave_out_images,
+    Reference,
+    Scorer,
+)
 
 SIZE = 16
 
@@ -81,14 +88,50 @@ def test_what_is_left_has_a_covariance(captions):
 
 
 @pytest.fixture(scope="module")
-def scorer():
-    """Of 6 images of 3 captions; the features of either score are 5 numbers."""
+def make_scorer():
+    """Makes one of 6 images of 3 captions; the features of either score are 5 numbers."""
     random = np.random.default_rng(6)
     vgg = AlexNet(key=jax.random.key(0))
     real = FeatureStatistics.of("AlexNet, 64 pixels", random.normal(size=(50, 5)))
     fitted = np.zeros(5), np.ones(5), random.normal(size=(5, 4))
     reference = Reference("real", real, *fitted, ("a", "b", "c"), np.eye(4)[:3])
-    return Scorer(reference, vgg, ["a", "b", "c", "a", "b", "c"])
+    captions = ["a", "b", "c", "a", "b", "c"]
+    return lambda groups: Scorer(reference, vgg, captions, groups=groups)
+
+
+@pytest.fixture
+def scorer(make_scorer):
+    return make_scorer(40)
+
+
+def test_with_fewer_captions_than_groups_the_groups_are_of_images(make_scorer):
+    """No set lacks a caption, unless captions are enough for the groups."""
+    features = np.abs(np.random.default_rng(8).normal(size=(6, 5)))
+    kinds = set()
+    for groups, sets, about in [
+        (2, 2, "2 groups, seed 0"),
+        (3, 3, "3 groups, seed 0"),
+        (4, 4, "4 groups of images, seed 0"),
+        (40, 6, "6 groups of images, seed 0"),
+    ]:
+        scores = make_scorer(groups).scores(features, features)
+        assert len(scores.fid_spread) == sets and scores.reference.endswith(f", {about}")
+        kinds.add(scores.reference)
+    assert len(kinds) == 4
+    captions = np.array([0, 1, 2, 0, 1, 2])
+    for sets in (leave_out(captions, 3), leave_out_images(captions, 4)):
+        own = make_scorer(len(sets))
+        _, spread = frechet_spread(features, FrechetReference(own.reference.statistics), sets)
+        assert own.scores(features, features).fid_spread == pytest.approx(spread)
+
+
+def test_groups_of_images_have_an_equal_share_of_each_caption():
+    captions = np.random.default_rng(0).integers(0, 10, 1000)
+    lacking = leave_out_images(captions, 40) == 0
+    np.testing.assert_array_equal(lacking.sum(axis=0), 1)
+    shares = np.stack([np.bincount(captions[row], minlength=10) for row in lacking])
+    assert np.ptp(shares, axis=0).max() <= 1
+    assert (leave_out_images(captions, 40, seed=1) != leave_out_images(captions, 40)).any()
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
@@ -98,7 +141,7 @@ def test_a_model_that_diverged_is_infinitely_far(scorer, broken):
     assert np.isfinite(scorer.scores(features, features).fid)
     features[2] = broken
     scores = scorer.scores(features, features)
-    assert scores.fid == np.inf and scores.fid_spread == (0.0, 0.0, 0.0)
+    assert scores.fid == np.inf and scores.fid_spread == (0.0,) * 6
     assert np.isnan([scores.match, scores.match_low, scores.match_high]).all()
 
 
