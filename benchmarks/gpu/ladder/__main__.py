@@ -70,7 +70,7 @@ class Config:
     """Training steps of each width."""
     batch_size: int = 512
     """Examples of a step."""
-    rates: tuple[float, ...] = (5e-4, 1.5e-3, 4.5e-3)
+    rates: tuple[float, ...] = (4e-4, 1e-3, 2.5e-3)
     """Learning rates to choose from, in 5 % of the steps."""
     vae_steps: int = 4000
     """Training steps of the VAE."""
