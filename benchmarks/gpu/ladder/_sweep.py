@@ -101,7 +101,9 @@ class Sweep:
         seconds = (time.perf_counter() - began) / len(self._scorer.captions)
         pixels, match, fid = self._scorer.on_device(images)
         work = (model, point, batch_size, seconds, pixels[:SHOWN], match, fid)
-        self._pending = [future for future in self._pending if not future.done()]
+        for future in [future for future in self._pending if future.done()]:
+            future.result()  # raises what went wrong there
+            self._pending.remove(future)
         self._pending.append(self._threads.submit(self._score, *work))
 
     def finish(self) -> None:
@@ -123,7 +125,7 @@ class Sweep:
         scores = self._scorer.scores(np.asarray(match), features)
         self._folder.save_images(point, np.asarray(pixels))
         if point.guidance == 1.0 and np.isfinite(features).all():
-            kid = kernel_distance(features, self._real, subsets=10)
+            kid = kernel_distance(features, self._real, subsets=10, size=min(1000, len(features)))
             path = self._folder.path / "kid" / f"{point.name}.json"
             path.parent.mkdir(exist_ok=True)
             path.write_text(json.dumps({"kid": kid.mean, "error": kid.standard_error}))
