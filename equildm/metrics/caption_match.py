@@ -142,4 +142,7 @@ def _roots(pooled: Float[np.ndarray, "images features"]) -> Float[np.ndarray, "i
 def _sentences(
     text: AbstractTextEncoder, captions: Sequence[str]
 ) -> Float[np.ndarray, "captions width"]:
-    return np.asarray(sentence_embedding(embed(text, captions)), np.float64)
+    distinct = list(dict.fromkeys(captions))  # sixty thousand images may have ten captions
+    position = {caption: i for i, caption in enumerate(distinct)}
+    vectors = np.asarray(sentence_embedding(embed(text, distinct)), np.float64)
+    return vectors[[position[caption] for caption in captions]]

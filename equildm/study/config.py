@@ -125,6 +125,8 @@ class GridConfig:
     """Numbers of sampling steps of students."""
     reference: tuple[str, int, float] = ("ddim", 16, 3.0)
     """Sampler, steps and guidance scale of earlier checkpoints; the last get the whole grid."""
+    earlier_steps: tuple[int, ...] = ()
+    """Further numbers of steps of earlier checkpoints, to see when in training a verdict changes."""
     seeds: tuple[int, ...] = (0,)
     """Seeds of the noise; everything is sampled once for each."""
 
@@ -135,6 +137,7 @@ class GridConfig:
         _at_least("Steps", 1, "sampling-steps", self.sampling_steps, *self.sampling_steps)
         _at_least("Steps", 1, "student-steps", self.student_steps, *self.student_steps)
         _at_least("Steps", 1, "reference", self.reference, steps)
+        _at_least("Steps", 1, "earlier-steps", self.earlier_steps, *self.earlier_steps)
         _are_scales("guidance-scale", self.guidance_scale, *self.guidance_scale)
         _are_scales("reference", self.reference, scale)
         _at_least("Seeds", 1, "seeds", self.seeds, len(self.seeds))
@@ -142,7 +145,7 @@ class GridConfig:
     @property
     def most_steps(self) -> int:
         """The most sampling steps of any point."""
-        return max(*self.sampling_steps, *self.student_steps, self.reference[1])
+        return max(*self.sampling_steps, *self.student_steps, self.reference[1], *self.earlier_steps)
 
 
 @dataclasses.dataclass(frozen=True)

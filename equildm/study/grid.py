@@ -15,7 +15,7 @@ def points(runs: Sequence[StudyRun], grid: GridConfig) -> list[tuple[Point, Stud
     """Everything that is sampled, with its run, in an order that loads each model once.
 
     The newest checkpoint of a model is sampled in all ways of the grid, earlier ones in the way of
-    `reference`. A student is sampled by its own sampler, with the guidance scales that it can take.
+    `reference`, and by its sampler and scale in each number of `earlier_steps`. A student is sampled by its own sampler, with the guidance scales that it can take.
 
     **Arguments:**
 
@@ -44,7 +44,12 @@ def _model_ways(run: StudyRun, grid: GridConfig) -> list[Way]:
         for steps in grid.sampling_steps
         for scale in grid.guidance_scale
     ]
-    return ways + [(step, *grid.reference) for step in (*earlier, newest)]
+    sampler, steps, scale = grid.reference
+    return ways + [
+        (step, sampler, number, scale)
+        for step in (*earlier, newest)
+        for number in (steps, *grid.earlier_steps)
+    ]
 
 
 def _student_ways(run: StudyRun, grid: GridConfig) -> list[Way]:

@@ -25,6 +25,7 @@ NAN, INF = float("nan"), float("inf")
         (GridConfig, "student_steps", (0,), "Steps are at least 1"),
         (GridConfig, "reference", ("ddim", 0, 3.0), "Steps are at least 1"),
         (GridConfig, "reference", ("ddim", 4, -1.0), "from 0 on"),
+        (GridConfig, "earlier_steps", (4, 0), "Steps are at least 1"),
         (GridConfig, "guidance_scale", (1.0, NAN), "from 0 on"),
         (GridConfig, "guidance_scale", (1.0, INF), "from 0 on"),
         (GridConfig, "guidance_scale", (-1.0,), "from 0 on"),

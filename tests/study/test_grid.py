@@ -35,6 +35,9 @@ def test_the_last_checkpoint_gets_the_grid_and_earlier_ones_the_reference(make_r
     path = make_run("c016", newest=8, earlier=(2, 4, 8))
     grid = {(8, s, n, w) for s in ("ddim", "dpm++2m") for n in (2, 4) for w in (1.0, 3.0, 7.0)}
     assert ways(path) == grid | {(2, "ddim", 4, 3.0), (4, "ddim", 4, 3.0)}
+    more = dataclasses.replace(GRID, earlier_steps=(2, 16))
+    earlier = {(step, "ddim", n, 3.0) for step in (2, 4) for n in (2, 4, 16)}
+    assert ways(path, more) == grid | earlier | {(8, "ddim", 16, 3.0)} and more.most_steps == 16
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,137 @@
+"""What the phases of the ladder share: options, models, files."""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import tyro
+
+import equildm as eqd
+from equildm.pipeline import LatentDiffusion
+from equildm.runtime import make_mesh
+
+from ._data import EmbeddedCaptions, Images, read_images
+
+SHARES = (0.125, 0.25, 0.5, 1.0)
+"""Shares of the training at which the averages are saved."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What is trained and sampled."""
+
+    phase: Annotated[Literal["all", "train", "sweep"], tyro.conf.Positional]
+    """Both, or one after the other."""
+    kit: Path
+    """Folder that `pack.py` wrote."""
+    folder: Path
+    """Where everything goes."""
+    seconds: float = 1e9
+    """No run and no point is begun that would end later than this."""
+    widths: tuple[int, ...] = (16, 24, 32, 48, 64)
+    """Widths, in the order in which they are trained."""
+    second_seeds: tuple[int, ...] = (16, 32)
+    """Widths that are trained twice."""
+    steps: int = 4000
+    """Training steps of each width."""
+    batch_size: int = 512
+    """Examples of a step."""
+    rates: tuple[float, ...] = (4e-4, 1e-3, 2.5e-3)
+    """Learning rates to choose from, in 5 % of the steps."""
+    vae_steps: int = 4000
+    """Training steps of the VAE."""
+    vae_width: int = 48
+    """Channels of the VAE."""
+    vae_batch_size: int = 256
+    """Images of a step of the VAE."""
+    count: int = 5000
+    """Images of each point."""
+    size: int = 32
+    """Side of the images."""
+    limit: int | None = None
+    """Number of images to use, for a trial; by default all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Ladder:
+    """The parts that the phases share."""
+
+    config: Config
+    began: float = dataclasses.field(default_factory=time.perf_counter)
+
+    @property
+    def text_encoder(self) -> EmbeddedCaptions:
+        """The ten captions and the empty one."""
+        return EmbeddedCaptions(self.config.kit / "captions.npz")
+
+    def images(self) -> Images:
+        """The images of both splits."""
+        captions, source = self.text_encoder.captions, f"fashion-mnist:{self.config.kit}"
+        return read_images(source, captions, self.config.size, self.config.limit)
+
+    @property
+    def vae(self) -> eqd.VAEConfig:
+        """The sizes of the VAE: 8x8 latents of 4 channels from 32x32 pixels."""
+        width = self.config.vae_width
+        return eqd.VAEConfig(
+            width, multipliers=(1, 2, 2), depth=1, latent_channels=4, groups=8, scale=1.0
+        )
+
+    def model(self, width: int, vae: eqd.VAE, seed: int) -> LatentDiffusion:
+        """A model with fresh weights. Widths differ in nothing else."""
+        text_encoder = self.text_encoder
+        unet = eqd.preset(width, context_width=text_encoder.width, groups=8)
+        size, noise = self.config.size, eqd.NoiseConfig()
+        mesh = make_mesh("")
+        return eqd.new_model(
+            unet, vae, text_encoder, image_size=size, noise=noise, seed=seed, mesh=mesh
+        )
+
+    def late(self, seconds: float = 0.0) -> bool:
+        """Whether something of so many seconds would end too late."""
+        return time.perf_counter() - self.began + seconds > self.config.seconds
+
+    def log(self, text: str) -> None:
+        """Prints a line with the seconds since the start."""
+        print(f"{time.perf_counter() - self.began:6.1f} s  {text}", flush=True)
+
+    @property
+    def vae_file(self) -> Path:
+        """The VAE's weights."""
+        return self.config.folder / "vae.eqx"
+
+    @property
+    def vae_scale(self) -> Path:
+        """The scale and shift of its latents."""
+        return self.config.folder / "vae.json"
+
+    def path(self, run: str, step: int) -> Path:
+        """The file of a checkpoint's averages, in float16."""
+        return self.config.folder / f"{run}_{step:06d}.eqx"
+
+
+def half(tree: Any) -> Any:
+    """The arrays in float16, as they are stored and sampled."""
+    return jax.tree.map(lambda x: x.astype(jnp.float16) if eqx.is_inexact_array(x) else x, tree)
+
+
+def single(tree: Any) -> Any:
+    """The arrays in float32."""
+    return jax.tree.map(lambda x: x.astype(jnp.float32) if eqx.is_inexact_array(x) else x, tree)
+
+
+def name_of(width: int, seed: int) -> str:
+    """The name of a run."""
+    return f"c{width:03d}" + (f"-seed{seed}" if seed else "")
+
+
+def read_vae(ladder: Ladder) -> eqd.VAE:
+    """The VAE that was trained, with its scale."""
+    shape = ladder.vae.build(key=jax.random.key(0))
+    vae = eqx.tree_deserialise_leaves(ladder.vae_file, shape)
+    return vae.with_scale(**json.loads(ladder.vae_scale.read_text()))
