@@ -32,8 +32,8 @@ from equildm.metrics import CaptionMatcher, FeatureStatistics
 from equildm.metrics.caption_match import TAPS
 from equildm.noise import NoiseConfig
 from equildm.pipeline import new_model, TextToImage, unet_for
-from equildm.runtime import make_mesh
-from equildm.study import Locks, Reference, Row, RowFiles, Scorer, Scores, share_work
+from equildm.runtime import Locks, make_mesh
+from equildm.study import Reference, Row, RowFiles, Scorer, Scores, share_work
 from equildm.text import AbstractTextEncoder, embed
 
 

@@ -82,7 +82,8 @@ def main(config: Config) -> None:
             )
     part = eqd.AllWeights() if config.trainable == ("*",) else eqd.MatchingWeights(config.trainable)
     model, frozen = part.split(config.loss.trained(vae, seed=seed + 2), key=jax.random.key(seed))
-    objective = part.objective(config.loss.build(config.train.policy), frozen)
+    loss = config.loss.build(config.train.policy, config.train.batch_size, config.train.accumulate)
+    objective = part.objective(loss, frozen)
     encoder_is_frozen = frozen is not None and not jax.tree.leaves(
         (model.encoder, model.quant_conv)
     )

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from study_tables import make_row
 
-from equildm.study import Locks, RowFiles, share_work
+from equildm.runtime import Locks
+from equildm.study import RowFiles, share_work
 
 UNITS = {f"c032_{i:08d}_ddim_008_w3_s0": i for i in range(24)}
 

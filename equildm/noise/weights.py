@@ -65,10 +65,10 @@ class P2(AbstractWeight):
 class EDM(AbstractWeight):
     """`(s^2 + d^2) / (s d)^2 = snr + 1 / d^2` on the clean estimate (Karras et al. 2022, table 1).
 
-    `d` is the standard deviation of the data.
+    `d` is the standard deviation of the data: 1 of latents. The paper's images in [-1, 1] have 0.5.
     """
 
-    data_std: float = eqx.field(static=True, default=0.5)
+    data_std: float = eqx.field(static=True, default=1.0)
 
     def __call__(self, snr: Float[Array, ""], prediction: AbstractPrediction) -> Float[Array, ""]:
         return (snr + self.data_std**-2) / prediction.error_scale(snr)

@@ -1,5 +1,6 @@
 """The network of a run: trained or averaged weights of a checkpoint, joined with frozen ones."""
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -130,13 +131,13 @@ def _posthoc(
     profile, snapshots = EMAS[config.ema], Checkpoints(run.averages)
     assert isinstance(profile, PowerEMA)  # only it has widths
     step = snapshots.steps()[-1] if step is None else step
+
+    def read(number: int, index: int) -> PyTree:
+        return snapshots.restore({"ema": averages}, number).items["ema"][index]
+
     saved_averages = [
-        Snapshot(number, sigma_rel, average)
+        Snapshot(number, sigma_rel, partial(read, number, index))
         for number in snapshots.steps()
-        for sigma_rel, average in zip(
-            profile.sigma_rels,
-            snapshots.restore({"ema": averages}, number).items["ema"],
-            strict=True,
-        )
+        for index, sigma_rel in enumerate(profile.sigma_rels)
     ]
     return unpack(posthoc_average(saved_averages, step, width), shapes)

@@ -64,7 +64,6 @@ from .jackknife import (
     leave_out as leave_out,
     leave_out_images as leave_out_images,
 )
-from .locks import Locks as Locks
 from .loss_figure import draw_losses as draw_losses, LossCurve as LossCurve
 from .paper import (
     Finding as Finding,

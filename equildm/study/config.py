@@ -126,7 +126,7 @@ class GridConfig:
     reference: tuple[str, int, float] = ("ddim", 16, 3.0)
     """Sampler, steps and guidance scale of earlier checkpoints; the last get the whole grid."""
     earlier_steps: tuple[int, ...] = ()
-    """Further numbers of steps of earlier checkpoints, to see when in training a verdict changes."""
+    """Further numbers of steps of earlier checkpoints, to see when an answer changes."""
     seeds: tuple[int, ...] = (0,)
     """Seeds of the noise; everything is sampled once for each."""
 
@@ -145,7 +145,9 @@ class GridConfig:
     @property
     def most_steps(self) -> int:
         """The most sampling steps of any point."""
-        return max(*self.sampling_steps, *self.student_steps, self.reference[1], *self.earlier_steps)
+        return max(
+            *self.sampling_steps, *self.student_steps, self.reference[1], *self.earlier_steps
+        )
 
 
 @dataclasses.dataclass(frozen=True)

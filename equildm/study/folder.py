@@ -20,9 +20,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from ..images import save_png
-from ..runtime import from_json, to_json, write_json
+from ..runtime import from_json, Locks, to_json, write_json
 from .config import SampleSetConfig
-from .locks import Locks
 from .table import Point, read_table, Row, RowFiles, write_table
 
 T = TypeVar("T")

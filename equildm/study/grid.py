@@ -15,7 +15,8 @@ def points(runs: Sequence[StudyRun], grid: GridConfig) -> list[tuple[Point, Stud
     """Everything that is sampled, with its run, in an order that loads each model once.
 
     The newest checkpoint of a model is sampled in all ways of the grid, earlier ones in the way of
-    `reference`, and by its sampler and scale in each number of `earlier_steps`. A student is sampled by its own sampler, with the guidance scales that it can take.
+    `reference`, and by its sampler and scale in each number of `earlier_steps`. A student is
+    sampled by its own sampler, with the guidance scales that it can take.
 
     **Arguments:**
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from .locks import Locks
+from ..runtime import Locks
 
 Finish = Callable[[], None]
 PLACES = 0.618

@@ -15,10 +15,9 @@ from ..data import (
 )
 from ..interop import load_minilm, load_vgg16
 from ..metrics import describe_features
-from ..runtime import log
+from ..runtime import Locks, log
 from .config import SampleSetConfig
 from .folder import StudyFolder
-from .locks import Locks
 from .queue import share_work
 from .reference import fit_reference, Reference
 from .runs import StudyRun

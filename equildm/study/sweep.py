@@ -13,14 +13,13 @@ from .._types import TextEmbedding
 from ..noise import grids
 from ..pipeline import TextToImage
 from ..pretrained import load_pretrained
-from ..runtime import Progress
+from ..runtime import Locks, Progress
 from ..sampling import make_solver
 from ..text import embed
 from .config import SampleSetConfig, StudyConfig
 from .evaluations import evaluations_in
 from .folder import StudyFolder
 from .grid import points
-from .locks import Locks
 from .queue import Finish, share_work
 from .runs import StudyRun
 from .scoring import Scorer

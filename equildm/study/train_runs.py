@@ -6,9 +6,8 @@ from typing import Protocol, runtime_checkable, TypeVar
 
 import jax
 
-from ..runtime import Checkpoints, log
+from ..runtime import Checkpoints, Locks, log
 from ..training import TrainConfig
-from .locks import Locks
 from .queue import share_work
 
 

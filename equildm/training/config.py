@@ -116,11 +116,13 @@ class TrainConfig:
         f"train.{name}"
         for name in (
             *("resume", "steps", "accumulate", "remat", "mesh", "cluster", "keep", "snapshots"),
-            *("log_every", "save_every", "preview_every"),
+            *("log_every", "save_every", "preview_every", "bad_steps"),
+            *("optimizer.learning_rate", "optimizer.warmup", "optimizer.clip"),
         )
     )
-    """Options that may differ when a run is resumed: the curve is the same but for rounding. The
-    names are those of a recipe that calls this section `train`."""
+    """Options that may differ when a run is resumed. With others than the rate, the warm-up and the
+    clipping the curve is the same but for rounding. The names are those of a recipe that calls this
+    section `train`."""
 
     resume: bool = False
     """Go on with the run in that folder, if there is one: the same command begins and goes on."""
@@ -153,6 +155,9 @@ class TrainConfig:
     """Steps between two previews."""
     keep: int = 3
     """Checkpoints to keep."""
+    bad_steps: int = 10
+    """Steps of a launch that may fail, at most: a step whose loss or gradient is not finite changes
+    no weight, and is counted. One more ends the training."""
     snapshots: int = 0
     """Interval, in steps, at which the averages are kept for good, so that their length can be
     chosen after training (sample.py --ema 0.07); 0 keeps none."""
@@ -166,6 +171,11 @@ class TrainConfig:
                     f"--{flag} is at least 1, received {getattr(self, name)}. Choose 1 or more."
                 )
         check_seeds(self.seed, "--seed")
+        if self.bad_steps < 0:
+            raise ValueError(
+                f"--bad-steps is a number of steps, received {self.bad_steps}. Use 0 to stop at "
+                "the first."
+            )
         if self.snapshots < 0:
             raise ValueError(
                 f"Snapshots have an interval of at least 1 step, received --snapshots "

@@ -104,6 +104,7 @@ def fit(
     preview: Preview | None = None,
     snapshots: Checkpoints | None = None,
     label: str = "training",
+    bad_steps: int = 0,
 ) -> TrainState:
     """Trains until `steps` steps are done, then saves.
 
@@ -120,14 +121,15 @@ def fit(
     - `preview`: makes an image of the state, for the run's `samples/` and its log.
     - `snapshots`: receives the averages at its own interval, for `posthoc_average`.
     - `label`: name of the training in the progress line.
+    - `bad_steps`: how many steps may fail.
 
     **Returns:** the state after the last step.
 
     **Raises** `Stopped` after ctrl-C or SIGTERM, once the current step is done and saved. With
     several processes a signal to one of them stops all at the same step.
 
-    **Raises** `Diverged` at the first loss or gradient that is not finite. Such a step does not
-    change the weights, and the last checkpoint is good.
+    **Raises** `Diverged` once more than `bad_steps` losses or gradients were not finite. Such a
+    step does not change the weights, and the last checkpoint is good.
     """
     done = int(state.step)
     batches = DataWait(data)
@@ -137,12 +139,16 @@ def fit(
         Progress(steps, start=done, label=label, batch=batch_size) as progress,
     ):
         pending: list[tuple[int, Metrics]] = []
+        bad = 0
 
         def write(until: int) -> None:
+            nonlocal bad
             while pending and pending[0][0] <= until:
                 number, device_metrics = pending.pop(0)
                 metrics = jax.device_get(device_metrics)
-                _check_finite(number, metrics, checkpoints)
+                if not metrics["finite"]:
+                    bad += 1
+                    progress.print(_check_bad(number, metrics, checkpoints, bad, bad_steps))
                 log.scalars(number, metrics)
                 if number % every.log == 0 or number == steps:
                     progress.update(number, loss=float(metrics["loss"]))
@@ -181,12 +187,16 @@ def fit(
     return state
 
 
-def _check_finite(number: int, metrics: dict[str, np.ndarray], checkpoints: Checkpoints) -> None:
-    if metrics["finite"]:
-        return
+def _check_bad(
+    number: int, metrics: dict[str, np.ndarray], checkpoints: Checkpoints, bad: int, most: int
+) -> str:
+    """What to tell of a step that failed. `Diverged` if it is one too many."""
+    text = f"Step {number}: loss {metrics['loss']}, gradient norm {metrics['grad_norm']}"
+    if bad <= most:
+        return f"{text}. It was skipped, {bad} of at most {most}."
     saved = checkpoints.latest()
     where = "There is no checkpoint yet" if saved is None else f"Step {saved} is saved"
     raise Diverged(
-        f"Step {number}: loss {metrics['loss']}, gradient norm {metrics['grad_norm']}. "
-        f"{where}. Lower the learning rate, warm up longer or clip harder, then --resume."
+        f"{text}, after {bad - 1} that were skipped. {where}. Use a lower --learning-rate, a "
+        "longer --warmup or a smaller --clip, with --resume."
     )

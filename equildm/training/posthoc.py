@@ -1,6 +1,6 @@
 """Choosing an average's length after training (Karras et al. 2024, EDM2, section 3.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -17,12 +17,12 @@ class Snapshot(NamedTuple):
 
     - `step`: number of the step.
     - `sigma_rel`: relative width of the average, see `PowerEMA`.
-    - `model`: the average.
+    - `read`: reads the average.
     """
 
     step: int
     sigma_rel: float
-    model: PyTree
+    read: Callable[[], PyTree]
 
 
 def posthoc_weights(
@@ -61,17 +61,18 @@ def posthoc_average(snapshots: Sequence[Snapshot], step: int, sigma_rel: float) 
     """The average of width `sigma_rel` at `step`, as a combination of snapshots.
 
     It is accurate where `step` is near that of a snapshot, and `sigma_rel` lies between (or near)
-    those of the snapshots.
+    those of the snapshots. One snapshot is read after the other: memory holds one, and the sum in
+    float64.
     """
     weights = posthoc_weights([(s.step, s.sigma_rel) for s in snapshots], step, sigma_rel)
 
-    def combine(*leaves: PyTree) -> np.ndarray:
-        total = sum(
-            w * np.asarray(leaf, np.float64) for w, leaf in zip(weights, leaves, strict=True)
-        )
-        return np.asarray(total, leaves[0].dtype)
-
-    return jax.tree.map(combine, *(s.model for s in snapshots))
+    total: PyTree = None
+    model: PyTree = None
+    for weight, snapshot in zip(weights, snapshots, strict=True):
+        model = snapshot.read()
+        part = jax.tree.map(lambda leaf, w=weight: w * np.asarray(leaf, np.float64), model)
+        total = part if total is None else jax.tree.map(np.add, total, part)
+    return jax.tree.map(lambda sums, leaf: np.asarray(sums, leaf.dtype), total, model)
 
 
 def _products(

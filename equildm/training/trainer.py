@@ -15,6 +15,7 @@ from ..runtime import (
     batch_parts,
     batch_sharding,
     Checkpoints,
+    exclusive,
     put,
     Run,
     shardings,
@@ -68,7 +69,8 @@ def train(
     **Returns:** the state after step `config.steps`.
 
     **Raises** `Stopped` after ctrl-C or SIGTERM, once everything is saved; `Diverged` at a loss
-    that is not finite.
+    that is not finite, after `config.bad_steps` such steps that were skipped; `ValueError` where
+    another launch is training the run.
     """
     ema = EMAS[config.ema or "power"] if ema is None else ema
     state = TrainState.create(model, optimizer, ema, start, mesh)
@@ -80,7 +82,12 @@ def train(
         parts=config.accumulate,
         shardings=shardings(state, mesh),
     )
+    refusal = (
+        f"One launch at a time trains a run, received {run.path} which another one is training. "
+        "Stop that one first, or choose another folder."
+    )
     with (
+        exclusive(run.path / "locks", label, refusal),
         Checkpoints(run.checkpoints, keep=config.keep, every=config.save_every) as checkpoints,
         Checkpoints(run.averages, keep=None, every=config.snapshots)
         if config.snapshots
@@ -110,6 +117,7 @@ def train(
                 preview=preview,
                 snapshots=snapshots,
                 label=label,
+                bad_steps=config.bad_steps,
             )
 
 

@@ -69,6 +69,7 @@ def test_corrupt() -> None:
 def test_weights(snr: float) -> None:
     s = snr**-0.5
     edm = (s**2 + 0.25) / (s * 0.5) ** 2
+    unit = (s**2 + 1) / s**2
     formulas: list[tuple[AbstractWeight, float, float, float]] = [
         # the weight of: eps, v, x0
         (Uniform(), 1, 1, 1),
@@ -81,7 +82,8 @@ def test_weights(snr: float) -> None:
             snr * (2 + snr) ** -0.5 / (snr + 1),
             snr * (2 + snr) ** -0.5,
         ),
-        (EDM(), edm / snr, edm / (snr + 1), edm),
+        (EDM(0.5), edm / snr, edm / (snr + 1), edm),
+        (EDM(), unit / snr, unit / (snr + 1), unit),
     ]
     for weight, *expected in formulas:
         values = [weight(jnp.array(snr), prediction) for prediction in PREDICTIONS]

@@ -1,6 +1,7 @@
 """Run folders of every kind: plain, adapters, a part, with the text encoder, in stages."""
 
 import dataclasses
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -57,8 +58,12 @@ def test_weights_of_every_average_and_step(plain):
 def test_an_average_of_another_width(plain):
     path, states = plain
     loaded = load_pretrained(path, ema="0.07")
+
+    def average(step, index):
+        return eqx.filter(states[step].average(index), eqx.is_array)
+
     snapshots = [
-        Snapshot(step, width, eqx.filter(states[step].average(index), eqx.is_array))
+        Snapshot(step, width, partial(average, step, index))
         for step in (2, 8)
         for index, width in enumerate(EMAS["power"].sigma_rels)
     ]

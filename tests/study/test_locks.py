@@ -14,7 +14,8 @@ import pytest
 from helpers import ROOT
 from study_worker import UNITS
 
-from equildm.study import Locks, RowFiles, share_work, write_table
+from equildm.runtime import Locks
+from equildm.study import RowFiles, share_work, write_table
 
 
 class Workers:

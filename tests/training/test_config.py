@@ -71,11 +71,12 @@ def test_a_prior_that_cannot_work_is_refused(options, message):
 
 def test_what_may_change_are_options():
     fields = {field.name for field in dataclasses.fields(TrainConfig)}
+    fields |= {f"optimizer.{field.name}" for field in dataclasses.fields(OptimizerConfig)}
     sections = {name.partition(".")[::2] for name in TrainConfig.MAY_CHANGE}
     assert {section for section, _ in sections} == {"train"}
     names = {name for _, name in sections}
     assert names < fields
-    assert {"steps", "accumulate", "remat", "mesh"} < names
+    assert {"steps", "accumulate", "remat", "mesh", "optimizer.learning_rate"} < names
     assert not {"seed", "batch_size", "optimizer", "ema"} & names
 
 

@@ -67,13 +67,13 @@ def test_an_average_that_was_not_kept_is_reconstructed():
     values = np.cumsum(np.random.default_rng(1).normal(size=4096))
     short, long = (np.asarray(x) for x in course(PowerEMA((0.05, 0.10)), values))
     snapshots = [
-        Snapshot(n, s, average[n - 1])
+        Snapshot(n, s, lambda average=average, n=n: average[n - 1])
         for n in range(256, 4097, 256)
         for s, average in ((0.05, short), (0.10, long))
     ]
     (expected,) = averaged(PowerEMA((0.07,)), values)
     got = posthoc_average(snapshots, 4096, 0.07)
-    neighbours = [float(s.model) for s in snapshots[-2:]]
+    neighbours = [float(s.read()) for s in snapshots[-2:]]
     assert abs(got - expected) < 0.1 * abs(neighbours[0] - neighbours[1])
 
 

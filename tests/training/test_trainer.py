@@ -10,8 +10,15 @@ import pytest
 from run_folders import losses
 
 from equildm.data import AbstractDataset, LatentBatch
-from equildm.runtime import Checkpoints, make_mesh, Run
-from equildm.training import DecayEMA, OptimizerConfig, put_frozen, train, TrainConfig
+from equildm.runtime import Checkpoints, Locks, make_mesh, read_metrics, Run
+from equildm.training import (
+    DecayEMA,
+    Diverged,
+    OptimizerConfig,
+    put_frozen,
+    train,
+    TrainConfig,
+)
 
 CONFIG = TrainConfig(
     steps=10,
@@ -44,9 +51,10 @@ class Examples(AbstractDataset):
 def trained(network, objective, make_batch, tmp_path):
     dataset = Examples(jax.tree.map(np.asarray, make_batch(size=12)))
 
-    def trained(name, config, **options):
+    def trained(name, config, *, dataset=dataset, **options):
         path = tmp_path / name
-        run = Run.create(path, config, "test", resume=path.exists(), may_change=("steps",))
+        may_change = ("steps", "optimizer", "bad_steps")
+        run = Run.create(path, config, "test", resume=path.exists(), may_change=may_change)
         model = jax.tree.map(jnp.copy, network)
         optimizer = config.optimizer.build(config.steps)
         mesh = make_mesh()
@@ -78,6 +86,40 @@ def test_a_resumed_training_has_the_same_curve(trained, tmp_path):
     assert losses(tmp_path / "parts") == curve
     for a, b in zip(jax.tree.leaves(complete), jax.tree.leaves(resumed), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_step_that_fails_is_skipped_and_counted(trained, make_batch, tmp_path):
+    """One example that is not a number: in each of four epochs of three steps one step fails."""
+    batch = jax.tree.map(np.asarray, make_batch(size=12))
+    latents = batch.latents.copy()
+    latents[5] = np.nan
+    dataset = Examples(batch._replace(latents=latents))
+    config = dataclasses.replace(CONFIG, steps=12, bad_steps=4)
+    state = trained("four", config, dataset=dataset)
+    finite = [line["finite"] for line in read_metrics(tmp_path / "four" / "metrics.jsonl")]
+    assert finite.count(0) == 4 and all(sum(finite[i : i + 3]) == 2 for i in (0, 3, 6, 9))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.model))
+
+    config = dataclasses.replace(CONFIG, steps=12, bad_steps=1, save_every=1)
+    with pytest.raises(Diverged, match=r"after 1 that were skipped. Step . is saved. Use a lower"):
+        trained("one", config, dataset=dataset)
+    # As the error says: on with another rate, from a state that is good.
+    slower = OptimizerConfig(warmup=4, learning_rate=1e-3, clip=0.5)
+    state = trained(
+        "one", dataclasses.replace(config, bad_steps=4, optimizer=slower), dataset=dataset
+    )
+    assert int(state.step) == 12
+
+
+def test_one_launch_at_a_time(trained, tmp_path):
+    trained("run", dataclasses.replace(CONFIG, steps=2))
+    with (
+        Locks(tmp_path / "run" / "locks") as other,
+        pytest.raises(ValueError, match=r"One launch at a time trains a run, received .*run "),
+    ):
+        assert other.acquire("training")
+        trained("run", CONFIG)
+    assert int(trained("run", CONFIG).step) == 10
 
 
 def test_averages_may_be_any(trained):

@@ -38,8 +38,26 @@ class VAELossConfig:
                 f"{self.lpips_share}. Use --lpips 0 to leave the term out."
             )
 
-    def build(self, policy: Policy) -> VAEObjective | AdversarialObjective:
-        """The loss. `policy` is the arithmetic of the VAE."""
+    def build(
+        self, policy: Policy, batch_size: int = 1, parts: int = 1
+    ) -> VAEObjective | AdversarialObjective:
+        """The loss.
+
+        **Arguments:**
+
+        - `policy`: arithmetic of the VAE.
+        - `batch_size`, `parts`: examples of a step, and the slices that they are computed in.
+
+        **Raises** `ValueError` where a slice's share of the perceptual term would not be the same
+        part of its examples as the whole batch's.
+        """
+        examples = max(1, round(self.lpips_share * batch_size))
+        if self.lpips and parts > 1 and self.lpips_share * batch_size % parts:
+            raise ValueError(
+                f"--accumulate {parts} cuts the {examples} of {batch_size} examples that "
+                f"--lpips-share {self.lpips_share} takes into equal slices, and cannot. Use "
+                f"--lpips-share {-(-examples // parts) * parts / batch_size:g}."
+            )
         objective = VAEObjective(
             load_lpips("vgg") if self.lpips else None,
             perceptual_weight=self.lpips,

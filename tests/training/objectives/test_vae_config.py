@@ -33,6 +33,14 @@ def test_a_discriminator_is_trained_beside_the_vae():
     assert isinstance(model, AdversarialVAE) and model.vae is vae
 
 
+def test_slices_take_their_part_of_the_perceptual_term():
+    """One example of sixteen cannot be cut in eight: each slice would take one, eight in all."""
+    with pytest.raises(ValueError, match=r"--accumulate 8 .* Use --lpips-share 0.5"):
+        VAELossConfig().build(Policy(), batch_size=16, parts=8)
+    assert isinstance(VAELossConfig(lpips_share=0.5).build(Policy(), 16, 8), VAEObjective)
+    assert isinstance(VAELossConfig(lpips=0.0).build(Policy(), 16, 8), VAEObjective)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

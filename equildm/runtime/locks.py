@@ -17,9 +17,12 @@ import os
 import socket
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from ..runtime import write_atomic
+from ._files import write_atomic
+from .distributed import broadcast_from_first, first_process
 
 
 class Locks:
@@ -184,3 +187,29 @@ def _start_of(pid: int) -> str | None:
         return None
     fields = text.rpartition(")")[2].split()
     return None if fields[0] in ("Z", "X") else fields[19]
+
+
+@contextmanager
+def exclusive(folder: Path, unit: str, refusal: str, *, stale: float = 120.0) -> Iterator[None]:
+    """Holds a lock on a unit of work while the block runs. Every process of a launch calls this.
+
+    A launch that was killed loses its lock: see `Locks`.
+
+    **Arguments:**
+
+    - `folder`: of the lock, see `Locks`.
+    - `unit`: name of the work.
+    - `refusal`: the error's text where another launch holds the lock.
+    - `stale`: see `Locks`.
+
+    **Raises** `ValueError`, on every process, if another launch that lives holds the lock.
+    """
+    if not first_process():
+        if not broadcast_from_first(None):
+            raise ValueError(refusal)
+        yield
+        return
+    with Locks(folder, stale=stale) as locks:
+        if not broadcast_from_first(int(locks.acquire(unit))):
+            raise ValueError(refusal)
+        yield
