@@ -402,6 +402,7 @@ from .runtime import (
     gather as gather,
     InPrecision as InPrecision,
     Interrupt as Interrupt,
+    Locks as Locks,
     log as log,
     make_mesh as make_mesh,
     MetricsLog as MetricsLog,

@@ -32,7 +32,7 @@ from .interrupt import (
     Interrupt as Interrupt,
     STOPPED as STOPPED,
 )
-from .locks import exclusive as exclusive, Locks as Locks
+from .locks import Locks as Locks
 from .mesh import make_mesh as make_mesh, parse_mesh as parse_mesh
 from .metrics import MetricsLog as MetricsLog, read_metrics as read_metrics
 from .precision import InPrecision as InPrecision, Policy as Policy

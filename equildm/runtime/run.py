@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ._files import write_json
+from ._run_checks import changes_of, strangers_in
 from .config import from_json, to_json
 from .distributed import barrier, on_first_process
 from .environment import environment
@@ -38,6 +39,11 @@ class Run:
     """Name of the recipe that made it."""
     document: dict[str, Any] | None = dataclasses.field(default=None, repr=False, compare=False)
     """What `make` writes to config.json."""
+    changes: dict[str, tuple[Any, Any]] = dataclasses.field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """Options that differ from those of the launch before: names with dots to old and new value.
+    `make` records them in environment.json."""
 
     @classmethod
     def prepare(
@@ -68,6 +74,7 @@ class Run:
         """
         path = Path(path)
         document = {"format": FORMAT, "recipe": recipe, "config": to_json(config)}
+        changes: dict[str, tuple[Any, Any]] = {}
         existing = (path / "config.json").exists()
         if existing and not resume:
             raise ValueError(
@@ -78,13 +85,13 @@ class Run:
             old = _read(path)
             if old["recipe"] == recipe:  # a field added since the run began had its default
                 old["config"] = to_json(from_json(type(config), old["config"]))
-            _check_same(path, old, document, may_change)
-        elif strangers := _strangers(path):
+            changes = changes_of(path, old, document, may_change)
+        elif strangers := strangers_in(path):
             raise ValueError(
                 f"A new run needs an empty folder, received {path} which holds {strangers[0]!r} "
                 "and no config.json. Choose another folder."
             )
-        return cls(path, recipe, document)
+        return cls(path, recipe, document, changes)
 
     def make(self) -> None:
         """Makes the folder that `prepare` checked. Every process calls; the first one writes."""
@@ -165,7 +172,7 @@ class Run:
     def _write(self) -> None:
         for folder in (self.samples, self.checkpoints):
             folder.mkdir(parents=True, exist_ok=True)
-        _record_launch(self.path / "environment.json")
+        _record_launch(self.path / "environment.json", self.changes)
         # Last: a folder with a config is a whole run folder.
         write_json(self.path / "config.json", self.document)
 
@@ -195,45 +202,7 @@ def _read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _check_same(path: Path, old: dict, new: dict, may_change: Collection[str]) -> None:
-    if old["recipe"] != new["recipe"]:
-        raise ValueError(
-            f"A run goes on with the recipe that began it, received {new['recipe']!r} for {path} "
-            f"of {old['recipe']!r}. Choose another folder."
-        )
-    before, now = _flat(old["config"]), _flat(new["config"])
-    for name in {**before, **now}:
-        parts = name.split(".")
-        prefixes = {".".join(parts[: i + 1]) for i in range(len(parts))}
-        if not prefixes & set(may_change) and before.get(name) != now.get(name):
-            raise ValueError(
-                f"A run goes on with the configuration that began it: {name} is "
-                f"{before.get(name)!r} in {path / 'config.json'}, received {now.get(name)!r}. "
-                "Leave the option as it was, or start a new run."
-            )
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by names with dots."""
-    values = {}
-    for name, value in config.items():
-        inside = _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else None
-        values.update({prefix + name: value} if inside is None else inside)
-    return values
-
-
-def _strangers(path: Path) -> list[str]:
-    """What lies in the folder and is not of a launch that was killed while making it."""
-    ours = {"samples", "checkpoints", "environment.json"}
-    if not path.exists():
-        return []
-    if not path.is_dir():
-        return [path.name]
-    strangers = [p for p in path.iterdir() if not (p.name in ours or p.name.endswith(".tmp"))]
-    inside = [p for name in ("samples", "checkpoints") for p in (path / name).glob("*")]
-    return sorted(p.name for p in (*strangers, *inside))
-
-
-def _record_launch(file: Path) -> None:
+def _record_launch(file: Path, changes: dict[str, tuple[Any, Any]]) -> None:
     launches = json.loads(file.read_text(encoding="utf-8"))["launches"] if file.exists() else []
-    write_json(file, {"format": FORMAT, "launches": [*launches, environment()]})
+    launch = environment() | ({"changes": changes} if changes else {})
+    write_json(file, {"format": FORMAT, "launches": [*launches, launch]})

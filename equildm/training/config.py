@@ -14,9 +14,11 @@ from ..noise import AbstractPrediction, AbstractSchedule, LossConfig, TIMES, WEI
 from ..runtime import (
     check_batch,
     check_seeds,
+    Checkpoints,
     Cluster,
     enable_compile_cache,
     exit_on_sigterm,
+    log,
     make_mesh,
     parse_mesh,
     Policy,
@@ -232,7 +234,19 @@ class TrainConfig:
         - `fixed`: those of `MAY_CHANGE` that must not.
         """
         names = {"run", *may_change, *self.MAY_CHANGE} - set(fixed)
-        return Run.prepare(folder, config, recipe, resume=self.resume, may_change=names)
+        run = Run.prepare(folder, config, recipe, resume=self.resume, may_change=names)
+        if self.optimizer.decay == "cosine" and "train.steps" in run.changes:
+            self._tell_of_longer_cosine(run)
+        return run
+
+    def _tell_of_longer_cosine(self, run: Run) -> None:
+        done, (before, now) = Checkpoints(run.checkpoints).latest() or 0, run.changes["train.steps"]
+        optimizer = dataclasses.replace(self.optimizer, learning_rate=1.0)
+        old, new = (float(optimizer.schedule(steps)(done)) for steps in (before, now))
+        log(
+            f"The cosine ended at step {before} and now ends at {now}: at step {done} the learning "
+            f"rate goes from {old:.0%} of its peak to {new:.0%}."
+        )
 
     def denoising(
         self,

@@ -15,11 +15,11 @@ from ..runtime import (
     batch_parts,
     batch_sharding,
     Checkpoints,
-    exclusive,
     put,
     Run,
     shardings,
 )
+from ..runtime.locks import exclusive
 from .config import EMAS, TrainConfig
 from .ema import AbstractEMA
 from .loop import fit, Intervals, Preview, resume

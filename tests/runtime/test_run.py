@@ -134,6 +134,10 @@ def test_resume(tmp_path):
     with pytest.raises(ValueError, match=r"steps is 100 in .*, received 200"):
         Run.create(path, longer, "pretrain", resume=True)
     run = Run.create(path, longer, "pretrain", resume=True, may_change=["steps"])
+    assert run.changes == {"steps": (100, 200)}
+    launches = json.loads((path / "environment.json").read_text())["launches"]
+    changes = [launch.get("changes") for launch in launches]
+    assert changes == [None, None, {"steps": [100, 200]}]
     assert run.load_config(Config) == longer
     with pytest.raises(ValueError, match=r"'distill' for .* of 'pretrain'"):
         Run.create(path, longer, "distill", resume=True)

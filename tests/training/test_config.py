@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from equildm.noise import LossConfig, P2, ScaledLinear, UniformTimes, Velocity
-from equildm.runtime import Policy
+from equildm.runtime import Checkpoints, Policy
 from equildm.training import OptimizerConfig, PriorConfig, TrainConfig
 
 NAN = float("nan")
@@ -78,6 +78,27 @@ def test_what_may_change_are_options():
     assert names < fields
     assert {"steps", "accumulate", "remat", "mesh", "optimizer.learning_rate"} < names
     assert not {"seed", "batch_size", "optimizer", "ema"} & names
+
+
+def test_a_longer_cosine_says_what_becomes_of_the_rate(tmp_path, capsys):
+    """Half of the way is a rate of 50 % of the peak, a quarter of it 85 %."""
+    optimizer = OptimizerConfig(warmup=0, decay="cosine")
+    config = TrainConfig(steps=100, optimizer=optimizer, resume=True)
+
+    @dataclasses.dataclass(frozen=True)
+    class Recipe:
+        train: TrainConfig
+
+    run = config.prepare_run(tmp_path / "run", Recipe(config), "test")
+    run.make()
+    with Checkpoints(run.checkpoints, keep=1, every=1) as checkpoints:
+        checkpoints.save(50, {"x": jnp.zeros(1)}, {})
+    longer = dataclasses.replace(config, steps=200)
+    longer.prepare_run(tmp_path / "run", Recipe(longer), "test")
+    assert (
+        "The cosine ended at step 100 and now ends at 200: at step 50 the learning rate goes from "
+        "50% of its peak to 85%."
+    ) in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_rate_rises_and_stays_or_falls():

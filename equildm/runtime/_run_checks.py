@@ -1,0 +1,53 @@
+"""What a run folder is checked for before a launch goes on with it, or makes it."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+
+def changes_of(
+    path: Path, old: dict, new: dict, may_change: Collection[str]
+) -> dict[str, tuple[Any, Any]]:
+    """What differs. `ValueError` for something else than what may change."""
+    if old["recipe"] != new["recipe"]:
+        raise ValueError(
+            f"A run goes on with the recipe that began it, received {new['recipe']!r} for {path} "
+            f"of {old['recipe']!r}. Choose another folder."
+        )
+    before, now = _flat(old["config"]), _flat(new["config"])
+    changes = {
+        name: (before.get(name), now.get(name))
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
+    }
+    for name in changes:
+        parts = name.split(".")
+        prefixes = {".".join(parts[: i + 1]) for i in range(len(parts))}
+        if not prefixes & set(may_change):
+            raise ValueError(
+                f"A run goes on with the configuration that began it: {name} is "
+                f"{before.get(name)!r} in {path / 'config.json'}, received {now.get(name)!r}. "
+                "Leave the option as it was, or start a new run."
+            )
+    return changes
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by names with dots."""
+    values = {}
+    for name, value in config.items():
+        inside = _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else None
+        values.update({prefix + name: value} if inside is None else inside)
+    return values
+
+
+def strangers_in(path: Path) -> list[str]:
+    """What lies in the folder and is not of a launch that was killed while making it."""
+    ours = {"samples", "checkpoints", "environment.json"}
+    if not path.exists():
+        return []
+    if not path.is_dir():
+        return [path.name]
+    strangers = [p for p in path.iterdir() if not (p.name in ours or p.name.endswith(".tmp"))]
+    inside = [p for name in ("samples", "checkpoints") for p in (path / name).glob("*")]
+    return sorted(p.name for p in (*strangers, *inside))
