@@ -60,7 +60,7 @@ def main(config: Config) -> None:
     )
     network = eqd.ControlNetConfig.for_pixels(start.config.network, start.vae.factor)
     model = start.with_network(network.around(start.network, key=jax.random.key(seed)), network)
-    trainable = config.fine_tune.split(model.network, seed=seed)
+    trainable = config.fine_tune.split(model.network, seed=seed, run=run)
 
     # The data: images, captions and control images, and fixed examples of the held-out ones.
     control = eqd.CONTROLS[config.control]

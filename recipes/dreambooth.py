@@ -65,7 +65,7 @@ def main(config: Config) -> None:
     start = eqd.open_start(config.fine_tune, config.run, seed=seed, mesh=mesh)
     both = eqd.TextConditioned(start.network, start.text_encoder)
     trains_text, token = config.train_text_encoder, config.subject.token
-    trainable = config.fine_tune.split(both if trains_text else start.network, seed=seed)
+    trainable = config.fine_tune.split(both if trains_text else start.network, seed=seed, run=run)
     null = both.null_ids() if trains_text else start.null_text()
     subject = config.subject.read(start.config.image_size)
     levels = start.levels(config.sampling_steps, SOLVER)

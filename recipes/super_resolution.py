@@ -63,7 +63,7 @@ def main(config: Config) -> None:
         config.fine_tune, config.run, image_size=config.data.size, seed=seed, mesh=mesh
     )
     model = eqd.new_upscaler(start, scale=config.data.scale, augmentation=config.augmentation)
-    trainable = config.fine_tune.split(model.network, seed=seed)
+    trainable = config.fine_tune.split(model.network, seed=seed, run=run)
 
     # The data: squares of images, and small ones of them.
     own = config.captions == "own"

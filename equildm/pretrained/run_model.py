@@ -115,7 +115,7 @@ def begin_run(
 
     on_first_process("run model", save)
     if frozen is not None:
-        with Checkpoints(run.path / "base") as base:
+        with Checkpoints(run.base) as base:
             if base.latest() is None:
                 base.save(0, {"model": eqx.filter(frozen, eqx.is_array)}, {})
 

@@ -74,7 +74,7 @@ def read_network(
     if frozen is None:
         return weights
     like = {"model": _shapes(frozen, mesh)}
-    base = Checkpoints(run.path / "base").restore(like).items["model"]
+    base = Checkpoints(run.base).restore(like).items["model"]
     return config.trained.join(weights, base)
 
 

@@ -155,6 +155,11 @@ class Run:
         return self.path / "checkpoints"
 
     @property
+    def base(self) -> Path:
+        """Folder for the `Checkpoints` of the weights that are not trained."""
+        return self.path / "base"
+
+    @property
     def averages(self) -> Path:
         """Folder for the `Checkpoints` of averages that are kept for good."""
         return self.path / "averages"

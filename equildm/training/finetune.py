@@ -5,11 +5,13 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import optax
 from jaxtyping import PyTree
 
 from .._types import Network
+from ..runtime import Checkpoints, Run
 from .config import TrainConfig
 from .groups import rate_groups
 from .objectives.base import AbstractObjective
@@ -106,17 +108,21 @@ class FineTuneConfig:
             factors[pattern] = factor
         return factors
 
-    def split(self, network: Network, *, seed: int) -> Trainable:
+    def split(self, network: Network, *, seed: int, run: Run | None = None) -> Trainable:
         """The network's trained part and the rest.
 
         **Arguments:**
 
         - `network`: the start's, whose arrays the result holds without a copy.
         - `seed`: of new adapters.
+        - `run`: of the training. One that is resumed has its own copy of the rest, which is taken
+            instead of the start's: that may have trained on meanwhile.
 
         **Raises** `ValueError` for a pattern of `trainable` or of `groups` that matches nothing.
         """
         trained, frozen = self.part.split(network, key=jax.random.key(seed))
+        if frozen is not None and run is not None and Checkpoints(run.base).latest() is not None:
+            frozen = _saved(frozen, run)
         check_patterns(trained, list(self.factors))
         return Trainable(trained, frozen, self.part)
 
@@ -124,3 +130,12 @@ class FineTuneConfig:
         """The optimiser of `config`, its rate multiplied by the factor of each group."""
         optimizer, factors = config.optimizer.build(config.steps, default_rate), self.factors
         return optax.chain(optimizer, rate_groups(factors)) if factors else optimizer
+
+
+def _saved(frozen: PyTree, run: Run) -> PyTree:
+    """The frozen part as the run saved it, where the arrays of `frozen` are."""
+    arrays, static = eqx.partition(frozen, eqx.is_array)
+    like = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), arrays
+    )
+    return eqx.combine(Checkpoints(run.base).restore({"model": like}).items["model"], static)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from equildm.nn import Linear, merge_lora
-from equildm.runtime import from_json, to_json
+from equildm.runtime import Checkpoints, from_json, Run, to_json
 from equildm.training import (
     AbstractTrainedPart,
     AllWeights,
@@ -86,6 +86,19 @@ def test_options_name_the_part(attending):
     same(adapters.model, LoRAConfig(3).split(attending, key=jax.random.key(4))[0])
     merged = adapters.network(jax.tree.map(jnp.ones_like, adapters.model))
     same(merged, merge_lora(attending, jax.tree.map(jnp.ones_like, adapters.model)))
+
+
+def test_a_resumed_run_has_the_rest_of_its_own(attending, tmp_path):
+    """The start may have trained on since the run began."""
+    config = FineTuneConfig(trainable=("network.*",))
+    run = Run.create(tmp_path / "run", config, "test")
+    first = config.split(attending, seed=0, run=run)
+    same(first.network(first.model), attending)
+    with Checkpoints(run.base) as base:
+        base.save(0, {"model": eqx.filter(first.frozen, eqx.is_array)}, {})
+    later = jax.tree.map(lambda x: x + 1 if eqx.is_array(x) else x, attending)
+    resumed = config.split(later, seed=0, run=run)
+    same(resumed.network(first.model), attending)
 
 
 def test_groups_multiply_the_rate(network):
