@@ -19,7 +19,6 @@ from typing import Literal
 
 import jax
 import numpy as np
-import tyro
 from jaxtyping import UInt8
 
 import equildm as eqd
@@ -118,4 +117,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    eqd.run_command(main, Config, __doc__)

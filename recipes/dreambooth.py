@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import tyro
 from jaxtyping import UInt8
 
 import equildm as eqd
@@ -126,4 +125,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    eqd.run_command(main, Config, __doc__)

@@ -118,4 +118,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    eqd.run_command(main, Config, __doc__)

@@ -16,8 +16,6 @@ a plan that was stopped goes on.
 import dataclasses
 from pathlib import Path
 
-import tyro
-
 import equildm as eqd
 from equildm.plan import (
     append_result,
@@ -72,7 +70,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Config, description=__doc__))
-    except (ValueError, ImportError) as error:
-        raise SystemExit(f"{error}") from None
+    eqd.run_command(main, Config, __doc__)

@@ -121,4 +121,4 @@ def unused(path: Path) -> Path:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    eqd.run_command(main, Config, __doc__)

@@ -15,7 +15,6 @@ docs/study.md is the guide.
 """
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -152,4 +151,4 @@ def parse(arguments: Sequence[str]) -> Config:
 
 
 if __name__ == "__main__":
-    main(parse(sys.argv[1:]))
+    eqd.run_command(main, Config, parse=parse)

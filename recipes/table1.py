@@ -10,7 +10,6 @@ takes seconds. `--xla` also compiles each forward pass and prints XLA's own coun
 import dataclasses
 import math
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -89,4 +88,4 @@ def evaluation(config: Config, size: str) -> tuple:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    eqd.run_command(main, Config, __doc__)

@@ -6,6 +6,7 @@ from ._files import (
     write_json as write_json,
 )
 from .checkpoint import Checkpoints as Checkpoints, Restored as Restored
+from .command import run_command as run_command, UserError as UserError
 from .compile_cache import (
     cache_folder as cache_folder,
     enable_compile_cache as enable_compile_cache,

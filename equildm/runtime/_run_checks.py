@@ -1,8 +1,16 @@
 """What a run folder is checked for before a launch goes on with it, or makes it."""
 
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+from .locks import Locks
+
+_LEFT = (
+    *("samples", "checkpoints", "averages", "tensorboard", "base", "vae", "text_encoder"),
+    *("tokenizer", "model.json", "metrics.jsonl", "environment.json", "config.json"),
+)
 
 
 def changes_of(
@@ -51,3 +59,22 @@ def strangers_in(path: Path) -> list[str]:
     strangers = [p for p in path.iterdir() if not (p.name in ours or p.name.endswith(".tmp"))]
     inside = [p for name in ("samples", "checkpoints") for p in (path / name).glob("*")]
     return sorted(p.name for p in (*strangers, *inside))
+
+
+def is_trained(path: Path) -> bool:
+    """Whether a run folder has something to lose: weights, or a launch that is training now."""
+    if any(any((path / name).glob("[0-9]*")) for name in ("checkpoints", "averages")):
+        return True
+    if not (path / "locks").exists():
+        return False
+    with Locks(path / "locks") as locks:
+        return locks.others() > 0
+
+
+def clear(path: Path) -> None:
+    """Removes what a launch left that ended before its first checkpoint."""
+    for name in _LEFT:
+        target = path / name
+        if target.is_dir():
+            shutil.rmtree(target)
+        target.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ._files import write_json
-from ._run_checks import changes_of, strangers_in
+from ._run_checks import changes_of, clear, is_trained, strangers_in
 from .config import from_json, to_json
 from .distributed import barrier, on_first_process
 from .environment import environment
@@ -44,6 +44,8 @@ class Run:
     )
     """Options that differ from those of the launch before: names with dots to old and new value.
     `make` records them in environment.json."""
+    anew: bool = dataclasses.field(default=False, repr=False, compare=False)
+    """Whether `make` first removes what a launch left that ended before its first checkpoint."""
 
     @classmethod
     def prepare(
@@ -69,29 +71,32 @@ class Run:
         - `may_change`: fields that may differ on resuming, with dots, such as `train.steps`; a
             field that holds a dataclass stands for all of it. The new values are written.
 
-        **Raises** `ValueError` if the folder holds a run and `resume` is false, if it holds
-        something else, or if the configurations differ.
+        A run without a checkpoint has nothing to lose: `make` clears its folder and begins anew.
+
+        **Raises** `ValueError` if the folder holds a run that was trained and `resume` is false, if
+        it holds something else, or if the configurations differ.
         """
         path = Path(path)
         document = {"format": FORMAT, "recipe": recipe, "config": to_json(config)}
         changes: dict[str, tuple[Any, Any]] = {}
         existing = (path / "config.json").exists()
-        if existing and not resume:
+        anew = existing and not resume
+        if anew and is_trained(path):
             raise ValueError(
-                f"A new run needs a folder of its own, received {path} which holds one. "
-                "Pass resume to go on with it, or choose another folder."
+                f"A new run needs a folder of its own, received {path} which holds one that was "
+                "trained. Pass resume to go on with it, or choose another folder."
             )
-        if existing:
+        if existing and resume:
             old = _read(path)
             if old["recipe"] == recipe:  # a field added since the run began had its default
                 old["config"] = to_json(from_json(type(config), old["config"]))
             changes = changes_of(path, old, document, may_change)
-        elif strangers := strangers_in(path):
+        elif not existing and (strangers := strangers_in(path)):
             raise ValueError(
                 f"A new run needs an empty folder, received {path} which holds {strangers[0]!r} "
                 "and no config.json. Choose another folder."
             )
-        return cls(path, recipe, document, changes)
+        return cls(path, recipe, document, changes, anew)
 
     def make(self) -> None:
         """Makes the folder that `prepare` checked. Every process calls; the first one writes."""
@@ -175,6 +180,8 @@ class Run:
         return self.path / "tensorboard"
 
     def _write(self) -> None:
+        if self.anew:
+            clear(self.path)
         for folder in (self.samples, self.checkpoints):
             folder.mkdir(parents=True, exist_ok=True)
         _record_launch(self.path / "environment.json", self.changes)

@@ -93,7 +93,7 @@ class LadderConfig:
             "Make --train.steps a multiple of it",
         )
         interval = train.steps // self.checkpoints
-        return dataclasses.replace(train, snapshots=interval, resume=True)
+        return dataclasses.replace(train, snapshots=interval, resume=True, new=True)
 
     def distillation(self, method: MethodName) -> DistillConfig:
         """The options of a student's method."""
@@ -107,7 +107,11 @@ class LadderConfig:
             decay="cosine",
         )
         return TrainConfig(
-            steps=self.distill_steps, batch_size=batch_size, optimizer=optimizer, resume=True
+            steps=self.distill_steps,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            resume=True,
+            new=True,
         )
 
 

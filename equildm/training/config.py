@@ -117,7 +117,17 @@ class TrainConfig:
     MAY_CHANGE: ClassVar[tuple[str, ...]] = tuple(
         f"train.{name}"
         for name in (
-            *("resume", "steps", "accumulate", "remat", "mesh", "cluster", "keep", "snapshots"),
+            *(
+                "resume",
+                "new",
+                "steps",
+                "accumulate",
+                "remat",
+                "mesh",
+                "cluster",
+                "keep",
+                "snapshots",
+            ),
             *("log_every", "save_every", "preview_every", "bad_steps"),
             *("optimizer.learning_rate", "optimizer.warmup", "optimizer.clip"),
         )
@@ -127,7 +137,9 @@ class TrainConfig:
     section `train`."""
 
     resume: bool = False
-    """Go on with the run in that folder, if there is one: the same command begins and goes on."""
+    """Go on with the run in that folder, by its own options where no others are given."""
+    new: bool = False
+    """With --resume: begin a run where there is none, so that one command begins and goes on."""
     steps: int = 2000
     """Total training steps."""
     optimizer: Flat[OptimizerConfig] = OptimizerConfig()
@@ -233,6 +245,11 @@ class TrainConfig:
             folder's own name.
         - `fixed`: those of `MAY_CHANGE` that must not.
         """
+        if self.resume and not self.new and not (folder / "config.json").exists():
+            raise ValueError(
+                f"A run that is resumed exists, received --resume for {folder}, which holds none. "
+                "Check the folder, or add --new to begin one there."
+            )
         names = {"run", *may_change, *self.MAY_CHANGE} - set(fixed)
         run = Run.prepare(folder, config, recipe, resume=self.resume, may_change=names)
         if self.optimizer.decay == "cosine" and "train.steps" in run.changes:

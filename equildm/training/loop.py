@@ -19,6 +19,7 @@ from ..runtime import (
     Progress,
     Run,
     STOPPED,
+    UserError,
 )
 from .data_wait import DataWait
 from .state import TrainState
@@ -47,7 +48,7 @@ class Intervals:
             )
 
 
-class Diverged(RuntimeError):
+class Diverged(UserError, RuntimeError):
     """The loss or its gradient was infinite or not a number."""
 
 

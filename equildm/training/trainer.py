@@ -15,6 +15,7 @@ from ..runtime import (
     batch_parts,
     batch_sharding,
     Checkpoints,
+    log,
     put,
     Run,
     shardings,
@@ -95,6 +96,8 @@ def train(
         abort_together(),
     ):
         state, position = resume(state, checkpoints)
+        if position:
+            log(f"Resumed at step {int(state.step)}.")
         parts, of = batch_parts(mesh)
         source = batches(
             dataset,

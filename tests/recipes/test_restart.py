@@ -28,7 +28,7 @@ def launched(run, *options, processes=1, devices=1):
     env = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT)}
     address = f"127.0.0.1:{free_port()}"
     env |= {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(processes)}
-    command = [sys.executable, str(RECIPE), "--run", str(run), "--resume"]
+    command = [sys.executable, str(RECIPE), "--run", str(run), "--resume", "--new"]
     command += ["--steps", str(STEPS), "--decay", "constant"]
     logs = [open(f"{run}.{number}.log", "a+") for number in range(processes)]  # noqa: SIM115
     started = [

@@ -49,7 +49,7 @@ def test_killed_and_resumed_is_uninterrupted(options, tmp_path):
     steps = ["--steps", str(STEPS)]
     run_python(RECIPE, *options, *steps, "--run", str(uninterrupted), devices=1)
 
-    options = [*options, *steps, "--run", str(broken), "--resume"]
+    options = [*options, *steps, "--run", str(broken), "--resume", "--new"]
     metrics = broken / "metrics.jsonl"
 
     def reached(step):

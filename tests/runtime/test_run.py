@@ -7,7 +7,7 @@ from typing import Literal
 import helpers
 import pytest
 
-from equildm.runtime import Run
+from equildm.runtime import Locks, Run
 from equildm.runtime.config import from_json, to_json
 
 
@@ -126,6 +126,7 @@ def test_versions_and_strangers(tmp_path):
 def test_resume(tmp_path):
     path = tmp_path / "run"
     Run.create(path, Config(), "pretrain", resume=True)  # nothing there yet: begins
+    (path / "checkpoints" / "100").mkdir()
     with pytest.raises(ValueError, match="Pass resume"):
         Run.create(path, Config(), "pretrain")
     Run.create(path, Config(), "pretrain", resume=True)
@@ -187,6 +188,26 @@ def test_a_folder_of_format_1_is_read_in_sections(tmp_path):
     assert config["train"]["steps"] == 7
     assert config["train"]["optimizer"]["learning_rate"] == 0.5
     assert config["data"] == {"class": "DataConfig", "source": "shapes", "size": 16}
+
+
+def test_a_folder_that_was_never_trained_is_taken_again(tmp_path):
+    """As after a batch that was too large: the name is free, and nothing of the old run is left."""
+    run = Run.create(tmp_path / "run", Config(steps=7), "pretrain")
+    (run.path / "vae").mkdir()
+    (run.path / "vae" / "config.json").write_text("{}")
+    (run.path / "metrics.jsonl").write_text("")
+    with Locks(run.path / "locks") as other:
+        assert other.acquire("training")  # but not while another launch trains there
+        with pytest.raises(ValueError, match="Pass resume"):
+            Run.prepare(run.path, Config(steps=9), "pretrain")
+    again = Run.create(run.path, Config(steps=9), "pretrain")
+    assert again.load_config(Config).steps == 9
+    assert {file.name for file in run.path.iterdir()} == {
+        *("samples", "checkpoints", "locks", "config.json", "environment.json")
+    }
+    (run.averages / "100").mkdir(parents=True)
+    with pytest.raises(ValueError, match="which holds one that was trained"):
+        Run.prepare(run.path, Config(), "pretrain")
 
 
 def test_a_launch_killed_while_making_the_folder_can_be_repeated(tmp_path):

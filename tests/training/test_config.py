@@ -84,6 +84,9 @@ def test_a_longer_cosine_says_what_becomes_of_the_rate(tmp_path, capsys):
     """Half of the way is a rate of 50 % of the peak, a quarter of it 85 %."""
     optimizer = OptimizerConfig(warmup=0, decay="cosine")
     config = TrainConfig(steps=100, optimizer=optimizer, resume=True)
+    with pytest.raises(ValueError, match=r"--resume for .*run, which holds none. .* or add --new"):
+        config.prepare_run(tmp_path / "run", config, "test")
+    config = dataclasses.replace(config, new=True)
 
     @dataclasses.dataclass(frozen=True)
     class Recipe:
