@@ -71,6 +71,10 @@ class Resized(AbstractFeatureExtractor):
         return self.extractor.name
 
     @property
+    def description(self) -> str:
+        return f"{self.extractor.description}, {self.method}"
+
+    @property
     def smallest(self) -> int:
         return 1
 
