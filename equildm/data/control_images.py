@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from scipy import ndimage
 
 from .captioned_images import MakeControl
 
@@ -29,6 +28,8 @@ def canny_edges(
     - `low`, `high`: gradients that may belong to an edge, and that surely do; the gradient at a
         step from black to white without blur is 0.5.
     """
+    from scipy import ndimage  # here: its import takes half a second
+
     smooth = ndimage.gaussian_filter(
         image.astype(np.float32) / 255, (sigma, sigma, 0), mode="nearest"
     )
@@ -61,6 +62,8 @@ def blurred_colors(
     - `image`: 8 bits a channel.
     - `blur`: standard deviation of the Gaussian, as a share of the shorter side.
     """
+    from scipy import ndimage  # here: its import takes half a second
+
     sigma = blur * min(image.shape[:2])
     blurred = ndimage.gaussian_filter(image.astype(np.float32), (sigma, sigma, 0), mode="nearest")
     return np.rint(blurred).astype(np.uint8)
@@ -74,5 +77,7 @@ def _slope(
     image: Float[np.ndarray, "height width 3"], axis: int
 ) -> Float[np.ndarray, "height width 3"]:
     """The derivative along an axis by Sobel's filter, of each colour for itself."""
+    from scipy import ndimage  # here: its import takes half a second
+
     difference = ndimage.correlate1d(image, [-0.5, 0, 0.5], axis, mode="nearest")
     return ndimage.correlate1d(difference, [0.25, 0.5, 0.25], 1 - axis, mode="nearest")

@@ -1,7 +1,6 @@
 """Grids by time: the levels of a schedule at spaced times."""
 
 import numpy as np
-from scipy import special
 
 from ..schedules import AbstractSchedule
 from .check import append_final, at_least_one, Levels
@@ -79,6 +78,8 @@ def beta(
 
     **Raises** `ValueError` for parameters that are not positive.
     """
+    from scipy import special  # here: its import takes a quarter of a second
+
     if not (0 < a < np.inf and 0 < b < np.inf):
         raise ValueError(f"A beta distribution has positive parameters, received {a} and {b}.")
     quantiles = np.linspace(1, 0, at_least_one(steps), endpoint=False)

@@ -4,7 +4,6 @@ import dataclasses
 
 import jax
 
-from ...interop import load_lpips
 from ...latents import PatchDiscriminator, VAE
 from ...runtime import Policy
 from .adversarial import AdversarialObjective, AdversarialVAE
@@ -58,6 +57,8 @@ class VAELossConfig:
                 f"--lpips-share {self.lpips_share} takes into equal slices, and cannot. Use "
                 f"--lpips-share {-(-examples // parts) * parts / batch_size:g}."
             )
+        from ...interop import load_lpips  # here: its import takes a second, also for --help
+
         objective = VAEObjective(
             load_lpips("vgg") if self.lpips else None,
             perceptual_weight=self.lpips,
