@@ -55,7 +55,10 @@ class Config:
 def main(config: Config) -> None:
     mesh = config.train.launch()
     run = config.train.prepare_run(
-        config.run, config, "pretrain", may_change=("data.cache", "prompts", "guidance_scale")
+        config.run,
+        config,
+        "pretrain",
+        may_change=("data.source", "data.cache", "prompts", "guidance_scale"),
     )
 
     # The model: a fresh UNet, a frozen VAE and a frozen text encoder.

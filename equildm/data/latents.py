@@ -12,6 +12,7 @@ from .._types import TextEmbedding
 from .batch import host_text, LatentBatch
 from .pipeline import AbstractDataset
 from .records import RecordReader
+from .source import digest
 
 if TYPE_CHECKING:
     import grain
@@ -90,6 +91,11 @@ class CachedLatents(AbstractDataset):
                 f"they hold {reader.counts}. Delete {self.folder} to make it again."
             )
         return _Records(reader, record)
+
+    @property
+    def fingerprint(self) -> str:
+        key: Mapping[str, str] = self.manifest["key"]
+        return digest(f"{name}={key[name]}" for name in sorted(key))
 
     @property
     def captions(self) -> list[str]:

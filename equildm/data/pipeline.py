@@ -30,6 +30,12 @@ class AbstractDataset(abc.ABC):
     decodes: ClassVar[bool] = False
     """Whether a batch costs enough to be read by several threads."""
 
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever a sample would; "" where that is not known. A run goes on with the data
+        that it began with, wherever they lie."""
+        return ""
+
     @abc.abstractmethod
     def __len__(self) -> int:
         """The number of samples in an epoch."""

@@ -63,7 +63,7 @@ class Stopped(SystemExit):
         super().__init__(STOPPED)
 
 
-def resume(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, int]:
+def resume(state: TrainState, checkpoints: Checkpoints, data: str = "") -> tuple[TrainState, int]:
     """The state and the data position of the newest checkpoint.
 
     Without a checkpoint this is `state` itself and position 0. A checkpoint whose step is not later
@@ -76,12 +76,22 @@ def resume(state: TrainState, checkpoints: Checkpoints) -> tuple[TrainState, int
         from another mesh and another number of processes. Its buffers are freed first, so that
         memory holds one state.
     - `checkpoints`: of the run.
+    - `data`: fingerprint of the data, if it is known.
+
+    **Raises** `ValueError` for other data than those that the run began with.
     """
     latest = broadcast_from_first(checkpoints.latest())
     if latest is None:
         return state, 0
+    meta = checkpoints.restore({}, latest).meta
+    if data and meta.get("data", data) != data:
+        raise ValueError(
+            f"A run goes on with the data that it began with, received others for the checkpoint "
+            f"of step {latest} in {checkpoints.folder}: the images, captions or encoders changed. "
+            "Give these data back, or begin a new run."
+        )
     if latest <= int(state.step):
-        return state, int(checkpoints.restore({}, latest).meta["position"])
+        return state, int(meta["position"])
     pieces = state.pieces()
     like = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), pieces
@@ -106,6 +116,7 @@ def fit(
     snapshots: Checkpoints | None = None,
     label: str = "training",
     bad_steps: int = 0,
+    fingerprint: str = "",
 ) -> TrainState:
     """Trains until `steps` steps are done, then saves.
 
@@ -123,6 +134,7 @@ def fit(
     - `snapshots`: receives the averages at its own interval, for `posthoc_average`.
     - `label`: name of the training in the progress line.
     - `bad_steps`: how many steps may fail.
+    - `fingerprint`: of the data; checkpoints hold it, see `resume`.
 
     **Returns:** the state after the last step.
 
@@ -140,6 +152,7 @@ def fit(
         Progress(steps, start=done, label=label, batch=batch_size) as progress,
     ):
         pending: list[tuple[int, Metrics]] = []
+        known = {"data": fingerprint} if fingerprint else {}
         bad = 0
 
         def write(until: int) -> None:
@@ -156,7 +169,7 @@ def fit(
 
         def save(target: Checkpoints) -> None:
             write(done)
-            target.save(done, state.pieces(), {"position": batches.position})
+            target.save(done, state.pieces(), {"position": batches.position} | known)
 
         stopped = interrupt.stop()
         while done < steps and not stopped:

@@ -95,7 +95,7 @@ def train(
         else nullcontext() as snapshots,
         abort_together(),
     ):
-        state, position = resume(state, checkpoints)
+        state, position = resume(state, checkpoints, dataset.fingerprint)
         if position:
             log(f"Resumed at step {int(state.step)}.")
         parts, of = batch_parts(mesh)
@@ -121,6 +121,7 @@ def train(
                 snapshots=snapshots,
                 label=label,
                 bad_steps=config.bad_steps,
+                fingerprint=dataset.fingerprint,
             )
 
 

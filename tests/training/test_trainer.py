@@ -37,6 +37,7 @@ class Examples(AbstractDataset):
     """Examples of one batch, in the order that is asked for."""
 
     batch: LatentBatch
+    fingerprint: str = ""
 
     def __len__(self):
         return len(self.batch.latents)
@@ -109,6 +110,14 @@ def test_a_step_that_fails_is_skipped_and_counted(trained, make_batch, tmp_path)
         "one", dataclasses.replace(config, bad_steps=4, optimizer=slower), dataset=dataset
     )
     assert int(state.step) == 12
+
+
+def test_a_run_goes_on_with_its_own_data(trained, make_batch, tmp_path):
+    examples = Examples(jax.tree.map(np.asarray, make_batch(size=12)), "twelve")
+    trained("run", dataclasses.replace(CONFIG, steps=3), dataset=examples)
+    with pytest.raises(ValueError, match=r"with the data that it began with, .* of step 3 in "):
+        trained("run", CONFIG, dataset=dataclasses.replace(examples, fingerprint="others"))
+    assert int(trained("run", CONFIG, dataset=examples).step) == 10
 
 
 def test_one_launch_at_a_time(trained, tmp_path):
