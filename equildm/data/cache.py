@@ -30,6 +30,7 @@ def cached_latents(
     flip: bool = False,
     batch: int = 64,
     dtype: Literal["float16", "float32"] = "float16",
+    max_skipped: float = 0.05,
     progress: Progress | None = None,
 ) -> CachedLatents:
     """The latents and text embeddings of `source`, from a cache in `folder` that is made if absent.
@@ -37,6 +38,7 @@ def cached_latents(
     **Arguments:**
 
     - `source`: captioned images. Unusable ones are logged, counted in the manifest and left out.
+        An error of the machine while one is read, an `OSError`, ends the build.
     - `size`: images are cropped in the middle to `size` x `size`.
     - `encode_images`: a batch of images in [-1, 1] to latents. Jit it: the shape is always
         `(batch, size, size, 3)`, because the last batch is filled up.
@@ -50,13 +52,14 @@ def cached_latents(
     - `batch`: images encoded at once.
     - `dtype`: of the latents on disk (text is float16). float16 has 11 bits, enough for latents of
         about unit scale.
+    - `max_skipped`: share of the samples that may be unusable. One more ends the build.
     - `progress`: called with (number of images done, number of all images).
 
     An interrupted build leaves nothing that looks like a cache. Processes that need the same cache
     at once, on one file system, wait for the one that builds it.
 
-    **Raises** `ValueError` if no sample is usable, or an encoder's output has a wrong shape or is
-    not finite.
+    **Raises** `ValueError` if no sample is usable or too many are not, or an encoder's output has a
+    wrong shape or is not finite.
     """
     if batch < 1:
         raise ValueError(f"The encoding batch must be at least 1; got {batch}.")
@@ -82,7 +85,8 @@ def cached_latents(
                 with _appears_whole(finished) as part:
                     writer = LatentWriter(part, encode_images, batch, crop.size, dtype)
                     texts = TextWriter(part, encode_captions, batch)
-                    manifest = _build(part, source, crop, flip, writer, texts, progress)
+                    skips = Skips(source, max_skipped)
+                    manifest = _build(part, source, crop, flip, writer, texts, skips, progress)
                     manifest |= {"format": FORMAT, "key": key}
                     (part / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     return CachedLatents(finished)
@@ -95,9 +99,9 @@ def _build(
     flip: bool,
     latents: LatentWriter,
     texts: TextWriter,
+    skips: Skips,
     progress: Progress | None,
 ) -> dict[str, Any]:
-    skips = Skips(source)
     used = 0
     with latents, texts, (folder / NAMES).open("w", encoding="utf-8") as names:
         for index, item in enumerate(cropped(source, crop, skips, ahead=2 * latents.batch)):
@@ -119,6 +123,7 @@ def _build(
         "captions": texts.count,
         "skipped": skips.counts,
         "skipped_names": {reason: names[:100] for reason, names in skips.names.items()},
+        "remarks": source.remarks.counts,
         "latent_shape": latents.shape,
         "dtype": latents.dtype,
         "latent_mean": latents.mean,

@@ -13,7 +13,7 @@ from ..text import AbstractTextEncoder, embed, fingerprint
 from .cache import cached_latents
 from .latents import CachedLatents
 from .open import open_source
-from .option_checks import check_held_out, check_size
+from .option_checks import check_held_out, check_max_skipped, check_size
 from .subset import HoldOut, split, split_unit, Subset
 
 
@@ -37,10 +37,13 @@ class DataConfig:
     hold_out: HoldOut = dataclasses.field(default="auto", metadata={"before": "caption"})
     """What is held out: whole captions, single images, or auto: images where there are ten or more
     for each caption on average, as for classes, else captions."""
+    max_skipped: float = dataclasses.field(default=0.05, metadata={"before": 1.0})
+    """Share of the samples that may be unusable. One more is an error."""
     cache: Path = Path("runs/cache")
     """Folder of cached latents and text embeddings. Any number of runs share it."""
 
     def __post_init__(self) -> None:
+        check_max_skipped(self.max_skipped)
         check_size(self.size)
         check_held_out(self.held_out)
 
@@ -79,5 +82,6 @@ class DataConfig:
                 key_parts={"vae": fingerprint(vae), "text": text_encoder.fingerprint},
                 folder=self.cache,
                 flip=self.flip,
+                max_skipped=self.max_skipped,
                 progress=lambda done, total: progress.update(done),
             )

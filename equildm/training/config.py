@@ -112,7 +112,7 @@ class TrainConfig:
     depends on the devices is checked by `launch`.
     """
 
-    MAY_CHANGE: ClassVar[tuple[str, ...]] = tuple(
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("data.max_skipped",) + tuple(
         f"train.{name}"
         for name in (
             *("resume", "steps", "accumulate", "remat", "mesh", "cluster", "keep", "snapshots"),
@@ -120,7 +120,7 @@ class TrainConfig:
         )
     )
     """Options that may differ when a run is resumed: the curve is the same but for rounding. The
-    names are those of a recipe that calls this section `train`."""
+    names are those of a recipe that calls this section `train`, and its data `data`."""
 
     resume: bool = False
     """Go on with the run in that folder, if there is one: the same command begins and goes on."""
