@@ -14,7 +14,6 @@ from equildm.data import (
     open_source,
     ParquetSource,
     Skips,
-    WebDatasetSource,
 )
 
 
