@@ -7,7 +7,7 @@ import numpy as np
 import tyro
 from jaxtyping import UInt8
 
-from ..text import AbstractTextEncoder, embed
+from ..text import AbstractTextEncoder, embed_captions
 from .captioned_images import CaptionedImages, MakeControl
 from .in_memory import InMemory
 from .open import open_source
@@ -83,7 +83,7 @@ class CaptionedDataConfig:
         return CaptionedImages(
             training,
             crop,
-            lambda captions: embed(text_encoder, captions),
+            lambda captions: embed_captions(text_encoder, captions),
             control=control,
             max_skipped=self.max_skipped,
         )

@@ -1,15 +1,17 @@
 """Which images a model is trained on, as options."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import jax
 import tyro
 
+from .._types import TextEmbedding
 from ..latents import VAE
 from ..runtime import Progress, Run
-from ..text import AbstractTextEncoder, embed, fingerprint
+from ..text import AbstractTextEncoder, CutCaptions, embed, fingerprint
 from .cache import cached_latents
 from .latents import CachedLatents
 from .open import open_source
@@ -73,15 +75,23 @@ class DataConfig:
         """The training split through both encoders, once: later runs read the cache."""
         training, _ = self.splits()
         encode: Any = jax.jit(jax.vmap(lambda image: vae.encode_scaled(image)))
+        cut = CutCaptions(text_encoder.tokenizer, text_encoder.max_tokens)
+
+        def encode_captions(captions: Sequence[str]) -> TextEmbedding:
+            cut.add(captions)
+            return embed(text_encoder, captions)
+
         with Progress(len(training), label="encoding", unit="images") as progress:
-            return cached_latents(
+            latents = cached_latents(
                 training,
                 size=self.size,
                 encode_images=encode,
-                encode_captions=lambda captions: embed(text_encoder, captions),
+                encode_captions=encode_captions,
                 key_parts={"vae": fingerprint(vae), "text": text_encoder.fingerprint},
                 folder=self.cache,
                 flip=self.flip,
                 max_skipped=self.max_skipped,
                 progress=lambda done, total: progress.update(done),
             )
+        cut.log()
+        return latents
