@@ -1,8 +1,9 @@
 """The members of an uncompressed tar, or an error: never a part of them.
 
-An archive ends with two blocks of zeros or more. Archives that were joined (`cat a.tar b.tar`) are
-read one after the other. All else that is not a header where a header must be is damage: a file cut
-off, a header overwritten, a single block of zeros between members.
+An archive ends with two blocks of zeros or more, and most writers fill it up with zeros to whole
+records of 20 blocks. Archives that were joined (`cat a.tar b.tar`) are read one after the other, if
+they are so filled up, or end with exactly two blocks of zeros. All else that is not a header where a
+header must be is damage: a file cut off, a header overwritten, zeros in place of members.
 """
 
 import tarfile
@@ -13,6 +14,7 @@ from typing import BinaryIO, NamedTuple
 from .files import naming
 
 BLOCK = tarfile.BLOCKSIZE
+_RECORD = tarfile.RECORDSIZE
 _STEP = 2**20
 _FAULTS = (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError)
 """What the parser of headers raises."""
@@ -33,7 +35,7 @@ def tar_members(path: Path) -> Iterator[Member]:
     """
     try:
         with naming(path), path.open("rb") as file:
-            size, archive, start = path.stat().st_size, 0, 0
+            size, archive, start, first = path.stat().st_size, 0, 0, 0
             while True:
                 tar = _opened(path, file, start)
                 for info in _infos(path, tar):
@@ -42,9 +44,10 @@ def tar_members(path: Path) -> Iterator[Member]:
                 start = tar.offset + zeros // BLOCK * BLOCK
                 if tar.offset + zeros == size and zeros >= BLOCK:
                     return
-                if zeros < 2 * BLOCK or size - start < BLOCK:
+                is_end = zeros // BLOCK == 2 or (zeros >= BLOCK and not (start - first) % _RECORD)
+                if not is_end or size - start < BLOCK:
                     raise _damaged(path, start, _fault(size, start, zeros))
-                archive += 1
+                archive, first = archive + 1, start
     except FileNotFoundError as error:
         raise ValueError(f"A tar must exist; got {str(path)!r}. Check the path.") from error
 
@@ -94,8 +97,8 @@ def _fault(size: int, start: int, zeros: int) -> str:
         )
     if size - start < BLOCK:
         return "it is cut off"
-    if BLOCK <= zeros < 2 * BLOCK:
-        return "a single block of zeros lies between members"
+    if zeros >= BLOCK:
+        return f"{zeros // BLOCK} blocks of zeros lie between members, where no archive ends"
     return "there is no valid header"
 
 

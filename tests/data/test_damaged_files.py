@@ -136,12 +136,13 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path, monkeypatch):
         (lambda data: data[: 4 * SAMPLE + 512 + 1000], "unexpected end of data"),
         # Damage in the middle: a header overwritten, or zeroed, or a zero block between members.
         (lambda data: patched(data, 4 * SAMPLE, b"\1" * 512), "no valid header"),
-        (lambda data: patched(data, 4 * SAMPLE, bytes(512)), "a single block of zeros"),
-        (lambda data: patched(data, 4 * SAMPLE, bytes(SAMPLE + 600)), "no valid header"),
+        (lambda data: patched(data, 4 * SAMPLE, bytes(512)), "1 blocks of zeros"),
+        (lambda data: patched(data, 4 * SAMPLE, bytes(SAMPLE + 600)), "6 blocks of zeros"),
+        (lambda data: patched(data, 4 * SAMPLE, bytes(SAMPLE)), "5 blocks of zeros"),
         (lambda data: patched(data, 4 * SAMPLE + 20, b"\1"), "no valid header"),
         (
             lambda data: data[: 4 * SAMPLE] + bytes(512) + data[4 * SAMPLE :],
-            "a single block of zeros",
+            "1 blocks of zeros",
         ),
         (lambda data: data[: 4 * SAMPLE] + data[4 * SAMPLE + 200 :], "no valid header"),
         (lambda data: data + b"something after the end", "cut off"),
@@ -168,7 +169,8 @@ def test_a_tar_that_ends_in_zeros_is_complete(end, tmp_path):
 
 def test_joined_tars_are_read_to_the_end(tmp_path, caplog):
     path = tmp_path / "joined.tar"
-    path.write_bytes(tar_bytes(NAMES) + tar_bytes(NAMES) + tar_bytes(["x"]))
+    short = tar_bytes(NAMES, pad=False) + bytes(1024)
+    path.write_bytes(tar_bytes(NAMES) + short + tar_bytes(["x"]))
     source = WebDatasetSource([path])
     assert len(source) == 21 and source.name(20) == "joined.tar#3:x"
     assert len({source.name(index) for index in range(21)}) == 21
