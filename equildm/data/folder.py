@@ -113,16 +113,17 @@ class FolderSource(AbstractSource):
     ) -> dict[Path, object]:
         """What the metadata say of each file; of several lines for one, the first."""
         captions: dict[Path, object] = {}
+        is_spelled = all(row.path is None or row.path in files for row in rows)
         similar: dict[str, list[Path]] = {}
-        for path in images:
-            similar.setdefault(alike(path), []).append(path)
-        for place, path, fields in rows:
-            if path is None:
+        for image in () if is_spelled else images:
+            similar.setdefault(alike(image), []).append(image)
+        for place, named, fields in rows:
+            if named is None:
                 continue
-            others = similar.get(alike(path), [])
-            if path not in files and len(others) == 1:
+            others = [] if named in files else similar.get(alike(named), [])
+            path = others[0] if len(others) == 1 else named
+            if path != named:
                 self._remarks.add("file name that metadata spell differently, used", place)
-                path = others[0]
             if path in captions:
                 self._remarks.add("further line of metadata for one file, not used", place)
             else:

@@ -2,7 +2,7 @@
 
 An archive ends with two blocks of zeros or more, and most writers fill it up with zeros to whole
 records of 20 blocks. Archives that were joined (`cat a.tar b.tar`) are read one after the other, if
-they are so filled up, or end with exactly two blocks of zeros. All else that is not a header where a
+they are so filled up, or end with exactly two blocks of zeros. All else that is no header where a
 header must be is damage: a file cut off, a header overwritten, zeros in place of members.
 """
 
@@ -44,7 +44,8 @@ def tar_members(path: Path) -> Iterator[Member]:
                 start = tar.offset + zeros // BLOCK * BLOCK
                 if tar.offset + zeros == size and zeros >= BLOCK:
                     return
-                is_end = zeros // BLOCK == 2 or (zeros >= BLOCK and not (start - first) % _RECORD)
+                blocks = zeros // BLOCK
+                is_end = blocks == 2 or (blocks > 2 and (start - first) % _RECORD == 0)
                 if not is_end or size - start < BLOCK:
                     raise _damaged(path, start, _fault(size, start, zeros))
                 archive, first = archive + 1, start
