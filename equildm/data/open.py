@@ -1,6 +1,8 @@
 """A data set by a line of text, as on a command line."""
 
 import glob
+import itertools
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -76,13 +78,29 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
         return _of_files(spec, files)
     if Path(spec).is_file():
         return _of_files(spec, [spec])
-    files = sorted(glob.glob(spec, recursive=True))
+    files = _matches(spec)
     if not files:
         raise ValueError(
             f"A data set must be {_known()}; got {spec!r}, which is none of these and no existing "
             "path or pattern. Check the spelling."
         )
     return _of_files(spec, files)
+
+
+def _matches(pattern: str) -> list[str]:
+    """The files of a pattern. A folder that cannot be read is an error; `glob` leaves it out."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    folders = Path(pattern).parent.parts
+    plain = list(itertools.takewhile(lambda part: not glob.has_magic(part), folders))
+    root = Path(*plain)
+    for folder, below, _ in os.walk(root, onerror=refuse) if root.is_dir() else ():
+        depth = len(Path(folder).parts) - len(root.parts)
+        if depth >= len(folders) - len(plain) and "**" not in folders:
+            below.clear()
+    return sorted(glob.glob(pattern, recursive=True))
 
 
 def _of_files(spec: str, files: Sequence[str]) -> AbstractSource:

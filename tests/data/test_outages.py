@@ -140,6 +140,22 @@ def test_no_permission(folder, monkeypatch):
         FolderSource(folder)
 
 
+@pytest.mark.parametrize("pattern", ["*.tar", "a*/*.tar", "**/*.tar"])
+def test_a_folder_that_cannot_be_read_hides_no_shard(pattern, tmp_path, monkeypatch):
+    """`glob` alone leaves out what it cannot read."""
+    (tmp_path / "a1").mkdir()
+    honest = os.scandir
+
+    def refuse(path="."):
+        if str(path).endswith("a1" if "/" in pattern else tmp_path.name):
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return honest(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(OSError, match="Input/output error"):
+        open_source(f"{tmp_path}/{pattern}")
+
+
 @pytest.mark.parametrize(
     "error", [MemoryError(), OSError(errno.EMFILE, "Too many open files"), OSError(errno.EIO, "x")]
 )
