@@ -15,14 +15,23 @@ def opened(path: Path) -> Any:
 
     try:
         # Not mapped into memory: there an error of the disk would end the process without a word.
-        return parquet.ParquetFile(path, memory_map=False)
+        file = parquet.ParquetFile(path, memory_map=False)
     except (ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
-        raise ValueError(
-            f"A parquet source's files must be parquet; {str(path)!r} is damaged, cut off or no "
-            f"such file: {_line(error)}. Copy it again, or write it again."
-        ) from error
+        raise _no_parquet(path, _line(error)) from error
+    data = file.metadata
+    rows = sum(data.row_group(group).num_rows for group in range(data.num_row_groups))
+    if rows != data.num_rows:
+        raise _no_parquet(path, f"its groups have {rows} rows, and it says {data.num_rows}")
+    return file
+
+
+def _no_parquet(path: Path, fault: str) -> ValueError:
+    return ValueError(
+        f"A parquet source's files must be parquet; {str(path)!r} is damaged, cut off or no such "
+        f"file: {fault}. Copy it again, or write it again."
+    )
 
 
 def column_of(file: Any, path: Path, group: int, column: str) -> Any:
@@ -30,14 +39,22 @@ def column_of(file: Any, path: Path, group: int, column: str) -> Any:
     from pyarrow import ArrowException
 
     try:
-        return file.read_row_group(group, columns=[column]).column(0)
+        values = file.read_row_group(group, columns=[column]).column(0)
     except (ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
-        raise OSError(
-            f"A parquet file must be whole; the column {column} of row group {group} of "
-            f"{str(path)!r} cannot be read: {_line(error)}. Copy it again, or write it again."
-        ) from error
+        raise _damaged(path, group, column, _line(error)) from error
+    rows = file.metadata.row_group(group).num_rows
+    if len(values) != rows:
+        raise _damaged(path, group, column, f"it has {len(values)} of {rows} values")
+    return values
+
+
+def _damaged(path: Path, group: int, column: str, fault: str) -> OSError:
+    return OSError(
+        f"A parquet file must be whole; the column {column} of row group {group} of "
+        f"{str(path)!r} cannot be read: {fault}. Copy it again, or write it again."
+    )
 
 
 def as_python(value: Any) -> Any:

@@ -112,7 +112,7 @@ class TrainConfig:
     depends on the devices is checked by `launch`.
     """
 
-    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("data.max_skipped",) + tuple(
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = tuple(
         f"train.{name}"
         for name in (
             *("resume", "steps", "accumulate", "remat", "mesh", "cluster", "keep", "snapshots"),
@@ -120,7 +120,7 @@ class TrainConfig:
         )
     )
     """Options that may differ when a run is resumed: the curve is the same but for rounding. The
-    names are those of a recipe that calls this section `train`, and its data `data`."""
+    names are those of a recipe that calls this section `train`."""
 
     resume: bool = False
     """Go on with the run in that folder, if there is one: the same command begins and goes on."""
@@ -217,11 +217,11 @@ class TrainConfig:
         - `folder`: of the run.
         - `config`: the recipe's whole config, of which this is the section `train`.
         - `recipe`: name of the recipe.
-        - `may_change`: options that may differ when the run is resumed, beside `MAY_CHANGE` and the
-            folder's own name.
+        - `may_change`: options that may differ when the run is resumed, beside `MAY_CHANGE`, the
+            folder's own name, and how much of the data may be unusable.
         - `fixed`: those of `MAY_CHANGE` that must not.
         """
-        names = {"run", *may_change, *self.MAY_CHANGE} - set(fixed)
+        names = {"run", "data.max_skipped", *may_change, *self.MAY_CHANGE} - set(fixed)
         return Run.prepare(folder, config, recipe, resume=self.resume, may_change=names)
 
     def denoising(

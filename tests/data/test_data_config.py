@@ -1,5 +1,6 @@
 """A data set by its options: what is cut, and how much may be unusable."""
 
+import dataclasses
 import logging
 
 import jax
@@ -14,8 +15,9 @@ from equildm.data import (
     DegradedDataConfig,
     ImageDataConfig,
 )
-from equildm.runtime import from_json, to_json
+from equildm.runtime import from_json, Run, to_json
 from equildm.text import SmallTextEncoder
+from equildm.training import TrainConfig
 
 CONFIGS = (DataConfig, ImageDataConfig, CaptionedDataConfig, DegradedDataConfig)
 
@@ -74,3 +76,21 @@ def test_captions_that_are_cut_are_logged_when_they_are_encoded(tmp_path, encode
     caplog.clear()
     config.latents(*encoders)  # from the cache
     assert not [line for line in caplog.messages if "are cut" in line]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    train: TrainConfig = TrainConfig()
+    data: DataConfig = DataConfig()
+
+
+def test_it_may_change_when_a_run_is_resumed(tmp_path):
+    Run.create(tmp_path / "run", Config(), "pretrain")
+    resumed = TrainConfig(resume=True)
+    for data in (DataConfig(max_skipped=0.5), DataConfig(size=64)):
+        config = Config(resumed, data)
+        if data.size == 32:
+            resumed.prepare_run(tmp_path / "run", config, "pretrain")
+        else:
+            with pytest.raises(ValueError, match=r"data\.size is 32"):
+                resumed.prepare_run(tmp_path / "run", config, "pretrain")
