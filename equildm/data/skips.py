@@ -103,9 +103,9 @@ class Skips:
             ]
             number = len(self._reasons)
         return (
-            f"At most a share of {self._limit:g} of a data set may be unusable; of "
-            f"{len(self._source)} samples {number} are so far: {'; '.join(parts)}. "
-            "Mend the data, or raise --max-skipped."
+            f"At most a share of {self._limit:g} of a data set may be unusable; so far {number} of "
+            f"{len(self._source)} samples are: {'; '.join(parts)}. Mend the data, or raise "
+            "--max-skipped."
         )
 
     def require(self, usable: int) -> None:

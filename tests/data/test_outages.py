@@ -13,11 +13,15 @@ import pytest
 from PIL import Image
 
 from equildm.data import (
+    batches,
+    Crop,
     decode_image,
     FolderSource,
+    ImageDataset,
     open_source,
     ParquetSource,
     PhotographSource,
+    prefetch,
     Skips,
     UnusableSample,
     write_arrayrecord,
@@ -186,7 +190,9 @@ def test_too_many_skips_end_a_cache(folder, build, tmp_path):
     for number in range(6):
         (folder / f"{number:03d}.png").write_bytes(b"no image")
     source = FolderSource(folder)
-    with pytest.raises(ValueError, match=r"of 100 samples \d are.*x broken image \(000\.png, 001"):
+    with pytest.raises(
+        ValueError, match=r"so far \d of 100 samples are.*x broken image \(000\.png, 001"
+    ):
         build(source, folder=tmp_path / "caches", max_skipped=0.05)
     assert [path for path in (tmp_path / "caches").iterdir() if path.suffix != ".lock"] == []
     cache = build(source, folder=tmp_path / "caches", max_skipped=0.06)
@@ -194,3 +200,13 @@ def test_too_many_skips_end_a_cache(folder, build, tmp_path):
     with pytest.raises(ValueError, match="At most a share"):
         write_arrayrecord(source, tmp_path / "a.arrayrecord")
     assert not (tmp_path / "a.arrayrecord").exists()
+
+
+def test_training_on_pixels_ends_too(folder, monkeypatch):
+    """In the threads that read ahead."""
+    dataset = ImageDataset(FolderSource(folder), Crop(8))
+    failing(monkeypatch, "07", errno.EIO)
+    ahead = prefetch(batches(dataset, batch_size=10, seed=0))
+    with pytest.raises(OSError, match=r"Input/output error: '.*07.*png'"):
+        for _ in range(11):
+            next(ahead)

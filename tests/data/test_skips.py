@@ -85,7 +85,7 @@ def test_more_skips_than_the_limit_are_an_error(make_source):
     for index in range(12):
         skips.attempt(index, source.image)
     expected = (
-        r"share of 0.1 .* unusable; of 40 samples 5 are so far: 5 x broken image \(image 8, "
+        r"share of 0.1 .* unusable; so far 5 of 40 samples are: 5 x broken image \(image 8, "
         r"image 9, .*\)\. Mend the data, or raise --max-skipped\."
     )
     with pytest.raises(ValueError, match=expected):
