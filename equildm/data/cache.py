@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -12,9 +13,11 @@ from typing import Any, Literal
 from ..images import to_unit
 from .encode import cropped, EncodeCaptions, EncodeImages, LatentWriter, TextWriter
 from .latents import CachedLatents, FORMAT, MANIFEST, NAMES
-from .skips import Skips
+from .skips import over_limit, Skips
 from .source import AbstractSource, digest
 from .transforms import Crop
+
+_log = logging.getLogger("equildm.data")
 
 Progress = Callable[[int, int], None]
 
@@ -89,7 +92,20 @@ def cached_latents(
                     manifest = _build(part, source, crop, flip, writer, texts, skips, progress)
                     manifest |= {"format": FORMAT, "key": key}
                     (part / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-    return CachedLatents(finished)
+    cache = CachedLatents(finished)
+    _check_skips(cache, max_skipped)
+    return cache
+
+
+def _check_skips(cache: CachedLatents, limit: float) -> None:
+    """Says what a cache lacks, which may have been made under another limit."""
+    counts: dict[str, int] = cache.manifest["skipped"]
+    lost = sum(counts.values())
+    total = cache.manifest["images"] + lost
+    if lost / total > limit:
+        raise ValueError(over_limit(limit, total, counts, cache.manifest["skipped_names"]))
+    if lost:
+        _log.warning("%s lacks %d of %d samples: %s", cache.folder, lost, total, counts)
 
 
 def _build(

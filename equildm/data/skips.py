@@ -8,7 +8,7 @@ its turn comes, and takes the next usable one in its place.
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import final, TypeVar
 
 from .source import AbstractSource, UnusableSample
@@ -90,23 +90,11 @@ class Skips:
             self._reasons[index] = error.reason, error.name
             loud = len(self._reasons) <= _NAMED_LOUDLY
             too_many = len(self._reasons) / len(self._source) > self._limit
+            report = dict(self.names) if too_many else {}
         _log.log(logging.WARNING if loud else logging.INFO, "skipped %s", error)
         if too_many:
-            raise ValueError(self._over_limit())
-
-    def _over_limit(self) -> str:
-        with self._lock:
-            parts = [
-                f"{len(names)} x {reason} ({', '.join(names[:_NAMED])}"
-                f"{', ...' if len(names) > _NAMED else ''})"
-                for reason, names in self.names.items()
-            ]
-            number = len(self._reasons)
-        return (
-            f"At most a share of {self._limit:g} of a data set may be unusable; so far {number} of "
-            f"{len(self._source)} samples are: {'; '.join(parts)}. Mend the data, or raise "
-            "--max-skipped."
-        )
+            counts = {reason: len(names) for reason, names in report.items()}
+            raise ValueError(over_limit(self._limit, len(self._source), counts, report))
 
     def require(self, usable: int) -> None:
         """Raises `ValueError` with the reasons if the number of usable samples is 0."""
@@ -131,3 +119,19 @@ class Skips:
             return self._source.name(index)
         except Exception:  # naming a broken record must not hide that it is broken
             return f"sample {index}"
+
+
+def over_limit(
+    limit: float, total: int, counts: Mapping[str, int], names: Mapping[str, Sequence[str]]
+) -> str:
+    """What an error says of too many unusable samples: their number by reason, the first names."""
+    parts = [
+        f"{count} x {reason} ({', '.join(names[reason][:_NAMED])}"
+        f"{', ...' if count > _NAMED else ''})"
+        for reason, count in counts.items()
+    ]
+    return (
+        f"At most a share of {limit:g} of a data set may be unusable; so far "
+        f"{sum(counts.values())} of {total} samples are: {'; '.join(parts)}. Mend the data, or "
+        "raise --max-skipped."
+    )

@@ -197,6 +197,8 @@ def test_too_many_skips_end_a_cache(folder, build, tmp_path):
     assert [path for path in (tmp_path / "caches").iterdir() if path.suffix != ".lock"] == []
     cache = build(source, folder=tmp_path / "caches", max_skipped=0.06)
     assert len(cache) == 94
+    with pytest.raises(ValueError, match=r"so far 6 of 100 .*6 x broken image \(000\.png, 001"):
+        build(source, folder=tmp_path / "caches", max_skipped=0.05)  # of the complete cache
     with pytest.raises(ValueError, match="At most a share"):
         write_arrayrecord(source, tmp_path / "a.arrayrecord")
     assert not (tmp_path / "a.arrayrecord").exists()
