@@ -67,7 +67,7 @@ def main(config: Config) -> None:
     # The data: squares of images, and small ones of them.
     own = config.captions == "own"
     captions = [training.caption(i) for i in range(len(training))] if own else [""]
-    dataset = config.data.pairs(training, eqd.embed(model.text_encoder, captions))
+    dataset = config.data.pairs(training, eqd.embed_captions(model.text_encoder, captions))
     eqd.begin_run(run, model, ema=config.train.ema, trained=trainable.part, frozen=trainable.frozen)
     size = eqd.count_parameters(model.network) / 1e6
     eqd.log(f"{size:.1f}M parameters, from {config.fine_tune.start}.")

@@ -46,6 +46,7 @@ from .open import open_source as open_source
 from .parquet import ParquetSource as ParquetSource
 from .pipeline import AbstractDataset as AbstractDataset, Batches as Batches, batches as batches
 from .prefetch import Prefetch as Prefetch, prefetch as prefetch
+from .remarks import Remarks as Remarks
 from .skips import Skips as Skips
 from .source import (
     AbstractSource as AbstractSource,

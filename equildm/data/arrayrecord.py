@@ -20,25 +20,20 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from .caption_text import clean_caption, parsed_json, printable
 from .decode import decode_image
 from .records import open_writer, RecordReader
+from .remarks import Remarks
 from .skips import Skips
-from .source import (
-    AbstractSource,
-    clean_caption,
-    digest,
-    file_identity,
-    Sample,
-    UnusableSample,
-)
+from .source import AbstractSource, digest, file_identity, READING, Sample, UnusableSample
 
 
 @final
 class ArrayRecordSource(AbstractSource):
     """The samples of files that `write_arrayrecord` wrote.
 
-    **Raises** `ValueError` for no files, for a file that is not ArrayRecord, and for files without
-    records.
+    **Raises** `ValueError` for no files, for a file that is not ArrayRecord, is damaged or cut off,
+    and for files without records.
     """
 
     def __init__(self, files: Sequence[str | Path]):
@@ -50,35 +45,50 @@ class ArrayRecordSource(AbstractSource):
         if len(self._records) == 0:
             raise ValueError(
                 "An ArrayRecord source must hold records; "
-                f"{', '.join(map(str, files))} holds none, or is no such file."
+                f"{', '.join(map(str, files))} holds none. Write it again, or leave it out."
             )
+        empty = [
+            path.name for path, count in zip(self._records.paths, self._records.counts) if not count
+        ]
+        self._remarks = Remarks("ArrayRecord files")
+        for name in empty:
+            self._remarks.add("file without records", name)
+        self._remarks.log()
+
+    @property
+    def remarks(self) -> Remarks:
+        return self._remarks
 
     @property
     def fingerprint(self) -> str:
-        return digest(["arrayrecord", *(file_identity(path) for path in self._records.paths)])
+        return digest(
+            ["arrayrecord", READING, *(file_identity(path) for path in self._records.paths)]
+        )
 
     def __len__(self) -> int:
         return len(self._records)
 
     def name(self, index: int) -> str:
         try:
-            return str(self._read(index)[0].get("name", index))
+            return _name(self._read(index)[0], index)
         except UnusableSample as error:
             return error.name
 
     def caption(self, index: int) -> str:
         header, _ = self._read(index)
-        return clean_caption(header.get("caption"), str(header.get("name", index)))
+        name = _name(header, index)
+        return clean_caption(header.get("caption"), name, self._remarks.of_sample(index, name))
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         header, data = self._read(index)
-        return decode_image(data, str(header.get("name", index)))
+        name = _name(header, index)
+        return decode_image(data, name, self._remarks.of_sample(index, name))
 
     def _read(self, index: int) -> tuple[dict[str, Any], bytes]:
         (record,) = self._records.read(np.array([index]))
         size = int.from_bytes(record[:4], "little")
         try:
-            header = json.loads(record[4 : 4 + size])
+            header = parsed_json(record[4 : 4 + size].decode())
         except ValueError:
             header = None
         if not isinstance(header, dict):
@@ -86,8 +96,16 @@ class ArrayRecordSource(AbstractSource):
         return header, record[4 + size :]
 
 
+def _name(header: dict[str, Any], index: int) -> str:
+    return printable(str(header.get("name", index)))
+
+
 def write_arrayrecord(
-    source: AbstractSource, path: str | Path, *, jpeg_quality: int | None = None
+    source: AbstractSource,
+    path: str | Path,
+    *,
+    jpeg_quality: int | None = None,
+    max_skipped: float = 0.05,
 ) -> int:
     """Writes the usable samples of `source` to one file.
 
@@ -98,10 +116,11 @@ def write_arrayrecord(
     - `source`: the samples.
     - `path`: of the new file.
     - `jpeg_quality`: 1 to 95, for photographs; by default images are stored exactly, as PNG.
+    - `max_skipped`: share of the samples that may be unusable.
 
     **Returns:** the number of samples.
 
-    **Raises** `ValueError` if no sample is usable.
+    **Raises** `ValueError` if more samples are unusable, or all.
     """
     if jpeg_quality is not None and not 1 <= jpeg_quality <= 95:
         raise ValueError(
@@ -109,7 +128,7 @@ def write_arrayrecord(
         )
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    skips = Skips(source)
+    skips = Skips(source, max_skipped)
     count = 0
     try:
         writer = open_writer(temporary)

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -12,9 +13,11 @@ from typing import Any, Literal
 from ..images import to_unit
 from .encode import cropped, EncodeCaptions, EncodeImages, LatentWriter, TextWriter
 from .latents import CachedLatents, FORMAT, MANIFEST, NAMES
-from .skips import Skips
+from .skips import over_limit, Skips
 from .source import AbstractSource, digest
 from .transforms import Crop
+
+_log = logging.getLogger("equildm.data")
 
 Progress = Callable[[int, int], None]
 
@@ -30,6 +33,7 @@ def cached_latents(
     flip: bool = False,
     batch: int = 64,
     dtype: Literal["float16", "float32"] = "float16",
+    max_skipped: float = 0.05,
     progress: Progress | None = None,
 ) -> CachedLatents:
     """The latents and text embeddings of `source`, from a cache in `folder` that is made if absent.
@@ -37,6 +41,7 @@ def cached_latents(
     **Arguments:**
 
     - `source`: captioned images. Unusable ones are logged, counted in the manifest and left out.
+        An error of the machine while one is read, an `OSError`, ends the build.
     - `size`: images are cropped in the middle to `size` x `size`.
     - `encode_images`: a batch of images in [-1, 1] to latents. Jit it: the shape is always
         `(batch, size, size, 3)`, because the last batch is filled up.
@@ -50,13 +55,14 @@ def cached_latents(
     - `batch`: images encoded at once.
     - `dtype`: of the latents on disk (text is float16). float16 has 11 bits, enough for latents of
         about unit scale.
+    - `max_skipped`: share of the samples that may be unusable. One more ends the build.
     - `progress`: called with (number of images done, number of all images).
 
     An interrupted build leaves nothing that looks like a cache. Processes that need the same cache
     at once, on one file system, wait for the one that builds it.
 
-    **Raises** `ValueError` if no sample is usable, or an encoder's output has a wrong shape or is
-    not finite.
+    **Raises** `ValueError` if no sample is usable or too many are not, or an encoder's output has a
+    wrong shape or is not finite.
     """
     if batch < 1:
         raise ValueError(f"The encoding batch must be at least 1; got {batch}.")
@@ -82,10 +88,24 @@ def cached_latents(
                 with _appears_whole(finished) as part:
                     writer = LatentWriter(part, encode_images, batch, crop.size, dtype)
                     texts = TextWriter(part, encode_captions, batch)
-                    manifest = _build(part, source, crop, flip, writer, texts, progress)
+                    skips = Skips(source, max_skipped)
+                    manifest = _build(part, source, crop, flip, writer, texts, skips, progress)
                     manifest |= {"format": FORMAT, "key": key}
                     (part / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-    return CachedLatents(finished)
+    cache = CachedLatents(finished)
+    _check_skips(cache, max_skipped)
+    return cache
+
+
+def _check_skips(cache: CachedLatents, limit: float) -> None:
+    """Says what a cache lacks, which may have been made under another limit."""
+    counts: dict[str, int] = cache.manifest["skipped"]
+    lost = sum(counts.values())
+    total = cache.manifest["images"] + lost
+    if lost / total > limit:
+        raise ValueError(over_limit(limit, total, counts, cache.manifest["skipped_names"]))
+    if lost:
+        _log.warning("%s lacks %d of %d samples: %s", cache.folder, lost, total, counts)
 
 
 def _build(
@@ -95,9 +115,9 @@ def _build(
     flip: bool,
     latents: LatentWriter,
     texts: TextWriter,
+    skips: Skips,
     progress: Progress | None,
 ) -> dict[str, Any]:
-    skips = Skips(source)
     used = 0
     with latents, texts, (folder / NAMES).open("w", encoding="utf-8") as names:
         for index, item in enumerate(cropped(source, crop, skips, ahead=2 * latents.batch)):
@@ -119,6 +139,7 @@ def _build(
         "captions": texts.count,
         "skipped": skips.counts,
         "skipped_names": {reason: names[:100] for reason, names in skips.names.items()},
+        "remarks": source.remarks.counts,
         "latent_shape": latents.shape,
         "dtype": latents.dtype,
         "latent_mean": latents.mean,

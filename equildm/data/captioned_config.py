@@ -7,11 +7,11 @@ import numpy as np
 import tyro
 from jaxtyping import UInt8
 
-from ..text import AbstractTextEncoder, embed
+from ..text import AbstractTextEncoder, embed_captions
 from .captioned_images import CaptionedImages, MakeControl
 from .in_memory import InMemory
 from .open import open_source
-from .option_checks import check_held_out, check_size
+from .option_checks import check_held_out, check_max_skipped, check_size
 from .source import AbstractSource
 from .subset import HoldOut, split, Subset
 from .transforms import Crop
@@ -44,12 +44,15 @@ class CaptionedDataConfig:
     flip: bool = False
     """Train on mirror images as well."""
     held_out: float = 0.05
-    """Share that is kept from training, chosen by a hash of the caption or of the image's name."""
+    """Share held out of training, chosen by a hash of the caption or of the image's name."""
     hold_out: HoldOut = dataclasses.field(default="auto", metadata={"before": "caption"})
     """What is held out: whole captions, single images, or auto: images where there are ten or more
     for each caption on average, as for classes, else captions."""
+    max_skipped: float = dataclasses.field(default=0.05, metadata={"before": 1.0})
+    """Share of the samples that may be unusable. One more is an error."""
 
     def __post_init__(self) -> None:
+        check_max_skipped(self.max_skipped)
         check_size(self.size)
         check_held_out(self.held_out)
 
@@ -78,7 +81,11 @@ class CaptionedDataConfig:
         """The training images in batches. `control` makes a control image of a crop."""
         crop = Crop(self.size, flip=self.flip)
         return CaptionedImages(
-            training, crop, lambda captions: embed(text_encoder, captions), control=control
+            training,
+            crop,
+            lambda captions: embed_captions(text_encoder, captions),
+            control=control,
+            max_skipped=self.max_skipped,
         )
 
     def examples(self, source: AbstractSource, count: int) -> Examples:

@@ -48,8 +48,9 @@ class CaptionedImages(AbstractDataset):
     - `embed_captions`: from captions to embeddings with a leading axis. Every distinct caption is
         embedded once, at the beginning, and stays in memory.
     - `control`: makes the control image of a crop. By default there is none.
+    - `max_skipped`: share of the captions, and of the images, that may be unusable.
 
-    **Raises** `ValueError` if no sample can be used.
+    **Raises** `ValueError` if no sample can be used, or too many cannot.
     """
 
     decodes = True
@@ -61,11 +62,13 @@ class CaptionedImages(AbstractDataset):
         embed_captions: Callable[[Sequence[str]], TextEmbedding],
         *,
         control: MakeControl | None = None,
+        max_skipped: float = 0.05,
     ):
-        skips = Skips(source)
+        skips = Skips(source, max_skipped)
         captions = {index: skips.attempt(index, source.caption) for index in range(len(source))}
         usable = [index for index, caption in captions.items() if caption is not None]
         skips.require(len(usable))
+        source.remarks.log()
         distinct = {caption: None for index in usable if (caption := captions[index]) is not None}
         numbers = {caption: number for number, caption in enumerate(distinct)}
         self._numbers = np.asarray([numbers[captions[index] or ""] for index in usable], np.int64)
@@ -73,7 +76,7 @@ class CaptionedImages(AbstractDataset):
         self._text = np.asarray(text.tokens, np.float32), np.asarray(text.mask)
         self._source = Subset(source, usable)
         self._crop, self._control = crop, control
-        self.skips = Skips(self._source)
+        self.skips = Skips(self._source, max_skipped)
         self.skips.nearest(0, self._source.image)
 
     def __len__(self) -> int:

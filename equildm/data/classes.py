@@ -42,7 +42,7 @@ def _names_of(schema: Any, column: str) -> list[str]:
     try:
         document = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         names = document["info"]["features"][column]["names"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return []
     is_text = isinstance(names, list) and all(isinstance(name, str) for name in names)
     return names if is_text else []

@@ -1,19 +1,21 @@
 """Which images a model is trained on, as options."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import jax
 import tyro
 
+from .._types import TextEmbedding
 from ..latents import VAE
 from ..runtime import Progress, Run
-from ..text import AbstractTextEncoder, embed, fingerprint
+from ..text import AbstractTextEncoder, CutCaptions, embed, fingerprint
 from .cache import cached_latents
 from .latents import CachedLatents
 from .open import open_source
-from .option_checks import check_held_out, check_size
+from .option_checks import check_held_out, check_max_skipped, check_size
 from .subset import HoldOut, split, split_unit, Subset
 
 
@@ -33,14 +35,17 @@ class DataConfig:
     flip: bool = False
     """Train on mirror images as well."""
     held_out: float = 0.05
-    """Share that is kept from training, chosen by a hash of the caption or of the image's name."""
+    """Share held out of training, chosen by a hash of the caption or of the image's name."""
     hold_out: HoldOut = dataclasses.field(default="auto", metadata={"before": "caption"})
     """What is held out: whole captions, single images, or auto: images where there are ten or more
     for each caption on average, as for classes, else captions."""
+    max_skipped: float = dataclasses.field(default=0.05, metadata={"before": 1.0})
+    """Share of the samples that may be unusable. One more is an error."""
     cache: Path = Path("runs/cache")
     """Folder of cached latents and text embeddings. Any number of runs share it."""
 
     def __post_init__(self) -> None:
+        check_max_skipped(self.max_skipped)
         check_size(self.size)
         check_held_out(self.held_out)
 
@@ -70,14 +75,23 @@ class DataConfig:
         """The training split through both encoders, once: later runs read the cache."""
         training, _ = self.splits()
         encode: Any = jax.jit(jax.vmap(lambda image: vae.encode_scaled(image)))
+        cut = CutCaptions(text_encoder.tokenizer, text_encoder.max_tokens)
+
+        def encode_captions(captions: Sequence[str]) -> TextEmbedding:
+            cut.add(captions)
+            return embed(text_encoder, captions)
+
         with Progress(len(training), label="encoding", unit="images") as progress:
-            return cached_latents(
+            latents = cached_latents(
                 training,
                 size=self.size,
                 encode_images=encode,
-                encode_captions=lambda captions: embed(text_encoder, captions),
+                encode_captions=encode_captions,
                 key_parts={"vae": fingerprint(vae), "text": text_encoder.fingerprint},
                 folder=self.cache,
                 flip=self.flip,
+                max_skipped=self.max_skipped,
                 progress=lambda done, total: progress.update(done),
             )
+        cut.log()
+        return latents

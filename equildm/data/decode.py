@@ -6,17 +6,50 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import (
+    BmpImagePlugin as BmpImagePlugin,  # loaded here: in the middle of a run it could fail
+    GifImagePlugin as GifImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin as JpegImagePlugin,
+    MpoImagePlugin as MpoImagePlugin,
+    PngImagePlugin as PngImagePlugin,
+    TiffImagePlugin as TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin as WebPImagePlugin,
+)
 
+from .color_profile import to_srgb
+from .remarks import ignore, Note
 from .source import UnusableSample
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+try:  # newer than the oldest Pillow that will do, and optional in it
+    from PIL import AvifImagePlugin
+except ImportError:
+    _WITH_AVIF = False
+else:
+    _WITH_AVIF = bool(AvifImagePlugin.SUPPORTED)
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", *(("AVIF",) if _WITH_AVIF else ()))
 """The only decoders used on data: none of them runs another program."""
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+    *((".avif",) if _WITH_AVIF else ()),
+)
 
 MAX_PIXELS = 2**26
 MIN_SIDE = 4
+
+_OTHER_FORMATS = (
+    (0, b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\x00\x00\x00\x0cjP", "JPEG 2000"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"<svg", "SVG"),
+    (4, b"ftyp", "HEIF or AVIF"),
+)
+"""Offset, bytes and name of formats that are no broken images, but not decoded."""
 
 
 def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 3"]:
@@ -25,22 +58,29 @@ def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "height width 
     **Raises** `ValueError` for a file that cannot be read or holds no usable image.
     """
     try:
-        return decode_image(Path(path).read_bytes(), str(path))
+        data = Path(path).read_bytes()
     except OSError as error:
         raise ValueError(f"An image must be a file; {path} cannot be read: {error}") from error
+    return decode_image(data, str(path))
 
 
-def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "height width 3"]:
-    """The image in `data`: upright, in RGB, composited on white where it is transparent.
+def decode_image(
+    data: bytes, name: str, note: Note = ignore
+) -> UInt8[np.ndarray, "height width 3"]:
+    """The image in `data`: upright, in sRGB, composited on white where it is transparent.
+
+    Colours are converted from the profile that is embedded in the file; without one they are taken
+    as they are.
 
     **Arguments:**
 
-    - `data`: the bytes of a PNG, JPEG, WebP, BMP, GIF or TIFF file.
+    - `data`: the bytes of a PNG, JPEG, WebP, BMP, GIF, TIFF or (where Pillow can) AVIF file.
     - `name`: what the error calls it.
+    - `note`: counts a colour profile that cannot be used, see `Remarks`.
 
     **Raises** `UnusableSample` for bytes that are no image or cut off, for a side under 4 pixels
     and for more than 2^26 pixels. Sizes are read from the header, so that a decompression bomb is
-    never unpacked.
+    never unpacked. Errors of the machine, such as too little memory, pass.
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -54,26 +94,44 @@ def decode_image(data: bytes, name: str) -> UInt8[np.ndarray, "height width 3"]:
                     "image too small", name, f"{width}x{height}, a side under {MIN_SIDE}"
                 )
             image.load()
-            return np.asarray(_rgb(ImageOps.exif_transpose(image)))
-    except UnusableSample:
+            profile = image.info.get("icc_profile")
+            return np.asarray(_rgb(ImageOps.exif_transpose(image), profile, note))
+    except (UnusableSample, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise UnusableSample("image too large", name, str(error)) from error
+    except UnidentifiedImageError as error:
+        kind = _other_format(data)
+        reason = "broken image" if kind is None else "unsupported image"
+        raise UnusableSample(reason, name, kind or "no image") from error
     except Exception as error:
         # Decoders of broken files raise whatever their parser stumbled on (SyntaxError,
-        # struct.error, EOFError, ...): there is no narrower common class.
-        detail = "no image" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise UnusableSample("broken image", name, detail) from error
+        # struct.error, EOFError, ...): there is no narrower common class. But only the system
+        # sets the number of an error.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise UnusableSample("broken image", name, str(error)) from error
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
+def _other_format(data: bytes) -> str | None:
+    for offset, magic, kind in _OTHER_FORMATS:
+        if data[offset:].startswith(magic):
+            return kind
+    return None
+
+
+def _rgb(image: Image.Image, profile: object, note: Note) -> Image.Image:
+    if image.mode == "RGB" and not profile:
         return image
     if image.mode.startswith("I;16"):  # 16-bit grey: PIL's own conversion clips at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):
         raise ValueError(f"pixels of mode {image.mode}, whose range is not known")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+    if not image.has_transparency_data:
+        return to_srgb(image, profile, note)
+    colored = image.convert("RGBA")
+    alpha = colored.getchannel("A")
+    is_grey = image.mode in ("1", "L", "LA", "La")
+    colored = to_srgb(colored.convert("L" if is_grey else "RGB"), profile, note)
+    colored.putalpha(alpha)
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), colored).convert("RGB")

@@ -14,7 +14,7 @@ from .degraded_pairs import check_scale, DegradedPairs
 from .held_squares import held_squares, HeldSquares
 from .in_memory import InMemory
 from .open import open_source
-from .option_checks import check_held_out
+from .option_checks import check_held_out, check_max_skipped
 from .source import AbstractSource
 from .subset import HoldOut, split, Subset
 
@@ -42,13 +42,16 @@ class DegradedDataConfig:
     crops: int = 16
     """Squares cut from each image in an epoch."""
     held_out: float = 0.05
-    """Share that is kept from training, chosen by a hash of the caption or of the image's name."""
+    """Share held out of training, chosen by a hash of the caption or of the image's name."""
     hold_out: HoldOut = dataclasses.field(default="auto", metadata={"before": "caption"})
     """What is held out: single images, whole captions (images where there are none, or names of
     class folders alone), or auto: images where there are ten or more for each caption on average,
     as for classes, else captions."""
+    max_skipped: float = dataclasses.field(default=0.05, metadata={"before": 1.0})
+    """Share of the samples that may be unusable. One more is an error."""
 
     def __post_init__(self) -> None:
+        check_max_skipped(self.max_skipped)
         check_scale(self.size, self.scale)
         for name in ("shrink", "crops"):
             if getattr(self, name) < 1:
@@ -79,7 +82,8 @@ class DegradedDataConfig:
         """
         configs = [cls.of_run(Run.open(path)) for path in paths]
         for path, other in zip(paths, configs, strict=True):
-            names = [field.name for field in dataclasses.fields(cls) if field.name != "crops"]
+            fields = [field.name for field in dataclasses.fields(cls)]
+            names = [name for name in fields if name not in ("crops", "max_skipped")]
             wrong = [name for name in names if getattr(other, name) != getattr(configs[0], name)]
             if wrong == ["hold_out"] and other._held_out_names() == configs[0]._held_out_names():
                 continue  # "auto" means for these data what the other says
@@ -110,7 +114,13 @@ class DegradedDataConfig:
         """The data set of the training images. `text`: see `DegradedPairs`."""
         degradation = self.build_degradation()
         return DegradedPairs(
-            training, self.size, self.scale, degradation, text=text, crops=self.crops
+            training,
+            self.size,
+            self.scale,
+            degradation,
+            text=text,
+            crops=self.crops,
+            max_skipped=self.max_skipped,
         )
 
     def held_squares(self, held_out: AbstractSource, count: int) -> HeldSquares:

@@ -41,7 +41,7 @@ class DegradedPairs(AbstractDataset):
 
     Crop, mirroring and degradation of an example follow from the seed and the example's number in
     the endless order. An image that is unusable, or smaller than a crop, is logged once and counted
-    in `skips`, and the next usable one takes its place.
+    in `skips`, and the next usable one takes its place, with its own caption.
 
     **Arguments:**
 
@@ -52,6 +52,7 @@ class DegradedPairs(AbstractDataset):
     - `text`: embeddings of the captions: one for each image of the source, or a single one.
     - `crops`: examples of each image in an epoch.
     - `flip`: mirror half of them.
+    - `max_skipped`: share of the images that may be unusable.
 
     **Raises** `ValueError` for sizes that do not fit, and if no image is usable.
     """
@@ -68,6 +69,7 @@ class DegradedPairs(AbstractDataset):
         text: TextEmbedding,
         crops: int = 1,
         flip: bool = True,
+        max_skipped: float = 0.05,
     ):
         check_scale(size, scale)
         if crops < 1:
@@ -81,7 +83,7 @@ class DegradedPairs(AbstractDataset):
         self._degradation, self._crops = degradation, crops
         self._cut = Cut(size, random=True, flip=flip)
         self._text = text
-        self.skips = Skips(source)
+        self.skips = Skips(source, max_skipped)
         self.skips.nearest(0, self.image)
 
     def __len__(self) -> int:
@@ -99,7 +101,13 @@ class DegradedPairs(AbstractDataset):
 
     def pair(self, index: int, generator: np.random.Generator) -> DegradedPair:
         """A crop of an image and its degraded version, by the generator's choices."""
-        image = self.skips.nearest(index % len(self._source), self.image)
+        return self._numbered(index, generator)[1]
+
+    def _numbered(self, index: int, generator: np.random.Generator) -> tuple[int, DegradedPair]:
+        """A pair, and the number of the image that it is of, which may stand in for another."""
+        number, image = self.skips.nearest(
+            index % len(self._source), lambda number: (number, self.image(number))
+        )
         crop = self._cut(image, generator)
         low = degraded(crop, self._degradation, generator)
         side = self._size // self._scale
@@ -108,7 +116,7 @@ class DegradedPairs(AbstractDataset):
                 f"A degradation for scale {self._scale} makes {side}x{side} of a crop of "
                 f"{self._size} pixels; this one made {low.shape[1]}x{low.shape[0]}."
             )
-        return DegradedPair(crop, low)
+        return number, DegradedPair(crop, low)
 
     def arrange(self, order: "grain.MapDataset", batch: int, seed: int) -> "grain.MapDataset":
         """See `AbstractDataset`."""
@@ -117,8 +125,8 @@ class DegradedPairs(AbstractDataset):
     def _read(
         self, index: int, generator: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.int64]:
-        caption = index % len(self._source) if len(self._text.mask) > 1 else 0
-        return (*self.pair(int(index), generator), np.int64(caption))
+        number, pair = self._numbered(int(index), generator)
+        return (*pair, np.int64(number if len(self._text.mask) > 1 else 0))
 
     def _batched(self, parts: tuple[Any, ...]) -> DegradedBatch:
         images, low, captions = parts

@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from .._types import TextEmbedding
+from .caption_text import clean_caption
 from .latents import CAPTIONS, latent_record, text_record
 from .records import RecordWriter
 from .skips import Skips
-from .source import AbstractSource, clean_caption
+from .source import AbstractSource
 from .transforms import Crop
 
 EncodeImages: TypeAlias = Callable[

@@ -12,7 +12,7 @@ from ..images import to_unit
 from .image_dataset import ImageDataset
 from .in_memory import InMemory
 from .open import open_source
-from .option_checks import check_size
+from .option_checks import check_max_skipped, check_size
 from .skips import Skips
 from .source import AbstractSource
 from .subset import HoldOut, split, Subset
@@ -40,12 +40,15 @@ class ImageDataConfig:
     flip: bool = True
     """Train on mirror images as well."""
     held_out: float = 0.05
-    """Share of the captions or images kept from training, as in pretrain.py."""
+    """Share of the captions or images held out of training, as in pretrain.py."""
     hold_out: HoldOut = dataclasses.field(default="auto", metadata={"before": "caption"})
     """What is held out: whole captions, single images, or auto: images where there are ten or more
     for each caption on average, as for classes, else captions."""
+    max_skipped: float = dataclasses.field(default=0.05, metadata={"before": 1.0})
+    """Share of the samples that may be unusable. One more is an error."""
 
     def __post_init__(self) -> None:
+        check_max_skipped(self.max_skipped)
         check_size(self.size)
         if self.cut is not None and self.cut < 1:
             raise ValueError(
@@ -70,7 +73,8 @@ class ImageDataConfig:
 
     def dataset(self, training: AbstractSource) -> ImageDataset:
         """Random squares of the training images, in batches."""
-        return ImageDataset(training, self.crop(random=True, flip=self.flip))
+        crop = self.crop(random=True, flip=self.flip)
+        return ImageDataset(training, crop, max_skipped=self.max_skipped)
 
     def squares(
         self, source: AbstractSource, count: int

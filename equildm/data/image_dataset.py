@@ -20,17 +20,17 @@ class ImageDataset(AbstractDataset):
     """The images of `source` through `crop`, without captions.
 
     An unusable image is logged once and counted in `skips`, and the next usable one takes its
-    place.
+    place. More of them than the share `max_skipped` of the source are an error.
 
     **Raises** `ValueError` if no image is usable.
     """
 
     decodes = True
 
-    def __init__(self, source: AbstractSource, crop: Crop | Cut):
+    def __init__(self, source: AbstractSource, crop: Crop | Cut, *, max_skipped: float = 0.05):
         self._source = source
         self._crop = crop
-        self.skips = Skips(source)
+        self.skips = Skips(source, max_skipped)
         self.skips.nearest(0, source.image)
 
     def __len__(self) -> int:

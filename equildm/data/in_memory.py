@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from .remarks import Remarks
 from .source import AbstractSource, digest
 
 _LIMIT = 2**30
@@ -38,6 +39,10 @@ class InMemory(AbstractSource):
     @property
     def fingerprint(self) -> str:
         return digest(["held", self._source.fingerprint, self._shrink])
+
+    @property
+    def remarks(self) -> Remarks:
+        return self._source.remarks
 
     def __len__(self) -> int:
         return len(self._source)

@@ -1,6 +1,8 @@
 """A data set by a line of text, as on a command line."""
 
 import glob
+import itertools
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from .builtin.tinted import TintedEmoji
 from .decode import IMAGE_SUFFIXES
 from .folder import FolderSource
 from .parquet import ParquetSource
+from .remarks import Remarks
 from .source import AbstractSource
 from .webdataset import WebDatasetSource
 
@@ -59,7 +62,7 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
         return FashionMNISTSource(path, _FASHION_MNIST[name])
     if Path(spec).is_dir():
         inside = [path for path in Path(spec).iterdir() if not path.name.startswith(".")]
-        files = sorted(str(path) for path in inside if path.suffix in _FILES)
+        files = sorted(str(path) for path in inside if path.suffix.lower() in _FILES)
         if not files:
             return FolderSource(spec, class_folders=class_folders)
         if any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside):
@@ -67,10 +70,15 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
                 f"A data set's files must be of one kind; {spec!r} has loose images and "
                 f"{Path(files[0]).name}. Name the file, or move it elsewhere."
             )
+        others = Remarks(spec)
+        for path in sorted(path for path in inside if str(path) not in files):
+            kind = "folder" if path.is_dir() else f"file ending in {path.suffix or 'nothing'}"
+            others.add(f"{kind} beside {Path(files[0]).suffix} files, not used", path.name)
+        others.log()
         return _of_files(spec, files)
     if Path(spec).is_file():
         return _of_files(spec, [spec])
-    files = sorted(glob.glob(spec, recursive=True))
+    files = _matches(spec)
     if not files:
         raise ValueError(
             f"A data set must be {_known()}; got {spec!r}, which is none of these and no existing "
@@ -79,8 +87,24 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
     return _of_files(spec, files)
 
 
+def _matches(pattern: str) -> list[str]:
+    """The files of a pattern. A folder that cannot be read is an error; `glob` leaves it out."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    folders = Path(pattern).parent.parts
+    plain = list(itertools.takewhile(lambda part: not glob.has_magic(part), folders))
+    root = Path(*plain)
+    for folder, below, _ in os.walk(root, onerror=refuse) if root.is_dir() else ():
+        depth = len(Path(folder).parts) - len(root.parts)
+        if depth >= len(folders) - len(plain) and "**" not in folders:
+            below.clear()
+    return sorted(glob.glob(pattern, recursive=True))
+
+
 def _of_files(spec: str, files: Sequence[str]) -> AbstractSource:
-    suffixes = sorted({Path(file).suffix for file in files})
+    suffixes = sorted({Path(file).suffix.lower() for file in files})
     if len(suffixes) > 1:
         raise ValueError(
             f"A data set's files must be of one kind; {spec!r} has {', '.join(suffixes)}. "

@@ -13,3 +13,12 @@ def check_held_out(share: float) -> None:
         raise ValueError(
             f"The held-out share lies in [0, 1), received --held-out {share}. Use 0.05."
         )
+
+
+def check_max_skipped(share: float) -> None:
+    """Refuses what is no share of a data set. **Raises** `ValueError`."""
+    if not 0 <= share <= 1:
+        raise ValueError(
+            f"The share that may be unusable lies in [0, 1], received --max-skipped {share}. Use "
+            "0.05."
+        )

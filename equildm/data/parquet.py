@@ -10,15 +10,13 @@ from typing import Any, final
 import numpy as np
 from jaxtyping import UInt8
 
+from .caption_text import clean_caption, printable
 from .classes import class_caption, class_names
 from .decode import decode_image
-from .source import (
-    AbstractSource,
-    clean_caption,
-    digest,
-    file_identity,
-    UnusableSample,
-)
+from .files import read_mentioned
+from .parquet_files import as_python, column_of, opened
+from .remarks import Remarks
+from .source import AbstractSource, digest, file_identity, READING, UnusableSample
 
 _log = logging.getLogger("equildm.data")
 
@@ -34,7 +32,8 @@ class ParquetSource(AbstractSource):
     The image column holds encoded bytes, or `{bytes, path}` structs as the `datasets` library
     writes them (a path alone is relative to the parquet file). The caption column is `text`,
     `caption` or `caption_column`; where there is none, `label`. A caption column of integers holds
-    classes, and the captions are their names, which that library stores in the file.
+    classes, and the captions are their names, which that library stores in the file. Of a list of
+    captions the first is used; the others are counted.
 
     Parquet is read by row groups. Reading in order is fast, and 512 MB of row groups stay in
     memory, but random access to more than that decodes a row group for each image. To train so
@@ -51,17 +50,12 @@ class ParquetSource(AbstractSource):
         image_column: str = "image",
         caption_column: str | None = None,
     ):
-        from pyarrow import ArrowInvalid, parquet
-
         self._paths = [Path(file) for file in files]
         if not self._paths:
             raise ValueError(
                 "A parquet source must have at least one file; got none. Check the pattern."
             )
-        try:
-            self._files = [parquet.ParquetFile(path, memory_map=True) for path in self._paths]
-        except (ArrowInvalid, OSError) as error:
-            raise ValueError(f"A parquet source's files must be parquet; {error}.") from error
+        self._files = [opened(path) for path in self._paths]
         captions = ("text", "caption", _LABEL) if caption_column is None else (caption_column,)
         schemas = [file.schema_arrow for file in self._files]
         self._image_column = _column(schemas, self._paths, (image_column,), "image_column")
@@ -83,18 +77,29 @@ class ParquetSource(AbstractSource):
             OrderedDict()
         )  # least recently used first
         self._lock = threading.Lock()  # a ParquetFile is read by one thread at a time
+        self._remarks = Remarks(
+            self._paths[0].name if len(self._paths) == 1 else str(self._paths[0].parent)
+        )
+        for path, file in zip(self._paths, self._files, strict=True):
+            if file.metadata.num_rows == 0:
+                self._remarks.add("file without rows", path.name)
+        self._remarks.log()
 
     @property
     def fingerprint(self) -> str:
         identities = (file_identity(path) for path in self._paths)
-        return digest(["parquet", self._image_column, self._caption_column, *identities])
+        return digest(["parquet", READING, self._image_column, self._caption_column, *identities])
+
+    @property
+    def remarks(self) -> Remarks:
+        return self._remarks
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
     def name(self, index: int) -> str:
         number = int(np.searchsorted(self._file_starts, index, side="right")) - 1
-        return f"{self._paths[number].name}:{index - int(self._file_starts[number])}"
+        return f"{printable(self._paths[number].name)}:{index - int(self._file_starts[number])}"
 
     def caption(self, index: int) -> str:
         value, name = self._value(index, self._caption_column), self.name(index)
@@ -102,9 +107,9 @@ class ParquetSource(AbstractSource):
             if not 0 <= value < len(self._classes):  # -1 marks what has no label
                 raise UnusableSample("missing caption", name, f"no class has the label {value}")
             value = self._classes[value]
-        elif self._caption_column == _LABEL and value is not None:
+        elif self._caption_column == _LABEL and isinstance(value, str):
             value = class_caption(value)
-        return clean_caption(value, name)
+        return clean_caption(value, name, self._remarks.of_sample(index, name))
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         value, name = self._value(index, self._image_column), self.name(index)
@@ -112,14 +117,11 @@ class ParquetSource(AbstractSource):
             data, path = value.get("bytes"), value.get("path")
             if data is None and path:
                 group, _ = self._locate(index)
-                file = self._paths[self._groups[group][0]].parent / path
-                if not file.is_file():
-                    raise UnusableSample("unreadable record", name, f"no file {path}")
-                data = file.read_bytes()
+                data = read_mentioned(self._paths[self._groups[group][0]].parent / path, name)
             value = data
         if not value:
             raise UnusableSample("broken image", name, "empty")
-        return decode_image(value, name)
+        return decode_image(value, name, self._remarks.of_sample(index, name))
 
     def _locate(self, index: int) -> tuple[int, int]:
         group = int(np.searchsorted(self._starts, index, side="right")) - 1
@@ -130,13 +132,14 @@ class ParquetSource(AbstractSource):
         with self._lock:
             if (group, column) not in self._columns:
                 number, part = self._groups[group]
-                table = self._files[number].read_row_group(part, columns=[column])
-                self._columns[group, column] = table.column(0)
+                self._columns[group, column] = column_of(
+                    self._files[number], self._paths[number], part, column
+                )
                 while len(self._columns) > 2 and self._bytes() > _MEMORY:
                     self._columns.popitem(last=False)
             self._columns.move_to_end((group, column))
             values = self._columns[group, column]
-        return values[row].as_py()
+        return as_python(values[row])
 
     def _bytes(self) -> int:
         return sum(column.nbytes for column in self._columns.values())
@@ -174,7 +177,7 @@ def _column(schemas: list[Any], paths: list[Path], candidates: Sequence[str], op
         )
     for schema in schemas:
         kind = schema.field(candidate).type
-        text = types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind)
+        text = _is_text(kind) or types.is_integer(kind)
         image = types.is_binary(kind) or types.is_large_binary(kind) or types.is_struct(kind)
         if not (text if option == "caption_column" else image):
             need = "text" if option == "caption_column" else "bytes or a {bytes, path} struct"
@@ -182,3 +185,13 @@ def _column(schemas: list[Any], paths: list[Path], candidates: Sequence[str], op
                 f"The column {candidate} must hold {need}; it holds {kind}. Pass {option}."
             )
     return candidate
+
+
+def _is_text(kind: Any) -> bool:
+    """Whether a type is text, or lists of text."""
+    from pyarrow import types
+
+    lists = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    if any(is_list(kind) for is_list in lists) or types.is_dictionary(kind):
+        kind = kind.value_type
+    return types.is_string(kind) or types.is_large_string(kind)

@@ -1,6 +1,7 @@
 """ArrayRecord files: writing in shards, reading many records at once."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, final, Protocol, runtime_checkable
 
@@ -71,7 +72,8 @@ class RecordWriter:
 class RecordReader:
     """The records of several files as one sequence. Threads may share it.
 
-    **Raises** `ValueError` for a file that is not ArrayRecord.
+    **Raises** `ValueError` for a file that is not ArrayRecord, is damaged or cut off; `OSError`
+    where the system refuses to open it. `read` raises `OSError` for damage within.
     """
 
     def __init__(self, paths: Sequence[Path]):
@@ -90,16 +92,60 @@ class RecordReader:
         for shard in np.unique(shards):
             places = np.flatnonzero(shards == shard)
             positions = (indices[places] - self._starts[shard]).tolist()
-            for place, record in zip(places, self._readers[shard].read(positions), strict=True):
+            for place, record in zip(places, self._read(int(shard), positions), strict=True):
                 records[place] = record
         return records
 
+    def _read(self, shard: int, positions: list[int]) -> list[bytes]:
+        try:
+            records = self._readers[shard].read(positions)
+        except RuntimeError as error:
+            fault = str(error)
+        else:
+            if len(records) == len(positions):
+                return records
+            fault = f"{len(positions)} records were asked for, {len(records)} came"
+        path = str(self.paths[shard])
+        raise OSError(
+            f"{path!r} cannot be read: {fault}. Copy it again, or write it again, unless the disk "
+            "is at fault."
+        )
+
 
 def open_writer(path: Path) -> Writer:
-    """Opens a new file. The package is imported here, where it is needed."""
+    """Opens a new file. The package is imported here, where it is needed.
+
+    **Raises** `OSError` where the system refuses; so do the writer's methods.
+    """
     from array_record.python import array_record_module
 
-    return array_record_module.ArrayRecordWriter(str(path), _WRITER)
+    with _naming(path):
+        return _NamedWriter(path, array_record_module.ArrayRecordWriter(str(path), _WRITER))
+
+
+@final
+class _NamedWriter:
+    """A writer whose errors are `OSError`s."""
+
+    def __init__(self, path: Path, writer: Writer):
+        self._path, self._writer = path, writer
+
+    def write(self, record: bytes) -> None:
+        with _naming(self._path):
+            self._writer.write(record)
+
+    def close(self) -> None:
+        with _naming(self._path):
+            self._writer.close()
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """The library raises `RuntimeError` for whatever goes wrong."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(f"{str(path)!r} cannot be written: {error}") from error
 
 
 def _open(path: Path) -> Any:
@@ -107,9 +153,15 @@ def _open(path: Path) -> Any:
 
     if not path.is_file():
         raise ValueError(f"An ArrayRecord file must exist; got {str(path)!r}. Check the path.")
+    path.open("rb").close()  # the library's errors do not tell what the system refused
     try:
-        return array_record_module.ArrayRecordReader(str(path), options=_READER)
+        reader = array_record_module.ArrayRecordReader(str(path), options=_READER)
+        if not reader.ok():
+            reader.close()  # raises what is wrong, or at least that something is
+            raise RuntimeError("it is not valid")
     except (RuntimeError, ValueError, OSError) as error:
         raise ValueError(
-            f"{str(path)!r} must be an ArrayRecord file and is not: {error}. Write it again."
+            f"An ArrayRecord file must be complete; {str(path)!r} is damaged, cut off or no such "
+            f"file: {str(error) or 'it has no end'}. Copy it again, or write it again."
         ) from error
+    return reader

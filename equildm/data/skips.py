@@ -8,7 +8,7 @@ its turn comes, and takes the next usable one in its place.
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import final, TypeVar
 
 from .source import AbstractSource, UnusableSample
@@ -16,17 +16,26 @@ from .source import AbstractSource, UnusableSample
 _log = logging.getLogger("equildm.data")
 _T = TypeVar("_T")
 _NAMED_LOUDLY = 20
+_NAMED = 5
 
 
 @final
 class Skips:
     """The unusable samples of one source, recorded as they are met. Threads may share it.
 
-    Each is logged once, by name: the first 20 as warnings, the others at level INFO.
+    Each is logged once, by name: the first 20 as warnings, the others at level INFO. Only faults of
+    the data are recorded. An `OSError` says that the machine failed, and ends the run: a cache that
+    is made while a disk is away must not lack its images for good.
+
+    **Arguments:**
+
+    - `source`: the samples.
+    - `limit`: share of them that may be unusable, by default all. The first one above it raises
+        `ValueError`.
     """
 
-    def __init__(self, source: AbstractSource):
-        self._source = source
+    def __init__(self, source: AbstractSource, limit: float = 1.0):
+        self._source, self._limit = source, limit
         self._lock = threading.Lock()
         self._reasons: dict[int, tuple[str, str]] = {}  # index: reason, name
 
@@ -44,13 +53,17 @@ class Skips:
         return names
 
     def attempt(self, index: int, read: Callable[[int], _T]) -> _T | None:
-        """`read(index)`, or None (and a line in the log) if the sample cannot be used."""
+        """`read(index)`, or None (and a line in the log) if the sample cannot be used.
+
+        **Raises** `ValueError` where that is one too many.
+        """
         try:
             return read(index)
         except UnusableSample as error:
-            self.note(index, error)
-        except (OSError, ValueError, KeyError) as error:  # from a source of the user
-            self.note(index, UnusableSample("unreadable record", self._name(index), str(error)))
+            unusable = error
+        except (ValueError, KeyError) as error:  # from a source of the user
+            unusable = UnusableSample("unreadable record", self._name(index), str(error))
+        self.note(index, unusable)
         return None
 
     def nearest(self, index: int, read: Callable[[int], _T]) -> _T:
@@ -70,13 +83,18 @@ class Skips:
         raise AssertionError("unreachable")
 
     def note(self, index: int, error: UnusableSample) -> None:
-        """Records and logs an unusable sample."""
+        """Records and logs an unusable sample. **Raises** `ValueError` where it is one too many."""
         with self._lock:
             if index in self._reasons:
                 return
             self._reasons[index] = error.reason, error.name
             loud = len(self._reasons) <= _NAMED_LOUDLY
+            too_many = len(self._reasons) / len(self._source) > self._limit
+            report = dict(self.names) if too_many else {}
         _log.log(logging.WARNING if loud else logging.INFO, "skipped %s", error)
+        if too_many:
+            counts = {reason: len(names) for reason, names in report.items()}
+            raise ValueError(over_limit(self._limit, len(self._source), counts, report))
 
     def require(self, usable: int) -> None:
         """Raises `ValueError` with the reasons if the number of usable samples is 0."""
@@ -88,7 +106,8 @@ class Skips:
             )
 
     def summarise(self) -> None:
-        """One line in the log, if anything was skipped."""
+        """One line in the log, if anything was skipped, and the source's remarks."""
+        self._source.remarks.log()
         if self._reasons:
             reasons = ", ".join(f"{count} x {reason}" for reason, count in self.counts.items())
             _log.warning(
@@ -100,3 +119,19 @@ class Skips:
             return self._source.name(index)
         except Exception:  # naming a broken record must not hide that it is broken
             return f"sample {index}"
+
+
+def over_limit(
+    limit: float, total: int, counts: Mapping[str, int], names: Mapping[str, Sequence[str]]
+) -> str:
+    """What an error says of too many unusable samples: their number by reason, the first names."""
+    parts = [
+        f"{count} x {reason} ({', '.join(names[reason][:_NAMED])}"
+        f"{', ...' if count > _NAMED else ''})"
+        for reason, count in counts.items()
+    ]
+    return (
+        f"At most a share of {limit:g} of a data set may be unusable; so far "
+        f"{sum(counts.values())} of {total} samples are: {'; '.join(parts)}. Mend the data, or "
+        "raise --max-skipped."
+    )

@@ -10,6 +10,8 @@ from typing import final, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from .remarks import Remarks
+
 
 class Sample(NamedTuple):
     """One captioned image as it is stored: any size, 8 bits a channel."""
@@ -21,6 +23,8 @@ class Sample(NamedTuple):
 
 class UnusableSample(ValueError):
     """One sample cannot be used. The reader of the data set counts it, logs it and goes on.
+
+    Only for faults of the data. An error of the machine is an `OSError`, which ends the run.
 
     **Fields:**
 
@@ -50,6 +54,11 @@ class AbstractSource(abc.ABC):
     def fingerprint(self) -> str:
         """Changes when the data changes, and only then. It is part of the key of a cache."""
 
+    @property
+    def remarks(self) -> Remarks:
+        """What of the data is not used, or is used changed. By default nothing is known of it."""
+        return Remarks("data")
+
     @abc.abstractmethod
     def __len__(self) -> int:
         """The number of samples."""
@@ -78,23 +87,11 @@ class AbstractSource(abc.ABC):
         return Sample(self.image(position), caption, self.name(position))
 
 
-def clean_caption(value: object, name: str) -> str:
-    """The caption without surrounding or repeated white space; `UnusableSample` if none is left."""
-    if value is None:
-        raise UnusableSample("missing caption", name)
-    if not isinstance(value, str):
-        raise UnusableSample("missing caption", name, f"not text but {type(value).__name__}")
-    caption = " ".join(value.split())
-    if not caption:
-        raise UnusableSample("missing caption", name, "empty")
-    return caption
-
-
 def digest(parts: Iterable[object]) -> str:
     """A short hash of the parts' texts, in order."""
     summary = hashlib.blake2b(digest_size=16)
     for part in parts:
-        text = str(part).encode()
+        text = str(part).encode("utf-8", "surrogatepass")
         summary.update(len(text).to_bytes(8, "little") + text)
     return summary.hexdigest()
 
@@ -103,3 +100,7 @@ def file_identity(path: Path) -> tuple[str, int, int]:
     """Name, bytes and time of change, which distinguish the versions of a file."""
     status = path.stat()
     return path.name, status.st_size, status.st_mtime_ns
+
+
+READING = 2
+"""Version of what sources of files read: 2 uses colour profiles and more kinds of files."""

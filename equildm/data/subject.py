@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from .._types import Condition
 from ..images import to_unit
 from ..latents import VAE
-from ..text import AbstractTextEncoder, embed
+from ..text import AbstractTextEncoder, embed_captions
 from .batch import LatentBatch
 from .pipeline import AbstractDataset
 
@@ -94,7 +94,7 @@ def encode_images(
     parts = np.split(images, range(batch_size, len(images), batch_size))
     latents: Any = np.concatenate([np.asarray(_encode(vae, jnp.asarray(part))) for part in parts])
     text: Condition = (
-        text_encoder.tokenize(captions) if token_ids else embed(text_encoder, captions)
+        text_encoder.tokenize(captions) if token_ids else embed_captions(text_encoder, captions)
     )
     return LatentBatch(latents, text)
 

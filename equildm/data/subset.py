@@ -8,6 +8,7 @@ from typing import final, get_args, Literal, TypeAlias
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from .remarks import Remarks
 from .source import AbstractSource, digest, UnusableSample
 
 _log = logging.getLogger("equildm.data")
@@ -37,6 +38,10 @@ class Subset(AbstractSource):
     def fingerprint(self) -> str:
         indices = hashlib.blake2b(self._indices.tobytes(), digest_size=16).hexdigest()
         return digest(["subset", self._source.fingerprint, indices])
+
+    @property
+    def remarks(self) -> Remarks:
+        return self._source.remarks
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -128,6 +133,7 @@ def _captions(source: AbstractSource) -> list[str | None]:
             captions.append(source.caption(index))
         except UnusableSample:
             captions.append(None)
+    source.remarks.log()
     return captions
 
 

@@ -1,8 +1,5 @@
 """Tar files in the webdataset layout: members of one sample share a key."""
 
-import json
-import logging
-import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, final, NamedTuple
@@ -10,16 +7,15 @@ from typing import Any, final, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from .caption_text import clean_caption, decoded, parsed_json, printable
 from .decode import decode_image, IMAGE_SUFFIXES
-from .source import (
-    AbstractSource,
-    clean_caption,
-    digest,
-    file_identity,
-    UnusableSample,
-)
+from .files import naming
+from .remarks import Remarks
+from .source import AbstractSource, digest, file_identity, READING, UnusableSample
+from .tar_members import tar_members
 
-_log = logging.getLogger("equildm.data")
+_CAPTIONS = (".txt", ".caption", ".json")
+"""Suffixes of captions; of several under one key the first in this order is used."""
 
 
 class _Span(NamedTuple):
@@ -27,10 +23,11 @@ class _Span(NamedTuple):
     size: int
 
 
-class _Members(NamedTuple):
-    key: str
+class _Sample(NamedTuple):
+    name: str
     tar: Path
-    spans: dict[str, _Span]  # by suffix
+    image: _Span
+    caption: tuple[str, _Span] | None  # its suffix and where it is
 
 
 @final
@@ -38,12 +35,17 @@ class WebDatasetSource(AbstractSource):
     """Images with captions in uncompressed tars, read by offset.
 
     The key of a member is its path up to the first dot of the file name, the rest is its suffix.
-    A sample is an image member with a `.txt` member of the same key, or with a `.json` member that
-    has a field `caption` or `text` (or `caption_field`). The headers of the tars are read once, by
-    the constructor; nothing is unpacked to disk, and every sample is one seek away.
+    A sample is an image member with a `.txt` or `.caption` member of the same key, or with a
+    `.json` member that has a field `caption` or `text` (or `caption_field`). Where a key has images
+    under longer suffixes alone, as of `a.v2.png`, each is a sample, whose key reaches up to the
+    last dot; a caption of the shorter key is then the caption of all of them.
 
-    **Raises** `ValueError` for a file that is no tar, for a compressed tar, which has no random
-    access, and for tars without an image. A truncated tar is logged, and used up to its end.
+    The headers of the tars are read once, by the constructor; nothing is unpacked to disk, and
+    every sample is one seek away. Archives that were joined to one file are all read. Members that
+    are not used are counted in `remarks`, by suffix, and the log names the first ones.
+
+    **Raises** `ValueError` for a file that is no tar, for a damaged or truncated tar, for a
+    compressed one, which has no random access, and for tars without an image.
     """
 
     def __init__(self, tars: Sequence[str | Path], *, caption_field: str | None = None):
@@ -53,86 +55,117 @@ class WebDatasetSource(AbstractSource):
                 "A webdataset must have at least one tar; got none. Check the pattern."
             )
         self._fields = ("caption", "text") if caption_field is None else (caption_field,)
-        self._samples = [members for path in paths for members in _samples(path)]
+        self._remarks = Remarks(paths[0].name if len(paths) == 1 else str(paths[0].parent))
+        self._samples = [sample for path in paths for sample in _samples(path, self._remarks)]
+        self._remarks.log()
         if not self._samples:
             raise ValueError(
                 f"A webdataset must hold image members ({', '.join(IMAGE_SUFFIXES)}); "
                 f"{', '.join(map(str, paths))} holds none. Check the path."
             )
         self._fingerprint = digest(
-            ["webdataset", self._fields, *(file_identity(path) for path in paths)]
+            ["webdataset", READING, self._fields, *(file_identity(path) for path in paths)]
         )
 
     @property
     def fingerprint(self) -> str:
         return self._fingerprint
 
+    @property
+    def remarks(self) -> Remarks:
+        return self._remarks
+
     def __len__(self) -> int:
         return len(self._samples)
 
     def name(self, index: int) -> str:
-        return f"{self._samples[index].tar.name}:{self._samples[index].key}"
+        return self._samples[index].name
 
     def caption(self, index: int) -> str:
-        name, spans = self.name(index), self._samples[index].spans
-        if ".txt" in spans:
-            return clean_caption(self._read(index, ".txt").decode("utf-8", errors="replace"), name)
-        if ".json" in spans:
+        name, tar, _, text = self._samples[index]
+        if text is None:
+            raise UnusableSample("missing caption", name)
+        note = self._remarks.of_sample(index, name)
+        suffix, span = text
+        value: Any = decoded(_read(tar, span))
+        if suffix == ".json":
             try:
-                record: Any = json.loads(self._read(index, ".json"))
+                record = parsed_json(value)
             except ValueError as error:
                 raise UnusableSample("unreadable record", name, f"json: {error}") from error
-            if isinstance(record, dict):
-                for field in self._fields:
-                    if record.get(field) is not None:
-                        return clean_caption(record[field], name)
-        raise UnusableSample("missing caption", name)
+            fields = record if isinstance(record, dict) else {}
+            value = next((fields[x] for x in self._fields if fields.get(x) is not None), None)
+        return clean_caption(value, name, note)
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
-        spans = self._samples[index].spans
-        suffix = next(suffix for suffix in spans if suffix in IMAGE_SUFFIXES)
-        return decode_image(self._read(index, suffix), self.name(index))
-
-    def _read(self, index: int, suffix: str) -> bytes:
-        # Opened for each read, in 20 microseconds: threads share no state.
-        offset, size = self._samples[index].spans[suffix]
-        with self._samples[index].tar.open("rb") as file:
-            file.seek(offset)
-            data = file.read(size)
-        if len(data) != size:
-            raise UnusableSample("unreadable record", self.name(index), "the tar is cut off")
-        return data
+        name, tar, span, _ = self._samples[index]
+        return decode_image(_read(tar, span), name, self._remarks.of_sample(index, name))
 
 
-def _samples(path: Path) -> Iterator[_Members]:
-    samples: dict[str, _Members] = {}
-    for member in _members(path):
-        folder, slash, file = member.name.rpartition("/")
+def _read(tar: Path, span: _Span) -> bytes:
+    # Opened for each read, in 20 microseconds: threads share no state.
+    with naming(tar), tar.open("rb") as file:
+        file.seek(span.offset)
+        data = file.read(span.size)
+    if len(data) != span.size:
+        raise OSError(f"{tar} was cut off after it was opened. Copy it again.")
+    return data
+
+
+def _samples(path: Path, remarks: Remarks) -> Iterator[_Sample]:
+    groups: dict[tuple[int, str], dict[str, _Span]] = {}  # suffixes by archive and key
+    archives = 0
+    for info, archive in tar_members(path):
+        archives = archive + 1
+        name = f"{path.name}:{printable(info.name)}"
+        folder, slash, file = info.name.rpartition("/")
         stem, dot, suffix = file.partition(".")
-        if not stem:  # a hidden file
+        if info.isdir():
             continue
-        key = folder + slash + stem
-        sample = samples.setdefault(key, _Members(key, path, {}))
-        sample.spans[(dot + suffix).lower()] = _Span(member.offset_data, member.size)
-    for sample in samples.values():
-        if any(suffix in IMAGE_SUFFIXES for suffix in sample.spans):
-            yield sample
+        if not info.isreg() or info.issparse():
+            remarks.add("member that is a link or no plain file, not used", name)
+        elif not stem:
+            remarks.add("hidden member, not used", name)
+        else:
+            group = groups.setdefault((archive, folder + slash + stem), {})
+            if dot + suffix in group:
+                remarks.add("earlier member of a name that comes again, not used", name)
+            group[dot + suffix] = _Span(info.offset_data, info.size)
+    if archives > 1:
+        remarks.add("archive after the first in one file, used", path.name, archives - 1)
+    for (archive, key), group in groups.items():
+        place = f"{path.name}:" if archive == 0 else f"{path.name}#{archive + 1}:"
+        yield from _of_group(path, place, key, group, remarks)
 
 
-def _members(path: Path) -> Iterator[tarfile.TarInfo]:
-    try:
-        file = tarfile.open(path, "r:")  # uncompressed only  # noqa: SIM115
-    except FileNotFoundError as error:
-        raise ValueError(f"A tar must exist; got {str(path)!r}. Check the path.") from error
-    except tarfile.ReadError as error:
-        raise ValueError(
-            f"A webdataset's tars must be uncompressed, for random access; {str(path)!r} is "
-            f"compressed or no tar ({error}). Unpack a compressed one: gunzip {path.name}"
-        ) from error
-    with file:
-        try:
-            for member in file:
-                if member.isreg() and not member.issparse():
-                    yield member
-        except tarfile.ReadError as error:
-            _log.warning("%s is cut off and used up to there (%s)", path, error)
+def _of_group(
+    path: Path, place: str, key: str, group: dict[str, _Span], remarks: Remarks
+) -> Iterator[_Sample]:
+    """The samples of one key: mostly one. The other members are counted."""
+    parts = {suffix: _parted(suffix) for suffix in group}
+    images = [suffix for suffix, (_, last) in parts.items() if last in IMAGE_SUFFIXES]
+    plain = [suffix for suffix in images if not parts[suffix][0]]
+    unused = set(group)
+    for image in {parts[suffix][0]: suffix for suffix in reversed(plain or images)}.values():
+        stem, _ = parts[image]
+        names = {part: suffix for suffix, part in parts.items()}
+        texts = (names.get((start, last)) for start in (stem, "") for last in _CAPTIONS)
+        text = next((suffix for suffix in texts if suffix is not None), None)
+        unused -= {image, text}
+        kind = None if text is None else (parts[text][1], group[text])
+        yield _Sample(place + printable(key + stem), path, group[image], kind)
+    for suffix in group:
+        if suffix in unused:
+            last = parts[suffix][1]
+            reason = f"member ending in {last}" if last else "member without a suffix"
+            if last in IMAGE_SUFFIXES:
+                reason = "further image of a key"
+            elif last in _CAPTIONS and not images:
+                reason = "caption without an image"
+            remarks.add(f"{reason}, not used", place + printable(key + suffix))
+
+
+def _parted(suffix: str) -> tuple[str, str]:
+    """ ".v2.PNG" is (".v2", ".png")."""
+    stem, dot, last = suffix.rpartition(".")
+    return stem, (dot + last).lower()

@@ -7,9 +7,11 @@ from .clip import (
     CLIPTextTower as CLIPTextTower,
 )
 from .clip_towers import CLIP as CLIP
+from .cut_captions import CutCaptions as CutCaptions
 from .encoder import (
     AbstractTextEncoder as AbstractTextEncoder,
     embed as embed,
+    embed_captions as embed_captions,
     embed_prompts as embed_prompts,
     sentence_embedding as sentence_embedding,
 )

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._types import TextEmbedding
+from .cut_captions import CutCaptions
 from .fingerprint import fingerprint
 from .tokenizer import AbstractTokenizer, TokenBatch
 
@@ -77,14 +78,27 @@ def embed(encoder: AbstractTextEncoder, captions: Sequence[str], batch: int = 64
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(captions)], *parts)
 
 
+def embed_captions(
+    encoder: AbstractTextEncoder, captions: Sequence[str], batch: int = 64
+) -> TextEmbedding:
+    """`embed`, for the captions of a data set: the log says if the encoder cuts some of them."""
+    cut = CutCaptions(encoder.tokenizer, encoder.max_tokens)
+    cut.add(captions)
+    cut.log()
+    return embed(encoder, captions, batch)
+
+
 def embed_prompts(
     encoder: AbstractTextEncoder, prompts: Sequence[str], negative_prompt: str
 ) -> tuple[TextEmbedding, TextEmbedding]:
     """The embeddings of prompts, and that of the negative prompt without a leading axis.
 
-    Both come of one call of the encoder.
+    Both come of one call of the encoder. A prompt that it cuts is a `UserWarning`.
     """
     _check_captions(prompts)
+    cut = CutCaptions(encoder.tokenizer, encoder.max_tokens)
+    cut.add([*prompts, negative_prompt])
+    cut.warn()
     both = embed(encoder, [*prompts, negative_prompt])
     return jax.tree.map(lambda leaf: leaf[:-1], both), jax.tree.map(lambda leaf: leaf[-1], both)
 

@@ -32,6 +32,13 @@ class AbstractTokenizer(abc.ABC):
     def __call__(self, captions: Sequence[str], max_tokens: int) -> TokenBatch:
         """Ids of each caption, padded or cut to `max_tokens` tokens."""
 
+    def lengths(self, captions: Sequence[str]) -> Int[np.ndarray, "captions"]:
+        """Tokens of each caption before it is cut.
+
+        By default 0, which means that it is not known.
+        """
+        return np.zeros(len(captions), np.int64)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, AbstractTokenizer) and self.fingerprint == other.fingerprint
 
@@ -88,6 +95,10 @@ class PretrainedTokenizer(AbstractTokenizer):
         cut = [row if len(row) <= max_tokens else [*row[: max_tokens - 1], row[-1]] for row in rows]
         return _padded(cut, max_tokens, self.pad_id)
 
+    def lengths(self, captions: Sequence[str]) -> Int[np.ndarray, "captions"]:
+        codes = self._tokenizer.encode_batch(list(captions))
+        return np.array([len(code.ids) for code in codes], np.int64)
+
 
 class ByteTokenizer(AbstractTokenizer):
     """UTF-8 bytes, shifted by 2: id 0 is padding, id 1 opens every caption. Needs no vocabulary."""
@@ -101,6 +112,9 @@ class ByteTokenizer(AbstractTokenizer):
     def __call__(self, captions: Sequence[str], max_tokens: int) -> TokenBatch:
         rows = [[1, *(byte + 2 for byte in caption.encode())][:max_tokens] for caption in captions]
         return _padded(rows, max_tokens, 0)
+
+    def lengths(self, captions: Sequence[str]) -> Int[np.ndarray, "captions"]:
+        return np.array([1 + len(caption.encode()) for caption in captions], np.int64)
 
 
 def _padded(rows: Sequence[Sequence[int]], max_tokens: int, pad_id: int) -> TokenBatch:

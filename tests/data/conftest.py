@@ -109,6 +109,7 @@ def build(tmp_path, pool, spell):
             "key_parts": {"vae": "pool", "text": "spell"},
             "folder": tmp_path / "caches",
             "batch": 4,
+            "max_skipped": 1.0,
         }
         return cached_latents(source, **(defaults | options))
 

@@ -20,7 +20,7 @@ from equildm.data import (
 def test_arrayrecord_round_trip(quality, tmp_path, make_source):
     original = make_source(7, broken={2}, mute={5})
     path = tmp_path / "some.arrayrecord"
-    assert write_arrayrecord(original, path, jpeg_quality=quality) == 5
+    assert write_arrayrecord(original, path, jpeg_quality=quality, max_skipped=0.3) == 5
     assert os.listdir(tmp_path) == [path.name]
     source = open_source(str(path))
     assert isinstance(source, ArrayRecordSource)
@@ -34,7 +34,9 @@ def test_arrayrecord_round_trip(quality, tmp_path, make_source):
 
 def test_arrayrecord_with_nothing_usable_leaves_no_file(tmp_path, make_source):
     with pytest.raises(ValueError, match=r"of 2 none is \(2 x broken image\)"):
-        write_arrayrecord(make_source(2, broken={0, 1}), tmp_path / "none.arrayrecord")
+        write_arrayrecord(
+            make_source(2, broken={0, 1}), tmp_path / "none.arrayrecord", max_skipped=1.0
+        )
     assert os.listdir(tmp_path) == []
 
 

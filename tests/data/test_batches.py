@@ -23,7 +23,9 @@ def folder(tmp_path_factory):
 @pytest.fixture(params=["latents", "images"])
 def dataset(request, make_source, pool, spell, folder):
     if request.param == "images":
-        return ImageDataset(make_source(10, side=24, broken={4}), Crop(8, random=True, flip=True))
+        return ImageDataset(
+            make_source(10, side=24, broken={4}), Crop(8, random=True, flip=True), max_skipped=0.1
+        )
     return cached_latents(
         make_source(10),
         size=16,

@@ -62,7 +62,7 @@ def test_captions_are_embedded_once(make_source):
 def test_what_cannot_be_used_is_counted_and_replaced(make_source):
     """Sample 3 has no caption; for the broken sample 1 its neighbour stands in."""
     source = make_source(6, broken=(1,), mute=(3,))
-    data = CaptionedImages(source, Crop(16), numbered)
+    data = CaptionedImages(source, Crop(16), numbered, max_skipped=0.2)
     assert len(data) == 5
     numbers = {source.image(i).tobytes(): i // 3 for i in (0, 2, 4, 5)}
     for batch in stream(data, 5):
@@ -70,7 +70,7 @@ def test_what_cannot_be_used_is_counted_and_replaced(make_source):
             assert tokens[0, 0] == numbers[image.tobytes()]
     assert data.skips.counts == {"broken image": 1}
     with pytest.raises(ValueError, match=r"usable|used"):
-        CaptionedImages(make_source(3, mute=(0, 1, 2)), Crop(16), numbered)
+        CaptionedImages(make_source(3, mute=(0, 1, 2)), Crop(16), numbered, max_skipped=1.0)
 
 
 def test_control_images_are_made_of_the_crops(make_source):

@@ -19,7 +19,7 @@ def text(count=1):
 def dataset(make_source):
     def make(count=5, side=24, size=16, scale=4, degradation=None, broken=(), **options):
         degradation = degradation or real_esrgan(scale)
-        options = {"text": text()} | options
+        options = {"text": text(), "max_skipped": 1.0} | options
         return DegradedPairs(make_source(count, side, broken), size, scale, degradation, **options)
 
     return make
@@ -76,15 +76,18 @@ def test_squares_are_pixels_of_the_image_and_low_is_their_degradation(make_sourc
     assert len(seen) > 20 and {place[2] for place in seen} == {False, True}
 
 
-def test_captions_stay_with_their_images(make_source):
-    source = make_source(3, 16)
+@pytest.mark.parametrize("broken", [(), (1,)])
+def test_captions_stay_with_their_images(make_source, broken):
+    """Also that of an image that stands in for a broken one."""
+    source = make_source(3, 16, broken)
     texts = text(3)
-    batch = stream(
-        DegradedPairs(source, 16, 2, bicubic(2), text=texts, flip=False), 2, batch_size=3
+    data = DegradedPairs(
+        source, 16, 2, bicubic(2), text=texts, flip=False, max_skipped=len(broken) / 3
     )
-    for one in batch:
+    usable = [i for i in range(3) if i not in broken]
+    for one in stream(data, 2, batch_size=3):
         for image, tokens in zip(one.images, one.text.tokens, strict=True):
-            number = next(i for i in range(3) if np.array_equal(source.image(i), image))
+            number = next(i for i in usable if np.array_equal(source.image(i), image))
             np.testing.assert_array_equal(tokens, texts.tokens[number])
 
 
@@ -94,7 +97,9 @@ def test_what_is_too_small_or_broken_is_counted_and_passed_over(tmp_path):
         image = Image.fromarray(rng.integers(0, 256, (side, side, 3), np.uint8))
         image.save(tmp_path / f"{name}.png")
     (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes()[:400])
-    data = DegradedPairs(FolderSource(tmp_path), 32, 4, bicubic(4), text=text(), crops=2)
+    data = DegradedPairs(
+        FolderSource(tmp_path), 32, 4, bicubic(4), text=text(), crops=2, max_skipped=0.5
+    )
     for batch in stream(data, 4, batch_size=8):
         assert batch.images.shape == (8, 32, 32, 3)
     assert data.skips.counts == {"image too small": 1, "broken image": 1}

@@ -50,7 +50,7 @@ def test_unfit_files(tmp_path):
         "false.tar": "uncompressed",
         "packed.tar": "uncompressed",
         "false.parquet": "must be parquet",
-        "false.arrayrecord": "holds none, or is no such file",
+        "false.arrayrecord": "damaged, cut off or no such file",
         "false.*": "of one kind",
     }.items():
         with pytest.raises(ValueError, match=message):

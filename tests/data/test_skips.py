@@ -44,7 +44,7 @@ def test_images_need_no_captions(make_source):
 
 def test_nothing_usable(make_source):
     with pytest.raises(ValueError, match=r"of 3 none is \(3 x broken image\)"):
-        ImageDataset(make_source(3, broken=range(3)), Crop(8))
+        ImageDataset(make_source(3, broken=range(3)), Crop(8), max_skipped=1.0)
 
 
 class _Foreign(AbstractSource):
@@ -63,13 +63,33 @@ class _Foreign(AbstractSource):
 
     def image(self, index):
         if index == 0:
+            raise ValueError("not what I expected")
+        if index == 2:
             raise OSError("the disk is gone")
         return np.zeros((8, 8, 3), np.uint8)
 
 
-def test_foreign_errors_are_unreadable_records():
+def test_foreign_errors_are_unreadable_records_but_for_those_of_the_machine():
     source = _Foreign()
     skips = Skips(source)
     assert skips.attempt(0, source.image) is None
     assert skips.names == {"unreadable record": ["sample 0"]}
     assert skips.attempt(1, source.image) is not None
+    with pytest.raises(OSError, match="the disk is gone"):
+        skips.attempt(2, source.image)
+
+
+def test_more_skips_than_the_limit_are_an_error(make_source):
+    source = make_source(40, broken=range(8, 20), mute={35})
+    skips = Skips(source, 0.1)
+    for index in range(12):
+        skips.attempt(index, source.image)
+    expected = (
+        r"share of 0.1 .* unusable; so far 5 of 40 samples are: 5 x broken image \(image 8, "
+        r"image 9, .*\)\. Mend the data, or raise --max-skipped\."
+    )
+    with pytest.raises(ValueError, match=expected):
+        skips.attempt(12, source.image)
+    with pytest.raises(ValueError, match="At most"):
+        ImageDataset(make_source(10, broken={0}), Crop(8))
+    assert ImageDataset(make_source(20, broken={0}), Crop(8)).read(0).shape == (8, 8, 3)

@@ -14,7 +14,6 @@ from equildm.data import (
     open_source,
     ParquetSource,
     Skips,
-    WebDatasetSource,
 )
 
 
@@ -120,19 +119,6 @@ def test_folder_captions(tmp_path, make_source, encode, caplog):
         "unreadable record": ["metadata.jsonl:5", "gone.png"],
     }
     assert "mute.png" in caplog.text and "metadata.jsonl:5" in caplog.text
-
-
-def test_webdataset_cut_off(tmp_path, make_source, encode, caplog):
-    samples = list(make_source(4))
-    _write("tar", tmp_path / "data", samples, encode)
-    path = tmp_path / "data" / "shard-0.tar"
-    path.write_bytes(path.read_bytes()[:2400])  # within the second sample's image
-    source = WebDatasetSource([path])
-    assert source.caption(0) == samples[0].caption
-    skips = Skips(source)
-    usable = [skips.attempt(index, source.__getitem__) for index in range(len(source))]
-    assert [sample is not None for sample in usable] == [True] + [False] * (len(source) - 1)
-    assert "cut off" in caplog.text
 
 
 def test_parquet_paths_and_nulls(tmp_path, make_source, encode):

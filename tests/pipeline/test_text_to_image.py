@@ -51,6 +51,13 @@ def test_defaults_are_the_models(model, images):
     np.testing.assert_array_equal(named, images)
 
 
+def test_a_prompt_that_is_cut_is_warned_of(model):
+    longest = model.text_encoder.max_tokens
+    prompt = "a cat " * longest
+    with pytest.warns(UserWarning, match=rf"at most {longest} tokens here; 1 of 2 .* are cut"):
+        TextToImage(model)(["a dog", prompt], **OPTIONS)
+
+
 def test_every_image_has_its_own_scale(model, images):
     mixed = TextToImage(model)(PROMPTS, steps=2, guidance_scale=[3, 1, 0])
     close(mixed[0], images[0])

@@ -20,7 +20,7 @@ def run(options, pictures, tmp_path):
     lines = (data / "metadata.jsonl").read_text().splitlines(keepends=True)
     (data / "metadata.jsonl").write_text("".join(line for line in lines if '"5.png"' not in line))
     options = [str(data) if option == str(pictures) else option for option in options]
-    averages = ("--held-out", "0.3", "--snapshots", "2")
+    averages = ("--held-out", "0.3", "--snapshots", "2", "--max-skipped", "0.1")
     run_python(
         *(RECIPES / "pretrain.py", *options, *averages, "--run", str(path), "--steps", "6"),
         devices=1,

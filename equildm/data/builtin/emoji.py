@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ..decode import decode_image
+from ..files import read_listed
 from ..source import AbstractSource, digest
 
 _VARIATION = "fe0f"  # "emoji presentation": in some file names, left out in others
@@ -55,7 +56,7 @@ class EmojiSource(AbstractSource):
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         path = self._samples[index][1]
-        return decode_image(path.read_bytes(), path.name)
+        return decode_image(read_listed(path), path.name)
 
 
 def _images() -> Path:

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ..decode import decode_image
-from ..source import AbstractSource, digest, file_identity, UnusableSample
+from ..files import read_listed
+from ..source import AbstractSource, digest, file_identity, READING, UnusableSample
 
 _FILES = {
     "plasma-workspace-wallpapers": (
@@ -114,7 +115,7 @@ class PhotographSource(AbstractSource):
 
     @property
     def fingerprint(self) -> str:
-        return digest(["photographs", *(file_identity(path) for path in self._paths)])
+        return digest(["photographs", READING, *(file_identity(path) for path in self._paths)])
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -128,4 +129,4 @@ class PhotographSource(AbstractSource):
         raise UnusableSample("missing caption", self.name(index))
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
-        return decode_image(self._paths[index].read_bytes(), self.name(index))
+        return decode_image(read_listed(self._paths[index]), self.name(index))

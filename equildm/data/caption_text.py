@@ -1,0 +1,78 @@
+"""Captions as they lie in files -> clean text."""
+
+import codecs
+import json
+import re
+from typing import Any
+
+from .remarks import ignore, Note
+from .source import UnusableSample
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+UNREADABLE = "caption with characters that cannot be read, replaced"
+FURTHER = "further caption of an image, not used"
+
+
+def encoding_of(data: bytes) -> str:
+    """The encoding of text by its first four bytes: UTF-8, but for a mark of another."""
+    return next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+
+
+def decoded(data: bytes) -> str:
+    """Text of a file, without its mark; U+FFFD stands for what cannot be read."""
+    return data.decode(encoding_of(data), errors="replace")
+
+
+def parsed_json(text: str) -> Any:
+    """The value of a JSON text. **Raises** `ValueError` for any text that is not JSON."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def printable(name: str) -> str:
+    """A name for logs: bytes of a file's name that are no UTF-8 become escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def clean_caption(value: object, name: str, note: Note = ignore) -> str:
+    """The caption without surrounding or repeated white space.
+
+    Of a list of captions it is the first one with text. Lone surrogates, which JSON can hold and
+    UTF-8 cannot, become U+FFFD.
+
+    **Arguments:**
+
+    - `value`: what the data set holds as a caption.
+    - `name`: of the sample.
+    - `note`: counts further captions, and characters that could not be read.
+
+    **Raises** `UnusableSample` if no text is left, or if it has NUL characters, as UTF-16 without a
+    mark has.
+    """
+    if isinstance(value, list | tuple):
+        texts = [item for item in value if isinstance(item, str) and item.strip()]
+        if len(value) > 1:
+            note(FURTHER, len(value) - 1)
+        value = texts[0] if texts else None
+    if value is None:
+        raise UnusableSample("missing caption", name)
+    if not isinstance(value, str):
+        raise UnusableSample("missing caption", name, f"not text but {type(value).__name__}")
+    if "\0" in value:
+        raise UnusableSample("unreadable caption", name, "NUL characters; save it as UTF-8")
+    caption = " ".join(_SURROGATES.sub("\ufffd", value).lstrip("\ufeff").split())
+    if not caption:
+        raise UnusableSample("missing caption", name, "empty")
+    if "\ufffd" in caption:
+        note(UNREADABLE, 1)
+    return caption

@@ -1,0 +1,110 @@
+"""The members of an uncompressed tar, or an error: never a part of them.
+
+An archive ends with two blocks of zeros or more, and most writers fill it up with zeros to whole
+records of 20 blocks. Archives that were joined (`cat a.tar b.tar`) are read one after the other, if
+they are so filled up, or end with exactly two blocks of zeros. All else that is no header where a
+header must be is damage: a file cut off, a header overwritten, zeros in place of members.
+"""
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from .files import naming
+
+BLOCK = tarfile.BLOCKSIZE
+_RECORD = tarfile.RECORDSIZE
+_STEP = 2**20
+_FAULTS = (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError)
+"""What the parser of headers raises."""
+
+
+class Member(NamedTuple):
+    """A member and the number of the archive in its file that it lies in."""
+
+    info: tarfile.TarInfo
+    archive: int
+
+
+def tar_members(path: Path) -> Iterator[Member]:
+    """All members of a tar, of any type.
+
+    **Raises** `ValueError` for a compressed file, for one that is no tar, and for a damaged one;
+    `OSError` where the file cannot be read.
+    """
+    try:
+        with naming(path), path.open("rb") as file:
+            size, archive, start, first = path.stat().st_size, 0, 0, 0
+            while True:
+                tar = _opened(path, file, start)
+                for info in _infos(path, tar):
+                    yield Member(info, archive)
+                zeros = _zeros(file, tar.offset)
+                start = tar.offset + zeros // BLOCK * BLOCK
+                if tar.offset + zeros == size and zeros >= BLOCK:
+                    return
+                blocks = zeros // BLOCK
+                is_end = blocks == 2 or (blocks > 2 and (start - first) % _RECORD == 0)
+                if not is_end or size - start < BLOCK:
+                    raise _damaged(path, start, _fault(size, start, zeros))
+                archive, first = archive + 1, start
+    except FileNotFoundError as error:
+        raise ValueError(f"A tar must exist; got {str(path)!r}. Check the path.") from error
+
+
+def _opened(path: Path, file: BinaryIO, start: int) -> tarfile.TarFile:
+    file.seek(start)
+    try:
+        return tarfile.TarFile(fileobj=file, mode="r")
+    except _FAULTS as error:
+        if start:
+            raise _damaged(path, start, str(error) or type(error).__name__) from error
+        raise ValueError(
+            f"A webdataset's tars must be uncompressed, for random access; {str(path)!r} is "
+            f"compressed or no tar ({error}). Unpack a compressed one: gunzip {path.name}"
+        ) from error
+
+
+def _infos(path: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    infos = iter(tar)
+    while True:
+        try:
+            info = next(infos, None)
+        except _FAULTS as error:
+            raise _damaged(path, tar.offset, str(error) or type(error).__name__) from error
+        if info is None:
+            return
+        yield info
+
+
+def _zeros(file: BinaryIO, start: int) -> int:
+    """Bytes of zeros from there on, up to a byte with something in it or the end."""
+    file.seek(start)
+    count = 0
+    while data := file.read(_STEP):
+        blank = len(data) - len(data.lstrip(b"\0"))
+        count += blank
+        if blank < len(data):
+            break
+    return count
+
+
+def _fault(size: int, start: int, zeros: int) -> str:
+    if start == size:
+        return (
+            "it ends without the blocks of zeros that close an archive. If it is complete but for "
+            f"these, add them (head -c {2 * BLOCK} /dev/zero >> FILE)"
+        )
+    if size - start < BLOCK:
+        return "it is cut off"
+    if zeros >= BLOCK:
+        return f"{zeros // BLOCK} blocks of zeros lie between members, where no archive ends"
+    return "there is no valid header"
+
+
+def _damaged(path: Path, offset: int, fault: str) -> ValueError:
+    return ValueError(
+        f"A tar must be complete; {str(path)!r} is damaged at byte {offset}: {fault}. Copy it "
+        "again, or write it again."
+    )

@@ -1,0 +1,96 @@
+"""A data set by its options: what is cut, and how much may be unusable."""
+
+import dataclasses
+import logging
+
+import jax
+import numpy as np
+import pytest
+from image_folders import flawed_folder
+from small_models import VAE
+
+from equildm.data import (
+    CaptionedDataConfig,
+    DataConfig,
+    DegradedDataConfig,
+    ImageDataConfig,
+)
+from equildm.runtime import from_json, Run, to_json
+from equildm.text import SmallTextEncoder
+from equildm.training import TrainConfig
+
+CONFIGS = (DataConfig, ImageDataConfig, CaptionedDataConfig, DegradedDataConfig)
+
+
+@pytest.fixture(scope="module")
+def encoders():
+    return VAE.build(key=jax.random.key(0)), SmallTextEncoder(
+        8, 1, 1, max_tokens=12, key=jax.random.key(1)
+    )
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_share_of_unusable_samples_is_an_option(config):
+    assert config().max_skipped == 0.05
+    for share in (-0.1, 1.1):
+        with pytest.raises(ValueError, match=rf"lies in \[0, 1\], received --max-skipped {share}"):
+            config(max_skipped=share)
+    document = to_json(config())
+    del document["max_skipped"]
+    assert from_json(config, document).max_skipped == 1.0  # as before there was the option
+
+
+def test_every_config_obeys_it(tmp_path, encoders):
+    source = str(flawed_folder(tmp_path / "images"))
+    options = {"source": source, "held_out": 0.1, "hold_out": "image", "size": 16}
+
+    def cached(config):
+        return config.latents(*encoders)
+
+    def squares(config):
+        return config.dataset(config.splits()[0])
+
+    def captioned(config):
+        return config.dataset(config.splits()[0], encoders[1])
+
+    for kind, read in ((DataConfig, cached), (CaptionedDataConfig, captioned)):
+        more = {"cache": tmp_path / "cache"} if kind is DataConfig else {}
+        with pytest.raises(ValueError, match="raise --max-skipped"):
+            read(kind(**options, **more))
+        assert len(read(kind(**options, **more, max_skipped=0.2))) >= 10
+    images = squares(ImageDataConfig(**options))
+    with pytest.raises(ValueError, match=r"1 x broken image .*raise --max-skipped"):
+        for index in range(len(images)):
+            images.read(index, np.random.default_rng(0))
+
+
+def test_captions_that_are_cut_are_logged_when_they_are_encoded(tmp_path, encoders, caplog):
+    source = str(flawed_folder(tmp_path / "images"))
+    config = DataConfig(
+        source=source, held_out=0.0, size=16, max_skipped=0.2, cache=tmp_path / "cache"
+    )
+    with caplog.at_level(logging.WARNING, "equildm.text"):
+        config.latents(*encoders)
+    lines = [line for line in caplog.messages if "are cut" in line]
+    assert len(lines) == 1 and "at most 12 tokens here; 12 of 12 are longer" in lines[0]
+    caplog.clear()
+    config.latents(*encoders)  # from the cache
+    assert not [line for line in caplog.messages if "are cut" in line]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    train: TrainConfig = TrainConfig()
+    data: DataConfig = DataConfig()
+
+
+def test_it_may_change_when_a_run_is_resumed(tmp_path):
+    Run.create(tmp_path / "run", Config(), "pretrain")
+    resumed = TrainConfig(resume=True)
+    for data in (DataConfig(max_skipped=0.5), DataConfig(size=64)):
+        config = Config(resumed, data)
+        if data.size == 32:
+            resumed.prepare_run(tmp_path / "run", config, "pretrain")
+        else:
+            with pytest.raises(ValueError, match=r"data\.size is 32"):
+                resumed.prepare_run(tmp_path / "run", config, "pretrain")
