@@ -41,7 +41,7 @@ class Config:
     """Folder of Fashion-MNIST's gzip'd files."""
     classifier: Path
     """Safetensors of benchmarks/train_classifier.py."""
-    wheels: tuple[str, ...] = ("tyro", "docstring_parser", "typeguard")
+    wheels: tuple[str, ...] = ("tyro", "docstring_parser", "typeguard", "diffusers")
     """Packages to download as wheels; none for no wheels."""
     python: str = "3.12"
     """Version of Python on the other machine."""
