@@ -1,15 +1,16 @@
 """Recipes and the shell: errors in one line, exit codes, and the options of a run that goes on."""
 
-import subprocess
+import dataclasses
+import errno
 import sys
+from pathlib import Path
 
 import pytest
 
-SCRIPT = """
-import dataclasses, errno, os
-from pathlib import Path
-import equildm as eqd
+from equildm.runtime import Run, run_command
+from equildm.runtime.options import Flat
 from equildm.training import Diverged
+
 
 @dataclasses.dataclass(frozen=True)
 class Train:
@@ -19,45 +20,48 @@ class Train:
         if self.steps < 1:
             raise ValueError(f"--steps is at least 1, received {self.steps}. Choose 1 or more.")
 
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     run: Path = Path("runs/usual")
-    train: eqd.Flat[Train] = Train()
+    train: Flat[Train] = Train()
     rate: float = 0.5
     fault: str = ""
     resume: bool = False
 
-def main(config):
-    run = eqd.Run.prepare(
-        config.run, config, "script", resume=config.resume, may_change=("resume", "rate", "fault")
-    )
-    run.make()
-    (run.checkpoints / "1").mkdir(exist_ok=True)
-    faults = {
-        "disk": OSError(errno.ENOSPC, "No space left on device"),
-        "file": FileNotFoundError("There is no file cats.tar. Check the path."),
-        "memory": RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.\\nMore."),
-        "loss": Diverged("Step 3: loss nan. Use a lower --learning-rate."),
-        "ctrl-c": KeyboardInterrupt(),
-        "bug": KeyError("network"),
-    }
-    if config.fault:
-        raise faults[config.fault]
-    print(config.train.steps, config.rate)
 
-if __name__ == "__main__":
-    eqd.run_command(main, Config, __doc__)
-"""
+FAULTS = {
+    "disk": OSError(errno.ENOSPC, "No space left on device"),
+    "file": FileNotFoundError("There is no file cats.tar. Check the path."),
+    "memory": RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.\nMore."),
+    "loss": Diverged("Step 3: loss nan. Use a lower --learning-rate."),
+    "ctrl-c": KeyboardInterrupt(),
+    "bug": KeyError("network"),
+}
+
+
+def recipe(config):
+    may_change = ("resume", "rate", "fault")
+    run = Run.create(config.run, config, "script", resume=config.resume, may_change=may_change)
+    (run.checkpoints / "1").mkdir(exist_ok=True)
+    if config.fault:
+        raise FAULTS[config.fault]
+    print(config.train.steps, config.rate)
 
 
 @pytest.fixture
-def launch(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
+def launch(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
 
     def launch(*options):
-        command = [sys.executable, str(script), *options]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        """The exit code, what was printed, and the error."""
+        monkeypatch.setattr(sys, "argv", ["script.py", *options])
+        code = 0
+        try:
+            run_command(recipe, Config, "A recipe.")
+        except SystemExit as end:
+            code = end.code
+        return code, *capsys.readouterr()
 
     return launch
 
@@ -75,23 +79,23 @@ def launch(tmp_path):
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )
 def test_what_a_user_can_mend_is_one_line(launch, options, code, text):
-    result = launch(*options)
-    assert result.returncode == code
-    (line,) = result.stderr.strip().splitlines()
-    assert line.startswith(text) and "Traceback" not in result.stderr
+    result, _, error = launch(*options)
+    (line,) = error.strip().splitlines()
+    assert result == code and line.startswith(text)
 
 
 def test_tracebacks_are_of_faults_and_on_demand(launch):
-    assert "KeyError: 'network'" in launch("--fault", "bug").stderr
-    result = launch("--steps", "0", "--debug")
-    assert "Traceback" in result.stderr and result.stderr.strip().endswith("Choose 1 or more.")
+    with pytest.raises(KeyError, match="network"):
+        launch("--fault", "bug")
+    code, _, error = launch("--steps", "0", "--debug")
+    assert code == 1 and "Traceback" in error and error.strip().endswith("Choose 1 or more.")
 
 
 def test_resume_alone_goes_on_with_the_options_of_the_run(launch):
-    assert launch("--run", "mine", "--steps", "7").stdout == "7 0.5\n"
-    assert launch("--run", "mine", "--resume").stdout == "7 0.5\n"
-    assert launch("--run=mine", "--resume", "--rate", "0.1").stdout == "7 0.1\n"
-    assert launch("--steps", "3").stdout == "3 0.5\n"
-    assert launch("--resume").stdout == "3 0.5\n"  # of the usual folder
-    refusal = launch("--run", "mine", "--resume", "--steps", "8").stderr
+    assert launch("--run", "mine", "--steps", "7")[1] == "7 0.5\n"
+    assert launch("--run", "mine", "--resume")[1] == "7 0.5\n"
+    assert launch("--run=mine", "--resume", "--rate", "0.1")[1] == "7 0.1\n"
+    assert launch("--steps", "3")[1] == "3 0.5\n"
+    assert launch("--resume")[1] == "3 0.5\n"  # of the usual folder
+    _, _, refusal = launch("--run", "mine", "--resume", "--steps", "8")
     assert "train.steps is 7 in mine/config.json, received 8" in refusal
