@@ -96,7 +96,9 @@ def read(tmp_path, recipe, options):
 def test_a_run_of_super_resolution(tmp_path):
     config = read(tmp_path, "super_resolution", UPSCALER)
     data = DegradedDataConfig.of_run(Run.open(tmp_path))
-    assert data == DegradedDataConfig("shapes", 2, 64, 4, "bicubic", 16, 0.1, "caption")
+    assert data == DegradedDataConfig(
+        "shapes", 2, 64, 4, "bicubic", 16, 0.1, "caption", max_skipped=1.0
+    )
     fine_tune = from_json(FineTuneConfig, config["fine_tune"])
     assert fine_tune == FineTuneConfig("runs/emoji", trainable=("conv_in*",))
     train = from_json(TrainConfig, config["train"])
@@ -110,7 +112,8 @@ def test_a_run_of_a_vae(tmp_path):
         16, (1, 2), depth=1, latent_channels=8, groups=8, scale=1.0
     )
     data = from_json(ImageDataConfig, config["data"])
-    assert data == ImageDataConfig("shapes", 32, flip=False, held_out=0.1, hold_out="caption")
+    before = {"hold_out": "caption", "max_skipped": 1.0}
+    assert data == ImageDataConfig("shapes", 32, flip=False, held_out=0.1, **before)
     assert from_json(VAELossConfig, config["loss"]) == VAELossConfig()
     assert from_json(TrainConfig, config["train"]).ema == "decay-0.995"
     assert config["trainable"] == ["decoder*"]
