@@ -83,6 +83,7 @@ from .data import (
     split as split,
     split_unit as split_unit,
     SplitName as SplitName,
+    StoredImage as StoredImage,
     Subject as Subject,
     SubjectConfig as SubjectConfig,
     SubjectLatents as SubjectLatents,

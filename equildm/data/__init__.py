@@ -51,6 +51,7 @@ from .skips import Skips as Skips
 from .source import (
     AbstractSource as AbstractSource,
     Sample as Sample,
+    StoredImage as StoredImage,
     UnusableSample as UnusableSample,
 )
 from .subject import (

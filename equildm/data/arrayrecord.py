@@ -21,11 +21,19 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from .caption_text import clean_caption, parsed_json, printable
-from .decode import decode_image
+from .decode import stored_image
 from .records import open_writer, RecordReader
 from .remarks import Remarks
 from .skips import Skips
-from .source import AbstractSource, digest, file_identity, READING, Sample, UnusableSample
+from .source import (
+    AbstractSource,
+    digest,
+    file_identity,
+    READING,
+    Sample,
+    StoredImage,
+    UnusableSample,
+)
 
 
 @final
@@ -80,9 +88,12 @@ class ArrayRecordSource(AbstractSource):
         return clean_caption(header.get("caption"), name, self._remarks.of_sample(index, name))
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        return self.stored(index).decode()
+
+    def stored(self, index: int) -> StoredImage:
         header, data = self._read(index)
         name = _name(header, index)
-        return decode_image(data, name, self._remarks.of_sample(index, name))
+        return stored_image(data, name, self._remarks.of_sample(index, name))
 
     def _read(self, index: int) -> tuple[dict[str, Any], bytes]:
         (record,) = self._records.read(np.array([index]))

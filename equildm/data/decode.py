@@ -21,7 +21,7 @@ from PIL import (
 
 from .color_profile import to_srgb
 from .remarks import ignore, Note
-from .source import UnusableSample
+from .source import digest_of, StoredImage, UnusableSample
 
 try:  # newer than the oldest Pillow that will do, and optional in it
     from PIL import AvifImagePlugin
@@ -111,6 +111,11 @@ def decode_image(
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UnusableSample("broken image", name, str(error)) from error
+
+
+def stored_image(data: bytes, name: str, note: Note = ignore) -> StoredImage:
+    """The image in `data`, to be decoded when it is needed. For arguments see `decode_image`."""
+    return StoredImage(digest_of(data), lambda: decode_image(data, name, note))
 
 
 def _other_format(data: bytes) -> str | None:

@@ -11,11 +11,11 @@ from jaxtyping import UInt8
 
 from .caption_text import clean_caption, decoded, printable
 from .classes import class_caption
-from .decode import decode_image, IMAGE_SUFFIXES
+from .decode import IMAGE_SUFFIXES, stored_image
 from .files import read_listed, read_mentioned
 from .folder_files import alike, listed_files, METADATA, metadata_rows, Row
 from .remarks import Remarks
-from .source import AbstractSource, digest, READING, UnusableSample
+from .source import AbstractSource, digest, READING, StoredImage, UnusableSample
 
 _log = logging.getLogger("equildm.data")
 
@@ -165,11 +165,14 @@ class FolderSource(AbstractSource):
         return clean_caption(caption, name, self._remarks.of_sample(index, name))
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        return self.stored(index).decode()
+
+    def stored(self, index: int) -> StoredImage:
         name, path, _, is_listed = self._entries[index]
         if path is None:
             raise UnusableSample("unreadable record", name, "not a JSON object with a file_name")
         data = read_listed(path) if is_listed else read_mentioned(path, name)
-        return decode_image(data, name, self._remarks.of_sample(index, name))
+        return stored_image(data, name, self._remarks.of_sample(index, name))
 
 
 def _tables(paths: Iterable[Path]) -> list[Path]:

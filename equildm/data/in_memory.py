@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from .remarks import Remarks
-from .source import AbstractSource, digest
+from .source import AbstractSource, digest, StoredImage
 
 _LIMIT = 2**30
 
@@ -52,6 +52,12 @@ class InMemory(AbstractSource):
 
     def caption(self, index: int) -> str:
         return self._source.caption(index)
+
+    def stored(self, index: int) -> StoredImage:
+        if self._shrink > 1:
+            return super().stored(index)
+        image = self._source.stored(index)
+        return StoredImage(image.digest, lambda: self.image(index))
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         stored = self._images.get(index)

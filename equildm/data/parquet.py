@@ -12,11 +12,11 @@ from jaxtyping import UInt8
 
 from .caption_text import clean_caption, printable
 from .classes import class_caption, class_names
-from .decode import decode_image
+from .decode import stored_image
 from .files import read_mentioned
 from .parquet_files import as_python, column_of, opened
 from .remarks import Remarks
-from .source import AbstractSource, digest, file_identity, READING, UnusableSample
+from .source import AbstractSource, digest, file_identity, READING, StoredImage, UnusableSample
 
 _log = logging.getLogger("equildm.data")
 
@@ -112,6 +112,9 @@ class ParquetSource(AbstractSource):
         return clean_caption(value, name, self._remarks.of_sample(index, name))
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        return self.stored(index).decode()
+
+    def stored(self, index: int) -> StoredImage:
         value, name = self._value(index, self._image_column), self.name(index)
         if isinstance(value, dict):
             data, path = value.get("bytes"), value.get("path")
@@ -121,7 +124,7 @@ class ParquetSource(AbstractSource):
             value = data
         if not value:
             raise UnusableSample("broken image", name, "empty")
-        return decode_image(value, name, self._remarks.of_sample(index, name))
+        return stored_image(value, name, self._remarks.of_sample(index, name))
 
     def _locate(self, index: int) -> tuple[int, int]:
         group = int(np.searchsorted(self._starts, index, side="right")) - 1

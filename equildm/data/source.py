@@ -3,7 +3,7 @@
 import abc
 import hashlib
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import final, NamedTuple
 
@@ -19,6 +19,19 @@ class Sample(NamedTuple):
     image: UInt8[np.ndarray, "height width 3"]
     caption: str
     name: str
+
+
+class StoredImage(NamedTuple):
+    """An image that is not decoded yet.
+
+    **Fields:**
+
+    - `digest`: 16 bytes that change when the image may. A source of files hashes the encoded bytes.
+    - `decode`: gives the pixels, or raises `UnusableSample`.
+    """
+
+    digest: bytes
+    decode: Callable[[], UInt8[np.ndarray, "height width 3"]]
 
 
 class UnusableSample(ValueError):
@@ -75,6 +88,11 @@ class AbstractSource(abc.ABC):
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         """The image of a sample."""
 
+    def stored(self, index: int) -> StoredImage:
+        """The image of a sample before it is decoded. By default its pixels tell images apart."""
+        pixels = self.image(index)
+        return StoredImage(digest_of(str(pixels.shape).encode(), pixels.tobytes()), lambda: pixels)
+
     @final
     def __getitem__(self, index: int) -> Sample:
         """A sample; negative indices count from the end."""
@@ -94,6 +112,14 @@ def digest(parts: Iterable[object]) -> str:
         text = str(part).encode("utf-8", "surrogatepass")
         summary.update(len(text).to_bytes(8, "little") + text)
     return summary.hexdigest()
+
+
+def digest_of(*parts: bytes) -> bytes:
+    """A hash of 16 bytes of the parts, one after the other."""
+    summary = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        summary.update(part)
+    return summary.digest()
 
 
 def file_identity(path: Path) -> tuple[str, int, int]:

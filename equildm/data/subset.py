@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from .remarks import Remarks
-from .source import AbstractSource, digest, UnusableSample
+from .source import AbstractSource, digest, StoredImage, UnusableSample
 
 _log = logging.getLogger("equildm.data")
 
@@ -54,6 +54,9 @@ class Subset(AbstractSource):
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         return self._source.image(int(self._indices[index]))
+
+    def stored(self, index: int) -> StoredImage:
+        return self._source.stored(int(self._indices[index]))
 
 
 def is_held_out(text: str, fraction: float = 0.05) -> bool:

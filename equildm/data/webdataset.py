@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from .caption_text import clean_caption, decoded, parsed_json, printable
-from .decode import decode_image, IMAGE_SUFFIXES
+from .decode import IMAGE_SUFFIXES, stored_image
 from .files import naming
 from .remarks import Remarks
-from .source import AbstractSource, digest, file_identity, READING, UnusableSample
+from .source import AbstractSource, digest, file_identity, READING, StoredImage, UnusableSample
 from .tar_members import tar_members
 
 _CAPTIONS = (".txt", ".caption", ".json")
@@ -98,8 +98,11 @@ class WebDatasetSource(AbstractSource):
         return clean_caption(value, name, note)
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        return self.stored(index).decode()
+
+    def stored(self, index: int) -> StoredImage:
         name, tar, span, _ = self._samples[index]
-        return decode_image(_read(tar, span), name, self._remarks.of_sample(index, name))
+        return stored_image(_read(tar, span), name, self._remarks.of_sample(index, name))
 
 
 def _read(tar: Path, span: _Span) -> bytes:
