@@ -1,20 +1,34 @@
-"""Making a cache: every image and every distinct caption is encoded once, on the accelerator."""
+"""Making a cache: every image and every distinct caption is encoded once, on all accelerators.
+
+    <folder>/latents-<key>/   latents by image, of one VAE, crop and dtype: see `store`
+    <folder>/texts-<key>/     embeddings by caption, of one text encoder
+    <folder>/<key>/           a data set: which of them are its samples
+    <folder>/.<key>.part/     one that is being made: see `segments`
+
+What is in a store is not encoded again: not after an interruption, not for one more image, not for
+another split, and no latents for another text encoder.
+"""
 
 import contextlib
 import fcntl
-import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Literal
 
-from ..images import to_unit
-from .encode import cropped, EncodeCaptions, EncodeImages, LatentWriter, TextWriter
-from .latents import CachedLatents, FORMAT, MANIFEST, NAMES
+import jax
+
+from ..runtime import barrier, broadcast_from_first, first_process
+from .compose import compose
+from .encode import CaptionEncoder, EncodeCaptions, EncodeImages, LatentEncoder
+from .latents import CachedLatents, FORMAT
+from .segments import make_segments, Segments, shares
 from .skips import over_limit, Skips
 from .source import AbstractSource, digest
+from .store import RecordStore
 from .transforms import Crop
 
 _log = logging.getLogger("equildm.data")
@@ -28,7 +42,8 @@ def cached_latents(
     size: int,
     encode_images: EncodeImages,
     encode_captions: EncodeCaptions,
-    key_parts: Mapping[str, str],
+    image_key: str,
+    caption_key: str,
     folder: str | Path,
     flip: bool = False,
     batch: int = 64,
@@ -37,6 +52,8 @@ def cached_latents(
     progress: Progress | None = None,
 ) -> CachedLatents:
     """The latents and text embeddings of `source`, from a cache in `folder` that is made if absent.
+
+    All processes of a launch call it and share the work, each with its own `encode_images`.
 
     **Arguments:**
 
@@ -47,10 +64,9 @@ def cached_latents(
         `(batch, size, size, 3)`, because the last batch is filled up.
     - `encode_captions`: `batch` captions to embeddings with a leading axis. The empty caption is
         always encoded too.
-    - `key_parts`: fingerprints of the VAE and the text encoder, and of all else that the latents
-        depend on. With the fingerprints of the data and the crop they name the cache: where any of
-        them changes, a new cache is made beside the old one.
-    - `folder`: of the caches, with a sub-folder for each.
+    - `image_key`: fingerprint of the VAE, and of all else that `encode_images` depends on.
+    - `caption_key`: fingerprint of the text encoder.
+    - `folder`: of the caches.
     - `flip`: add the mirror image of each image, as a further sample.
     - `batch`: images encoded at once.
     - `dtype`: of the latents on disk (text is float16). float16 has 11 bits, enough for latents of
@@ -58,8 +74,8 @@ def cached_latents(
     - `max_skipped`: share of the samples that may be unusable. One more ends the build.
     - `progress`: called with (number of images done, number of all images).
 
-    An interrupted build leaves nothing that looks like a cache. Processes that need the same cache
-    at once, on one file system, wait for the one that builds it.
+    A build that was interrupted goes on where it was, with any number of processes. Launches that
+    need the same cache at once, on one file system, wait for the one that builds it.
 
     **Raises** `ValueError` if no sample is usable or too many are not, or an encoder's output has a
     wrong shape or is not finite.
@@ -71,30 +87,57 @@ def cached_latents(
     if len(source) == 0:
         raise ValueError("A data set must have a usable sample; this one is empty. Check the data.")
     crop = Crop(size)
-    key = {
-        "format": str(FORMAT),
-        "data": source.fingerprint,
-        "crop": crop.fingerprint,
-        "flip": str(flip),
-        "dtype": dtype,
-        **{f"key {name}": value for name, value in key_parts.items()},
-    }
+    latent_key = {"crop": crop.fingerprint, "dtype": dtype, "images": image_key}
+    text_key = {"captions": caption_key}
+    key = {"format": str(FORMAT), "data": source.fingerprint, "flip": str(flip)}
+    key |= latent_key | text_key
     root = Path(folder)
-    finished = root / digest(f"{name}={key[name]}" for name in sorted(key))
-    if not finished.exists():
-        root.mkdir(parents=True, exist_ok=True)
-        with _only_one(root / f".{finished.name}.lock"):
-            if not finished.exists():
-                with _appears_whole(finished) as part:
-                    writer = LatentWriter(part, encode_images, batch, crop.size, dtype)
-                    texts = TextWriter(part, encode_captions, batch)
-                    skips = Skips(source, max_skipped)
-                    manifest = _build(part, source, crop, flip, writer, texts, skips, progress)
-                    manifest |= {"format": FORMAT, "key": key}
-                    (part / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    finished = root / _digest(key)
+    stores = root / f"latents-{_digest(latent_key)}", root / f"texts-{_digest(text_key)}"
+
+    def build(processes: int) -> None:
+        segments = Segments(root / f".{finished.name}.part")
+        remarks = source.remarks.counts
+        latents = LatentEncoder(stores[0], encode_images, batch, crop.size, dtype)
+        captions = CaptionEncoder(stores[1], encode_captions, batch)
+        captions.add("")
+        missing = segments.missing(len(source))
+        share = shares(missing, processes)[jax.process_index() if processes > 1 else 0]
+        before = len(source) - sum(stop - start for start, stop in missing)
+        skips = Skips(source, max_skipped)
+
+        def count(done: int) -> None:
+            if progress is not None:
+                progress(min(before + done * processes, len(source)), len(source))
+
+        _together(processes, "a cache is begun")  # everyone has seen what is missing
+        make_segments(segments, share, source, crop, latents, captions, skips, count, flip=flip)
+        skips.summarise()
+        _together(processes, "a cache is encoded")
+        if processes == 1 or first_process():
+            with segments, _appears_whole(finished) as part:
+                compose(
+                    part,
+                    segments,
+                    source,
+                    RecordStore(stores[0]),
+                    RecordStore(stores[1]),
+                    flip=flip,
+                    dtype=dtype,
+                    key=key,
+                    remarks=remarks,
+                    max_skipped=max_skipped,
+                )
+
+    _once(finished, build)
     cache = CachedLatents(finished)
+    os.utime(finished)  # when it was last used
     _check_skips(cache, max_skipped)
     return cache
+
+
+def _digest(key: dict[str, str]) -> str:
+    return digest(f"{name}={key[name]}" for name in sorted(key))
 
 
 def _check_skips(cache: CachedLatents, limit: float) -> None:
@@ -108,54 +151,62 @@ def _check_skips(cache: CachedLatents, limit: float) -> None:
         _log.warning("%s lacks %d of %d samples: %s", cache.folder, lost, total, counts)
 
 
-def _build(
-    folder: Path,
-    source: AbstractSource,
-    crop: Crop,
-    flip: bool,
-    latents: LatentWriter,
-    texts: TextWriter,
-    skips: Skips,
-    progress: Progress | None,
-) -> dict[str, Any]:
-    used = 0
-    with latents, texts, (folder / NAMES).open("w", encoding="utf-8") as names:
-        for index, item in enumerate(cropped(source, crop, skips, ahead=2 * latents.batch)):
-            if item is not None:
-                pixels, caption = item
-                names.write(json.dumps(source.name(index)) + "\n")
-                number = texts.number(caption)
-                latents.add(to_unit(pixels), number, used, mirrored=False)
-                if flip:
-                    latents.add(to_unit(pixels[:, ::-1]), number, used, mirrored=True)
-                used += 1
-            if progress is not None:
-                progress(index + 1, len(source))
-        skips.require(used)
-    skips.summarise()
-    return {
-        "images": used,
-        "samples": sum(latents.files.values()),
-        "captions": texts.count,
-        "skipped": skips.counts,
-        "skipped_names": {reason: names[:100] for reason, names in skips.names.items()},
-        "remarks": source.remarks.counts,
-        "latent_shape": latents.shape,
-        "dtype": latents.dtype,
-        "latent_mean": latents.mean,
-        "latent_std": latents.std,
-        "text_shape": texts.shape,
-        "latents": latents.files,
-        "texts": texts.files,
-    }
+def _once(finished: Path, build: Callable[[int], None]) -> None:
+    """Calls `build` with the number of processes that share the work, unless all is there."""
+    finished.parent.mkdir(parents=True, exist_ok=True)
+    lock = finished.with_name(f".{finished.name}.lock")
+    if jax.process_count() == 1 or not _share_folder(finished.parent):
+        if not finished.exists():
+            with _only_one(lock):
+                if not finished.exists():
+                    build(1)
+        return
+    if broadcast_from_first(int(finished.exists())):
+        return
+    with _only_one(lock) if first_process() else contextlib.nullcontext():
+        if not broadcast_from_first(int(finished.exists())):
+            build(jax.process_count())
+        barrier("a cache is made")
+
+
+def _share_folder(folder: Path) -> bool:
+    """Whether all processes see one folder, and not each a folder of its own machine."""
+    from jax.experimental import multihost_utils
+
+    token = time.time_ns() if first_process() else None
+    token = broadcast_from_first(token)
+    mark = folder / f".{token}.mark"
+    if first_process():
+        mark.touch()
+    barrier("a folder is marked")
+    seen = multihost_utils.process_allgather(mark.exists())
+    if first_process():
+        mark.unlink()
+    return bool(seen.all())
+
+
+def _together(processes: int, name: str) -> None:
+    if processes > 1:
+        barrier(name)
 
 
 @contextlib.contextmanager
 def _only_one(lock: Path) -> Iterator[None]:
     """A lock that one process holds at a time. The system releases it when that process ends."""
     with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        if not _acquire(file):
+            _log.warning("another launch makes this cache: waiting for it")
+        while not _acquire(file):
+            time.sleep(0.2)  # ctrl-C ends it
         yield
+
+
+def _acquire(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

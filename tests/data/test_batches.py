@@ -31,7 +31,8 @@ def dataset(request, make_source, pool, spell, folder):
         size=16,
         encode_images=pool,
         encode_captions=spell,
-        key_parts={},
+        image_key="",
+        caption_key="",
         folder=folder,
         batch=4,
     )
@@ -98,7 +99,8 @@ def test_every_sample_once_an_epoch(make_source, pool, spell, folder):
         size=16,
         encode_images=pool,
         encode_captions=spell,
-        key_parts={},
+        image_key="",
+        caption_key="",
         folder=folder,
     )
     number = {cache[index].latent.tobytes(): index for index in range(10)}
