@@ -55,10 +55,11 @@ def _entry(folder: Path) -> CacheEntry:
     used = folder.stat().st_mtime
     if manifest.get("format") != FORMAT:
         return CacheEntry(folder, used, frozenset(), "of an earlier version, which is not read")
-    files = (folder.parent / file for kind in ("latents", "texts") for file in manifest[kind])
-    shape = "x".join(map(str, manifest["latent_shape"]))
-    text = f"{manifest['samples']} latents of {shape}, {manifest['captions']} captions"
-    return CacheEntry(folder, used, frozenset(files), text)
+    parts = [json.loads(path.read_text()) for path in folder.glob(f"*/{MANIFEST}")] or [manifest]
+    files = (part[kind] for part in parts for kind in ("latents", "texts"))
+    shards = frozenset(folder.parent / file for listed in files for file in listed)
+    shapes = ", ".join("x".join(map(str, part["latent_shape"])) for part in parts)
+    return CacheEntry(folder, used, shards, f"{manifest['samples']} latents of {shapes}")
 
 
 def remove_caches(root: str | Path, days: float) -> int:

@@ -7,12 +7,12 @@ from typing import Any, final
 
 import numpy as np
 
-from .encode import caption_key
+from .encode_captions import caption_key
 from .latents import CAPTIONS, FORMAT, MANIFEST, SAMPLES
 from .records import SUFFIX
 from .segments import Segments
 from .skips import over_limit
-from .source import AbstractSource, digest_of
+from .source import digest_of
 from .store import as_keys, KeyArray, mirrored_keys, RecordStore
 
 
@@ -30,35 +30,93 @@ class _Listed:
         self.rows = starts[inverse] + places[:, 1]
         names = [f"{store.folder.name}/{store.shards[shards[i]]}{SUFFIX}" for i in order]
         self.files = dict(zip(names, sizes, strict=True))
-        parts = [store.known(int(shard), places[places[:, 0] == shard, 1]) for shard in shards]
-        self.known = np.concatenate(parts)  # in any order
+        self.known = store.known(places)
 
 
 def compose(
     folder: Path,
     segments: Segments,
-    source: AbstractSource,
-    latent_store: RecordStore,
-    text_store: RecordStore,
+    total: int,
+    latent_stores: Mapping[tuple[int, int], Path],
+    text_store: Path,
     *,
     flip: bool,
-    dtype: str,
     key: Mapping[str, str],
     remarks: Mapping[str, int],
     max_skipped: float,
 ) -> None:
     """Writes the tables and the manifest of a complete cache to `folder`.
 
-    **Raises** `ValueError` if no sample is usable, or too many are not.
+    The latents of each shape of images are in a store of their own. With several, the tables of
+    each lie in a folder of their own, and the manifest lists them.
+
+    **Raises** `ValueError` if no sample of `total` is usable, or too many are not.
     """
+    table, skipped, more = segments.read()
+    _check(total, table.num_rows, skipped, max_skipped)
+    texts = RecordStore(text_store)
+    about = {
+        "format": FORMAT,
+        "key": dict(key),
+        "images": table.num_rows,
+        "skipped": {reason: len(names) for reason, names in skipped.items()},
+        "skipped_names": {reason: names[:100] for reason, names in skipped.items()},
+        "remarks": {name: remarks.get(name, 0) + more.get(name, 0) for name in {**remarks, **more}},
+    }
+    if len(latent_stores) == 1:
+        ((shape, path),) = latent_stores.items()
+        about |= _tables(folder, table, shape, RecordStore(path), texts, flip, key)
+    else:
+        about |= _buckets(folder, table, latent_stores, texts, flip, key)
+    _write_manifest(folder, about)
+
+
+def _buckets(
+    folder: Path,
+    table: Any,
+    stores: Mapping[tuple[int, int], Path],
+    texts: RecordStore,
+    *rest: Any,
+) -> dict[str, Any]:
+    """Writes the tables of each shape that occurs. Returns what the manifest says of them."""
+    buckets, contents = {}, []
+    for number, (shape, path) in enumerate(stores.items()):
+        rows = table.filter(np.asarray(table["bucket"]) == number)
+        if rows.num_rows:
+            name = f"{shape[0]}x{shape[1]}"
+            (folder / name).mkdir()
+            one = _tables(folder / name, rows, shape, RecordStore(path), texts, *rest)
+            _write_manifest(folder / name, {"format": FORMAT, "images": rows.num_rows, **one})
+            buckets[name] = one["samples"]
+            contents.append(one["content"].encode())
+    content = "content:" + digest_of(*contents).hex()
+    return {"buckets": buckets, "samples": sum(buckets.values()), "content": content}
+
+
+def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def _digests(table: Any) -> KeyArray:
+    column = table["digest"].combine_chunks()
+    return np.frombuffer(column.buffers()[1], "S16", len(column), 16 * column.offset)
+
+
+def _tables(
+    folder: Path,
+    table: Any,
+    shape: tuple[int, int],
+    latent_store: RecordStore,
+    text_store: RecordStore,
+    flip: bool,
+    key: Mapping[str, str],
+) -> dict[str, Any]:
+    """Writes the tables of the samples of one shape. Returns what the manifest says of them."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table, skipped, more = segments.read()
-    _check(len(source), table.num_rows, skipped, max_skipped)
-    image_keys = as_keys([table["digest"].combine_chunks().buffers()[1].to_pybytes()])
-    image_keys = image_keys[: table.num_rows]
     copies = 2 if flip else 1
+    image_keys = _digests(table)
     sample_keys = np.repeat(image_keys, copies)
     if flip:
         sample_keys[1::2] = mirrored_keys(image_keys)
@@ -70,28 +128,25 @@ def compose(
     text_keys = as_keys([caption_key(caption) for caption in captions.to_pylist()])
     texts = _Listed(text_store, text_keys)
 
+    known = latents.known
     samples = {
         "name": pc.take(table["name"], pa.array(np.repeat(np.arange(table.num_rows), copies))),
         "caption": pa.array(np.repeat(numbers, copies).astype(np.int64)),
         "latent": pa.array(latents.rows),
         "mirrored": pa.array(np.tile([False, True][:copies], table.num_rows)),
+        **{f"{name}_{axis}": pa.array(known[name][:, axis]) for name in _SIZES for axis in (0, 1)},
     }
-    _write(folder / SAMPLES, samples)
-    _write(folder / CAPTIONS, {"caption": captions, "text": pa.array(texts.rows)})
-    mean, std = _moments(latents.known)
+    _write_table(folder / SAMPLES, samples)
+    _write_table(folder / CAPTIONS, {"caption": captions, "text": pa.array(texts.rows)})
+    mean, std = _moments(known)
     tokens, width = (int(x) for x in texts.known["shape"][0])
-    manifest = {
-        "format": FORMAT,
-        "key": dict(key),
+    return {
         "content": _content(key, sample_keys, text_keys, numbers),
-        "images": table.num_rows,
         "samples": len(sample_keys),
         "captions": len(captions),
-        "skipped": {reason: len(names) for reason, names in skipped.items()},
-        "skipped_names": {reason: names[:100] for reason, names in skipped.items()},
-        "remarks": {name: remarks.get(name, 0) + more.get(name, 0) for name in {**remarks, **more}},
-        "latent_shape": [int(x) for x in latents.known["shape"][0]],
-        "dtype": dtype,
+        "image_shape": list(shape),
+        "latent_shape": [int(x) for x in known["shape"][0]],
+        "dtype": key["dtype"],
         "latent_mean": mean,
         "latent_std": std,
         "text_shape": [tokens, width],
@@ -99,7 +154,9 @@ def compose(
         "latents": latents.files,
         "texts": texts.files,
     }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+_SIZES = ("original", "offset")
 
 
 def _check(total: int, used: int, skipped: Mapping[str, list[str]], limit: float) -> None:
@@ -130,7 +187,7 @@ def _moments(known: np.ndarray) -> tuple[list[float], list[float]]:
     return mean.tolist(), np.sqrt((variances + (means - mean) ** 2).mean(0)).tolist()
 
 
-def _write(path: Path, columns: Mapping[str, Any]) -> None:
+def _write_table(path: Path, columns: Mapping[str, Any]) -> None:
     import pyarrow as pa
 
     table = pa.table(columns).combine_chunks()

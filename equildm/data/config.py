@@ -9,7 +9,7 @@ import tyro
 from ..latents import VAE
 from ..runtime import Progress, Run
 from ..text import AbstractTextEncoder, fingerprint
-from .cache import cached_latents
+from .cache import LatentCache
 from .latents import CachedLatents
 from .open import open_source
 from .option_checks import check_held_out, check_max_skipped, check_size
@@ -74,18 +74,17 @@ class DataConfig:
         training, _ = self.splits()
         encoders = ParallelEncoders(vae, text_encoder)
         with Progress(len(training), label="encoding", unit="images") as progress:
-            latents = cached_latents(
-                training,
-                size=self.size,
+            cache = LatentCache(
+                folder=self.cache,
                 encode_images=encoders.images,
                 encode_captions=encoders.captions,
                 image_key=fingerprint(vae),
                 caption_key=text_encoder.fingerprint,
-                folder=self.cache,
                 flip=self.flip,
                 batch=64 * encoders.devices,
                 max_skipped=self.max_skipped,
                 progress=lambda done, total: progress.update(done),
             )
+            latents = cache.latents(training, self.size)
         encoders.cut.log()
         return latents

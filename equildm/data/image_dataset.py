@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from .batch import ImageBatch
-from .pipeline import AbstractDataset
+from .pipeline import AbstractDataset, shuffled
 from .skips import Skips
 from .source import AbstractSource
 from .transforms import Crop, Cut
@@ -42,7 +42,8 @@ class ImageDataset(AbstractDataset):
         """One image, with the generator's choice of crop and flip."""
         return self._crop(self.skips.nearest(int(index), self._source.image), generator)
 
-    def arrange(self, order: "grain.MapDataset", batch: int, seed: int) -> "grain.MapDataset":
+    def parts(self, batch_size: int, of: int, seed: int) -> "grain.MapDataset":
         # The generator follows from the seed and the sample's number in the endless order, before
         # batches are split between processes: any number of processes draws the same.
-        return order.random_map(self.read, seed=seed).batch(batch).map(ImageBatch)
+        samples = shuffled(len(self), seed).random_map(self.read, seed=seed)
+        return samples.batch(batch_size // of).map(ImageBatch)

@@ -8,12 +8,12 @@ from typing import Any, final, NamedTuple, TYPE_CHECKING
 
 import jax
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
-from .._types import TextEmbedding
-from .batch import LatentBatch
+from .._types import Condition
+from .batch import host_sizes, LatentBatch
 from .cached_texts import CachedTexts
-from .pipeline import AbstractDataset
+from .pipeline import AbstractDataset, shuffled
 from .records import RecordReader
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ _PIECE = 2**24
 class CachedSample(NamedTuple):
     """One latent with its caption's embedding, the caption itself and the name of the image."""
 
-    latent: np.ndarray
-    text: TextEmbedding
+    latent: Float[np.ndarray, "height width channels"]
+    text: Condition
     caption: str
     name: str
 
@@ -42,7 +42,8 @@ class CachedLatents(AbstractDataset):
 
     `dataset[i]` is one `CachedSample`, `gather(indices)` a batch. A cache of up to 1 GiB is read
     into memory once, a larger one from the disk batch by batch; `in_memory` overrides that. Names
-    and captions stay on the disk. Threads may share one.
+    and captions stay on the disk. Threads may share one. With `with_sizes` the condition of a
+    sample is a `SizeCondition`: the caption with the sizes of the original and of the crop.
 
     **Fields:**
 
@@ -54,9 +55,16 @@ class CachedLatents(AbstractDataset):
     **Raises** `ValueError` for a folder without a complete cache, or with a damaged one.
     """
 
-    def __init__(self, folder: str | Path, *, in_memory: bool | None = None):
+    def __init__(
+        self, folder: str | Path, *, in_memory: bool | None = None, with_sizes: bool = False
+    ):
         self.folder = Path(folder)
-        self.manifest = _read_manifest(self.folder)
+        self.manifest = read_manifest(self.folder)
+        if "buckets" in self.manifest:
+            raise ValueError(
+                f"CachedLatents are of one shape; {str(folder)!r} has several: "
+                f"{', '.join(self.manifest['buckets'])}. Open it as BucketedLatents."
+            )
         height, width, channels = self.manifest["latent_shape"]
         self.latent_shape: tuple[int, int, int] = (height, width, channels)
         self.latent_mean = np.asarray(self.manifest["latent_mean"], np.float32)
@@ -73,18 +81,29 @@ class CachedLatents(AbstractDataset):
             in_memory = size <= _MEMORY
         rows = _column(self._captions, "text")
         self._texts = CachedTexts(texts, rows, tokens, features, in_memory=in_memory)
+        self._sizes = self._read_sizes() if with_sizes else None
         self._in_memory = self._read_all() if in_memory else None
         self.null_text = jax.tree.map(lambda leaf: leaf[0], self._texts.gather(np.array([0])))
 
     def _open(self, kind: str) -> RecordReader:
         listed: Mapping[str, int] = self.manifest[kind]
-        reader = RecordReader([self.folder.parent / file for file in listed])
+        root = self.folder.parent
+        if not (root / next(iter(listed))).parent.is_dir():
+            root = root.parent  # of one shape of several
+        reader = RecordReader([root / file for file in listed])
         if reader.counts != list(listed.values()):
             raise ValueError(
                 f"The shards of a cache must hold what its manifest lists, {dict(listed)}; "
                 f"they hold {reader.counts}. Delete {self.folder} to make it again."
             )
         return reader
+
+    def _read_sizes(self) -> np.ndarray:
+        """The six numbers of `SizeCondition.sizes` of each sample."""
+        columns = ("original_0", "original_1", "offset_0", "offset_1")
+        known = np.stack([_column(self._samples, name) for name in columns], axis=-1)
+        crop = np.broadcast_to(self.manifest["image_shape"], (len(self), 2))
+        return np.concatenate([known, crop], axis=-1).astype(np.float32)
 
     def _read_all(self) -> np.ndarray:
         latents = np.empty((len(self), *self.latent_shape), self._type)
@@ -138,11 +157,13 @@ class CachedLatents(AbstractDataset):
         """The samples at `indices`, in their order, as one float32 batch of numpy arrays."""
         indices = np.asarray(indices)
         latents: Any = self._read(indices) if self._in_memory is None else self._in_memory[indices]
-        return LatentBatch(latents.astype(np.float32), self._texts.gather(self._numbers[indices]))
+        text: Condition = self._texts.gather(self._numbers[indices])
+        if self._sizes is not None:
+            text = host_sizes(text, self._sizes[indices])
+        return LatentBatch(latents.astype(np.float32), text)
 
-    def arrange(self, order: "grain.MapDataset", batch: int, seed: int) -> "grain.MapDataset":
-        del seed
-        return order.batch(batch).map(self.gather)
+    def parts(self, batch_size: int, of: int, seed: int) -> "grain.MapDataset":
+        return shuffled(len(self), seed).batch(batch_size // of).map(self.gather)
 
 
 def _table(path: Path) -> Any:
@@ -163,7 +184,8 @@ def _column(table: Any, name: str) -> np.ndarray:
     return table[name].combine_chunks().to_numpy(zero_copy_only=True)
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a complete cache. `ValueError` where there is none."""
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError) as error:

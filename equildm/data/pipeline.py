@@ -21,7 +21,8 @@ from .._types import Batch
 if TYPE_CHECKING:
     import grain
 
-_ENDLESS = 2**48  # samples
+ENDLESS = 2**48
+"""Samples of an endless order."""
 
 
 class AbstractDataset(abc.ABC):
@@ -41,8 +42,11 @@ class AbstractDataset(abc.ABC):
         """The number of samples in an epoch."""
 
     @abc.abstractmethod
-    def arrange(self, order: "grain.MapDataset", batch: int, seed: int) -> "grain.MapDataset":
-        """`order`, an endless data set of sample indices, as a data set of batches of `batch`."""
+    def parts(self, batch_size: int, of: int, seed: int) -> "grain.MapDataset":
+        """Endless parts of batches: number `i` is part `i % of` of batch `i // of`.
+
+        Mostly `shuffled(len(self), seed).batch(batch_size // of).map(self.gather)`.
+        """
 
 
 @final
@@ -110,11 +114,14 @@ def batches(
         )
     if start < 0:
         raise ValueError(f"The first batch's number must be at least 0; got start={start}.")
+    every = dataset.parts(batch_size, of, seed)
+    threads = min(16, os.cpu_count() or 1) if dataset.decodes else 0
+    return Batches([every[part::of] for part in parts], start, threads)
+
+
+def shuffled(count: int, seed: int) -> "grain.MapDataset":
+    """The numbers below `count` in an order drawn from the seed for each epoch, endlessly."""
     import grain  # here, because it takes 0.35 s and sampling does not need it
 
     # Not repeat() without a number: the length of that overflows when Grain slices it.
-    epochs = _ENDLESS // len(dataset)
-    order = grain.MapDataset.range(len(dataset)).shuffle(seed=seed).repeat(epochs)
-    every = dataset.arrange(order, batch_size // of, seed)
-    threads = min(16, os.cpu_count() or 1) if dataset.decodes else 0
-    return Batches([every[part::of] for part in parts], start, threads)
+    return grain.MapDataset.range(count).shuffle(seed=seed).repeat(ENDLESS // count)

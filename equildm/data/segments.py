@@ -19,13 +19,11 @@ from typing import Any, final, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from ..images import to_unit
 from .caption_text import clean_caption
-from .encode import CaptionEncoder, LatentEncoder
+from .encode_captions import CaptionEncoder
+from .encode_images import BucketEncoders
 from .skips import Skips
 from .source import AbstractSource
-from .store import as_keys, mirrored_keys
-from .transforms import Crop
 
 _FIRST = 1024
 _MOST = 8192
@@ -36,7 +34,9 @@ _SECONDS = 30.0
 class _Item(NamedTuple):
     caption: str
     digest: bytes
-    pixels: UInt8[np.ndarray, "size size 3"] | None  # None: its latents are there
+    bucket: int
+    pixels: UInt8[np.ndarray, "h w 3"] | None  # None: its latents are there
+    original: tuple[int, int]
 
 
 @final
@@ -74,6 +74,7 @@ class Segments:
                 "name": pa.array([name for name, _ in rows], pa.large_string()),
                 "caption": pa.array([item.caption for _, item in rows], pa.large_string()),
                 "digest": pa.array([item.digest for _, item in rows], pa.binary(16)),
+                "bucket": pa.array([item.bucket for _, item in rows], pa.uint16()),
             }
         ).replace_schema_metadata({"about": json.dumps(about)})
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -125,13 +126,12 @@ def make_segments(
     segments: Segments,
     ranges: Sequence[tuple[int, int]],
     source: AbstractSource,
-    crop: Crop,
-    latents: LatentEncoder,
+    latents: BucketEncoders,
     captions: CaptionEncoder,
     skips: Skips,
     progress: Callable[[int], None],
     *,
-    flip: bool,
+    batch: int,
 ) -> None:
     """Encodes what the stores lack of the samples in `ranges`. `progress` counts samples."""
     size, done = _FIRST, 0
@@ -147,11 +147,12 @@ def make_segments(
                 began, stop = time.monotonic(), min(end, start + size)
                 before = Counter(source.remarks.counts)
                 rows = []
-                for index, item in _read(source, crop, latents, skips, start, stop, flip):
+                for index, item in _read(source, latents, skips, start, stop, ahead=2 * batch):
                     if item is not None:
-                        rows.append((source.name(index), item))
                         captions.add(item.caption)
-                        _add(latents, item, flip)
+                        if item.pixels is not None:
+                            latents.add(item.bucket, item.pixels, item.digest, item.original)
+                        rows.append((source.name(index), item._replace(pixels=None)))
                     count()
                 latents.commit()
                 captions.commit()
@@ -159,7 +160,7 @@ def make_segments(
                 about = {"skipped": skips.names_in(start, stop), "remarks": dict(remarks)}
                 segments.write(start, stop, rows, about)
                 rate = (stop - start) / max(1e-3, time.monotonic() - began)
-                size = int(min(_MOST, max(latents.batch, rate * _SECONDS)))
+                size = int(min(_MOST, max(batch, rate * _SECONDS)))
                 start = stop
     except BaseException:
         latents.abandon()
@@ -167,22 +168,14 @@ def make_segments(
         raise
 
 
-def _add(latents: LatentEncoder, item: _Item, flip: bool) -> None:
-    if item.pixels is not None:
-        latents.add(to_unit(item.pixels), item.digest)
-        if flip:
-            mirrored = mirrored_keys(as_keys([item.digest])).tobytes()
-            latents.add(to_unit(item.pixels[:, ::-1]), mirrored)
-
-
 def _read(
     source: AbstractSource,
-    crop: Crop,
-    latents: LatentEncoder,
+    latents: BucketEncoders,
     skips: Skips,
     start: int,
     stop: int,
-    flip: bool,
+    *,
+    ahead: int,
 ) -> Iterator[tuple[int, _Item | None]]:
     """Each sample in order, or None where it is unusable.
 
@@ -194,10 +187,13 @@ def _read(
         # The caption first: reading it costs less.
         caption = clean_caption(source.caption(index), source.name(index))
         image = source.stored(index)
-        key = as_keys([image.digest])
-        if latents.has(np.concatenate([key, mirrored_keys(key)]) if flip else key):
-            return _Item(caption, image.digest, None)
-        return _Item(caption, image.digest, crop(image.decode()))
+        bucket = latents.bucket(image.digest)
+        if bucket is not None:
+            return _Item(caption, image.digest, bucket, None, (0, 0))
+        pixels = image.decode()
+        bucket, crop = latents.crop(pixels)
+        height, width = pixels.shape[:2]
+        return _Item(caption, image.digest, bucket, crop, (height, width))
 
     waiting: deque[Future[_Item | None]] = deque()
     pool = ThreadPoolExecutor(min(32, os.cpu_count() or 1))
@@ -205,7 +201,7 @@ def _read(
     try:
         for index in range(start, stop):
             waiting.append(pool.submit(skips.attempt, index, read))
-            if len(waiting) > 2 * latents.batch:
+            if len(waiting) > ahead:
                 yield first, waiting.popleft().result()
                 first += 1
         while waiting:

@@ -52,16 +52,26 @@ class RecordStore:
     def read_keys(self) -> None:
         """Looks for shards that were added."""
         self.shards = sorted(path.name[: -len(KEYS)] for path in self.folder.glob(f"*{KEYS}"))
-        tables = [self._table(shard)["key"] for shard in self.shards]
-        keys = np.concatenate([np.zeros(0, KEY_TYPE), *tables])
+        tables = [self._table(shard) for shard in self.shards]
+        keys = np.concatenate([np.zeros(0, KEY_TYPE), *(table["key"] for table in tables)])
         order = np.argsort(keys, kind="stable")
         starts = np.cumsum([0, *map(len, tables)])
         shard = np.searchsorted(starts, order, side="right") - 1
         self._keys = keys[order]
         self._places = np.stack([shard, order - starts[shard]], axis=-1)
+        sizes = [table["original"] for table in tables if "original" in (table.dtype.names or ())]
+        self._originals = np.concatenate(sizes)[order] if sizes else None
 
     def _table(self, shard: str) -> np.ndarray:
-        return np.load(self.folder / (shard + KEYS), mmap_mode="r", allow_pickle=False)
+        return np.load(self.folder / (shard + KEYS), allow_pickle=False)
+
+    def original(self, key: KeyArray) -> tuple[int, int] | None:
+        """Height and width of the image that a latent was made of; None without a record."""
+        positions, matches = self._positions(key)
+        if self._originals is None or not matches[0]:
+            return None
+        height, width = self._originals[positions[0]].tolist()
+        return height, width
 
     def has(self, keys: KeyArray) -> Bool[np.ndarray, "keys"]:
         """Which of the keys have a record."""
@@ -92,9 +102,17 @@ class RecordStore:
         """The number of records of a shard."""
         return len(self._table(self.shards[shard]))
 
-    def known(self, shard: int, records: Int[np.ndarray, "records"]) -> np.ndarray:
-        """What the keys' file says of these records of a shard, as a structured array."""
-        return self._table(self.shards[shard])[records]
+    def known(self, places: Int[np.ndarray, "keys 2"]) -> np.ndarray:
+        """What is stored beside the keys at each place that `find` gave, as a structured array."""
+        order = np.argsort(places[:, 0], kind="stable")
+        shards, starts = np.unique(places[order, 0], return_index=True)
+        result: np.ndarray | None = None
+        for shard, part in zip(shards, np.split(order, starts[1:]), strict=True):
+            table = self._table(self.shards[shard])
+            result = np.empty(len(places), table.dtype) if result is None else result
+            result[part] = table[places[part, 1]]
+        assert result is not None
+        return result
 
 
 @final

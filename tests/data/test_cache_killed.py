@@ -19,7 +19,7 @@ BUILD = """
 import hashlib, sys, time
 import numpy as np
 from equildm._types import TextEmbedding
-from equildm.data import cached_latents, segments, ShapesSource
+from equildm.data import LatentCache, segments, ShapesSource
 
 segments._FIRST = segments._MOST = 8
 
@@ -31,10 +31,10 @@ def encode_images(images):
 def encode_captions(captions):
     return TextEmbedding(np.ones((len(captions), 2, 3)), np.ones((len(captions), 2), bool))
 
-cache = cached_latents(
-    ShapesSource(side=32, count=32), size=16, encode_images=encode_images,
+cache = LatentCache(
+    encode_images=encode_images,
     encode_captions=encode_captions, image_key="", caption_key="", folder=sys.argv[1], batch=4,
-)
+).latents(ShapesSource(side=32, count=32), 16)
 content = cache.gather(range(32)).latents.tobytes()
 digest = hashlib.sha256(content).hexdigest()
 print(len(cache), cache.folder.name, cache.fingerprint, digest, flush=True)
@@ -87,7 +87,7 @@ if count > 1:
 import hashlib
 import numpy as np
 from equildm._types import TextEmbedding
-from equildm.data import cached_latents, ShapesSource
+from equildm.data import LatentCache, ShapesSource
 encoded = []
 
 def encode_images(images):
@@ -97,10 +97,10 @@ def encode_images(images):
 def encode_captions(captions):
     return TextEmbedding(np.ones((len(captions), 2, 3)), np.ones((len(captions), 2), bool))
 
-cache = cached_latents(
-    ShapesSource(side=32, count=30), size=16, encode_images=encode_images,
+cache = LatentCache(
+    encode_images=encode_images,
     encode_captions=encode_captions, image_key="", caption_key="", folder=folder, batch=5,
-)
+).latents(ShapesSource(side=32, count=30), 16)
 batch = cache.gather(range(30))
 print("result", hashlib.sha256(batch.latents.tobytes()).hexdigest(), cache.fingerprint)
 print("encoded", sum(encoded), flush=True)

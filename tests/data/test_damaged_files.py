@@ -13,7 +13,7 @@ import pytest
 
 from equildm.data import (
     ArrayRecordSource,
-    cached_latents,
+    LatentCache,
     open_source,
     ShapesSource,
     Skips,
@@ -210,14 +210,12 @@ def test_no_cache_is_made_of_a_damaged_file(tmp_path, records, pool, spell):
     middle = len(records) // 3
     path.write_bytes(records[:middle] + b"\1" * 3000 + records[middle + 3000 :])
     with pytest.raises(OSError, match="cannot be read"):
-        cached_latents(
-            ArrayRecordSource([path]),
-            size=16,
+        LatentCache(
             encode_images=pool,
             encode_captions=spell,
             image_key="",
             caption_key="",
             folder=tmp_path / "caches",
             max_skipped=1.0,
-        )
+        ).latents(ArrayRecordSource([path]), 16)
     assert list((tmp_path / "caches").glob("*/manifest.json")) == []
