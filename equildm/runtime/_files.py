@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 @contextlib.contextmanager
@@ -34,3 +35,9 @@ def write_atomic(path: Path, text: str) -> None:
 def write_json(path: Path, document: object) -> None:
     """Replaces `path` by a document of plain JSON, see `write_atomic`."""
     write_atomic(path, json.dumps(document, indent=2) + "\n")
+
+
+def write_all(file: BinaryIO, data: bytes) -> None:
+    """Writes to a file without a buffer. The system may take a part at a time."""
+    while data:
+        data = data[file.write(data) :]

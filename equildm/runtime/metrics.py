@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import jax
 import numpy as np
 
-from ._files import write_atomic
+from ._files import write_all, write_atomic
 from .run import Run
 
 
@@ -70,7 +70,7 @@ class MetricsLog:
         scalars = {name: _number(name, value) for name, value in values.items()}
         if self._file is None:
             return
-        self._file.write(_line({"step": step, **scalars}).encode())
+        write_all(self._file, _line({"step": step, **scalars}).encode())
         for name, value in scalars.items():
             if step - self._on_board.get(name, -self._board_every) >= self._board_every:
                 self._board.add_scalar(name, value, step)
