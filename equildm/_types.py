@@ -52,3 +52,17 @@ class TextEmbedding(eqx.Module):
 
     tokens: Float[Array, "*batch tokens width"]
     mask: Bool[Array, "*batch tokens"]
+
+
+class SizeCondition(eqx.Module):
+    """A caption with the sizes of the image that it belongs to (Podell et al. 2023, section 2.2).
+
+    **Fields:**
+
+    - `text`: the caption.
+    - `sizes`: six numbers of pixels: height and width of the original image, top and left of the
+        crop in the resized image, height and width of the crop.
+    """
+
+    text: TextEmbedding
+    sizes: Float[Array, "*batch 6"]

@@ -11,12 +11,14 @@ from .arrayrecord import (
     write_arrayrecord as write_arrayrecord,
 )
 from .batch import ImageBatch as ImageBatch, LatentBatch as LatentBatch
+from .bucketed import BucketedLatents as BucketedLatents
+from .buckets import Buckets as Buckets
 from .builtin.emoji import EmojiSource as EmojiSource
 from .builtin.fashion_mnist import FashionMNISTSource as FashionMNISTSource
 from .builtin.photographs import PhotographSource as PhotographSource
 from .builtin.shapes import ShapesSource as ShapesSource
 from .builtin.tinted import TintedEmoji as TintedEmoji
-from .cache import cached_latents as cached_latents
+from .cache import LatentCache as LatentCache
 from .captioned_config import (
     CaptionedDataConfig as CaptionedDataConfig,
     Examples as Examples,
@@ -44,7 +46,12 @@ from .in_memory import InMemory as InMemory
 from .latents import CachedLatents as CachedLatents, CachedSample as CachedSample
 from .open import open_source as open_source
 from .parquet import ParquetSource as ParquetSource
-from .pipeline import AbstractDataset as AbstractDataset, Batches as Batches, batches as batches
+from .pipeline import (
+    AbstractDataset as AbstractDataset,
+    Batches as Batches,
+    batches as batches,
+    shuffled as shuffled,
+)
 from .prefetch import Prefetch as Prefetch, prefetch as prefetch
 from .remarks import Remarks as Remarks
 from .skips import Skips as Skips

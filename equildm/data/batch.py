@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
-from .._types import Condition, TextEmbedding
+from .._types import Condition, SizeCondition, TextEmbedding
 
 
 class LatentBatch(NamedTuple):
@@ -45,3 +45,11 @@ def host_text(
     object.__setattr__(text, "tokens", tokens)
     object.__setattr__(text, "mask", mask)
     return text
+
+
+def host_sizes(text: TextEmbedding, sizes: Float[np.ndarray, "*batch 6"]) -> SizeCondition:
+    """A `SizeCondition` whose leaves are numpy arrays, see `host_text`."""
+    condition = object.__new__(SizeCondition)
+    object.__setattr__(condition, "text", text)
+    object.__setattr__(condition, "sizes", sizes)
+    return condition

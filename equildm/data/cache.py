@@ -1,18 +1,32 @@
-"""Making a cache: every image and every distinct caption is encoded once, on the accelerator."""
+"""Making a cache: every image and every distinct caption is encoded once, on all accelerators.
 
-import contextlib
-import fcntl
-import json
+    <folder>/latents-<key>/   latents by image, of one VAE, crop and dtype: see `store`
+    <folder>/texts-<key>/     embeddings by caption, of one text encoder
+    <folder>/<key>/           a data set: which of them are its samples
+    <folder>/.<key>.part/     one that is being made: see `segments`
+
+What is in a store is not encoded again: not after an interruption, not for one more image, not for
+another split, and no latents for another text encoder.
+"""
+
+import dataclasses
 import logging
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from ..images import to_unit
-from .encode import cropped, EncodeCaptions, EncodeImages, LatentWriter, TextWriter
-from .latents import CachedLatents, FORMAT, MANIFEST, NAMES
+import jax
+
+from ..runtime import barrier, first_process
+from .bucketed import BucketedLatents
+from .buckets import Buckets
+from .compose import compose
+from .encode_captions import CaptionEncoder, EncodeCaptions
+from .encode_images import BucketEncoders, EncodeImages, LatentEncoder
+from .latents import CachedLatents, FORMAT
+from .once import appears_whole, made_once
+from .segments import make_segments, Segments, shares
 from .skips import over_limit, Skips
 from .source import AbstractSource, digest
 from .transforms import Crop
@@ -22,151 +36,177 @@ _log = logging.getLogger("equildm.data")
 Progress = Callable[[int, int], None]
 
 
-def cached_latents(
-    source: AbstractSource,
-    *,
-    size: int,
-    encode_images: EncodeImages,
-    encode_captions: EncodeCaptions,
-    key_parts: Mapping[str, str],
-    folder: str | Path,
-    flip: bool = False,
-    batch: int = 64,
-    dtype: Literal["float16", "float32"] = "float16",
-    max_skipped: float = 0.05,
-    progress: Progress | None = None,
-) -> CachedLatents:
-    """The latents and text embeddings of `source`, from a cache in `folder` that is made if absent.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LatentCache:
+    """A folder of latents and text embeddings, and the encoders that fill it.
+
+        cache = LatentCache(folder="cache", encode_images=encode, encode_captions=embed,
+                            image_key=fingerprint(vae), caption_key=text_encoder.fingerprint)
+        dataset = cache.latents(training, 512)
+
+    All processes of a launch ask for the same data, and share the work of encoding them. What was
+    interrupted goes on where it was, with any number of processes. Launches that need the same data
+    at once, on one file system, wait for the one that encodes them.
 
     **Arguments:**
 
-    - `source`: captioned images. Unusable ones are logged, counted in the manifest and left out.
-        An error of the machine while one is read, an `OSError`, ends the build.
-    - `size`: images are cropped in the middle to `size` x `size`.
+    - `folder`: of the cache.
     - `encode_images`: a batch of images in [-1, 1] to latents. Jit it: the shape is always
-        `(batch, size, size, 3)`, because the last batch is filled up.
+        `(batch, height, width, 3)`, because the last batch is filled up.
     - `encode_captions`: `batch` captions to embeddings with a leading axis. The empty caption is
         always encoded too.
-    - `key_parts`: fingerprints of the VAE and the text encoder, and of all else that the latents
-        depend on. With the fingerprints of the data and the crop they name the cache: where any of
-        them changes, a new cache is made beside the old one.
-    - `folder`: of the caches, with a sub-folder for each.
+    - `image_key`: fingerprint of the VAE, and of all else that `encode_images` depends on.
+    - `caption_key`: fingerprint of the text encoder.
     - `flip`: add the mirror image of each image, as a further sample.
     - `batch`: images encoded at once.
     - `dtype`: of the latents on disk (text is float16). float16 has 11 bits, enough for latents of
         about unit scale.
-    - `max_skipped`: share of the samples that may be unusable. One more ends the build.
+    - `max_skipped`: share of the samples that may be unusable. One more is an error.
     - `progress`: called with (number of images done, number of all images).
 
-    An interrupted build leaves nothing that looks like a cache. Processes that need the same cache
-    at once, on one file system, wait for the one that builds it.
-
-    **Raises** `ValueError` if no sample is usable or too many are not, or an encoder's output has a
-    wrong shape or is not finite.
+    **Raises** `ValueError` for values that cannot be.
     """
-    if batch < 1:
-        raise ValueError(f"The encoding batch must be at least 1; got {batch}.")
-    if dtype not in ("float16", "float32"):
-        raise ValueError(f"Latents are cached as float16 or float32; got {dtype!r}.")
-    if len(source) == 0:
-        raise ValueError("A data set must have a usable sample; this one is empty. Check the data.")
-    crop = Crop(size)
-    key = {
-        "format": str(FORMAT),
-        "data": source.fingerprint,
-        "crop": crop.fingerprint,
-        "flip": str(flip),
-        "dtype": dtype,
-        **{f"key {name}": value for name, value in key_parts.items()},
-    }
-    root = Path(folder)
-    finished = root / digest(f"{name}={key[name]}" for name in sorted(key))
-    if not finished.exists():
-        root.mkdir(parents=True, exist_ok=True)
-        with _only_one(root / f".{finished.name}.lock"):
-            if not finished.exists():
-                with _appears_whole(finished) as part:
-                    writer = LatentWriter(part, encode_images, batch, crop.size, dtype)
-                    texts = TextWriter(part, encode_captions, batch)
-                    skips = Skips(source, max_skipped)
-                    manifest = _build(part, source, crop, flip, writer, texts, skips, progress)
-                    manifest |= {"format": FORMAT, "key": key}
-                    (part / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-    cache = CachedLatents(finished)
-    _check_skips(cache, max_skipped)
-    return cache
+
+    folder: str | Path
+    encode_images: EncodeImages
+    encode_captions: EncodeCaptions
+    image_key: str
+    caption_key: str
+    flip: bool = False
+    batch: int = 64
+    dtype: Literal["float16", "float32"] = "float16"
+    max_skipped: float = 0.05
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ValueError(f"The encoding batch must be at least 1; got {self.batch}.")
+        if self.dtype not in ("float16", "float32"):
+            raise ValueError(f"Latents are cached as float16 or float32; got {self.dtype!r}.")
+
+    def latents(
+        self, source: AbstractSource, size: int, *, with_sizes: bool = False
+    ) -> CachedLatents:
+        """The samples of `source`, whose images are cropped in the middle to squares.
+
+        **Arguments:**
+
+        - `source`: captioned images. Unusable ones are logged, counted in the manifest and left
+            out. An error of the machine while one is read, an `OSError`, ends the build.
+        - `size`: side of the squares in pixels.
+        - `with_sizes`: see `CachedLatents`.
+
+        **Raises** `ValueError` if no sample is usable or too many are not, or an encoder's output
+        has a wrong shape or is not finite.
+        """
+        dataset = CachedLatents(self._made(source, [Crop(size)]), with_sizes=with_sizes)
+        self._check_skips(dataset.folder, dataset.manifest)
+        return dataset
+
+    def bucketed(
+        self, source: AbstractSource, buckets: Buckets, *, with_sizes: bool = False
+    ) -> BucketedLatents:
+        """The same for images of several shapes: `encode_images` takes each of them.
+
+        An image is resized to cover the shape whose aspect is nearest, and cut in the middle to it.
+        """
+        made = self._made(source, [Crop(shape) for shape in buckets.shapes], buckets.choose)
+        dataset = BucketedLatents(made, with_sizes=with_sizes)
+        self._check_skips(dataset.folder, dataset.manifest)
+        return dataset
+
+    def _made(
+        self,
+        source: AbstractSource,
+        crops: list[Crop],
+        choose: Callable[[int, int], int] = lambda height, width: 0,
+    ) -> Path:
+        """The folder of a complete data set. The latents of each crop have a store of their own."""
+        if len(source) == 0:
+            raise ValueError(
+                "A data set must have a usable sample; this one is empty. Check the data."
+            )
+        common = {"dtype": self.dtype, "images": self.image_key}
+        texts = {"captions": self.caption_key}
+        key = {"format": str(FORMAT), "data": source.fingerprint, "flip": str(self.flip)}
+        key |= {"crops": "; ".join(crop.fingerprint for crop in crops)} | common | texts
+        root = Path(self.folder)
+        finished = root / _digest(key)
+        stores = {
+            crop.shape: root / f"latents-{_digest(common | {'crop': crop.fingerprint})}"
+            for crop in crops
+        }
+        text_store = root / f"texts-{_digest(texts)}"
+
+        def make(processes: int) -> None:
+            segments = Segments(root / f".{finished.name}.part")
+            remarks = source.remarks.counts
+            encoders = [
+                LatentEncoder(stores[crop.shape], self.encode_images, self.batch, crop, self.dtype)
+                for crop in crops
+            ]
+            self._encode(
+                source,
+                segments,
+                BucketEncoders(encoders, choose, flip=self.flip),
+                CaptionEncoder(text_store, self.encode_captions, self.batch),
+                processes,
+            )
+            if processes == 1 or first_process():
+                with segments, appears_whole(finished) as part:
+                    compose(
+                        part,
+                        segments,
+                        len(source),
+                        stores,
+                        text_store,
+                        flip=self.flip,
+                        key=key,
+                        remarks=remarks,
+                        max_skipped=self.max_skipped,
+                    )
+
+        made_once(finished, make)
+        os.utime(finished)  # when it was last used
+        return finished
+
+    def _encode(
+        self,
+        source: AbstractSource,
+        segments: Segments,
+        latents: BucketEncoders,
+        captions: CaptionEncoder,
+        processes: int,
+    ) -> None:
+        """Encodes this process's share of what is missing, and waits for the others."""
+        total = len(source)
+        missing = segments.missing(total)
+        share = shares(missing, processes)[jax.process_index() if processes > 1 else 0]
+        before = total - sum(stop - start for start, stop in missing)
+        skips = Skips(source, self.max_skipped)
+
+        def count(done: int) -> None:
+            if self.progress is not None:
+                self.progress(min(before + done * processes, total), total)
+
+        if processes > 1:
+            barrier("a cache is begun")  # everyone has seen what is missing
+        captions.add("")
+        make_segments(segments, share, source, latents, captions, skips, count, batch=self.batch)
+        skips.summarise()
+        if processes > 1:
+            barrier("a cache is encoded")
+
+    def _check_skips(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+        """Says what a data set lacks, which may have been made under another limit."""
+        counts: Mapping[str, int] = manifest["skipped"]
+        lost = sum(counts.values())
+        total = manifest["images"] + lost
+        if lost / total > self.max_skipped:
+            raise ValueError(over_limit(self.max_skipped, total, counts, manifest["skipped_names"]))
+        if lost:
+            _log.warning("%s lacks %d of %d samples: %s", folder, lost, total, counts)
 
 
-def _check_skips(cache: CachedLatents, limit: float) -> None:
-    """Says what a cache lacks, which may have been made under another limit."""
-    counts: dict[str, int] = cache.manifest["skipped"]
-    lost = sum(counts.values())
-    total = cache.manifest["images"] + lost
-    if lost / total > limit:
-        raise ValueError(over_limit(limit, total, counts, cache.manifest["skipped_names"]))
-    if lost:
-        _log.warning("%s lacks %d of %d samples: %s", cache.folder, lost, total, counts)
-
-
-def _build(
-    folder: Path,
-    source: AbstractSource,
-    crop: Crop,
-    flip: bool,
-    latents: LatentWriter,
-    texts: TextWriter,
-    skips: Skips,
-    progress: Progress | None,
-) -> dict[str, Any]:
-    used = 0
-    with latents, texts, (folder / NAMES).open("w", encoding="utf-8") as names:
-        for index, item in enumerate(cropped(source, crop, skips, ahead=2 * latents.batch)):
-            if item is not None:
-                pixels, caption = item
-                names.write(json.dumps(source.name(index)) + "\n")
-                number = texts.number(caption)
-                latents.add(to_unit(pixels), number, used, mirrored=False)
-                if flip:
-                    latents.add(to_unit(pixels[:, ::-1]), number, used, mirrored=True)
-                used += 1
-            if progress is not None:
-                progress(index + 1, len(source))
-        skips.require(used)
-    skips.summarise()
-    return {
-        "images": used,
-        "samples": sum(latents.files.values()),
-        "captions": texts.count,
-        "skipped": skips.counts,
-        "skipped_names": {reason: names[:100] for reason, names in skips.names.items()},
-        "remarks": source.remarks.counts,
-        "latent_shape": latents.shape,
-        "dtype": latents.dtype,
-        "latent_mean": latents.mean,
-        "latent_std": latents.std,
-        "text_shape": texts.shape,
-        "latents": latents.files,
-        "texts": texts.files,
-    }
-
-
-@contextlib.contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    """A lock that one process holds at a time. The system releases it when that process ends."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
-def _appears_whole(folder: Path) -> Iterator[Path]:
-    """A folder to write in. It gets its name if the block succeeds, else it is removed."""
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    # Under the lock: a folder that is there was left by a process that died.
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        yield temporary
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+def _digest(key: Mapping[str, str]) -> str:
+    return digest(f"{name}={key[name]}" for name in sorted(key))

@@ -9,7 +9,7 @@ from jaxtyping import Array, UInt8
 from .._types import TextEmbedding
 from .batch import host_text
 from .image_dataset import decoded
-from .pipeline import AbstractDataset
+from .pipeline import AbstractDataset, shuffled
 from .skips import Skips
 from .source import AbstractSource
 from .subset import Subset
@@ -97,8 +97,9 @@ class CaptionedImages(AbstractDataset):
         """The number of a sample and its image."""
         return index, decoded(self._source, index, self._crop)
 
-    def arrange(self, order: "grain.MapDataset", batch: int, seed: int) -> "grain.MapDataset":
-        return order.random_map(self.read, seed=seed).batch(batch).map(self._batched)
+    def parts(self, batch_size: int, of: int, seed: int) -> "grain.MapDataset":
+        samples = shuffled(len(self), seed).random_map(self.read, seed=seed)
+        return samples.batch(batch_size // of).map(self._batched)
 
     def _batched(self, parts: tuple[Any, ...]) -> CaptionedBatch:
         numbers, images, *control = parts

@@ -1,21 +1,19 @@
 """Which images a model is trained on, as options."""
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import jax
 import tyro
 
-from .._types import TextEmbedding
 from ..latents import VAE
 from ..runtime import Progress, Run
-from ..text import AbstractTextEncoder, CutCaptions, embed, fingerprint
-from .cache import cached_latents
+from ..text import AbstractTextEncoder, fingerprint
+from .cache import LatentCache
 from .latents import CachedLatents
 from .open import open_source
 from .option_checks import check_held_out, check_max_skipped, check_size
+from .parallel_encoders import ParallelEncoders
 from .subset import HoldOut, split, split_unit, Subset
 
 
@@ -74,24 +72,19 @@ class DataConfig:
     def latents(self, vae: VAE, text_encoder: AbstractTextEncoder) -> CachedLatents:
         """The training split through both encoders, once: later runs read the cache."""
         training, _ = self.splits()
-        encode: Any = jax.jit(jax.vmap(lambda image: vae.encode_scaled(image)))
-        cut = CutCaptions(text_encoder.tokenizer, text_encoder.max_tokens)
-
-        def encode_captions(captions: Sequence[str]) -> TextEmbedding:
-            cut.add(captions)
-            return embed(text_encoder, captions)
-
+        encoders = ParallelEncoders(vae, text_encoder)
         with Progress(len(training), label="encoding", unit="images") as progress:
-            latents = cached_latents(
-                training,
-                size=self.size,
-                encode_images=encode,
-                encode_captions=encode_captions,
-                key_parts={"vae": fingerprint(vae), "text": text_encoder.fingerprint},
+            cache = LatentCache(
                 folder=self.cache,
+                encode_images=encoders.images,
+                encode_captions=encoders.captions,
+                image_key=fingerprint(vae),
+                caption_key=text_encoder.fingerprint,
                 flip=self.flip,
+                batch=64 * encoders.devices,
                 max_skipped=self.max_skipped,
                 progress=lambda done, total: progress.update(done),
             )
-        cut.log()
+            latents = cache.latents(training, self.size)
+        encoders.cut.log()
         return latents

@@ -9,7 +9,7 @@ from .._types import TextEmbedding
 from .batch import host_text
 from .degrade import AbstractDegradation, degraded
 from .image_dataset import decoded
-from .pipeline import AbstractDataset
+from .pipeline import AbstractDataset, shuffled
 from .skips import Skips
 from .source import AbstractSource
 from .transforms import Cut
@@ -113,9 +113,10 @@ class DegradedPairs(AbstractDataset):
             )
         return number, DegradedPair(crop, low)
 
-    def arrange(self, order: "grain.MapDataset", batch: int, seed: int) -> "grain.MapDataset":
+    def parts(self, batch_size: int, of: int, seed: int) -> "grain.MapDataset":
         """See `AbstractDataset`."""
-        return order.random_map(self._read, seed=seed).batch(batch).map(self._batched)
+        samples = shuffled(len(self), seed).random_map(self._read, seed=seed)
+        return samples.batch(batch_size // of).map(self._batched)
 
     def _read(
         self, index: int, generator: np.random.Generator

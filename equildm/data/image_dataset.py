@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from .batch import ImageBatch
-from .pipeline import AbstractDataset
+from .pipeline import AbstractDataset, shuffled
 from .skips import Skips
 from .source import AbstractSource, UnusableSample
 from .transforms import Crop, Cut
@@ -46,10 +46,11 @@ class ImageDataset(AbstractDataset):
     def _decoded(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         return decoded(self._source, index, self._crop)
 
-    def arrange(self, order: "grain.MapDataset", batch: int, seed: int) -> "grain.MapDataset":
+    def parts(self, batch_size: int, of: int, seed: int) -> "grain.MapDataset":
         # The generator follows from the seed and the sample's number in the endless order, before
         # batches are split between processes: any number of processes draws the same.
-        return order.random_map(self.read, seed=seed).batch(batch).map(ImageBatch)
+        samples = shuffled(len(self), seed).random_map(self.read, seed=seed)
+        return samples.batch(batch_size // of).map(ImageBatch)
 
 
 def decoded(
@@ -60,7 +61,7 @@ def decoded(
     **Raises** `UnusableSample` for one that is smaller than a `Cut`, or that cannot be decoded.
     """
     if isinstance(crop, Crop):
-        return source.stored(index).decode(side=crop.size)
+        return source.stored(index).decode(side=max(crop.shape))
     image = source.image(index)
     height, width = image.shape[:2]
     if min(height, width) < crop.size:

@@ -2,48 +2,38 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, final, NamedTuple, TYPE_CHECKING
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from .._types import TextEmbedding
-from .batch import host_text, LatentBatch
-from .pipeline import AbstractDataset
+from .._types import Condition
+from .batch import host_sizes, LatentBatch
+from .cached_texts import CachedTexts
+from .pipeline import AbstractDataset, shuffled
 from .records import RecordReader
-from .source import digest
 
 if TYPE_CHECKING:
     import grain
 
 MANIFEST = "manifest.json"
-NAMES = "names.jsonl"
-CAPTIONS = "captions.jsonl"
-FORMAT = 1
+SAMPLES = "samples.arrow"
+CAPTIONS = "captions.arrow"
+FORMAT = 2
 _MEMORY = 2**30
+_PIECE = 2**24
 
 
 class CachedSample(NamedTuple):
     """One latent with its caption's embedding, the caption itself and the name of the image."""
 
     latent: Float[np.ndarray, "height width channels"]
-    text: TextEmbedding
+    text: Condition
     caption: str
     name: str
-
-
-def latent_record(shape: Sequence[int], dtype: str) -> np.dtype[np.void]:
-    """One latent with the numbers of its caption and its name, and whether it is mirrored."""
-    latent = np.dtype(dtype).newbyteorder("<")
-    return np.dtype(
-        [("caption", "<u4"), ("source", "<u4"), ("mirrored", "?"), ("latent", latent, tuple(shape))]
-    )
-
-
-def text_record(tokens: int, width: int) -> np.dtype[np.void]:
-    """The embedding of one distinct caption."""
-    return np.dtype([("tokens", "<f2", (tokens, width)), ("mask", "?", (tokens,))])
 
 
 @final
@@ -51,8 +41,9 @@ class CachedLatents(AbstractDataset):
     """Latents with the embeddings of their captions, in random access.
 
     `dataset[i]` is one `CachedSample`, `gather(indices)` a batch. A cache of up to 1 GiB is read
-    into memory once, a larger one from the disk batch by batch; `in_memory` overrides that. Threads
-    may share one.
+    into memory once, a larger one from the disk batch by batch; `in_memory` overrides that. Names
+    and captions stay on the disk. Threads may share one. With `with_sizes` the condition of a
+    sample is a `SizeCondition`: the caption with the sizes of the original and of the crop.
 
     **Fields:**
 
@@ -64,110 +55,137 @@ class CachedLatents(AbstractDataset):
     **Raises** `ValueError` for a folder without a complete cache, or with a damaged one.
     """
 
-    def __init__(self, folder: str | Path, *, in_memory: bool | None = None):
+    def __init__(
+        self, folder: str | Path, *, in_memory: bool | None = None, with_sizes: bool = False
+    ):
         self.folder = Path(folder)
-        self.manifest = _read_manifest(self.folder)
+        self.manifest = read_manifest(self.folder)
+        if "buckets" in self.manifest:
+            raise ValueError(
+                f"CachedLatents are of one shape; {str(folder)!r} has several: "
+                f"{', '.join(self.manifest['buckets'])}. Open it as BucketedLatents."
+            )
         height, width, channels = self.manifest["latent_shape"]
         self.latent_shape: tuple[int, int, int] = (height, width, channels)
         self.latent_mean = np.asarray(self.manifest["latent_mean"], np.float32)
         self.latent_std = np.asarray(self.manifest["latent_std"], np.float32)
-        latents = self._open("latents", latent_record(self.latent_shape, self.manifest["dtype"]))
-        texts = self._open("texts", text_record(*self.manifest["text_shape"]))
+        self._type = np.dtype(self.manifest["dtype"]).newbyteorder("<")
+        self._rows = _column(self._samples, "latent")
+        self._numbers = _column(self._samples, "caption")
+        self._reader = self._open("latents")
+        texts = self._open("texts")
+        tokens, features = self.manifest["text_shape"]
+        self._bytes = height * width * channels * self._type.itemsize
+        size = self._bytes * len(self._rows) + self.manifest["text_bytes"]
         if in_memory is None:
-            in_memory = latents.nbytes + texts.nbytes <= _MEMORY
-        self._latents: Any = latents.read() if in_memory else latents
-        self._texts: Any = texts.read() if in_memory else texts
-        null = self._texts[np.array([0])][0]
-        self.null_text = host_text(null["tokens"].astype(np.float32), null["mask"].copy())
-        self._captions: list[str] | None = None
-        self._names: list[str] | None = None
+            in_memory = size <= _MEMORY
+        rows = _column(self._captions, "text")
+        self._texts = CachedTexts(texts, rows, tokens, features, in_memory=in_memory)
+        self._sizes = self._read_sizes() if with_sizes else None
+        self._in_memory = self._read_all() if in_memory else None
+        self.null_text = jax.tree.map(lambda leaf: leaf[0], self._texts.gather(np.array([0])))
 
-    def _open(self, kind: str, record: np.dtype[np.void]) -> "_Records":
+    def _open(self, kind: str) -> RecordReader:
         listed: Mapping[str, int] = self.manifest[kind]
-        reader = RecordReader([self.folder / file for file in listed])
+        root = self.folder.parent
+        if not (root / next(iter(listed))).parent.is_dir():
+            root = root.parent  # of one shape of several
+        reader = RecordReader([root / file for file in listed])
         if reader.counts != list(listed.values()):
             raise ValueError(
                 f"The shards of a cache must hold what its manifest lists, {dict(listed)}; "
                 f"they hold {reader.counts}. Delete {self.folder} to make it again."
             )
-        return _Records(reader, record)
+        return reader
+
+    def _read_sizes(self) -> np.ndarray:
+        """The six numbers of `SizeCondition.sizes` of each sample."""
+        columns = ("original_0", "original_1", "offset_0", "offset_1")
+        known = np.stack([_column(self._samples, name) for name in columns], axis=-1)
+        crop = np.broadcast_to(self.manifest["image_shape"], (len(self), 2))
+        return np.concatenate([known, crop], axis=-1).astype(np.float32)
+
+    def _read_all(self) -> np.ndarray:
+        latents = np.empty((len(self), *self.latent_shape), self._type)
+        step = max(1, _PIECE // self._bytes)
+        for part in np.split(np.arange(len(self)), range(step, len(self), step)):
+            latents[part] = self._read(part)
+        return latents
+
+    def _read(self, indices: np.ndarray) -> np.ndarray:
+        records = b"".join(self._reader.read(self._rows[indices]))
+        return np.frombuffer(records, self._type).reshape(len(indices), *self.latent_shape)
+
+    @cached_property
+    def _samples(self) -> Any:
+        return _table(self.folder / SAMPLES)
+
+    @cached_property
+    def _captions(self) -> Any:
+        return _table(self.folder / CAPTIONS)
 
     @property
     def fingerprint(self) -> str:
-        key: Mapping[str, str] = self.manifest["key"]
-        return digest(f"{name}={key[name]}" for name in sorted(key))
+        return self.manifest["content"]
 
     @property
     def captions(self) -> list[str]:
         """The distinct captions; the first one is empty."""
-        if self._captions is None:
-            self._captions = _lines(self.folder / CAPTIONS)
-        return self._captions
+        return self._captions["caption"].to_pylist()
 
     @property
     def names(self) -> list[str]:
-        """The names of the images in their source."""
-        if self._names is None:
-            self._names = _lines(self.folder / NAMES)
-        return self._names
+        """The name of the image of each sample in its source."""
+        return self._samples["name"].to_pylist()
 
     def __len__(self) -> int:
-        return len(self._latents)
+        return len(self._rows)
 
     def __getitem__(self, index: int) -> CachedSample:
         if not 0 <= index < len(self):
             raise IndexError(f"This cache holds samples 0 to {len(self) - 1}; received {index}.")
-        record = self._latents[np.array([index])][0]
-        text = self._texts[np.array([record["caption"]])][0]
+        latents, text = jax.tree.map(lambda leaf: leaf[0], self.gather([index]))
+        mirrored = self._samples["mirrored"][index].as_py()
         return CachedSample(
-            record["latent"].astype(np.float32),
-            host_text(text["tokens"].astype(np.float32), text["mask"].copy()),
-            self.captions[record["caption"]],
-            self.names[record["source"]] + (" mirrored" if record["mirrored"] else ""),
+            latents,
+            text,
+            self._captions["caption"][int(self._numbers[index])].as_py(),
+            self._samples["name"][index].as_py() + (" mirrored" if mirrored else ""),
         )
 
     def gather(self, indices: Int[np.ndarray, "batch"] | Sequence[int]) -> LatentBatch:
         """The samples at `indices`, in their order, as one float32 batch of numpy arrays."""
-        records = self._latents[np.asarray(indices)]
-        texts = self._texts[records["caption"]]
-        return LatentBatch(
-            records["latent"].astype(np.float32),
-            host_text(texts["tokens"].astype(np.float32), texts["mask"].copy()),
-        )
+        indices = np.asarray(indices)
+        latents: Any = self._read(indices) if self._in_memory is None else self._in_memory[indices]
+        text: Condition = self._texts.gather(self._numbers[indices])
+        if self._sizes is not None:
+            text = host_sizes(text, self._sizes[indices])
+        return LatentBatch(latents.astype(np.float32), text)
 
-    def arrange(self, order: "grain.MapDataset", batch: int, seed: int) -> "grain.MapDataset":
-        del seed
-        return order.batch(batch).map(self.gather)
-
-
-@final
-class _Records:
-    """Fixed-size records as a sequence of structured values: on the disk, or `read` at once."""
-
-    def __init__(self, reader: RecordReader, record: np.dtype[np.void]):
-        self._reader = reader
-        self._record = record
-
-    @property
-    def nbytes(self) -> int:
-        return len(self) * self._record.itemsize
-
-    def __len__(self) -> int:
-        return len(self._reader)
-
-    def __getitem__(self, indices: np.ndarray) -> np.ndarray:
-        return np.frombuffer(b"".join(self._reader.read(indices)), self._record)
-
-    def read(self) -> np.ndarray:
-        records = np.empty(len(self), self._record)
-        step = max(1, 2**24 // self._record.itemsize)
-        for start in range(0, len(self), step):
-            part = np.arange(start, min(start + step, len(self)))
-            records[part[0] : part[-1] + 1] = self[part]
-        return records
+    def parts(self, batch_size: int, of: int, seed: int) -> "grain.MapDataset":
+        return shuffled(len(self), seed).batch(batch_size // of).map(self.gather)
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def _table(path: Path) -> Any:
+    """An Arrow table that stays on the disk."""
+    import pyarrow as pa
+
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except (pa.ArrowInvalid, FileNotFoundError) as error:
+        raise ValueError(
+            f"A cache's tables must be whole; {str(path)!r} is not: {error}. Delete "
+            f"{path.parent} to make it again."
+        ) from error
+
+
+def _column(table: Any, name: str) -> np.ndarray:
+    """A column of numbers without a copy."""
+    return table[name].combine_chunks().to_numpy(zero_copy_only=True)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a complete cache. `ValueError` where there is none."""
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError) as error:
@@ -181,8 +199,3 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             "Delete it to make it again."
         )
     return manifest
-
-
-def _lines(path: Path) -> list[str]:
-    with path.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("equildm.data")
 
-_ENDLESS = 2**48  # samples
+ENDLESS = 2**48
+"""Samples of an endless order."""
 
 READ_AHEAD = 2**30
 """Bytes of batches that wait to be used, at most, in one place: read ahead, and on the device."""
@@ -47,8 +48,11 @@ class AbstractDataset(abc.ABC):
         """The number of samples in an epoch."""
 
     @abc.abstractmethod
-    def arrange(self, order: "grain.MapDataset", batch: int, seed: int) -> "grain.MapDataset":
-        """`order`, an endless data set of sample indices, as a data set of batches of `batch`."""
+    def parts(self, batch_size: int, of: int, seed: int) -> "grain.MapDataset":
+        """Endless parts of batches: number `i` is part `i % of` of batch `i // of`.
+
+        Mostly `shuffled(len(self), seed).batch(batch_size // of).map(self.gather)`.
+        """
 
 
 @final
@@ -141,15 +145,18 @@ def batches(
             "or more in it",
             *(batch_size, len(dataset), batch_size // len(dataset)),
         )
-    import grain  # here, because it takes 0.35 s and sampling does not need it
-
-    # Not repeat() without a number: the length of that overflows when Grain slices it.
-    epochs = _ENDLESS // len(dataset)
-    order = grain.MapDataset.range(len(dataset)).shuffle(seed=seed).repeat(epochs)
     threads = min(16, os.cpu_count() or 1) if dataset.decodes else 0
     # Threads share a batch, so that a large one is not read by one alone, nor many held at a time.
     rows = batch_size // of
     pieces = max(n for n in range(1, max(1, threads) + 1) if rows % n == 0)
-    every = dataset.arrange(order, rows // pieces, seed)
+    every = dataset.parts(batch_size, of * pieces, seed)
     numbers = [part * pieces + piece for part in parts for piece in range(pieces)]
     return Batches([every[number :: of * pieces] for number in numbers], start, threads)
+
+
+def shuffled(count: int, seed: int) -> "grain.MapDataset":
+    """The numbers below `count` in an order drawn from the seed for each epoch, endlessly."""
+    import grain  # here, because it takes 0.35 s and sampling does not need it
+
+    # Not repeat() without a number: the length of that overflows when Grain slices it.
+    return grain.MapDataset.range(count).shuffle(seed=seed).repeat(ENDLESS // count)

@@ -1,4 +1,4 @@
-"""ArrayRecord files: writing in shards, reading many records at once."""
+"""ArrayRecord files: writing, and reading many records at once."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -12,8 +12,6 @@ import numpy as np
 _WRITER = "group_size:1,uncompressed"
 _READER = "readahead_buffer_size:0"
 
-_SHARD_BYTES = 2**28
-
 SUFFIX = ".arrayrecord"
 
 
@@ -26,46 +24,6 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Finishes the file."""
-
-
-@final
-class RecordWriter:
-    """Writes records to `stem-00000.arrayrecord`, `stem-00001.arrayrecord`, ... in `folder`."""
-
-    def __init__(self, folder: Path, stem: str):
-        self._folder = folder
-        self._stem = stem
-        self._writer: Writer | None = None
-        self._room = 0
-        self.counts: list[int] = []
-
-    @property
-    def files(self) -> list[str]:
-        """The names of the files so far."""
-        return [f"{self._stem}-{shard:05d}{SUFFIX}" for shard in range(len(self.counts))]
-
-    def write(self, record: bytes) -> None:
-        """Appends a record, to a new file where the last one is full."""
-        if self._writer is None or self._room < len(record):
-            self.close()
-            self.counts.append(0)
-            self._writer = open_writer(self._folder / self.files[-1])
-            self._room = _SHARD_BYTES
-        self._writer.write(record)
-        self._room -= len(record)
-        self.counts[-1] += 1
-
-    def close(self) -> None:
-        """Finishes the last file."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-    def __enter__(self) -> "RecordWriter":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 @final

@@ -58,6 +58,15 @@ class Skips:
             names.setdefault(reason, []).append(name)
         return names
 
+    def names_in(self, start: int, stop: int) -> dict[str, list[str]]:
+        """The names of those at start <= index < stop, by reason."""
+        names: dict[str, list[str]] = {}
+        for index in range(start, stop):
+            if index in self._reasons:
+                reason, name = self._reasons[index]
+                names.setdefault(reason, []).append(name)
+        return names
+
     def attempt(self, index: int, read: Callable[[int], _T]) -> _T | None:
         """`read(index)`, or None (and a line in the log) if the sample cannot be used.
 

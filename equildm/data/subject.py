@@ -14,7 +14,7 @@ from ..images import to_unit
 from ..latents import VAE
 from ..text import AbstractTextEncoder, embed_captions
 from .batch import LatentBatch
-from .pipeline import AbstractDataset
+from .pipeline import AbstractDataset, shuffled
 
 if TYPE_CHECKING:
     import grain
@@ -66,10 +66,9 @@ class SubjectLatents(AbstractDataset):
             return subject
         return PriorBatch(subject, jax.tree.map(lambda leaf: leaf[others], self._prior))
 
-    def arrange(self, order: "grain.MapDataset", batch: int, seed: int) -> "grain.MapDataset":
+    def parts(self, batch_size: int, of: int, seed: int) -> "grain.MapDataset":
         """See `AbstractDataset`."""
-        del seed
-        return order.batch(batch).map(self.gather)
+        return shuffled(len(self), seed).batch(batch_size // of).map(self.gather)
 
 
 def encode_images(

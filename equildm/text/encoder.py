@@ -53,7 +53,13 @@ class AbstractTextEncoder(eqx.Module):
         return fingerprint(self)
 
 
-def embed(encoder: AbstractTextEncoder, captions: Sequence[str], batch: int = 64) -> TextEmbedding:
+def embed(
+    encoder: AbstractTextEncoder,
+    captions: Sequence[str],
+    batch: int = 64,
+    *,
+    sharding: jax.sharding.Sharding | None = None,
+) -> TextEmbedding:
     """Embeds captions in batches of one shape, so that one program is compiled for any number.
 
     **Arguments:**
@@ -61,6 +67,7 @@ def embed(encoder: AbstractTextEncoder, captions: Sequence[str], batch: int = 64
     - `encoder`: any encoder.
     - `captions`: at least one. `""` is the unconditional caption.
     - `batch`: captions in a call; copies fill the last batch and are dropped.
+    - `sharding`: of a batch, to use several devices. The encoder must be on all of them.
 
     **Returns:**
 
@@ -74,7 +81,8 @@ def embed(encoder: AbstractTextEncoder, captions: Sequence[str], batch: int = 64
         ids, mask = encoder.tokenize(captions[start : start + batch])
         fill = ((0, batch - len(ids)), (0, 0))
         ids, mask = np.pad(ids, fill, mode="edge"), np.pad(mask, fill, mode="edge")
-        parts.append(jax.device_get(_embed_batch(encoder, jnp.asarray(ids), jnp.asarray(mask))))
+        placed = jax.device_put((ids, mask), sharding)
+        parts.append(jax.device_get(_embed_batch(encoder, *placed)))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(captions)], *parts)
 
 

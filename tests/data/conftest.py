@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from equildm._types import TextEmbedding
-from equildm.data import AbstractSource, cached_latents, UnusableSample
+from equildm.data import AbstractSource, LatentCache, UnusableSample
 
 
 class ListSource(AbstractSource):
@@ -99,18 +99,19 @@ def spell() -> Callable[[Sequence[str]], TextEmbedding]:
 
 @pytest.fixture
 def build(tmp_path, pool, spell):
-    """`build(source, **options)`: `cached_latents` with the stand-in encoders."""
+    """`build(source, **options)`: the latents of a `LatentCache` with the stand-in encoders."""
 
-    def run(source, **options):
+    def run(source, size=16, buckets=None, **options):
         defaults = {
-            "size": 16,
             "encode_images": pool,
             "encode_captions": spell,
-            "key_parts": {"vae": "pool", "text": "spell"},
+            "image_key": "pool",
+            "caption_key": "spell",
             "folder": tmp_path / "caches",
             "batch": 4,
             "max_skipped": 1.0,
         }
-        return cached_latents(source, **(defaults | options))
+        cache = LatentCache(**(defaults | options))
+        return cache.latents(source, size) if buckets is None else cache.bucketed(source, buckets)
 
     return run

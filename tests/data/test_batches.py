@@ -8,11 +8,11 @@ import pytest
 
 from equildm.data import (
     batches,
-    cached_latents,
     Crop,
     ImageBatch,
     ImageDataset,
     LatentBatch,
+    LatentCache,
 )
 
 
@@ -27,15 +27,14 @@ def dataset(request, make_source, pool, spell, folder):
         return ImageDataset(
             make_source(10, side=24, broken={4}), Crop(8, random=True, flip=True), max_skipped=0.1
         )
-    return cached_latents(
-        make_source(10),
-        size=16,
+    return LatentCache(
         encode_images=pool,
         encode_captions=spell,
-        key_parts={},
+        image_key="",
+        caption_key="",
         folder=folder,
         batch=4,
-    )
+    ).latents(make_source(10), 16)
 
 
 def _array(batch):
@@ -94,14 +93,13 @@ def test_parts_that_do_not_lie_together(dataset):
 
 def test_every_sample_once_an_epoch(make_source, pool, spell, folder):
     source = make_source(10)
-    cache = cached_latents(
-        source,
-        size=16,
+    cache = LatentCache(
         encode_images=pool,
         encode_captions=spell,
-        key_parts={},
+        image_key="",
+        caption_key="",
         folder=folder,
-    )
+    ).latents(source, 16)
     number = {cache[index].latent.tobytes(): index for index in range(10)}
     rows = np.concatenate(_take(cache, 5))
     order = [number[row.tobytes()] for row in rows]

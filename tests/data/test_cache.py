@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equildm.data import CachedLatents, Crop
+from equildm.data import CachedLatents, Crop, segments
 from equildm.images import to_unit
 
 
@@ -95,8 +95,8 @@ def test_any_change_of_the_key_makes_another(make_source, build):
             (make_source(6), {"size": 8}),
             (make_source(6), {"flip": True}),
             (make_source(6), {"dtype": "float32"}),
-            (make_source(6), {"key_parts": {"vae": "pool 2", "text": "spell"}}),
-            (make_source(6), {"key_parts": {"vae": "spell", "text": "pool"}}),
+            (make_source(6), {"image_key": "pool 2"}),
+            (make_source(6), {"image_key": "spell", "caption_key": "pool"}),
         ]
     ]
     assert len(set(folders)) == len(folders)
@@ -135,9 +135,8 @@ def test_progress(make_source, build):
 
 
 def test_several_shards(make_source, build, monkeypatch):
-    from equildm.data import records
-
-    monkeypatch.setattr(records, "_SHARD_BYTES", 500)
+    monkeypatch.setattr(segments, "_FIRST", 4)
+    monkeypatch.setattr(segments, "_MOST", 4)
     source = make_source(20)
     cache = build(source)
     assert len(cache.manifest["latents"]) > 3

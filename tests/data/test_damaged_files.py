@@ -13,14 +13,14 @@ import pytest
 
 from equildm.data import (
     ArrayRecordSource,
-    cached_latents,
+    LatentCache,
     open_source,
     ShapesSource,
     Skips,
     WebDatasetSource,
     write_arrayrecord,
 )
-from equildm.data.records import open_writer, RecordWriter
+from equildm.data.records import open_writer
 
 END = 1024
 
@@ -117,10 +117,10 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path, monkeypatch):
         def close(self):
             pass
 
-    writer = RecordWriter(tmp_path, "latents")
+    writer = open_writer(tmp_path / "a.arrayrecord")
     writer.write(b"x")
-    monkeypatch.setattr(writer._writer, "_writer", Full())
-    with pytest.raises(OSError, match=r"latents-00000.arrayrecord' cannot be written.*No space"):
+    monkeypatch.setattr(writer, "_writer", Full())
+    with pytest.raises(OSError, match=r"a.arrayrecord' cannot be written.*No space"):
         writer.write(b"y")
     with pytest.raises(OSError, match="cannot be written"):
         open_writer(tmp_path / "no folder" / "a.arrayrecord").write(b"x")
@@ -210,13 +210,12 @@ def test_no_cache_is_made_of_a_damaged_file(tmp_path, records, pool, spell):
     middle = len(records) // 3
     path.write_bytes(records[:middle] + b"\1" * 3000 + records[middle + 3000 :])
     with pytest.raises(OSError, match="cannot be read"):
-        cached_latents(
-            ArrayRecordSource([path]),
-            size=16,
+        LatentCache(
             encode_images=pool,
             encode_captions=spell,
-            key_parts={},
+            image_key="",
+            caption_key="",
             folder=tmp_path / "caches",
             max_skipped=1.0,
-        )
-    assert [p for p in (tmp_path / "caches").iterdir() if p.suffix != ".lock"] == []
+        ).latents(ArrayRecordSource([path]), 16)
+    assert list((tmp_path / "caches").glob("*/manifest.json")) == []

@@ -11,7 +11,15 @@ import jax
 import numpy as np
 import pytest
 
-from equildm.data import AbstractDataset, batches, Crop, ImageBatch, ImageDataset, prefetch
+from equildm.data import (
+    AbstractDataset,
+    batches,
+    Crop,
+    ImageBatch,
+    ImageDataset,
+    prefetch,
+    shuffled,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,7 +33,9 @@ class _Numbers(AbstractDataset):
     def __len__(self):
         return self.count
 
-    def arrange(self, order, batch, seed):
+    def parts(self, batch_size, of, seed):
+        order, batch = shuffled(len(self), seed), batch_size // of
+
         def gather(indices):
             self.read += 1
             if self.bad in indices:

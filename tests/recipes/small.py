@@ -18,7 +18,7 @@ import tyro
 from jaxtyping import Array, Float, UInt8
 
 from equildm import Metrics
-from equildm.data import AbstractDataset
+from equildm.data import AbstractDataset, shuffled
 from equildm.images import to_uint8
 from equildm.nn import initialised, Linear
 from equildm.runtime import gather, log
@@ -60,7 +60,8 @@ class Points(AbstractDataset):
     def __len__(self) -> int:
         return 64
 
-    def arrange(self, order, batch, seed):
+    def parts(self, batch_size, of, seed):
+        order, batch = shuffled(len(self), seed), batch_size // of
         rng = np.random.default_rng(seed)
         x = rng.normal(size=(64, 256)).astype(np.float32)
         y = x @ rng.normal(size=(256, 32)).astype(np.float32) / 16

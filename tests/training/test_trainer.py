@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from run_folders import losses
 
-from equildm.data import AbstractDataset, LatentBatch
+from equildm.data import AbstractDataset, LatentBatch, shuffled
 from equildm.runtime import Checkpoints, Locks, make_mesh, read_metrics, Run
 from equildm.training import (
     DecayEMA,
@@ -42,7 +42,8 @@ class Examples(AbstractDataset):
     def __len__(self):
         return len(self.batch.latents)
 
-    def arrange(self, order, batch, seed):
+    def parts(self, batch_size, of, seed):
+        order, batch = shuffled(len(self), seed), batch_size // of
         return order.batch(batch).map(
             lambda i: jax.tree.map(lambda x: x[np.asarray(i)], self.batch)
         )

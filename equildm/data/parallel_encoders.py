@@ -1,0 +1,57 @@
+"""A VAE and a text encoder on all devices of this process."""
+
+from collections.abc import Sequence
+from typing import final
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from .._types import TextEmbedding
+from ..latents import VAE
+from ..runtime import batch_sharding, make_mesh, replicated
+from ..text import AbstractTextEncoder, CutCaptions, embed
+
+
+@final
+class ParallelEncoders:
+    """Encodes batches of images and of captions, each device its part.
+
+    **Fields:**
+
+    - `devices`: their number, which must divide a batch.
+    - `cut`: counts captions that the text encoder cuts.
+    """
+
+    def __init__(self, vae: VAE, text_encoder: AbstractTextEncoder):
+        devices = jax.local_devices()
+        self.devices = len(devices)
+        self._split: jax.sharding.NamedSharding | None = None
+        if self.devices > 1:
+            mesh = make_mesh(devices=devices)
+            self._split = batch_sharding(mesh)
+            vae, text_encoder = (_copied(x, replicated(mesh)) for x in (vae, text_encoder))
+        self._vae, self._text_encoder = vae, text_encoder
+        self.cut = CutCaptions(text_encoder.tokenizer, text_encoder.max_tokens)
+
+    def images(
+        self, images: Float[np.ndarray, "batch height width 3"]
+    ) -> Float[Array, "batch h w c"]:
+        """Images in [-1, 1] to latents."""
+        return _encode(self._vae, jax.device_put(images, self._split))
+
+    def captions(self, captions: Sequence[str]) -> TextEmbedding:
+        """Captions to embeddings."""
+        self.cut.add(captions)
+        return embed(self._text_encoder, captions, len(captions), sharding=self._split)
+
+
+def _copied(module: PyTree, everywhere: jax.sharding.NamedSharding) -> PyTree:
+    arrays, others = eqx.partition(module, eqx.is_array)
+    return eqx.combine(jax.device_put(arrays, everywhere), others)
+
+
+@eqx.filter_jit
+def _encode(vae: VAE, images: Float[Array, "batch height width 3"]) -> Float[Array, "batch h w c"]:
+    return jax.vmap(vae.encode_scaled)(images)
