@@ -27,6 +27,7 @@ from ._types import (
     Latent as Latent,
     Metrics as Metrics,
     Network as Network,
+    SizeCondition as SizeCondition,
     TextEmbedding as TextEmbedding,
 )
 from .data import (
@@ -120,6 +121,9 @@ from .denoise import (
     NullTextGuidance as NullTextGuidance,
     Preconditioned as Preconditioned,
     preset as preset,
+    SizeConditioned as SizeConditioned,
+    SizeConditioningConfig as SizeConditioningConfig,
+    SizeEmbedding as SizeEmbedding,
     SIZES as SIZES,
     SMALL as SMALL,
     UNetConfig as UNetConfig,

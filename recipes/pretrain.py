@@ -38,6 +38,8 @@ class Config:
     train: eqd.Flat[eqd.TrainConfig] = eqd.TrainConfig()
     preset: str = "tiny"
     """Size of the UNet: tiny, mini, small, 39M .. 5B, or a width."""
+    size_conditioning: bool = False
+    """Tell the network the sizes of each image and its crop, as SDXL does."""
     vae: Path | None = None
     """Folder of a VAE as diffusers saves one; by default the small one that ships here."""
     text_encoder: Path | None = None
@@ -69,8 +71,10 @@ def main(config: Config) -> None:
         max_tokens=config.max_tokens,
     )
     unet = eqd.unet_for(config.preset, vae, text_encoder)
+    network = eqd.SizeConditioningConfig(unet) if config.size_conditioning else unet
+    config.data.check_step(vae.factor * network.multiple)
     model = eqd.new_model(
-        unet,
+        network,
         vae,
         text_encoder,
         image_size=config.data.size,
@@ -80,7 +84,7 @@ def main(config: Config) -> None:
     )
 
     # The data: every training image and caption through both encoders, once; then from the cache.
-    dataset = config.data.latents(vae, text_encoder)
+    dataset = config.data.latents(vae, text_encoder, with_sizes=config.size_conditioning)
     eqd.begin_run(run, model, ema=config.train.ema)
     eqd.log(f"{eqd.count_parameters(model.network) / 1e6:.1f}M parameters, {len(dataset)} images.")
 

@@ -9,6 +9,8 @@ import tyro
 from ..latents import VAE
 from ..runtime import Progress, Run
 from ..text import AbstractTextEncoder, fingerprint
+from .bucketed import BucketedLatents
+from .buckets import Buckets
 from .cache import LatentCache
 from .latents import CachedLatents
 from .open import open_source
@@ -30,6 +32,11 @@ class DataConfig:
     folder for each class, tars (a glob), a .parquet or an .arrayrecord file."""
     size: int = 32
     """Side of the images in pixels; they are resized and cropped in the middle."""
+    buckets: float | None = None
+    """Largest ratio of sides: images keep their shape nearly, with as many pixels as a square of
+    --size. Each batch is of one shape. By default they are cut to squares."""
+    bucket_step: int = 64
+    """What the sides of these shapes divide by, in pixels."""
     flip: bool = False
     """Train on mirror images as well."""
     held_out: float = 0.05
@@ -46,6 +53,25 @@ class DataConfig:
         check_max_skipped(self.max_skipped)
         check_size(self.size)
         check_held_out(self.held_out)
+        self.shapes()
+
+    def shapes(self) -> Buckets | None:
+        """The shapes of the images, or None for squares.
+
+        **Raises** `ValueError` for sizes that cannot be.
+        """
+        return None if self.buckets is None else Buckets(self.size, self.bucket_step, self.buckets)
+
+    def check_step(self, multiple: int) -> None:
+        """Refuses a step of buckets for a model whose sides divide by `multiple` pixels.
+
+        **Raises** `ValueError`.
+        """
+        if self.buckets is not None and self.bucket_step % multiple:
+            raise ValueError(
+                f"The sides of this model's images are multiples of {multiple} pixels, received "
+                f"--bucket-step {self.bucket_step}. Use for instance {multiple}."
+            )
 
     @classmethod
     def of_run(cls, run: Run) -> "DataConfig":
@@ -69,8 +95,13 @@ class DataConfig:
         """What is held out; where `hold_out` is "auto", the data decide."""
         return split_unit(open_source(self.source)) if self.hold_out == "auto" else self.hold_out
 
-    def latents(self, vae: VAE, text_encoder: AbstractTextEncoder) -> CachedLatents:
-        """The training split through both encoders, once: later runs read the cache."""
+    def latents(
+        self, vae: VAE, text_encoder: AbstractTextEncoder, *, with_sizes: bool = False
+    ) -> CachedLatents | BucketedLatents:
+        """The training split through both encoders, once: later runs read the cache.
+
+        With `with_sizes` the conditions are `SizeCondition`s.
+        """
         training, _ = self.splits()
         encoders = ParallelEncoders(vae, text_encoder)
         with Progress(len(training), label="encoding", unit="images") as progress:
@@ -85,6 +116,11 @@ class DataConfig:
                 max_skipped=self.max_skipped,
                 progress=lambda done, total: progress.update(done),
             )
-            latents = cache.latents(training, self.size)
+            if (buckets := self.shapes()) is None:
+                latents: CachedLatents | BucketedLatents = cache.latents(
+                    training, self.size, with_sizes=with_sizes
+                )
+            else:
+                latents = cache.bucketed(training, buckets, with_sizes=with_sizes)
         encoders.cut.log()
         return latents

@@ -29,4 +29,9 @@ from .null_text import NullTextGuidance as NullTextGuidance
 from .precondition import Preconditioned as Preconditioned
 from .presets import preset as preset, SIZES as SIZES, SMALL as SMALL, UNetConfig as UNetConfig
 from .shapes import input_shapes as input_shapes, network_shapes as network_shapes
+from .size_conditioning import (
+    SizeConditioned as SizeConditioned,
+    SizeConditioningConfig as SizeConditioningConfig,
+    SizeEmbedding as SizeEmbedding,
+)
 from .unet import WidthScaledUNet as WidthScaledUNet

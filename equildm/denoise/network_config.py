@@ -11,7 +11,7 @@ import abc
 import dataclasses
 from typing import Any
 
-from .._types import Key, Network, TextEmbedding
+from .._types import Condition, Key, Network, TextEmbedding
 from ..noise import AbstractPrediction, AbstractSchedule
 from .denoiser import AbstractDenoiser
 from .guidance import Guided, Scalar
@@ -45,6 +45,20 @@ class AbstractNetworkConfig(abc.ABC):
     def condition_type(self) -> type:
         """What the network is conditioned on: a class of conditions."""
         return TextEmbedding
+
+    def captioned(self, text: TextEmbedding, height: int, width: int) -> Condition:
+        """What the network is conditioned on for captions, where these and the size of the image in
+        pixels are all that is known.
+
+        **Raises** `ValueError` for a network that has to know more.
+        """
+        if self.condition_type is not TextEmbedding:
+            raise ValueError(
+                "TextToImage samples models of captions, received a network that takes an "
+                f"{self.condition_type.__name__}. Use the class for its task, such as Upscaler, or "
+                "TextToImage.generate with conditions of that kind."
+            )
+        return text
 
     @property
     def takes_null(self) -> bool:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .._types import Condition, Key, Keys, TextEmbedding
+from .._types import Condition, Key, Keys
 from ..denoise import AbstractDenoiser, AbstractNetworkConfig, UNetConfig
 from ..denoise.guidance import Scalar
 from ..interop import Sampling
@@ -116,20 +116,16 @@ class TextToImage(eqx.Module):
 
         **Raises** `ValueError` for a model that is conditioned on something else than captions.
         """
-        wanted = self.model.config.network.condition_type
-        if wanted is not TextEmbedding:
-            raise ValueError(
-                f"TextToImage samples models of captions, received a network that takes an "
-                f"{wanted.__name__}. Use the class for its task, such as Upscaler, or "
-                "TextToImage.generate with conditions of that kind."
-            )
-        if negative_prompt and not self.model.config.network.takes_null:
+        network = self.model.config.network
+        if negative_prompt and not network.takes_null:
             raise ValueError(
                 "This network was told the guidance scale in training and has no estimate to lead "
                 f"away from, received negative_prompt={negative_prompt!r}. Leave it out, or sample "
                 "the model that it was distilled from."
             )
-        conditions, null = embed_prompts(self.model.text_encoder, prompts, negative_prompt)
+        captions, null = embed_prompts(self.model.text_encoder, prompts, negative_prompt)
+        height, width = (self.model.vae.factor * side for side in self.latent_shape[:2])
+        conditions = network.captioned(captions, height, width)
         sampling = self.model.sampling(steps, solver, grid, levels)
         options: Options = {} if interval is None else {"interval": interval}
         if rescale != 0:

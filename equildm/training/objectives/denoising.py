@@ -1,5 +1,6 @@
 """Denoising score matching, conditioned on captions."""
 
+import dataclasses
 from typing import TypeVar
 
 import equinox as eqx
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..._types import Condition, Key, Keys, Latent, Metrics, Network
+from ..._types import Condition, Key, Keys, Latent, Metrics, Network, SizeCondition
 from ...data import LatentBatch
 from ...noise import (
     AbstractPrediction,
@@ -95,7 +96,12 @@ class DenoisingObjective(AbstractObjective):
         return weight * jnp.mean((output - target) ** 2)
 
 
-def drop_caption(key: Key, text: C, null: C, rate: float) -> C:
-    """`text`, or with probability `rate` the condition `null` of the same structure and shapes."""
+def drop_caption(key: Key, text: C, null: Condition, rate: float) -> C:
+    """`text`, or with probability `rate` the condition `null` of the same structure and shapes.
+
+    Of a condition that holds a caption and more, a null caption replaces the caption alone.
+    """
+    if isinstance(text, SizeCondition) and not isinstance(null, SizeCondition):
+        return dataclasses.replace(text, text=drop_caption(key, text.text, null, rate))
     dropped = jax.random.uniform(key) < rate
     return jax.tree.map(lambda a, b: jnp.where(dropped, a, b), null, text)
