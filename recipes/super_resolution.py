@@ -68,6 +68,11 @@ def main(config: Config) -> None:
     own = config.captions == "own"
     captions = [training.caption(i) for i in range(len(training))] if own else [""]
     dataset = config.data.pairs(training, eqd.embed_captions(model.text_encoder, captions))
+    # What needs no training is scored first: it would refuse squares that cannot be scored.
+    vae = eqd.reconstruction_baseline(model.vae, squares.images)
+    scorer = eqd.RestorationScorer()
+    baselines = {"bicubic": bicubic, "vae": vae}
+    scores = {name: scorer(images, squares.images).means() for name, images in baselines.items()}
     eqd.begin_run(run, model, ema=config.train.ema, trained=trainable.part, frozen=trainable.frozen)
     size = eqd.count_parameters(model.network) / 1e6
     eqd.log(f"{size:.1f}M parameters, from {config.fine_tune.start}.")
@@ -113,10 +118,7 @@ def main(config: Config) -> None:
     upscaled = upscale(state, squares.low)
     if not eqd.first_process():
         return
-    vae = eqd.reconstruction_baseline(model.vae, squares.images)
-    methods = {"bicubic": bicubic, "model": upscaled, "vae": vae}
-    scorer = eqd.RestorationScorer()
-    scores = {name: scorer(images, squares.images).means() for name, images in methods.items()}
+    scores["model"] = scorer(upscaled, squares.images).means()
     document = {"squares": len(squares.images), "step": int(state.step), "scores": scores}
     eqd.write_json(run.path / "quality.json", document)
     for name, values in scores.items():

@@ -8,6 +8,7 @@ from jaxtyping import Array, UInt8
 
 from .._types import TextEmbedding
 from .batch import host_text
+from .image_dataset import decoded
 from .pipeline import AbstractDataset, shuffled
 from .skips import Skips
 from .source import AbstractSource
@@ -77,7 +78,7 @@ class CaptionedImages(AbstractDataset):
         self._source = Subset(source, usable)
         self._crop, self._control = crop, control
         self.skips = Skips(self._source, max_skipped)
-        self.skips.nearest(0, self._source.image)
+        self.skips.probe(self._decoded)
 
     def __len__(self) -> int:
         return len(self._source)
@@ -87,13 +88,14 @@ class CaptionedImages(AbstractDataset):
     ) -> tuple[np.int64 | Pixels, ...]:
         """The number of a caption, a crop of its image and, if there is one, the control image."""
 
-        def numbered(index: int) -> tuple[int, Pixels]:
-            return index, self._source.image(index)
-
-        index, image = self.skips.nearest(int(index), numbered)
+        index, image = self.skips.nearest(int(index), self._decoded)
         crop = self._crop(image, generator)
         control = () if self._control is None else (self._control(crop),)
         return self._numbers[index], crop, *control
+
+    def _decoded(self, index: int) -> tuple[int, Pixels]:
+        """The number of a sample and its image."""
+        return index, decoded(self._source, index, self._crop)
 
     def parts(self, batch_size: int, of: int, seed: int) -> "grain.MapDataset":
         samples = shuffled(len(self), seed).random_map(self.read, seed=seed)

@@ -8,9 +8,10 @@ from jaxtyping import Array, UInt8
 from .._types import TextEmbedding
 from .batch import host_text
 from .degrade import AbstractDegradation, degraded
+from .image_dataset import decoded
 from .pipeline import AbstractDataset, shuffled
 from .skips import Skips
-from .source import AbstractSource, UnusableSample
+from .source import AbstractSource
 from .transforms import Cut
 
 if TYPE_CHECKING:
@@ -84,20 +85,14 @@ class DegradedPairs(AbstractDataset):
         self._cut = Cut(size, random=True, flip=flip)
         self._text = text
         self.skips = Skips(source, max_skipped)
-        self.skips.nearest(0, self.image)
+        self.skips.probe(self.image)
 
     def __len__(self) -> int:
         return len(self._source) * self._crops
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         """An image; raises `UnusableSample` for one that is smaller than a crop."""
-        image = self._source.image(index)
-        height, width = image.shape[:2]
-        if min(height, width) < self._size:
-            name = self._source.name(index)
-            detail = f"{width}x{height}, crops are {self._size}x{self._size}"
-            raise UnusableSample("image too small", name, detail)
-        return image
+        return decoded(self._source, index, self._cut)
 
     def pair(self, index: int, generator: np.random.Generator) -> DegradedPair:
         """A crop of an image and its degraded version, by the generator's choices."""

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from .batch import ImageBatch
 from .pipeline import AbstractDataset, shuffled
 from .skips import Skips
-from .source import AbstractSource
+from .source import AbstractSource, UnusableSample
 from .transforms import Crop, Cut
 
 if TYPE_CHECKING:
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 class ImageDataset(AbstractDataset):
     """The images of `source` through `crop`, without captions.
 
-    An unusable image is logged once and counted in `skips`, and the next usable one takes its
-    place. More of them than the share `max_skipped` of the source are an error.
+    An unusable image, or one that is too small for a `Cut`, is logged once and counted in `skips`,
+    and the next usable one takes its place. More of them than the share `max_skipped` of the source
+    are an error, see `Skips.probe` for the first few.
 
-    **Raises** `ValueError` if no image is usable.
+    **Raises** `ValueError` if no image is usable, or too many are not.
     """
 
     decodes = True
@@ -31,7 +32,7 @@ class ImageDataset(AbstractDataset):
         self._source = source
         self._crop = crop
         self.skips = Skips(source, max_skipped)
-        self.skips.nearest(0, source.image)
+        self.skips.probe(self._decoded)
 
     def __len__(self) -> int:
         return len(self._source)
@@ -40,10 +41,30 @@ class ImageDataset(AbstractDataset):
         self, index: int, generator: np.random.Generator | None = None
     ) -> UInt8[np.ndarray, "size size 3"]:
         """One image, with the generator's choice of crop and flip."""
-        return self._crop(self.skips.nearest(int(index), self._source.image), generator)
+        return self._crop(self.skips.nearest(int(index), self._decoded), generator)
+
+    def _decoded(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        return decoded(self._source, index, self._crop)
 
     def parts(self, batch_size: int, of: int, seed: int) -> "grain.MapDataset":
         # The generator follows from the seed and the sample's number in the endless order, before
         # batches are split between processes: any number of processes draws the same.
         samples = shuffled(len(self), seed).random_map(self.read, seed=seed)
         return samples.batch(batch_size // of).map(ImageBatch)
+
+
+def decoded(
+    source: AbstractSource, index: int, crop: Crop | Cut
+) -> UInt8[np.ndarray, "height width 3"]:
+    """An image of a source, decoded no larger than the crop needs by much.
+
+    **Raises** `UnusableSample` for one that is smaller than a `Cut`, or that cannot be decoded.
+    """
+    if isinstance(crop, Crop):
+        return source.stored(index).decode(side=max(crop.shape))
+    image = source.image(index)
+    height, width = image.shape[:2]
+    if min(height, width) < crop.size:
+        detail = f"{width}x{height}, cuts are {crop.size}x{crop.size}"
+        raise UnusableSample("image too small", source.name(index), detail)
+    return image

@@ -33,7 +33,7 @@ class InMemory(AbstractSource):
             raise ValueError(f"Images are reduced by a whole factor of at least 1; got {shrink}.")
         self._source, self._shrink, self._limit = source, shrink, limit
         self._lock = threading.Lock()
-        self._images: dict[int, np.ndarray] = {}
+        self._images: dict[tuple[int, int | None], np.ndarray] = {}
         self._bytes = 0
 
     @property
@@ -57,17 +57,24 @@ class InMemory(AbstractSource):
         if self._shrink > 1:
             return super().stored(index)
         image = self._source.stored(index)
-        return StoredImage(image.digest, lambda: self.image(index))
+        return StoredImage(image.digest, lambda *, side=None: self._read(index, side))
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
-        stored = self._images.get(index)
-        if stored is not None:
-            return stored
-        image = self._source.image(index)
+        return self._read(index, None)
+
+    def _read(self, index: int, side: int | None) -> UInt8[np.ndarray, "height width 3"]:
+        """The image, or one that is large enough to be reduced to a shorter side of `side`."""
+        for key in ((index, side), (index, None)):
+            if (pixels := self._images.get(key)) is not None:
+                return pixels
+        if side is None:
+            image = self._source.image(index)
+        else:
+            image = self._source.stored(index).decode(side=side)
         if self._shrink > 1 and min(image.shape[:2]) >= self._shrink:
             image = np.asarray(Image.fromarray(image).reduce(self._shrink))
         with self._lock:
-            if index not in self._images and self._bytes + image.nbytes <= self._limit:
-                self._images[index] = image
+            if (index, side) not in self._images and self._bytes + image.nbytes <= self._limit:
+                self._images[index, side] = image
                 self._bytes += image.nbytes
         return image

@@ -9,7 +9,7 @@ from typing import final
 import jax
 
 from .._types import Batch
-from .pipeline import Batches
+from .pipeline import batch_bytes, Batches, READ_AHEAD
 
 _End = tuple[None, BaseException]
 _Ready = tuple[Batch, int]
@@ -66,14 +66,15 @@ class Prefetch(Iterator[Batch]):
 def prefetch(
     source: Batches, sharding: jax.sharding.Sharding | None = None, *, depth: int = 2
 ) -> Prefetch:
-    """`source` with its batches on the device, up to `depth` ahead.
+    """`source` with its batches on the device, up to `depth` ahead and up to 1 GiB.
 
     **Arguments:**
 
     - `source`: see `batches`.
     - `sharding`: of every array, along the batch; None for the default device. With several
         processes, each supplies its part of the batch and the arrays are global.
-    - `depth`: batches on the device beside the one in use.
+    - `depth`: batches on the device beside the one in use; fewer where they would take more than
+        1 GiB of this process's devices, but at least one.
     """
     if depth < 1:
         raise ValueError(f"Prefetching must be at least 1 batch deep; got depth={depth}.")
@@ -89,7 +90,9 @@ def _fill(
     item: _Ready | _End
     while not stopping.is_set():
         try:
-            item = _move(next(source), sharding), source.position
+            batch = next(source)
+            ready.maxsize = min(ready.maxsize, max(1, READ_AHEAD // max(1, batch_bytes(batch))))
+            item = _move(batch, sharding), source.position
         except BaseException as error:  # every error is raised again by __next__
             item = None, error
         while not stopping.is_set():

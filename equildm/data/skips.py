@@ -1,15 +1,20 @@
 """Unusable samples are counted, named in the log and skipped.
 
 There is no separate pass over the data set, because checking an image costs as much as decoding it.
-A cache of latents checks every image when it decodes it. Training on pixels checks each image when
-its turn comes, and takes the next usable one in its place.
+A cache of latents checks every image when it decodes it. Training on pixels checks a few images
+before it begins, and each one when its turn comes, and takes the next usable one in its place.
 """
 
 import logging
+import math
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import final, TypeVar
+
+import numpy as np
 
 from .source import AbstractSource, UnusableSample
 
@@ -17,6 +22,7 @@ _log = logging.getLogger("equildm.data")
 _T = TypeVar("_T")
 _NAMED_LOUDLY = 20
 _NAMED = 5
+_PROBED = 64
 
 
 @final
@@ -74,6 +80,25 @@ class Skips:
             unusable = UnusableSample("unreadable record", self._name(index), str(error))
         self.note(index, unusable)
         return None
+
+    def probe(self, read: Callable[[int], object], count: int = _PROBED) -> None:
+        """Reads some samples, spread evenly, so that data of the wrong kind are refused at once.
+
+        Of up to `count` samples all are read. Of more, the share that is unusable may be larger
+        than the limit by three standard deviations.
+
+        **Raises** `ValueError` where too many of them, or all samples, are unusable.
+        """
+        total = len(self._source)
+        indices = np.unique(np.linspace(0, total, min(count, total), endpoint=False).astype(int))
+        with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+            usable = list(pool.map(lambda i: self.attempt(i, read) is not None, indices.tolist()))
+        unusable, most = usable.count(False), self._limit
+        if usable and len(usable) < total:
+            most += 3 * math.sqrt(most * (1 - most) / len(usable))
+        if unusable > most * len(usable):
+            raise ValueError(over_limit(self._limit, len(usable), self.counts, self.names))
+        self.nearest(0, read)
 
     def nearest(self, index: int, read: Callable[[int], _T]) -> _T:
         """`read` of the first usable sample at or after `index`, starting over at the end.

@@ -3,9 +3,9 @@
 import abc
 import hashlib
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import final, NamedTuple
+from typing import final, NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
@@ -21,17 +21,25 @@ class Sample(NamedTuple):
     name: str
 
 
+class Decode(Protocol):
+    """Gives the pixels of an image, or raises `UnusableSample`."""
+
+    def __call__(self, *, side: int | None = None) -> UInt8[np.ndarray, "height width 3"]:
+        """The pixels. For an image that is reduced to a shorter side of `side` pixels afterwards
+        they may be fewer than the file has, but at least twice as many along each side."""
+
+
 class StoredImage(NamedTuple):
     """An image that is not decoded yet.
 
     **Fields:**
 
     - `digest`: 16 bytes that change when the image may. A source of files hashes the encoded bytes.
-    - `decode`: gives the pixels, or raises `UnusableSample`.
+    - `decode`: gives the pixels, see `Decode`.
     """
 
     digest: bytes
-    decode: Callable[[], UInt8[np.ndarray, "height width 3"]]
+    decode: Decode
 
 
 class UnusableSample(ValueError):
@@ -91,7 +99,8 @@ class AbstractSource(abc.ABC):
     def stored(self, index: int) -> StoredImage:
         """The image of a sample before it is decoded. By default its pixels tell images apart."""
         pixels = self.image(index)
-        return StoredImage(digest_of(str(pixels.shape).encode(), pixels.tobytes()), lambda: pixels)
+        key = digest_of(str(pixels.shape).encode(), pixels.tobytes())
+        return StoredImage(key, lambda *, side=None: pixels)
 
     @final
     def __getitem__(self, index: int) -> Sample:

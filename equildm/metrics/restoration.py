@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped, UInt8
 
 from ..data.degrade import resized
-from ..features import LPIPS
+from ..features import AlexNet, LPIPS
 from ..images import to_uint8, to_unit
 from ..interop import load_lpips
 from ..latents import reconstruct, VAE
@@ -139,13 +139,13 @@ def reconstruction_quality(
 ) -> dict[str, int | float]:
     """How well a VAE reconstructs images in [-1, 1]: their number, PSNR (dB) and LPIPS (AlexNet).
 
-    Reconstructions are clipped to [-1, 1] and not rounded to 8 bits.
+    Reconstructions are clipped to [-1, 1] and not rounded to 8 bits. AlexNet takes no image of a
+    side under 31 pixels: there is no LPIPS of these.
     """
     reconstructed = np.clip(np.asarray(reconstruct(vae, jnp.asarray(images))), -1.0, 1.0)
     ratios = jax.vmap(psnr)(jnp.asarray(reconstructed), jnp.asarray(images))
-    distances = PairDistance()(reconstructed, images)
-    return {
-        "images": len(images),
-        "psnr_db": round(float(np.mean(ratios)), 2),
-        "lpips_alex": round(float(np.mean(distances)), 4),
-    }
+    quality = {"images": len(images), "psnr_db": round(float(np.mean(ratios)), 2)}
+    if min(images.shape[1:3]) >= AlexNet.smallest:
+        distances = PairDistance()(reconstructed, images)
+        quality["lpips_alex"] = round(float(np.mean(distances)), 4)
+    return quality

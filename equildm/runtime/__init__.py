@@ -14,12 +14,9 @@ from .compile_cache import (
 from .config import from_json as from_json, to_json as to_json
 from .distributed import (
     abort_together as abort_together,
-    barrier as barrier,
-    broadcast_from_first as broadcast_from_first,
     Cluster as Cluster,
     first_process as first_process,
     log as log,
-    on_first_process as on_first_process,
 )
 from .flops import (
     count_flops as count_flops,
@@ -49,4 +46,9 @@ from .sharding import (
     replicated as replicated,
     Rule as Rule,
     shardings as shardings,
+)
+from .waiting import (
+    barrier as barrier,
+    broadcast_from_first as broadcast_from_first,
+    on_first_process as on_first_process,
 )

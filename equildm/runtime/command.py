@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from .ending import leave
 from .run import Run
 
 C = TypeVar("C")
@@ -100,4 +101,6 @@ def _end(text: str, code: int) -> None:
     if DEBUG in sys.argv:
         traceback.print_exc()
     print(f"{Path(sys.argv[0]).name}: {text}", file=sys.stderr, flush=True)
+    # Others that wait for this process do not know of it.
+    leave(code, "was stopped by ctrl-C" if code == 130 else "has ended with an error")
     raise SystemExit(code) from None

@@ -5,19 +5,22 @@ draws images and prints. The first one also makes every decision that depends on
 clock, so that no process waits for ever for another that decided differently.
 """
 
+import atexit
 import contextlib
 import dataclasses
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 
 import jax
-import numpy as np
 
+from .connecting import connect
+from .ending import end_now, leave, process_number
 from .interrupt import STOPPED
+from .waiting import end_together
 
 _UNREACHABLE = re.compile(
     r"Gloo|NCCL|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|heartbeat|Connection|coordination service"
@@ -43,20 +46,31 @@ class Cluster:
     """Number of this process, from 0; JAX_PROCESS_ID by default."""
     heartbeat: int = 30
     """Seconds of silence after which a process counts as dead, and the others end."""
+    connect_timeout: int = 300
+    """Seconds to wait at the start for the others to connect; then it is an error."""
 
     def join(self) -> None:
         """Connects to the other processes. Call it before JAX looks for devices.
 
-        **Raises** `ValueError` for options that cannot work, before it waits for anything.
+        While it waits for them it says so, after 10 seconds and then every 30; ctrl-C and SIGTERM
+        end it. At the normal end of the program each process waits for the others as well.
+
+        **Raises** `ValueError` for options that cannot work, before it waits for anything, and
+        `TimeoutError` if the others have not connected after `connect_timeout` seconds.
         """
         coordinator, processes, process_id = options = self._options()
         if jax.distributed.is_initialized() or processes == 1:
             return
         try:
-            jax.distributed.initialize(
-                coordinator, processes, process_id, heartbeat_timeout_seconds=self.heartbeat
+            connect(
+                coordinator,
+                processes,
+                process_id,
+                heartbeat=self.heartbeat,
+                timeout=self.connect_timeout,
             )
             sys.excepthook = _leave  # see `abort_together`
+            atexit.register(end_together)
         except RuntimeError as error:
             # A recipe called by another that has trained already, alone: this one is alone too.
             if options != (None, None, None) or "must be called before" not in str(error):
@@ -88,6 +102,11 @@ class Cluster:
             )
         if self.heartbeat < 1:
             raise ValueError(f"A heartbeat takes at least 1 second, received {self.heartbeat}.")
+        if self.connect_timeout < 1:
+            raise ValueError(
+                "Processes wait at least 1 second for each other, received --connect-timeout "
+                f"{self.connect_timeout}. Use 300."
+            )
         return coordinator, processes, process_id
 
     def _number(self, field: str, variable: str) -> int | None:
@@ -103,15 +122,15 @@ class Cluster:
 def abort_together() -> Iterator[None]:
     """With several processes, an error in this block ends the process immediately.
 
-    A normal exit would wait for the others at a barrier that they never reach. Instead they notice
-    the loss: at once where the runtime sees a closed connection, else after the cluster's
-    `heartbeat`, when JAX ends them with SIGABRT. The exit code is `STOPPED` if the error is that
-    another process is gone, else 1.
+    A normal exit would wait for the others, which never come. Instead they notice the loss: at once
+    where they wait for this process at a `barrier` or the runtime sees a closed connection, else
+    after the cluster's `heartbeat`, when JAX ends them with SIGABRT. The exit code is `STOPPED` if
+    the error is that another process is gone, else 1.
     """
     try:
         yield
     except Exception as error:
-        if jax.process_count() > 1:
+        if process_number()[1] > 1:
             _leave(type(error), error, error.__traceback__)
         raise
 
@@ -120,48 +139,26 @@ def _leave(kind: type[BaseException], error: BaseException, trace: TracebackType
     traceback.print_exception(kind, error, trace)
     lost = isinstance(error, jax.errors.JaxRuntimeError) and _UNREACHABLE.search(str(error))
     if lost:
+        me, of = process_number()
         print(
-            f"Process {jax.process_index()} of {jax.process_count()}: another process has died or "
+            f"Process {me} of {of}: another process has died or "
             "cannot be reached. Launch all of them again, with --resume: training continues from "
             "the last checkpoint.",
             file=sys.stderr,
         )
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(STOPPED if lost else 1)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(STOPPED)
+    leave(1, "failed")
+    end_now(1)
 
 
 def first_process() -> bool:
     """Whether this is the process that writes files and prints."""
-    return jax.process_index() == 0
+    return process_number()[0] == 0
 
 
 def log(text: str) -> None:
     """Prints a line, on the first process only."""
     if first_process():
         print(text, flush=True)
-
-
-def barrier(name: str) -> None:
-    """Returns when every process has called this with the same name."""
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
-
-        multihost_utils.sync_global_devices(name)
-
-
-def on_first_process(name: str, make: Callable[[], None]) -> None:
-    """Calls `make` on the first process. The others wait until it is done, and see its files."""
-    if first_process():
-        make()
-    barrier(name)
-
-
-def broadcast_from_first(number: int | None) -> int | None:
-    """The first process's `number` (0 or more, or `None`), on every process."""
-    if jax.process_count() == 1:
-        return number
-    from jax.experimental import multihost_utils
-
-    first = int(multihost_utils.broadcast_one_to_all(np.int64(-1 if number is None else number)))
-    return None if first < 0 else first

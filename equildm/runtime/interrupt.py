@@ -17,6 +17,13 @@ of `sysexits.h`, "try again later"."""
 _queries = itertools.count(1)
 """JAX numbers the queries of a process from its start, and stops all processes at the same one."""
 
+_entered: "list[Interrupt]" = []
+
+
+def handled_by_loop() -> bool:
+    """Whether a loop catches signals now, by an `Interrupt`, and ends when all processes can."""
+    return bool(_entered)
+
 
 class Interrupt:
     """Turns the first ctrl-C, or a SIGTERM, into a flag that the loop reads.
@@ -62,9 +69,11 @@ class Interrupt:
 
     def __enter__(self) -> "Interrupt":
         self._before = {number: signal.signal(number, self._handle) for number in self.signals}
+        _entered.append(self)
         return self
 
     def __exit__(self, *exception: object) -> None:
+        _entered.remove(self)
         for number, handler in self._before.items():
             # `None` stands for a handler that was not installed from Python.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -22,7 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ._files import write_atomic
-from .distributed import broadcast_from_first, first_process
+from .distributed import first_process
+from .waiting import broadcast_from_first
 
 
 class Locks:

@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 from ._files import write_json
 from ._run_checks import changes_of, clear, is_trained, strangers_in
 from .config import from_json, to_json
-from .distributed import barrier, on_first_process
 from .environment import environment
 from .format_1 import upgrade_run
+from .waiting import barrier, on_first_process
 
 FORMAT = 2
 """Version of the folder's layout."""

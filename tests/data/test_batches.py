@@ -1,6 +1,7 @@
 """Order, resuming and sharing out of batches."""
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -121,7 +122,6 @@ def test_random_crops_differ_between_epochs(make_source):
     ("options", "message"),
     [
         ({"batch_size": 0}, "at least 1; got 0"),
-        ({"batch_size": 11}, "at most the 10 samples .* got 11"),
         ({"parts": (0, 2), "of": 2}, r"got parts \(0, 2\) of 2"),
         ({"parts": (), "of": 2}, r"got parts \(\) of 2"),
         ({"of": 0}, r"got parts \(0,\) of 0"),
@@ -132,3 +132,54 @@ def test_random_crops_differ_between_epochs(make_source):
 def test_bad_input(dataset, options, message):
     with pytest.raises(ValueError, match=message):
         batches(dataset, **({"batch_size": 4, "seed": 0} | options))
+
+
+def test_a_batch_larger_than_the_data_repeats_samples(dataset, caplog):
+    """Each comes up as often as the others, or once more; the log says so once."""
+    first, second = _take(dataset, 2, batch_size=25)
+    assert [record.getMessage() for record in caplog.records if "batch" in record.getMessage()] == [
+        "a batch of 25 has more than the 10 samples of the data set: each comes up 2 times or more "
+        "in it"
+    ]
+    if isinstance(next(batches(dataset, batch_size=4, seed=7)), LatentBatch):
+        rows = [row.tobytes() for row in (*first, *second)]
+        assert sorted(rows.count(row) for row in set(rows)) == [5] * 10
+        assert sorted(rows[:25].count(row) for row in set(rows)) == [2] * 5 + [3] * 5
+    np.testing.assert_array_equal(_take(dataset, 1, batch_size=25, start=1)[0], second)
+    parts = [_take(dataset, 2, batch_size=25, parts=(part,), of=5) for part in range(5)]
+    np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), second)
+
+
+def test_a_data_set_without_samples_is_refused(make_source):
+    empty = ImageDataset(make_source(1), Crop(8))
+    empty._source = make_source(0)
+    with pytest.raises(ValueError, match="at least 1 sample; got none"):
+        batches(empty, batch_size=1, seed=0)
+
+
+@pytest.mark.parametrize("limit", [1, 2**30])
+def test_what_is_read_ahead_is_bounded_in_bytes(make_source, monkeypatch, limit):
+    """Threads share a batch: four pieces of two images, of which the first begins nothing yet."""
+    monkeypatch.setattr("equildm.data.pipeline.READ_AHEAD", limit)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    source = make_source(64, side=24)
+    dataset = ImageDataset(source, Crop(8, random=True, flip=True))
+    iterator = batches(dataset, batch_size=8, seed=1)
+    before = source.decoded
+    next(iterator)
+    expected = before + 8 + 3 * 2 * (1 if limit == 1 else 2)
+    deadline = time.monotonic() + 5
+    while source.decoded < expected and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    assert source.decoded == expected
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 7, 12])
+def test_pieces_are_the_rows_of_the_batch(make_source, monkeypatch, batch_size):
+    """However many threads share it."""
+    dataset = ImageDataset(make_source(20, side=24), Crop(8, random=True, flip=True))
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    expected = _take(dataset, 4, batch_size=batch_size)
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    np.testing.assert_array_equal(_take(dataset, 4, batch_size=batch_size), expected)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from equildm.data import decode_image, read_image, UnusableSample
+from equildm.data import Crop, decode_image, read_image, UnusableSample
 
 
 def _bytes(image, kind="PNG", **options):
@@ -105,3 +105,48 @@ def test_a_file_is_read_or_refused_by_name(tmp_path):
     (tmp_path / "c.png").write_bytes(b"text")
     with pytest.raises(ValueError, match=r"c\.png: broken image"):
         read_image(tmp_path / "c.png")
+
+
+def _photograph(height=600, width=900):
+    """Noise of the spectrum of photographs, which has detail at every scale."""
+    rows, columns = np.fft.fftfreq(height)[:, None, None], np.fft.rfftfreq(width)[:, None]
+    noise = np.fft.rfft2(np.random.default_rng(0).standard_normal((height, width, 3)), axes=(0, 1))
+    pixels = np.fft.irfft2(noise / np.maximum(np.hypot(rows, columns), 1 / width), axes=(0, 1))
+    return Image.fromarray((128 + 45 * pixels / pixels.std()).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("side", "decoded"),
+    [(64, 150), (75, 150), (76, 300), (150, 300), (151, 600), (600, 600), (None, 600)],
+)
+def test_a_large_jpeg_is_decoded_at_twice_the_size_that_is_needed(side, decoded):
+    """What is made of it differs by less than 1.5 levels of 255, on average."""
+    data = _bytes(_photograph(), "JPEG", quality=90)
+    image = decode_image(data, "a", side=side)
+    assert image.shape == (decoded, decoded * 3 // 2, 3)
+    size = side or 600
+    expected, actual = (Crop(size)(x).astype(float) for x in (decode_image(data, "a"), image))
+    difference = np.abs(actual - expected)
+    assert difference.mean() < 1.5 and difference.max() < 20
+    if decoded == 600:
+        assert difference.max() == 0
+
+
+def test_reduced_jpegs_are_turned_and_converted_too():
+    image = _photograph()
+    exif = image.getexif()
+    exif[0x0112] = 6  # taken on its side
+    data = _bytes(image, "JPEG", quality=90, exif=exif)
+    assert decode_image(data, "a", side=64).shape == (225, 150, 3)
+    for mode in ("L", "CMYK"):
+        data = _bytes(image.convert(mode), "JPEG", quality=90)
+        expected, actual = (Crop(64)(decode_image(data, "a", side=side)) for side in (None, 64))
+        assert np.abs(actual.astype(int) - expected).mean() < 1
+
+
+def test_other_files_and_broken_ones_are_as_before():
+    image = _photograph(200, 200)
+    assert decode_image(_bytes(image), "a", side=8).shape == (200, 200, 3)
+    data = _bytes(image, "JPEG")
+    with pytest.raises(UnusableSample, match="broken image"):
+        decode_image(data[: len(data) // 2], "a", side=8)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from equildm.data import InMemory
+from equildm.data import FolderSource, InMemory
 
 
 def test_images_are_decoded_once_as_far_as_memory_goes(make_source):
@@ -18,3 +18,13 @@ def test_images_are_decoded_once_as_far_as_memory_goes(make_source):
     np.testing.assert_allclose(half, mean, atol=0.51)
     with pytest.raises(ValueError, match="whole factor"):
         InMemory(source, 0)
+
+
+def test_reduced_images_are_held_apart(tmp_path, encode):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    (tmp_path / "a.jpg").write_bytes(encode(pixels, "JPEG"))
+    stored = InMemory(FolderSource(tmp_path))
+    small = stored.stored(0).decode(side=16)
+    assert small.shape == (32, 32, 3) and stored.stored(0).decode(side=16) is small
+    assert stored.image(0).shape == (64, 64, 3)
+    assert stored.stored(0).decode(side=8).shape == (64, 64, 3)  # which is there already

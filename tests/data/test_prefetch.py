@@ -91,6 +91,15 @@ def test_reads_ahead_but_not_far():
         assert dataset.read == 1 + 2 + 1  # returned, waiting, in the thread's hand
 
 
+def test_fewer_are_held_where_they_are_large(monkeypatch):
+    monkeypatch.setattr(sys.modules["equildm.data.prefetch"], "READ_AHEAD", 100)
+    dataset = _Numbers(100)
+    with prefetch(batches(dataset, batch_size=8, seed=0), depth=5) as ahead:  # 64 bytes each
+        next(ahead)
+        time.sleep(0.5)
+        assert dataset.read == 1 + 1 + 1  # returned, waiting, in the thread's hand
+
+
 def test_sharded():
     mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))

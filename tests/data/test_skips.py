@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from equildm.data import AbstractSource, Crop, ImageDataset, Skips
+from equildm.data import AbstractSource, Crop, Cut, ImageDataset, Skips
 
 
 def test_counts_and_log(make_source, caplog):
@@ -93,3 +93,23 @@ def test_more_skips_than_the_limit_are_an_error(make_source):
     with pytest.raises(ValueError, match="At most"):
         ImageDataset(make_source(10, broken={0}), Crop(8))
     assert ImageDataset(make_source(20, broken={0}), Crop(8)).read(0).shape == (8, 8, 3)
+
+
+def test_data_of_the_wrong_kind_are_refused_at_once(make_source):
+    """A quarter of the 64 that are looked at is too many, though the limit itself is far."""
+    source = make_source(1000, 8, broken=range(0, 1000, 4))
+    with pytest.raises(ValueError, match=r"so far \d+ of 64 samples are: \d+ x broken image"):
+        ImageDataset(source, Crop(8))
+    few = make_source(1000, 8, broken=range(0, 1000, 20))
+    ImageDataset(few, Crop(8))
+    assert few.decoded <= 65
+
+
+def test_images_too_small_for_a_cut_are_skipped(make_source):
+    images = [np.full((side, side, 3), side, np.uint8) for side in (32, 16, 32, 32)]
+    source = type(make_source(0))(images, ["a"] * 4)
+    dataset = ImageDataset(source, Cut(32, random=True), max_skipped=0.25)
+    assert dataset.read(1, np.random.default_rng(0)).shape == (32, 32, 3)
+    assert dataset.skips.names == {"image too small": ["image 1"]}
+    with pytest.raises(ValueError, match="1 x image too small"):
+        ImageDataset(source, Cut(32))

@@ -75,6 +75,7 @@ def test_the_quality_of_the_packaged_vae():
     noise = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
     bad = reconstruction_quality(vae, noise)
     assert set(good) == {"images", "psnr_db", "lpips_alex"} and good["images"] == 4
+    assert set(reconstruction_quality(vae, noise[:, :16, :16])) == {"images", "psnr_db"}
     assert good["psnr_db"] > 12 > bad["psnr_db"] and good["lpips_alex"] < bad["lpips_alex"]
 
 

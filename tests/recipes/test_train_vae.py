@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 from helpers import assert_refused, ROOT, run_python
+from PIL import Image
 from run_folders import forget, losses
 
 from equildm.interop import load_vae
@@ -76,3 +77,40 @@ def test_what_cannot_work_is_refused_and_leaves_no_folder(small, tmp_path):
     run = ("--run", str(tmp_path / "run"))
     assert_refused(RECIPE, cases, *small, *run)
     assert not (tmp_path / "run").exists()
+
+
+def images(folder, sides, broken=()):
+    """A folder of images without captions, some of which are no images."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number, side in enumerate(sides):
+        path = folder / f"{number:03d}.png"
+        if number in broken:
+            path.write_bytes(b"broken")
+        else:
+            Image.fromarray(rng.integers(0, 256, (side, side, 3), np.uint8)).save(path)
+    return str(folder)
+
+
+@pytest.mark.slow  # two processes that compile a step
+def test_images_that_cannot_be_used_end_no_training(small, tmp_path):
+    """Broken ones among those held out, ones smaller than a cut; images too small for LPIPS."""
+    data = images(tmp_path / "mixed", [40] * 36 + [16] * 4, broken=(2, 9, 17))
+    options = ("--data", data, "--cut", "1", "--max-skipped", "0.25", "--steps", "24")
+    assert "Held-out images" in train(tmp_path / "cut", *small, *options)
+    train(tmp_path / "tiny", *small, "--size", "8", "--steps", "2")
+    assert set(json.loads((tmp_path / "tiny" / "quality.json").read_text())) == {
+        *("images", "psnr_db")
+    }
+
+
+def test_data_of_the_wrong_kind_are_refused_before_training(small, tmp_path):
+    few = images(tmp_path / "few", [40] * 4)
+    wrong = images(tmp_path / "small", [40] * 20 + [16] * 20)
+    run = tmp_path / "run"
+    cases = [
+        (("--data", few, "--held-out", "0.01"), "received 0 images of which none is"),
+        (("--data", wrong, "--cut", "1"), "x image too small"),
+    ]
+    assert_refused(RECIPE, cases, *small, "--run", str(run))
+    assert not run.exists()
