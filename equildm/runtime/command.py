@@ -56,10 +56,15 @@ def run_command(
 def _parsed(arguments: Sequence[str], config: type[C], description: str | None) -> C:
     import tyro  # not needed by those who use the library from Python
 
+    from .options import check_paths
+
     options = _options_of_run(arguments, config)
     if options is None:
-        return tyro.cli(config, description=description, args=arguments)
-    return tyro.cli(config, description=description, args=arguments, default=options)
+        options = tyro.cli(config, description=description, args=arguments)
+    else:
+        options = tyro.cli(config, description=description, args=arguments, default=options)
+    check_paths(options)
+    return options
 
 
 def _options_of_run(arguments: Sequence[str], config: type[C]) -> C | None:
@@ -67,7 +72,7 @@ def _options_of_run(arguments: Sequence[str], config: type[C]) -> C | None:
     folder = _value("--run", arguments) or getattr(config, "run", None)
     if "--resume" not in arguments or folder is None:
         return None
-    if not (Path(folder) / "config.json").is_file():
+    if not Run.exists(folder):
         return None
     run = Run.open(folder)
     if run.recipe != Path(sys.argv[0]).stem:
