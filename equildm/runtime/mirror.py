@@ -5,13 +5,13 @@ the user's cache folder, is never trusted without a look at the address, and may
 time. A launch that trains and those who read have copies of their own.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
 import threading
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -69,8 +69,6 @@ class Mirror:
         self.remote = RemoteFolder(address)
         self.folder = local_copy(self.remote.address, f"runs/{use}")
         self.lock: RemoteLock | None = None
-        self.seconds = 0.0
-        """Time that callers of `pull` and `push` have waited."""
         self._synced = _read_index(self._index)
         self._busy = threading.Lock()
         self._stop = threading.Event()
@@ -115,7 +113,6 @@ class Mirror:
 
         - `only_top`: whether only files outside of folders are looked at.
         """
-        start = time.monotonic()
         entries = {
             name: entry
             for name, entry in self.remote.files().items()
@@ -124,17 +121,17 @@ class Mirror:
         if only_top:
             entries = {name: entry for name, entry in entries.items() if "/" not in name}
         with self._busy:
-            for name in self._local_names():
-                if name not in entries and not (only_top and "/" in name):
-                    (self.folder / name).unlink(missing_ok=True)
-                    self._synced.pop(name, None)
-            if not only_top:
+            local = [n for n in self._local_names() if not (only_top and "/" in n)]
+            removed = [name for name in local if name not in entries]
+            for name in removed:
+                (self.folder / name).unlink(missing_ok=True)
+                self._synced.pop(name, None)
+            if removed or self.lock is not None:
                 _remove_empty_folders(self.folder)  # a folder stands for a part that is complete
             changed = [n for n, entry in entries.items() if not self._is_synced(n, entry)]
             copy_together(lambda name: self._pull_one(name, entries[name]), changed)
             self.folder.mkdir(parents=True, exist_ok=True)
             write_json(self._index, self._synced)
-        self.seconds += time.monotonic() - start
 
     def push(self) -> None:
         """Copies to the address what is new or has grown here, config.json last.
@@ -143,9 +140,7 @@ class Mirror:
 
         **Raises** `ValueError` if another launch has taken the run over.
         """
-        start = time.monotonic()
         self._push()
-        self.seconds += time.monotonic() - start
         if self.lock is not None and not self._thread.is_alive():
             self._thread.start()
 
@@ -222,7 +217,7 @@ class Mirror:
 def _remove_empty_folders(folder: Path) -> None:
     """Removes folders that hold nothing, from the innermost on."""
     for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_dir() and not any(path.iterdir()):
+        with contextlib.suppress(OSError):  # it is a file, or holds something
             path.rmdir()
 
 

@@ -50,7 +50,15 @@ class RemoteCheckpoints:
         return _complete(self.remote.files())
 
     def fetch(self, step: int, items: Collection[str]) -> Path:
-        """A local folder with some items of a step. Each is copied once."""
+        """A local folder with some items of a step, copied once. Every process calls this."""
+        if not first_process():
+            barrier("checkpoint fetched")  # where they share the folder there is nothing left to do
+        folder = self._fetch(step, items)
+        if first_process():
+            barrier("checkpoint fetched")
+        return folder
+
+    def _fetch(self, step: int, items: Collection[str]) -> Path:
         for other in self._fetched.glob("*"):
             if other.name != str(step) and time.time() - other.stat().st_mtime > _UNUSED:
                 shutil.rmtree(other, ignore_errors=True)
