@@ -114,9 +114,32 @@ class RemoteFolder:
 
         return self._patiently(find, missing={})
 
+    def entry(self, name: str) -> Entry:
+        """Size and version of a file. **Raises** `FileNotFoundError`."""
+        return self._patiently(lambda: _entry(self._fs.info(self._path(name))))
+
     def read(self, name: str) -> bytes | None:
         """A file's content, None if there is none."""
         return self._patiently(lambda: self._fs.cat_file(self._path(name)), missing=None)
+
+    def read_range(self, name: str, start: int, stop: int) -> bytes:
+        """The bytes from `start` to before `stop`, which lie inside the file."""
+
+        def read() -> bytes:
+            content = self._fs.cat_file(self._path(name), start=start, end=stop)
+            _check_size(name, stop - start, len(content))
+            return content
+
+        return self._patiently(read) if start < stop else b""
+
+    def matching(self, pattern: str) -> list[str]:
+        """Names that fit a pattern such as `*/images-*.tar`, in order; `**` stands for folders."""
+
+        def match() -> list[str]:
+            self._fs.invalidate_cache()
+            return sorted(self._fs.glob(self._path(pattern)))
+
+        return [path[len(self._root) :].strip("/") for path in self._patiently(match)]
 
     def write(self, name: str, content: bytes) -> None:
         """Writes a small file."""

@@ -1,6 +1,7 @@
 """Two real processes that train one run at an address, and one process that reads what they saved.
 
-At gs:// Orbax writes by itself; at s3:// a folder that both share is copied.
+At gs:// Orbax writes by itself, and the processes share no disk; at s3:// a folder that both share
+is copied.
 """
 
 import os
@@ -10,9 +11,11 @@ from helpers import free_port, run_python, run_together
 from remote_servers import gcs_environment, gcs_server, s3_environment, s3_server
 
 CODE = """
-import dataclasses, sys
+import dataclasses, os, sys
 import jax
 address, port, rank = sys.argv[1:4]
+if address.startswith("gs:"):
+    os.environ["XDG_CACHE_HOME"] += rank
 if rank != "alone":
     jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(rank))
 import numpy as np
@@ -24,7 +27,9 @@ class Config:
     steps: int = 3
 
 run = Run.create(address, Config(), "test", resume=True)
-assert run.load_config(Config) == Config()
+run.push()
+barrier("run begun")
+assert Run.open(address).load_config(Config) == Config()
 mesh = make_mesh("fsdp=4")
 x = {"large": np.arange(2.0**18, dtype=np.float32).reshape(512, 512), "one": np.ones(3, np.float32)}
 rule = partial(partition, small=0)
