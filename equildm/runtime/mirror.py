@@ -80,7 +80,10 @@ class Mirror:
 
         **Raises** `ValueError`, on every process, if another launch that lives holds the lock.
         """
-        mirror = _training.get(address) or cls(address, "training")
+        address = address.rstrip("/")
+        mirror = _training.get(address)
+        if mirror is None or (mirror.lock is not None and mirror.lock.lost):
+            mirror = cls(address, "training")
         outcome, problem = 1, None
         if first_process():
             try:
@@ -113,14 +116,14 @@ class Mirror:
 
         - `only_top`: whether only files outside of folders are looked at.
         """
-        entries = {
-            name: entry
-            for name, entry in self.remote.files().items()
-            if not _is_passing(name) and not name.startswith((*_folders(_GROWING), LOCK))
-        }
-        if only_top:
-            entries = {name: entry for name, entry in entries.items() if "/" not in name}
         with self._busy:
+            entries = {
+                name: entry
+                for name, entry in self.remote.files().items()
+                if not _is_passing(name) and not name.startswith((*_folders(_GROWING), LOCK))
+            }
+            if only_top:
+                entries = {name: entry for name, entry in entries.items() if "/" not in name}
             local = [n for n in self._local_names() if not (only_top and "/" in n)]
             removed = [name for name in local if name not in entries]
             for name in removed:

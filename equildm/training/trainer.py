@@ -21,6 +21,7 @@ from ..runtime import (
     put,
     Run,
     shardings,
+    UserError,
 )
 from ..runtime.locks import exclusive
 from .config import EMAS, TrainConfig
@@ -132,10 +133,10 @@ def train(
 
 @contextmanager
 def _pushing(run: Run) -> Iterator[None]:
-    """Copies a run at an address to there at the end, also that of a training that is stopped."""
+    """Copies a run at an address to there at the end, also where training stopped or diverged."""
     try:
         yield
-    except Stopped:
+    except (Stopped, UserError):
         run.push()
         raise
     run.push()

@@ -285,5 +285,9 @@ def test_a_launch_that_lost_its_lock_pushes_no_more(address, monkeypatch):
     (run.path / "late").write_text("1")
     with pytest.raises(ValueError, match="another one went on with memory://"):
         run.push()
+    assert "late" not in files(address)
+    RemoteFolder(address).remove([NAME])
+    again = Run.create(f"{address}/", Config(), "mine", resume=True)
+    assert again.mirror is not run.mirror and not (again.path / "late").exists()
     end_launch()
-    assert "late" not in files(address) and NAME in files(address)
+    assert NAME not in files(address)
