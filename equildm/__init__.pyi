@@ -411,6 +411,8 @@ from .runtime import (
     gather as gather,
     InPrecision as InPrecision,
     Interrupt as Interrupt,
+    is_address as is_address,
+    local_folder as local_folder,
     Locks as Locks,
     log as log,
     make_mesh as make_mesh,
@@ -437,7 +439,7 @@ from .runtime import (
     write_json as write_json,
     xla_flops as xla_flops,
 )
-from .runtime.options import Flat as Flat
+from .runtime.options import Flat as Flat, Location as Location
 from .sampling import (
     AbstractFlowSolver as AbstractFlowSolver,
     AbstractNoisySolver as AbstractNoisySolver,

@@ -14,7 +14,6 @@ a function of your own to `dataset` in place of `CONTROLS[...]` for depth, poses
 """
 
 import dataclasses
-from pathlib import Path
 from typing import Literal
 
 import jax
@@ -28,7 +27,7 @@ import equildm as eqd
 class Config:
     """Trains a ControlNet: control images steer a frozen, pretrained model."""
 
-    run: Path = Path("runs/controlnet")
+    run: eqd.Location = "runs/controlnet"
     """Folder for everything that this run leaves."""
     fine_tune: eqd.Flat[eqd.FineTuneConfig] = eqd.FineTuneConfig(trainable=("control.*",))
     data: eqd.Flat[eqd.CaptionedDataConfig] = eqd.CaptionedDataConfig()
@@ -55,7 +54,7 @@ def main(config: Config) -> None:
 
     # The model: the pretrained UNet with a control branch, of which the branch is trained.
     start = eqd.open_start(
-        config.fine_tune, config.run, image_size=config.data.size, seed=seed, mesh=mesh
+        config.fine_tune, run.path, image_size=config.data.size, seed=seed, mesh=mesh
     )
     network = eqd.ControlNetConfig.for_pixels(start.config.network, start.vae.factor)
     model = start.with_network(network.around(start.network, key=jax.random.key(seed)), network)
@@ -113,7 +112,8 @@ def main(config: Config) -> None:
     )
     grid, path = preview(state), run.path / "controlled.png"
     eqd.on_first_process("controlled images", lambda: eqd.save_png(path, grid))
-    eqd.log(f"Images of {len(images)} held-out captions are in {path}.")
+    run.push()
+    eqd.log(f"Images of {len(images)} held-out captions are in {run.location}/{path.name}.")
 
 
 if __name__ == "__main__":

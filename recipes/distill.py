@@ -30,9 +30,9 @@ PREVIEW_STEPS = (1, 2, 4, 8)
 class Config:
     """Distils a run of pretrain.py into a student that samples in 1 to 8 steps."""
 
-    teacher: Annotated[Path, tyro.conf.Positional]
+    teacher: Annotated[eqd.Location, tyro.conf.Positional]
     """Run folder of the teacher."""
-    run: Path = Path("runs/distilled")
+    run: eqd.Location = "runs/distilled"
     """Folder for everything that this run leaves."""
     distill: eqd.Flat[eqd.DistillConfig] = eqd.DistillConfig()
     train: eqd.Flat[eqd.TrainConfig] = eqd.TrainConfig(
@@ -116,7 +116,7 @@ def main(config: Config) -> None:
     for phase in range(min(done // length, len(distill.phases) - 1), len(distill.phases)):
         start = phase * length
         if phase > 0:
-            teacher = eqd.load_pretrained(run.path, step=start, mesh=mesh)
+            teacher = eqd.load_pretrained(config.run, step=start, mesh=mesh)
         objective = distill.objective(
             config.train,
             teacher.network,
@@ -143,7 +143,7 @@ def main(config: Config) -> None:
             start=start,
             label=f"{distill.method} {distill.phases[phase] or ''}".rstrip(),
         )
-    eqd.log(f"Images are in {run.samples}. More: python recipes/sample.py {run.path} --prompt ...")
+    eqd.log(f"To sample: python recipes/sample.py {run.location} --prompt ...")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ By default: six images of a blue woman at work, for a run of pretrain.py on emoj
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -32,7 +31,7 @@ PROMPTS = (*(f"{{}} woman {job}" for job in JOBS), *(f"woman {job}" for job in J
 class Config:
     """Teaches a model one subject from a few images of it."""
 
-    run: Path = Path("runs/subject")
+    run: eqd.Location = "runs/subject"
     """Folder for everything that this run leaves."""
     subject: eqd.Flat[eqd.SubjectConfig] = eqd.SubjectConfig()
     prior: eqd.Flat[eqd.PriorConfig] = eqd.PriorConfig()
@@ -61,7 +60,7 @@ def main(config: Config) -> None:
     run = config.train.prepare_run(config.run, config, "dreambooth", may_change=("prompts",))
 
     # The model, and the part of it that is trained.
-    start = eqd.open_start(config.fine_tune, config.run, seed=seed, mesh=mesh)
+    start = eqd.open_start(config.fine_tune, run.path, seed=seed, mesh=mesh)
     both = eqd.TextConditioned(start.network, start.text_encoder)
     trains_text, token = config.train_text_encoder, config.subject.token
     trainable = config.fine_tune.split(both if trains_text else start.network, seed=seed, run=run)
@@ -121,7 +120,7 @@ def main(config: Config) -> None:
         mesh=mesh,
         preview=preview if config.prompts else None,
     )
-    eqd.log(f"Images are in {run.samples}. More: python recipes/sample.py {run.path} --prompt ...")
+    eqd.log(f"To sample: python recipes/sample.py {run.location} --prompt ...")
 
 
 if __name__ == "__main__":

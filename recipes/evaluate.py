@@ -19,7 +19,6 @@ out from training. The metrics:
 
 import dataclasses
 import time
-from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -32,7 +31,7 @@ from equildm.study import evaluations_in
 class Config:
     """Scores a run: do its images match their captions, and do they look like the data?"""
 
-    model: Annotated[Path, tyro.conf.Positional]
+    model: Annotated[eqd.Location, tyro.conf.Positional]
     """A run folder: its data are scored against."""
     split: eqd.SplitName = "held-out"
     """Which captions."""
@@ -131,10 +130,11 @@ def main(config: Config) -> None:
     # Other options than the usual ones have a file of their own.
     options = config.options()
     document["options"] = options
-    suffix = eqd.settings_name(options, Config(model=Path()).options())
+    suffix = eqd.settings_name(options, Config(model="").options())
     out = run.path / f"evaluation_{config.split}_{step:08d}{suffix}.json"
     eqd.write_json(out, document)
-    eqd.log(f"Written to {out}.")
+    run.push()
+    eqd.log(f"Written to {run.location}/{out.name}.")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ model. Regions are random boxes and brush strokes, drawn anew for every example.
 """
 
 import dataclasses
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -25,7 +24,7 @@ import equildm as eqd
 class Config:
     """Fine-tunes a pretrained model to paint a masked region of an image."""
 
-    run: Path = Path("runs/inpaint")
+    run: eqd.Location = "runs/inpaint"
     """Folder for everything that this run leaves."""
     fine_tune: eqd.Flat[eqd.FineTuneConfig] = eqd.FineTuneConfig()
     data: eqd.Flat[eqd.CaptionedDataConfig] = eqd.CaptionedDataConfig()
@@ -50,7 +49,7 @@ def main(config: Config) -> None:
 
     # The model: the pretrained one, with input channels for the mask and the masked image.
     start = eqd.open_start(
-        config.fine_tune, config.run, image_size=config.data.size, seed=seed, mesh=mesh
+        config.fine_tune, run.path, image_size=config.data.size, seed=seed, mesh=mesh
     )
     channels = start.vae.latent_channels
     model = start.with_network(
@@ -109,7 +108,8 @@ def main(config: Config) -> None:
     )
     grid, path = preview(state), run.path / "inpainted.png"
     eqd.on_first_process("inpainted images", lambda: eqd.save_png(path, grid))
-    eqd.log(f"Images of {len(images)} held-out captions are in {path}.")
+    run.push()
+    eqd.log(f"Images of {len(images)} held-out captions are in {run.location}/{path.name}.")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ PROMPTS = (
 class Config:
     """Trains a text-to-image latent diffusion model on captioned images."""
 
-    run: Path = Path("runs/emoji")
+    run: eqd.Location = "runs/emoji"
     """Folder for everything that this run leaves."""
     data: eqd.Flat[eqd.DataConfig] = eqd.DataConfig()
     noise: eqd.Flat[eqd.NoiseConfig] = eqd.NoiseConfig()
@@ -65,7 +65,7 @@ def main(config: Config) -> None:
 
     # The model: a fresh UNet, a frozen VAE and a frozen text encoder.
     vae, text_encoder = eqd.open_parts(
-        config.run,
+        run.path,
         vae=config.vae,
         text_encoder=config.text_encoder,
         max_tokens=config.max_tokens,
@@ -116,7 +116,7 @@ def main(config: Config) -> None:
         mesh=mesh,
         preview=preview if config.prompts else None,
     )
-    eqd.log(f"Images are in {run.samples}. More: python recipes/sample.py {run.path} --prompt ...")
+    eqd.log(f"To sample: python recipes/sample.py {run.location} --prompt ...")
 
 
 if __name__ == "__main__":

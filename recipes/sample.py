@@ -20,7 +20,7 @@ import equildm as eqd
 class Config:
     """Samples images from a run folder, or from the weights of a Stable Diffusion."""
 
-    model: Annotated[Path, tyro.conf.Positional]
+    model: Annotated[eqd.Location, tyro.conf.Positional]
     """A run folder, a folder of diffusers, or a single file of Stable Diffusion at any width."""
     prompt: tuple[str, ...]
     """Captions; each is a row of the grid."""
@@ -59,7 +59,7 @@ class Config:
     batch_size: int = 16
     """Images at a time."""
     out: Path | None = None
-    """PNG to write; by default in the run's samples/, or in samples/."""
+    """PNG to write; by default in samples/ of a run folder, or else of the current folder."""
 
     def __post_init__(self) -> None:
         if not self.prompt:
@@ -105,7 +105,8 @@ def main(config: Config) -> None:
     several = len(scales) > 1
     labels = [f"{prompt} w={scale:g}" if several else prompt for prompt, scale, _ in cells]
     step = eqd.run_step(config.model, ema=ema, step=step, sampling_steps=steps)
-    folder = Path("samples") if step is None else config.model / "samples"
+    beside = step is not None and not eqd.is_address(config.model)
+    folder = Path(config.model, "samples") if beside else Path("samples")
     solver = config.solver or model.config.solver
     name = f"{solver}_{steps or model.config.sampling_steps}.png"
     out = config.out or unused(folder / name)

@@ -80,11 +80,11 @@ class Config:
 
     def students(self) -> list[distill.Config]:
         """What distill.py is called with, for each width and method."""
-        ladder = self.study.ladder
+        ladder, run = self.study.ladder, StudyFolder(self.folder).run
         return [
             distill.Config(
                 teacher=model.run,
-                run=model.run.with_name(f"{model.run.name}-{method}"),
+                run=run(f"{Path(model.run).name}-{method}"),
                 distill=ladder.distillation(method),
                 train=ladder.student_training(model.train.batch_size),
                 prompts=(),
@@ -95,8 +95,8 @@ class Config:
 
     def runs(self) -> list[Path]:
         """The runs to sample."""
-        own = [model.run for model in self.models()] + [run.run for run in self.students()]
-        return [*self.study.runs, *own]
+        own = [run.run for run in self.models()] + [run.run for run in self.students()]
+        return [*self.study.runs, *map(Path, own)]
 
 
 def main(config: Config) -> None:

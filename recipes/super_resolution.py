@@ -13,7 +13,6 @@ By default: 8-pixel emoji to 32 pixels, from fresh weights.
 """
 
 import dataclasses
-from pathlib import Path
 from typing import Literal
 
 import jax
@@ -27,7 +26,7 @@ import equildm as eqd
 class Config:
     """Trains a model that enlarges images, from a pretrained text-to-image model."""
 
-    run: Path = Path("runs/upscale")
+    run: eqd.Location = "runs/upscale"
     """Folder for everything that this run leaves."""
     fine_tune: eqd.Flat[eqd.FineTuneConfig] = eqd.FineTuneConfig(start="none")
     data: eqd.Flat[eqd.DegradedDataConfig] = eqd.DegradedDataConfig()
@@ -59,7 +58,7 @@ def main(config: Config) -> None:
 
     # The model: the pretrained one, with room for a second latent.
     start = eqd.open_start(
-        config.fine_tune, config.run, image_size=config.data.size, seed=seed, mesh=mesh
+        config.fine_tune, run.path, image_size=config.data.size, seed=seed, mesh=mesh
     )
     model = eqd.new_upscaler(start, scale=config.data.scale, augmentation=config.augmentation)
     trainable = config.fine_tune.split(model.network, seed=seed, run=run)
@@ -121,9 +120,10 @@ def main(config: Config) -> None:
     scores["model"] = scorer(upscaled, squares.images).means()
     document = {"squares": len(squares.images), "step": int(state.step), "scores": scores}
     eqd.write_json(run.path / "quality.json", document)
+    run.push()
     for name, values in scores.items():
         print(f"{name:8s}" + "".join(f"{kind} {value:8.4f}   " for kind, value in values.items()))
-    print(f"Images are in {run.samples}. More: python recipes/upscale.py {run.path} IMAGE")
+    print(f"The run is in {run.location}. More: python recipes/upscale.py {run.location} IMAGE")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ import equildm as eqd
 class Config:
     """Trains the autoencoder between pixels and latents."""
 
-    run: Path = Path("runs/vae")
+    run: eqd.Location = "runs/vae"
     """Folder for everything that this run leaves."""
     data: eqd.Flat[eqd.ImageDataConfig] = eqd.ImageDataConfig()
     vae: eqd.Flat[eqd.VAEConfig] = eqd.VAEConfig(
@@ -123,7 +123,8 @@ def main(config: Config) -> None:
     eqd.save_vae(run.path / "vae", trained, dtype=config.dtype)
     report = json.dumps(eqd.reconstruction_quality(trained, config.data.squares(held_out, 192)))
     eqd.write_atomic(run.path / "quality.json", report + "\n")
-    print(f"Held-out images: {report}\nThe VAE is in {run.path / 'vae'}.")
+    run.push()
+    print(f"Held-out images: {report}\nThe VAE is in {run.location}/vae.")
 
 
 if __name__ == "__main__":

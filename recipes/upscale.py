@@ -18,7 +18,7 @@ import equildm as eqd
 class Config:
     """Enlarges images with a model of super_resolution.py."""
 
-    model: Annotated[Path, tyro.conf.Positional]
+    model: Annotated[eqd.Location, tyro.conf.Positional]
     """Run folder of super_resolution.py, or a folder that holds such a model."""
     images: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Image files of any size."""

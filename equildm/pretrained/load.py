@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 
 from ..interop import Scheduler
 from ..pipeline import LatentDiffusion
-from ..runtime import Run
+from ..runtime import local_folder, Run
 from ..text import TextConditioned
 from .diffusers_folder import is_diffusers_folder, load_diffusers
 from .own_folder import is_own_folder, load_own
@@ -42,7 +42,8 @@ def load_pretrained(
 
     **Arguments:**
 
-    - `path`: the folder or file. Its content tells which of these it is.
+    - `path`: the folder or file. Its content tells which of these it is. A folder may lie at an
+        address such as `gs://bucket/runs/emoji`, as text; it is copied to this machine.
     - `mesh`: where the network goes, each array straight to its shards; by default on the first
         device. VAE and text encoder are on the first device.
     - `dtype`: of the floating arrays in memory; `"stored"` keeps the files' own.
@@ -58,7 +59,7 @@ def load_pretrained(
 
     **Raises** `ValueError` naming the path and what is missing or wrong.
     """
-    path = Path(path)
+    location, path = path, local_folder(path)
     if not path.exists():
         raise ValueError(
             f"There is no {path}. Give a run folder, a folder of diffusers or a .safetensors file; "
@@ -75,7 +76,7 @@ def load_pretrained(
             "folders of diffusers: leave it out, and name `solver` and `grid` to sample otherwise."
         )
     if is_run(path):
-        return _load_run(path, mesh, dtype, ema, step, sampling_steps)
+        return _load_run(Run.open(location), mesh, dtype, ema, step, sampling_steps)
     if ema is not None or step is not None:
         raise ValueError(
             f"{path} is no run folder, and has neither averages nor checkpoints: leave `ema` and "
@@ -114,8 +115,7 @@ def run_step(
 
     **Arguments:** those of `load_pretrained`.
     """
-    path = Path(path)
-    if not is_run(path):
+    if not is_run(local_folder(path)):
         return None
     run = Run.open(path)
     config = read_run_model(run)
@@ -123,17 +123,16 @@ def run_step(
 
 
 def _load_run(
-    path: Path,
+    run: Run,
     mesh: Mesh | None,
     dtype: DTypeLike,
     ema: str | None,
     step: int | None,
     sampling_steps: int | None,
 ) -> LatentDiffusion:
-    run = Run.open(path)
     config = read_run_model(run)
     step = training_step(run, config, ema=ema, step=step, sampling_steps=sampling_steps)
-    vae, text_encoder = open_parts(path, max_tokens=config.model.max_tokens)
+    vae, text_encoder = open_parts(run.path, max_tokens=config.model.max_tokens)
     network: Any = read_network(run, config, text_encoder, ema=ema, step=step, mesh=mesh)
     if isinstance(network, TextConditioned):
         network, text_encoder = network.network, network.text

@@ -88,7 +88,7 @@ def begin_run(
 
     **Arguments:**
 
-    - `run`: see `Run.prepare`.
+    - `run`: see `Run.prepare`. One at an address is copied to there.
     - `model`: gives the VAE and the text encoder, which lie on devices of this process.
     - `ema`: averages of the weights that the run keeps, `power` by default.
     - `trained`, `frozen`: which part of the network is trained, and the rest of it.
@@ -114,6 +114,7 @@ def begin_run(
         write_config(run.path, to_json(config), file=MODEL)
 
     on_first_process("run model", save)
+    run.push()
     if frozen is not None:
         with Checkpoints(run.base) as base:
             if base.latest() is None:

@@ -100,8 +100,9 @@ def _read_trained(
     checkpoints = Checkpoints(run.checkpoints)
     if ema == "none":
         return checkpoints.restore({"model": shapes}, step).items["model"]
-    if step is not None and step not in checkpoints.steps() and run.averages.exists():
-        checkpoints = Checkpoints(run.averages)
+    if step is not None and step not in checkpoints.steps():
+        averages_kept = Checkpoints(run.averages)
+        checkpoints = averages_kept if averages_kept.steps() else checkpoints
     restored = checkpoints.restore({"ema": averages}, step)
     return unpack(restored.items["ema"][names.index(ema or names[0])], shapes)
 

@@ -11,7 +11,7 @@ from ..latents import VAE
 from ..noise import NoiseConfig
 from ..pipeline import LatentDiffusion, new_model, unet_for
 from ..pipeline.new_model import with_best_sampling
-from ..runtime import Run
+from ..runtime import local_folder, Run
 from ..training import FineTuneConfig
 from .load import load_pretrained
 from .model_json import MODEL
@@ -59,33 +59,33 @@ def open_start(
         return new_model(
             unet, vae, text_encoder, image_size=size, noise=NoiseConfig(), seed=seed, mesh=mesh
         )
-    path = Path(config.start)
-    _check_path(path)
-    model = load_pretrained(path, mesh=mesh, ema=config.start_ema)
+    _check_start(config.start)
+    model = load_pretrained(config.start, mesh=mesh, ema=config.start_ema)
     if isinstance(model.config.network, AbstractNetworkWrap):
-        raise _wrong_task(path)
+        raise _wrong_task(config.start)
     folder = vae_folder(run, config.vae)
     vae = model.vae if folder is None else load_vae(folder)
     return _with_vae(model, vae, image_size)
 
 
-def _check_path(path: Path) -> None:
+def _check_start(start: str) -> None:
     """Refuses what `load_pretrained` would open in vain, or not at all."""
+    path = local_folder(start)
     if is_run(path):
-        trained = read_run_model(Run.open(path))
+        trained = read_run_model(Run.open(start))
         wrap = isinstance(trained.model.network, AbstractNetworkWrap)
         if wrap or trained.stages or trained.trains_text_encoder:
-            raise _wrong_task(path)
+            raise _wrong_task(start)
     elif not ((path / MODEL).is_file() or (path / "unet").is_dir()):
         raise ValueError(
-            f"A start is a run folder, a folder of diffusers or 'none'; {path} is none of these. "
+            f"A start is a run folder, a folder of diffusers or 'none'; {start} is none of these. "
             "python recipes/pretrain.py makes runs/emoji."
         )
 
 
-def _wrong_task(path: Path) -> ValueError:
+def _wrong_task(start: str) -> ValueError:
     return ValueError(
-        f"A start is a model as it was pretrained, received {path}, which was distilled or "
+        f"A start is a model as it was pretrained, received {start}, which was distilled or "
         "fine-tuned itself. Start from the model that it was made from, such as a run of "
         "pretrain.py."
     )

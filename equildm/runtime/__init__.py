@@ -33,8 +33,10 @@ from .interrupt import (
 from .locks import Locks as Locks
 from .mesh import make_mesh as make_mesh, parse_mesh as parse_mesh
 from .metrics import MetricsLog as MetricsLog, read_metrics as read_metrics
+from .mirror import local_folder as local_folder
 from .precision import InPrecision as InPrecision, Policy as Policy
 from .progress import Progress as Progress
+from .remote import is_address as is_address
 from .run import Run as Run
 from .seeds import check_seeds as check_seeds
 from .sharding import (

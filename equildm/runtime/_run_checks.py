@@ -14,13 +14,13 @@ _LEFT = (
 
 
 def changes_of(
-    path: Path, old: dict, new: dict, may_change: Collection[str]
+    location: str, old: dict, new: dict, may_change: Collection[str]
 ) -> dict[str, tuple[Any, Any]]:
     """What differs. `ValueError` for something else than what may change."""
     if old["recipe"] != new["recipe"]:
         raise ValueError(
-            f"A run goes on with the recipe that began it, received {new['recipe']!r} for {path} "
-            f"of {old['recipe']!r}. Choose another folder."
+            f"A run goes on with the recipe that began it, received {new['recipe']!r} for "
+            f"{location} of {old['recipe']!r}. Choose another folder."
         )
     before, now = _flat(old["config"]), _flat(new["config"])
     changes = {
@@ -34,7 +34,7 @@ def changes_of(
         if not prefixes & set(may_change):
             raise ValueError(
                 f"A run goes on with the configuration that began it: {name} is "
-                f"{before.get(name)!r} in {path / 'config.json'}, received {now.get(name)!r}. "
+                f"{before.get(name)!r} in {location}/config.json, received {now.get(name)!r}. "
                 "Leave the option as it was, or start a new run."
             )
     return changes
@@ -49,15 +49,21 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return values
 
 
-def strangers_in(path: Path) -> list[str]:
-    """What lies in the folder and is not of a launch that was killed while making it."""
-    ours = {"samples", "checkpoints", "environment.json"}
+def strangers_in(path: Path, *, copied: bool = False) -> list[str]:
+    """What lies in the folder and is not of a launch that was killed while making it.
+
+    **Arguments:**
+
+    - `copied`: whether the folder is the copy of one at an address, where config.json comes last.
+    """
+    ours = {"samples", "checkpoints", "environment.json", *(_LEFT if copied else ())}
     if not path.exists():
         return []
     if not path.is_dir():
         return [path.name]
     strangers = [p for p in path.iterdir() if not (p.name in ours or p.name.endswith(".tmp"))]
     inside = [p for name in ("samples", "checkpoints") for p in (path / name).glob("*")]
+    inside = [] if copied else inside
     return sorted(p.name for p in (*strangers, *inside))
 
 

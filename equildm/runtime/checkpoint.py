@@ -5,10 +5,12 @@ temporary folder that is renamed when it is complete. What a killed process leav
 ignored. A piece is stored as its array leaves by path, so that a reader needs the shapes and no
 pickled class, and can place them on any mesh of any number of processes. One more item is JSON: the
 format version, the shape and dtype of every leaf, and the caller's `meta`.
+
+At an address such as `s3://bucket/run/checkpoints` they have the same layout: `RemoteCheckpoints`.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -16,8 +18,12 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ._leaves import named
+from ._orbax_log import quieten_orbax
 from ._packing import pack, restore_targets, unpack
 from ._record import check_format, check_match, checked, make_record
+from .distributed import first_process
+from .remote import is_address, local_path
+from .remote_checkpoints import RemoteCheckpoints
 
 # Orbax takes most of a second to import, so it is imported where it is first needed.
 
@@ -47,12 +53,21 @@ class Checkpoints:
     Use it as a context manager, or call `close`. Both wait for the last save.
     """
 
-    def __init__(self, folder: str | os.PathLike, *, keep: int | None = 3, every: int = 1000):
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        *,
+        keep: int | None = 3,
+        every: int = 1000,
+        before_complete: Callable[[], None] | None = None,
+    ):
         """**Arguments:**
 
-        - `folder`: created by the first save. A bucket's address (`gs://...`) works as well.
+        - `folder`: created by the first save. An address (`gs://...`, `s3://...`) works as well.
         - `keep`: number of the newest checkpoints that stay; `None` for all.
         - `every`: interval, in steps, at which a checkpoint is `due`.
+        - `before_complete`: called on the first process before a checkpoint at an address counts
+            as complete, with whatever must be there by then. Not called for a local folder.
         """
         if every < 1 or (keep is not None and keep < 1):
             raise ValueError(
@@ -60,9 +75,11 @@ class Checkpoints:
                 "To keep all checkpoints pass keep=None."
             )
         folder = os.fspath(folder)
-        self.folder = folder if "://" in folder else os.path.abspath(folder)
+        self._remote = RemoteCheckpoints(folder, keep) if is_address(folder) else None
+        self.folder = folder if self._remote else os.path.abspath(local_path(folder))
         self.keep = keep
         self.every = every
+        self._before_complete = before_complete or (lambda: None)
         self._manager: Any = None
 
     def due(self, step: int) -> bool:
@@ -71,7 +88,9 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps of all complete checkpoints on disk, increasing."""
-        if "://" not in self.folder and not os.path.isdir(self.folder):
+        if self._remote is not None:
+            return self._remote.steps()
+        if not os.path.isdir(self.folder):
             return []
         import orbax.checkpoint as ocp
 
@@ -104,7 +123,9 @@ class Checkpoints:
         if _JSON in leaves:
             raise ValueError(f"Items have any name but {_JSON!r}, received one. Rename it.")
         manager = self._opened()
-        latest = manager.latest_step()
+        if self._remote is not None and not self._remote.direct:
+            self._remote.wait()
+        latest = manager.latest_step() if self._remote is None else self.latest()
         if latest == step:
             return False
         if latest is not None and step < latest:
@@ -121,7 +142,11 @@ class Checkpoints:
             name: ocp.args.StandardSave(stored) for name, (stored, _) in packed.items() if stored
         }
         args[_JSON] = ocp.args.JsonSave(record)
+        if self._remote is not None and self._remote.direct and first_process():
+            self._before_complete()
         manager.save(step, args=ocp.args.Composite(**args), force=True)
+        if self._remote is not None and not self._remote.direct:
+            self._remote.copy(step, manager.wait_until_finished, self._before_complete)
         return True
 
     def restore(self, like: Mapping[str, PyTree], step: int | None = None) -> Restored:
@@ -143,6 +168,8 @@ class Checkpoints:
         self.wait()
         step = self._existing(step)
         path = f"{self.folder}/{step}"
+        if self._remote is not None and not self._remote.direct:
+            path = str(self._remote.fetch(step, (_JSON, *like)))
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
             record = reader.restore(path, ocp.args.Composite(meta=ocp.args.JsonRestore()))[_JSON]
             check_format(record, path)
@@ -164,16 +191,20 @@ class Checkpoints:
         return Restored(step, items, record["meta"])
 
     def wait(self) -> None:
-        """Returns when the last save is on disk. **Raises** its error if it failed."""
+        """Returns when the last save is complete. **Raises** its error if it failed."""
         if self._manager is not None:
             self._manager.wait_until_finished()
+        if self._remote is not None:
+            self._remote.wait()
 
     def close(self) -> None:
         """Waits for the last save and frees Orbax's threads."""
         if self._manager is not None:
+            self.wait()
             manager, self._manager = self._manager, None
-            manager.wait_until_finished()
             manager.close()
+            if self._remote is not None:
+                self._remote.close()
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -187,10 +218,14 @@ class Checkpoints:
         if self._manager is None:
             import orbax.checkpoint as ocp
 
-            options = ocp.CheckpointManagerOptions(
-                max_to_keep=self.keep, cleanup_tmp_directories=True
-            )
-            self._manager = ocp.CheckpointManager(self.folder, options=options)
+            quieten_orbax()
+            folder, keep = self.folder, self.keep
+            if self._remote is not None:
+                self._remote.prepare()
+                if not self._remote.direct:
+                    folder, keep = str(self._remote.saved), 1
+            options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
+            self._manager = ocp.CheckpointManager(folder, options=options)
         return self._manager
 
     def _existing(self, step: int | None) -> int:

@@ -1,6 +1,7 @@
 """The edge between a recipe and the shell: options in, an exit code and one line of error out."""
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -57,10 +58,15 @@ def run_command(
 def _parsed(arguments: Sequence[str], config: type[C], description: str | None) -> C:
     import tyro  # not needed by those who use the library from Python
 
+    from .options import check_paths
+
     options = _options_of_run(arguments, config)
     if options is None:
-        return tyro.cli(config, description=description, args=arguments)
-    return tyro.cli(config, description=description, args=arguments, default=options)
+        options = tyro.cli(config, description=description, args=arguments)
+    else:
+        options = tyro.cli(config, description=description, args=arguments, default=options)
+    check_paths(options)
+    return options
 
 
 def _options_of_run(arguments: Sequence[str], config: type[C]) -> C | None:
@@ -68,7 +74,7 @@ def _options_of_run(arguments: Sequence[str], config: type[C]) -> C | None:
     folder = _value("--run", arguments) or getattr(config, "run", None)
     if "--resume" not in arguments or folder is None:
         return None
-    if not (Path(folder) / "config.json").is_file():
+    if not Run.exists(folder):
         return None
     run = Run.open(folder)
     if run.recipe != Path(sys.argv[0]).stem:
@@ -87,7 +93,7 @@ def _value(flag: str, arguments: Sequence[str]) -> str | None:
 def _explained(error: Exception) -> str | None:
     """What to tell the user of an error. None for a fault of the library."""
     text = str(error).strip()
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in text:
         return f"The disk is full: {text}. What was complete is saved. Free some space, then go on."
     if isinstance(error, UserError | ValueError | OSError | ImportError):
         return text or None

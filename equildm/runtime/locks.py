@@ -17,9 +17,10 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ._files import write_atomic
 from .distributed import first_process
@@ -46,7 +47,7 @@ class Locks:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.stale = stale
         self.owner = uuid.uuid4().hex
-        self._record = json.dumps({"owner": self.owner, **_this_process()})
+        self._record = json.dumps({"owner": self.owner, **this_process()})
         self._clock = self.folder / f".clock.{self.owner}"
         self._held: dict[str, Path] = {}
         self._lock = threading.Lock()
@@ -128,8 +129,8 @@ class Locks:
         owner = _content(path)
         if owner.get("owner") == self.owner:
             return False
-        if owner.get("machine") is not None and owner["machine"] == _machine():
-            return _start_of(owner["pid"]) != owner["start"]
+        if is_of_this_machine(owner):
+            return died_here(owner)
         try:
             touched = path.stat().st_mtime
         except FileNotFoundError:  # released or cleared meanwhile
@@ -167,7 +168,18 @@ def _content(path: Path) -> dict:
     return record if complete and {"owner", "machine", "start"} <= set(record) else {}
 
 
-def _this_process() -> dict[str, str | int | None]:
+def is_of_this_machine(owner: Mapping[str, object]) -> bool:
+    """Whether the process that `this_process` described was one of this boot of this machine."""
+    return owner.get("machine") is not None and owner["machine"] == _machine()
+
+
+def died_here(owner: Mapping[str, Any]) -> bool:
+    """Whether the process that `this_process` described was of this machine and has ended."""
+    return is_of_this_machine(owner) and _start_of(owner["pid"]) != owner["start"]
+
+
+def this_process() -> dict[str, str | int | None]:
+    """What tells this process from every other one."""
     return {"machine": _machine(), "pid": os.getpid(), "start": _start_of(os.getpid())}
 
 

@@ -7,6 +7,9 @@ tensorboard/       the same for TensorBoard, with previews
 samples/           previews
 checkpoints/       written by `Checkpoints`
 averages/          averages kept for good, where the recipe was asked to
+
+A run at an address, such as `gs://bucket/run`, has the same files there and a local copy, see
+`Mirror`.
 """
 
 import dataclasses
@@ -18,9 +21,13 @@ from typing import Any, TypeVar
 
 from ._files import write_json
 from ._run_checks import changes_of, clear, is_trained, strangers_in
+from .checkpoint import Checkpoints
 from .config import from_json, to_json
+from .distributed import first_process
 from .environment import environment
 from .format_1 import upgrade_run
+from .mirror import Mirror
+from .remote import is_address, local_path, RemoteFolder
 from .waiting import barrier, on_first_process
 
 FORMAT = 2
@@ -34,7 +41,7 @@ class Run:
     """A run folder, made by `Run.create` or opened by `Run.open`."""
 
     path: Path
-    """The folder."""
+    """The folder. Of a run at an address, its local copy."""
     recipe: str
     """Name of the recipe that made it."""
     document: dict[str, Any] | None = dataclasses.field(default=None, repr=False, compare=False)
@@ -46,6 +53,8 @@ class Run:
     `make` records them in environment.json."""
     anew: bool = dataclasses.field(default=False, repr=False, compare=False)
     """Whether `make` first removes what a launch left that ended before its first checkpoint."""
+    mirror: Mirror | None = dataclasses.field(default=None, repr=False, compare=False)
+    """Of a run at an address: what copies its files to and fro."""
 
     @classmethod
     def prepare(
@@ -64,7 +73,8 @@ class Run:
 
         **Arguments:**
 
-        - `path`: the folder.
+        - `path`: the folder, or its address as text. From here on no other launch can train a run
+            at an address, until this process ends.
         - `config`: a frozen dataclass of plain values and of such dataclasses (see `to_json`).
         - `recipe`: name of the recipe.
         - `resume`: whether an existing run is continued. Its configuration must equal `config`.
@@ -76,27 +86,19 @@ class Run:
         **Raises** `ValueError` if the folder holds a run that was trained and `resume` is false, if
         it holds something else, or if the configurations differ.
         """
-        path = Path(path)
+        mirror = Mirror.for_training(os.fspath(path)) if is_address(path) else None
+        folder = local_path(path) if mirror is None else mirror.folder
         document = {"format": FORMAT, "recipe": recipe, "config": to_json(config)}
-        changes: dict[str, tuple[Any, Any]] = {}
-        existing = (path / "config.json").exists()
-        anew = existing and not resume
-        if anew and is_trained(path):
-            raise ValueError(
-                f"A new run needs a folder of its own, received {path} which holds one that was "
-                "trained. Pass resume to go on with it, or choose another folder."
-            )
-        if existing and resume:
-            old = _read(path)
-            if old["recipe"] == recipe:  # a field added since the run began had its default
-                old["config"] = to_json(from_json(type(config), old["config"]))
-            changes = changes_of(path, old, document, may_change)
-        elif not existing and (strangers := strangers_in(path)):
-            raise ValueError(
-                f"A new run needs an empty folder, received {path} which holds {strangers[0]!r} "
-                "and no config.json. Choose another folder."
-            )
-        return cls(path, recipe, document, changes, anew)
+        run = cls(folder, recipe, document, mirror=mirror)
+        try:
+            goes_on = run._goes_on(resume)
+            changes = run._changes(type(config), may_change) if goes_on else {}
+            anew = not goes_on and (mirror is not None or cls.exists(folder))
+        except BaseException:
+            if mirror is not None:
+                mirror.close()
+            raise
+        return dataclasses.replace(run, changes=changes, anew=anew)
 
     def make(self) -> None:
         """Makes the folder that `prepare` checked. Every process calls; the first one writes."""
@@ -124,9 +126,35 @@ class Run:
     def open(cls, path: str | os.PathLike) -> "Run":
         """Opens an existing run folder.
 
+        Of one at an address, the files that lie in no folder are copied here first.
+
+        **Arguments:**
+
+        - `path`: the folder, or its address as text.
+
         **Raises** `ValueError` if it is none, or of another version.
         """
-        return cls(Path(path), _read(Path(path))["recipe"])
+        if not is_address(path):
+            return cls(local_path(path), _read(local_path(path))["recipe"])
+        mirror = Mirror(os.fspath(path))
+        mirror.pull(only_top=True)
+        recipe = _read(mirror.folder, mirror.remote.address)["recipe"]
+        return cls(mirror.folder, recipe, mirror=mirror)
+
+    @staticmethod
+    def exists(path: str | os.PathLike) -> bool:
+        """Whether a folder, or what is at an address, is a run."""
+        if is_address(path):
+            return RemoteFolder(os.fspath(path)).read("config.json") is not None
+        return (local_path(path) / "config.json").is_file()
+
+    def push(self) -> None:
+        """Copies what is new in a run at an address to there. The first process does it.
+
+        A launch that trains goes on to do so every minute.
+        """
+        if self.mirror is not None and first_process():
+            self.mirror.push()
 
     def load_config(self, kind: type[T]) -> T:
         """The configuration as the dataclass `kind` it was written from.
@@ -155,19 +183,24 @@ class Run:
         return self.path / "samples"
 
     @property
-    def checkpoints(self) -> Path:
-        """Folder for `Checkpoints`."""
-        return self.path / "checkpoints"
+    def location(self) -> str:
+        """The folder, or the address, as the user gave it."""
+        return str(self.path) if self.mirror is None else self.mirror.remote.address
 
     @property
-    def base(self) -> Path:
-        """Folder for the `Checkpoints` of the weights that are not trained."""
-        return self.path / "base"
+    def checkpoints(self) -> Path | str:
+        """Folder for `Checkpoints`, or its address."""
+        return self._beside("checkpoints")
 
     @property
-    def averages(self) -> Path:
-        """Folder for the `Checkpoints` of averages that are kept for good."""
-        return self.path / "averages"
+    def base(self) -> Path | str:
+        """Folder for the `Checkpoints` of the weights that are not trained, or its address."""
+        return self._beside("base")
+
+    @property
+    def averages(self) -> Path | str:
+        """Folder for the `Checkpoints` of averages that are kept for good, or its address."""
+        return self._beside("averages")
 
     @property
     def metrics(self) -> Path:
@@ -179,21 +212,57 @@ class Run:
         """Folder of TensorBoard's event files."""
         return self.path / "tensorboard"
 
+    def _beside(self, name: str) -> Path | str:
+        return self.path / name if self.mirror is None else f"{self.location}/{name}"
+
+    def _goes_on(self, resume: bool) -> bool:
+        """Whether the run is there and goes on. `ValueError` where it can do neither."""
+        existing = self.exists(self.path)
+        if existing and resume:
+            return True
+        if existing and (is_trained(self.path) or self._has_remote_weights()):
+            raise ValueError(
+                f"A new run needs a folder of its own, received {self.location} which holds one "
+                "that was trained. Pass resume to go on with it, or choose another folder."
+            )
+        strangers = [] if existing else strangers_in(self.path, copied=self.mirror is not None)
+        if not existing and self._has_remote_weights():
+            strangers += ["checkpoints"]
+        if strangers:
+            raise ValueError(
+                f"A new run needs an empty folder, received {self.location} which holds "
+                f"{strangers[0]!r} and no config.json. Choose another folder."
+            )
+        return False
+
+    def _has_remote_weights(self) -> bool:
+        folders = () if self.mirror is None else (self.checkpoints, self.averages)
+        return any(Checkpoints(folder).steps() for folder in folders)
+
+    def _changes(self, kind: type, may_change: Collection[str]) -> dict[str, tuple[Any, Any]]:
+        assert self.document is not None
+        old = _read(self.path, self.location)
+        if old["recipe"] == self.recipe:  # a field added since the run began had its default
+            old["config"] = to_json(from_json(kind, old["config"]))
+        return changes_of(self.location, old, self.document, may_change)
+
     def _write(self) -> None:
         if self.anew:
             clear(self.path)
-        for folder in (self.samples, self.checkpoints):
-            folder.mkdir(parents=True, exist_ok=True)
+            if self.mirror is not None:
+                self.mirror.clear()
+        for folder in ("samples", *(() if self.mirror else ("checkpoints",))):
+            (self.path / folder).mkdir(parents=True, exist_ok=True)
         _record_launch(self.path / "environment.json", self.changes)
         # Last: a folder with a config is a whole run folder.
         write_json(self.path / "config.json", self.document)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    file = path / "config.json"
+def _read(path: Path, location: str | None = None) -> dict[str, Any]:
+    file, location = path / "config.json", location or str(path)
     if not file.exists():
         raise ValueError(
-            f"A run folder holds a config.json, received {path} which has none. "
+            f"A run folder holds a config.json, received {location} which has none. "
             "Check the path; a recipe that trains makes such a folder."
         )
     try:
@@ -208,8 +277,9 @@ def _read(path: Path) -> dict[str, Any]:
         return upgrade_run(document, path)
     if version != FORMAT:
         raise ValueError(
-            f"This version of equildm reads run folders of format {FORMAT} and 1, received {path} "
-            f"of format {version}. Open it with the version named in its environment.json."
+            f"This version of equildm reads run folders of format {FORMAT} and 1, received "
+            f"{location} of format {version}. Open it with the version named in its "
+            "environment.json."
         )
     return document
 

@@ -16,8 +16,8 @@ class RunOptions(Protocol):
     """The options of a recipe that trains: where, and how long."""
 
     @property
-    def run(self) -> Path:
-        """The run folder."""
+    def run(self) -> str | Path:
+        """The run folder. A study's is one of this machine."""
 
     @property
     def train(self) -> TrainConfig:
@@ -38,11 +38,11 @@ def train_runs(configs: Sequence[T], recipe: Callable[[T], None], locks: Locks) 
     - `recipe`: trains one run.
     - `locks`: of this process, entered.
     """
-    by_name = {config.run.name: config for config in configs}
+    by_name = {Path(config.run).name: config for config in configs}
 
     def is_done(name: str) -> bool:
         config = by_name[name]
-        return (Checkpoints(config.run / "checkpoints").latest() or 0) >= config.train.steps
+        return (Checkpoints(Path(config.run) / "checkpoints").latest() or 0) >= config.train.steps
 
     def begin(name: str) -> None:
         log(f"{name}:")

@@ -227,7 +227,7 @@ class TrainConfig:
 
     def prepare_run(
         self,
-        folder: Path,
+        folder: str | Path,
         config: object,
         recipe: str,
         *,
@@ -238,14 +238,14 @@ class TrainConfig:
 
         **Arguments:**
 
-        - `folder`: of the run.
+        - `folder`: of the run, or its address.
         - `config`: the recipe's whole config, of which this is the section `train`.
         - `recipe`: name of the recipe.
         - `may_change`: options that may differ when the run is resumed, beside `MAY_CHANGE`, the
             folder's own name, and how much of the data may be unusable.
         - `fixed`: those of `MAY_CHANGE` that must not.
         """
-        if self.resume and not self.new and not (folder / "config.json").exists():
+        if self.resume and not self.new and not Run.exists(folder):
             raise ValueError(
                 f"A run that is resumed exists, received --resume for {folder}, which holds none. "
                 "Check the folder, or add --new to begin one there."

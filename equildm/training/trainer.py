@@ -1,6 +1,8 @@
 """From a model, an objective and data to a trained state in a run folder."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import TypeVar
 
 import equinox as eqx
@@ -19,11 +21,12 @@ from ..runtime import (
     put,
     Run,
     shardings,
+    UserError,
 )
 from ..runtime.locks import exclusive
 from .config import EMAS, TrainConfig
 from .ema import AbstractEMA
-from .loop import fit, Intervals, Preview, resume
+from .loop import fit, Intervals, Preview, resume, Stopped
 from .objectives.base import AbstractMovingObjective, AbstractObjective
 from .state import TrainState
 from .step import make_step
@@ -84,13 +87,16 @@ def train(
         shardings=shardings(state, mesh),
     )
     refusal = (
-        f"One launch at a time trains a run, received {run.path} which another one is training. "
-        "Stop that one first, or choose another folder."
+        f"One launch at a time trains a run, received {run.location} which another one is "
+        "training. Stop that one first, or choose another folder."
     )
+    run.push()
+    keep = partial(Checkpoints, before_complete=run.push)
     with (
         exclusive(run.path / "locks", label, refusal),
-        Checkpoints(run.checkpoints, keep=config.keep, every=config.save_every) as checkpoints,
-        Checkpoints(run.averages, keep=None, every=config.snapshots)
+        _pushing(run),
+        keep(run.checkpoints, keep=config.keep, every=config.save_every) as checkpoints,
+        keep(run.averages, keep=None, every=config.snapshots)
         if config.snapshots
         else nullcontext() as snapshots,
         abort_together(),
@@ -123,6 +129,17 @@ def train(
                 bad_steps=config.bad_steps,
                 fingerprint=dataset.fingerprint,
             )
+
+
+@contextmanager
+def _pushing(run: Run) -> Iterator[None]:
+    """Copies a run at an address to there at the end, also where training stopped or diverged."""
+    try:
+        yield
+    except (Stopped, UserError):
+        run.push()
+        raise
+    run.push()
 
 
 def put_frozen(objective: T, mesh: Mesh) -> T:

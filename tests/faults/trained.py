@@ -101,6 +101,5 @@ def main(config: Config) -> None:
     )
     leaves = jax.tree.leaves(eqx.filter(state, eqx.is_array))
     weights = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest()
-    log(
-        f"result {content(dataset)} {weights} {hashlib.sha256(run.metrics.read_bytes()).hexdigest()}"
-    )
+    metrics = hashlib.sha256(run.metrics.read_bytes()).hexdigest()
+    log(f"result {content(dataset)} {weights} {metrics}")

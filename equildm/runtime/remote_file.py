@@ -1,0 +1,85 @@
+"""Data at an address: files that a pattern names, opened for reading some of their bytes."""
+
+import io
+import os
+import re
+
+from .remote import RemoteFolder
+
+
+def list_addresses(pattern: str) -> list[str]:
+    """The addresses of the files that a pattern names, such as `gs://bucket/data/*.tar`, in order.
+
+    **Arguments:**
+
+    - `pattern`: an address; `*`, `?` and `[...]` stand for parts of a name, `**` for folders.
+
+    **Raises** `ValueError` if no file fits.
+    """
+    protocol, _, rest = pattern.partition("://")
+    parts = rest.split("/")
+    plain = next((i for i, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts) - 1)
+    folder = RemoteFolder(f"{protocol}://{'/'.join(parts[:plain])}")
+    addresses = [f"{folder.address}/{n}" for n in folder.matching("/".join(parts[plain:]))]
+    if not addresses:
+        raise ValueError(f"A pattern names files, received {pattern}, which none fits. Correct it.")
+    return addresses
+
+
+def open_address(address: str, *, buffer: int = 2**20) -> io.BufferedReader:
+    """Opens a file at an address for reading, as `open(path, "rb")` does for a path.
+
+    Only the bytes that are asked for are copied, and an outage is waited for: see `RemoteFolder`.
+
+    **Arguments:**
+
+    - `address`: of the file.
+    - `buffer`: bytes that are copied at least; small for reads at random places.
+
+    **Raises** `FileNotFoundError` if there is no such file, `OSError` if it changes meanwhile.
+    """
+    return io.BufferedReader(_RemoteFile(address), buffer)
+
+
+class _RemoteFile(io.RawIOBase):
+    def __init__(self, address: str):
+        parent, _, self._file = address.rpartition("/")
+        self.name = address
+        self._folder = RemoteFolder(parent)
+        self._entry = self._folder.entry(self._file)
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origins = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._entry.size}
+        position = origins[whence] + offset
+        if position < 0:
+            raise OSError(f"Positions in a file begin at 0, received {position} for {self.name}.")
+        self._position = position
+        return position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        content = self._next(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def readall(self) -> bytes:
+        return self._next(self._entry.size)
+
+    def _next(self, size: int) -> bytes:
+        stop = min(self._position + size, self._entry.size)
+        if stop <= self._position:
+            return b""
+        content = self._folder.read_range(self._file, self._position, stop)
+        if self._folder.entry(self._file).version != self._entry.version:
+            raise OSError(f"{self.name} has changed while it was read. Open it again.")
+        self._position = stop
+        return content
