@@ -50,3 +50,9 @@ from .sharding import (
     Rule as Rule,
     shardings as shardings,
 )
+from .tracker import (
+    AbstractTracker as AbstractTracker,
+    FunctionTracker as FunctionTracker,
+    TensorBoardTracker as TensorBoardTracker,
+)
+from .wandb_tracker import check_wandb as check_wandb, WandbTracker as WandbTracker
