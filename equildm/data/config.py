@@ -12,11 +12,13 @@ from .._types import TextEmbedding
 from ..latents import VAE
 from ..runtime import Progress, Run
 from ..text import AbstractTextEncoder, CutCaptions, embed, fingerprint
+from .batch import LatentBatch
 from .cache import cached_latents
 from .latents import CachedLatents
 from .open import open_source
 from .option_checks import check_held_out, check_max_skipped, check_size
 from .subset import HoldOut, split, split_unit, Subset
+from .usable import spread_indices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +76,30 @@ class DataConfig:
     def latents(self, vae: VAE, text_encoder: AbstractTextEncoder) -> CachedLatents:
         """The training split through both encoders, once: later runs read the cache."""
         training, _ = self.splits()
+        return self._encoded(training, vae, text_encoder, self.flip, self.max_skipped)
+
+    def held_out_latents(
+        self, vae: VAE, text_encoder: AbstractTextEncoder, count: int
+    ) -> LatentBatch | None:
+        """Up to `count` held-out images, always the same ones, through the same caches.
+
+        Unusable ones are left out. `None` where nothing is held out.
+        """
+        _, held_out = self.splits()
+        if not len(held_out):
+            return None
+        chosen = Subset(held_out, spread_indices(len(held_out), count))
+        latents = self._encoded(chosen, vae, text_encoder, flip=False, max_skipped=1.0)
+        return latents.gather(range(len(latents)))
+
+    def _encoded(
+        self,
+        source: Subset,
+        vae: VAE,
+        text_encoder: AbstractTextEncoder,
+        flip: bool,
+        max_skipped: float,
+    ) -> CachedLatents:
         encode: Any = jax.jit(jax.vmap(lambda image: vae.encode_scaled(image)))
         cut = CutCaptions(text_encoder.tokenizer, text_encoder.max_tokens)
 
@@ -81,16 +107,16 @@ class DataConfig:
             cut.add(captions)
             return embed(text_encoder, captions)
 
-        with Progress(len(training), label="encoding", unit="images") as progress:
+        with Progress(len(source), label="encoding", unit="images") as progress:
             latents = cached_latents(
-                training,
+                source,
                 size=self.size,
                 encode_images=encode,
                 encode_captions=encode_captions,
                 key_parts={"vae": fingerprint(vae), "text": text_encoder.fingerprint},
                 folder=self.cache,
-                flip=self.flip,
-                max_skipped=self.max_skipped,
+                flip=flip,
+                max_skipped=max_skipped,
                 progress=lambda done, total: progress.update(done),
             )
         cut.log()

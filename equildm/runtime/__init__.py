@@ -12,6 +12,7 @@ from .compile_cache import (
     enable_compile_cache as enable_compile_cache,
 )
 from .config import from_json as from_json, to_json as to_json
+from .device_limits import memory_use as memory_use, peak_flops as peak_flops
 from .distributed import (
     abort_together as abort_together,
     barrier as barrier,
@@ -56,3 +57,4 @@ from .tracker import (
     TensorBoardTracker as TensorBoardTracker,
 )
 from .wandb_tracker import check_wandb as check_wandb, WandbTracker as WandbTracker
+from .work_clock import WorkClock as WorkClock

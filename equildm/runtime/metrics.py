@@ -20,6 +20,9 @@ from ._json_lines import cut_after, Line, read_lines
 from .run import Run
 from .tracker import AbstractTracker, TensorBoardTracker
 
+TIMING = "timing.jsonl"
+"""The file of a run folder that holds what a clock and the memory tell."""
+
 _log = logging.getLogger("equildm.runtime")
 
 
@@ -68,7 +71,7 @@ class MetricsLog:
         self._trackers: list[AbstractTracker] = []
         if jax.process_index() != 0:
             return
-        paths = run.metrics, run.path / "timing.jsonl"
+        paths = run.metrics, run.path / TIMING
         for path in paths:
             cut_after(path, start)
         metrics, timing = (open(path, "ab", buffering=0) for path in paths)  # noqa: SIM115
