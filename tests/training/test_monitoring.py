@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from importlib.util import find_spec
 
 import equinox as eqx
 import jax
@@ -217,6 +218,20 @@ def test_trackers_of_a_training(run_training, tmp_path):
     assert steps == sorted(steps)
 
 
+@pytest.mark.skipif(find_spec("wandb") is None, reason="wandb is not installed")
+def test_a_resumed_training_is_one_run_of_weights_and_biases(run_training, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    config = dataclasses.replace(CONFIG, monitor=MonitorConfig(trackers=("wandb",)))
+    folder = tmp_path / "run"
+    run_training("run", dataclasses.replace(config, steps=4))
+    identity = (folder / "wandb.json").read_text()
+    run_training("run", config)
+    assert (folder / "wandb.json").read_text() == identity
+    launches = list((folder / "wandb").glob(f"offline-run-*-{json.loads(identity)['id']}"))
+    assert len(launches) == 2 and not (folder / "tensorboard").exists()
+
+
 class Moving(AbstractMovingObjective):
     """Moves."""
 
@@ -256,6 +271,28 @@ def test_runs_of_before_go_on_without_validation():
     assert config.monitor.validate_every == 0 and config.validate_every == 0
     assert config.monitor.trackers == ("tensorboard",)
     assert TrainConfig(preview_every=7).validate_every == 7
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Options of a recipe."""
+
+    train: TrainConfig = TrainConfig()
+
+
+def test_it_may_change_on_resuming(tmp_path):
+    """Of a run of now, and of one that began before there was the section."""
+    other = MonitorConfig(trackers=("none",), validate_every=3, validation_images=4)
+    resumed = Recipe(TrainConfig(resume=True, monitor=other))
+    for name in ("now", "before"):
+        Recipe().train.prepare_run(tmp_path / name, Recipe(), "recipe").make()
+    file = tmp_path / "before" / "config.json"
+    document = json.loads(file.read_text())
+    del document["config"]["train"]["monitor"]
+    file.write_text(json.dumps(document))
+    for name, every in (("now", None), ("before", 0)):
+        run = resumed.train.prepare_run(tmp_path / name, resumed, "recipe")
+        assert run.changes["train.monitor.validate_every"] == (every, 3)
 
 
 def test_what_is_held_out(capsys):
