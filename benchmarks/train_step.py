@@ -32,12 +32,10 @@ from equildm import TextEmbedding
 from equildm.data import LatentBatch
 from equildm.denoise import UNetConfig
 from equildm.noise import Epsilon, ScaledLinear, Uniform, UniformTimes
-from equildm.runtime import count_flops, InPrecision, Policy
+from equildm.runtime import count_flops, InPrecision, peak_flops, Policy
 from equildm.training import adamw, DecayEMA, DenoisingObjective, make_step, TrainState
 
 CASES = {"cpu": ("64x4x32", "32x8x16"), "gpu": ("64x32x64", "128x16x64", "320x8x64")}
-PEAK_FLOPS = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "L4": 121e12, "TPU v5 lite": 197e12}
-"""Dense bfloat16 operations a second, from the makers' data sheets."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,10 +150,10 @@ def case(name: str, c: Config) -> None:
         line += f"ours {memory_mb(c):.0f} MB  compile {mine['compile'][kind]:.1f} s"
         if kind == "step":
             line += f"  {batch / timings['ours'].median:.1f} images/s"
-        peak = [v for key, v in PEAK_FLOPS.items() if key in jax.devices()[0].device_kind]
-        if peak:
+        peak = peak_flops(jax.devices()[0].device_kind)
+        if peak is not None:
             work = mine["flops"] * (3 if kind == "step" else 1)
-            line += f"  MFU {work / timings['ours'].median / peak[0]:.1%}"
+            line += f"  MFU {work / timings['ours'].median / peak:.1%}"
         print(line, flush=True)
     if peer is not None:
         peer.close()

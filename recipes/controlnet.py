@@ -14,6 +14,7 @@ a function of your own to `dataset` in place of `CONTROLS[...]` for depth, poses
 """
 
 import dataclasses
+from functools import partial
 from typing import Literal
 
 import jax
@@ -62,9 +63,13 @@ def main(config: Config) -> None:
 
     # The data: images, captions and control images, and fixed examples of the held-out ones.
     control = eqd.CONTROLS[config.control]
-    training, held_out = config.data.splits()
-    dataset = config.data.dataset(training, model.text_encoder, control=control)
-    images, captions = config.data.examples(held_out, config.preview_count)
+    data, monitor = config.data, config.train.monitor
+    training, held_out = data.splits()
+    dataset = data.dataset(training, model.text_encoder, control=control)
+    validation = monitor.held_out(
+        eqd.held_out_images, data, held_out, model.text_encoder, control=control
+    )
+    images, captions = data.examples(held_out, config.preview_count)
     controls = np.stack([control(image) for image in images])
 
     eqd.begin_run(run, model, ema=config.train.ema, trained=trainable.part, frozen=trainable.frozen)
@@ -83,19 +88,9 @@ def main(config: Config) -> None:
 
     def preview(state: eqd.TrainState) -> UInt8[np.ndarray, "height width 3"]:
         sampler = eqd.ControlToImage(model.with_network(trainable.network(state.average())))
-        samples = [
-            eqd.to_uint8(
-                sampler(
-                    controls,
-                    captions,
-                    steps=16,
-                    solver="dpm++2m",
-                    guidance_scale=config.guidance_scale,
-                    seed=number,
-                )
-            )
-            for number in range(2)
-        ]
+        sample = partial(sampler, controls, captions, steps=16, solver="dpm++2m")
+        scale = config.guidance_scale
+        samples = [eqd.to_uint8(sample(guidance_scale=scale, seed=seed)) for seed in range(2)]
         rows = np.stack([controls, *samples, images], axis=1).reshape(-1, *images.shape[1:])
         labels = [label for caption in captions for label in ("control", caption, "", "true")]
         return eqd.image_grid(rows, labels, columns=8)
@@ -109,6 +104,7 @@ def main(config: Config) -> None:
         run=run,
         mesh=mesh,
         preview=preview,
+        held_out=validation,
     )
     grid, path = preview(state), run.path / "controlled.png"
     eqd.on_first_process("controlled images", lambda: eqd.save_png(path, grid))

@@ -75,8 +75,8 @@ def main(config: Config) -> None:
         frozen=trainable.frozen,
         trains_text_encoder=trains_text,
     )
-    size = eqd.count_parameters(start.network)
-    eqd.log(f"{size / 1e6:.1f}M parameters, of {config.fine_tune.start}.")
+    millions = eqd.count_parameters(start.network) / 1e6
+    eqd.log(f"{millions:.1f}M parameters, of {config.fine_tune.start}.")
 
     def sample(
         model: eqd.LatentDiffusion, prompts: Sequence[str], seed: int = 0
@@ -99,6 +99,9 @@ def main(config: Config) -> None:
         )
         prior = encode(images, captions)
 
+    size = start.config.image_size
+    held_out = config.train.monitor.held_out(eqd.held_out_subject, config.subject, size, encode)
+
     # The loss: denoising of the subject, and of its class.
     loss = config.train.denoising(config.loss, start.schedule, start.prediction, null, dropout=0.0)
     objective = trainable.objective(config.prior.objective(loss))
@@ -119,6 +122,7 @@ def main(config: Config) -> None:
         run=run,
         mesh=mesh,
         preview=preview if config.prompts else None,
+        held_out=held_out,
     )
     eqd.log(f"To sample: python recipes/sample.py {run.location} --prompt ...")
 

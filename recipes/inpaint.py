@@ -12,6 +12,7 @@ model. Regions are random boxes and brush strokes, drawn anew for every example.
 """
 
 import dataclasses
+from functools import partial
 
 import jax
 import numpy as np
@@ -59,9 +60,11 @@ def main(config: Config) -> None:
     trainable = config.fine_tune.split(model.network, seed=seed, run=run)
 
     # The data: images and captions, and fixed examples of the held-out ones with their masks.
-    training, held_out = config.data.splits()
-    dataset = config.data.dataset(training, model.text_encoder)
-    images, captions = config.data.examples(held_out, config.preview_count)
+    data, monitor = config.data, config.train.monitor
+    training, held_out = data.splits()
+    dataset = data.dataset(training, model.text_encoder)
+    validation = monitor.held_out(eqd.held_out_images, data, held_out, model.text_encoder)
+    images, captions = data.examples(held_out, config.preview_count)
     keys = jax.random.split(jax.random.key(0), len(images))
     masks = np.stack([eqd.random_mask(key, *images.shape[1:3]) for key in keys])
 
@@ -81,16 +84,8 @@ def main(config: Config) -> None:
 
     def preview(state: eqd.TrainState) -> UInt8[np.ndarray, "height width 3"]:
         inpainter = eqd.Inpainter(model.with_network(trainable.network(state.average())))
-        painted = eqd.to_uint8(
-            inpainter(
-                images,
-                masks,
-                captions,
-                steps=16,
-                solver="dpm++2m",
-                guidance_scale=config.guidance_scale,
-            )
-        )
+        paint = partial(inpainter, images, masks, captions, steps=16, solver="dpm++2m")
+        painted = eqd.to_uint8(paint(guidance_scale=config.guidance_scale))
         grey = np.where(masks[..., None], np.uint8(128), images)
         rows = np.stack([grey, painted, images], axis=1).reshape(-1, *images.shape[1:])
         labels = [label for caption in captions for label in ("masked", caption, "true")]
@@ -105,6 +100,7 @@ def main(config: Config) -> None:
         run=run,
         mesh=mesh,
         preview=preview,
+        held_out=validation,
     )
     grid, path = preview(state), run.path / "inpainted.png"
     eqd.on_first_process("inpainted images", lambda: eqd.save_png(path, grid))

@@ -85,6 +85,9 @@ def main(config: Config) -> None:
 
     # The data: every training image and caption through both encoders, once; then from the cache.
     dataset = config.data.latents(vae, text_encoder, with_sizes=config.size_conditioning)
+    held_out = config.train.monitor.held_out(
+        config.data.held_out_latents, vae, text_encoder, with_sizes=config.size_conditioning
+    )
     eqd.begin_run(run, model, ema=config.train.ema)
     eqd.log(f"{eqd.count_parameters(model.network) / 1e6:.1f}M parameters, {len(dataset)} images.")
 
@@ -115,6 +118,7 @@ def main(config: Config) -> None:
         run=run,
         mesh=mesh,
         preview=preview if config.prompts else None,
+        held_out=held_out,
     )
     eqd.log(f"To sample: python recipes/sample.py {run.location} --prompt ...")
 

@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import jax
 import tyro
 
-from benchmarks.train_step import Config as StepConfig, ours, PEAK_FLOPS
+from benchmarks.train_step import Config as StepConfig, ours
+from equildm.runtime import peak_flops
 
 KINDS = {
     "attention": r"fmha|flash|sdpa",
@@ -104,7 +105,7 @@ def main(c: Config) -> None:
         seconds.append((time.perf_counter() - start) / c.steps)
     step = sorted(seconds)[2]
     kind = jax.devices()[0].device_kind
-    peak = next((rate for name, rate in PEAK_FLOPS.items() if name in kind), float("nan"))
+    peak = peak_flops(kind) or float("nan")
     memory = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
     print(
         f"{kind}: {1e3 * step:.1f} ms a step ({1e3 * min(seconds):.1f} to {1e3 * max(seconds):.1f})"

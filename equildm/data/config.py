@@ -1,6 +1,8 @@
 """Which images a model is trained on, as options."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +11,7 @@ import tyro
 from ..latents import VAE
 from ..runtime import Progress, Run
 from ..text import AbstractTextEncoder, fingerprint
+from .batch import LatentBatch
 from .bucketed import BucketedLatents
 from .buckets import Buckets
 from .cache import LatentCache
@@ -17,6 +20,7 @@ from .open import open_source
 from .option_checks import check_held_out, check_max_skipped, check_size
 from .parallel_encoders import ParallelEncoders
 from .subset import HoldOut, split, split_unit, Subset
+from .usable import spread_indices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,23 +108,47 @@ class DataConfig:
         """
         training, _ = self.splits()
         encoders = ParallelEncoders(vae, text_encoder)
-        with Progress(len(training), label="encoding", unit="images") as progress:
-            cache = LatentCache(
+        with self._cache(encoders, len(training), self.flip, self.max_skipped) as cache:
+            if (buckets := self.shapes()) is None:
+                return cache.latents(training, self.size, with_sizes=with_sizes)
+            return cache.bucketed(training, buckets, with_sizes=with_sizes)
+
+    def held_out_latents(
+        self,
+        vae: VAE,
+        text_encoder: AbstractTextEncoder,
+        count: int,
+        *,
+        with_sizes: bool = False,
+    ) -> LatentBatch | None:
+        """Up to `count` held-out images, always the same ones, through the same caches, as squares.
+
+        Unusable ones are left out. `None` where nothing is held out.
+        """
+        _, held_out = self.splits()
+        if not len(held_out):
+            return None
+        chosen = Subset(held_out, spread_indices(len(held_out), count))
+        encoders = ParallelEncoders(vae, text_encoder)
+        with self._cache(encoders, len(chosen), flip=False, max_skipped=1.0) as cache:
+            latents = cache.latents(chosen, self.size, with_sizes=with_sizes)
+        return latents.gather(range(len(latents)))
+
+    @contextlib.contextmanager
+    def _cache(
+        self, encoders: ParallelEncoders, total: int, flip: bool, max_skipped: float
+    ) -> Iterator[LatentCache]:
+        """The cache of these encoders, which shows its progress."""
+        with Progress(total, label="encoding", unit="images") as progress:
+            yield LatentCache(
                 folder=self.cache,
                 encode_images=encoders.images,
                 encode_captions=encoders.captions,
-                image_key=fingerprint(vae),
-                caption_key=text_encoder.fingerprint,
-                flip=self.flip,
+                image_key=fingerprint(encoders.vae),
+                caption_key=encoders.text_encoder.fingerprint,
+                flip=flip,
                 batch=64 * encoders.devices,
-                max_skipped=self.max_skipped,
+                max_skipped=max_skipped,
                 progress=lambda done, total: progress.update(done),
             )
-            if (buckets := self.shapes()) is None:
-                latents: CachedLatents | BucketedLatents = cache.latents(
-                    training, self.size, with_sizes=with_sizes
-                )
-            else:
-                latents = cache.bucketed(training, buckets, with_sizes=with_sizes)
         encoders.cut.log()
-        return latents

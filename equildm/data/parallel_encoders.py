@@ -21,12 +21,14 @@ class ParallelEncoders:
     **Fields:**
 
     - `devices`: their number, which must divide a batch.
+    - `vae`, `text_encoder`: as they were given.
     - `cut`: counts captions that the text encoder cuts.
     """
 
     def __init__(self, vae: VAE, text_encoder: AbstractTextEncoder):
         devices = jax.local_devices()
         self.devices = len(devices)
+        self.vae, self.text_encoder = vae, text_encoder
         self._split: jax.sharding.NamedSharding | None = None
         if self.devices > 1:
             mesh = make_mesh(devices=devices)

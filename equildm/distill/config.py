@@ -25,6 +25,7 @@ from ..training import (
     AllWeights,
     LoRAConfig,
     packed,
+    ScheduledOptimizer,
     TrainConfig,
 )
 from .boundary import ConsistencyConfig
@@ -179,8 +180,9 @@ class DistillConfig:
                 f"RAdam, the optimiser of {self.method}, has no weight decay, received "
                 f"--weight-decay {options.weight_decay}. Add --optimizer adamw, or leave it out."
             )
-        radam = optax.radam(options.schedule(steps, own.learning_rate))
-        return packed(optax.chain(optax.clip_by_global_norm(options.clip), radam))
+        rate = options.schedule(steps, own.learning_rate)
+        chain = optax.chain(optax.clip_by_global_norm(options.clip), optax.radam(rate))
+        return ScheduledOptimizer(packed(chain), rate)
 
     def network(self, teacher: AbstractNetworkConfig) -> AbstractNetworkConfig:
         """The student's network config, of the teacher's.

@@ -12,6 +12,7 @@ from .compile_cache import (
     enable_compile_cache as enable_compile_cache,
 )
 from .config import from_json as from_json, to_json as to_json
+from .device_limits import memory_use as memory_use, peak_flops as peak_flops
 from .distributed import (
     abort_together as abort_together,
     Cluster as Cluster,
@@ -49,8 +50,15 @@ from .sharding import (
     Rule as Rule,
     shardings as shardings,
 )
+from .tracker import (
+    AbstractTracker as AbstractTracker,
+    FunctionTracker as FunctionTracker,
+    TensorBoardTracker as TensorBoardTracker,
+)
 from .waiting import (
     barrier as barrier,
     broadcast_from_first as broadcast_from_first,
     on_first_process as on_first_process,
 )
+from .wandb_tracker import check_wandb as check_wandb, WandbTracker as WandbTracker
+from .work_clock import WorkClock as WorkClock

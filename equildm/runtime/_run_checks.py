@@ -10,6 +10,7 @@ from .locks import Locks
 _LEFT = (
     *("samples", "checkpoints", "averages", "tensorboard", "base", "vae", "text_encoder"),
     *("tokenizer", "model.json", "metrics.jsonl", "environment.json", "config.json"),
+    *("timing.jsonl", "wandb", "wandb.json"),
 )
 
 

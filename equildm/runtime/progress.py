@@ -1,18 +1,36 @@
 """The progress of a loop: a live bar on a terminal, a line at intervals in a log file."""
 
 import collections
+import contextlib
 import datetime
 import io
 import math
 import sys
 import time
-from typing import Any, cast, TextIO
+from collections.abc import Iterator
+from typing import Any, cast, NamedTuple, TextIO
 
 import jax
 import numpy as np
 
+from .work_clock import WorkClock
+
 WINDOW = 30.0
 """Seconds over which the rate is averaged."""
+
+_BURST = 0.1
+"""Seconds within which updates are one: numbers that were waiting arrive together."""
+
+_FORECAST = 1.0
+"""Seconds of work from which on the time left is told."""
+
+
+class _Mark(NamedTuple):
+    """Units done at a time: that of the last update of a burst, which began at `begun`."""
+
+    begun: float
+    time: float
+    done: int
 
 
 class Progress:
@@ -23,8 +41,10 @@ class Progress:
                 ...
                 progress.update(step + 1, loss=loss)
 
-    The rate leaves out the time before the first `update`, in which jit compiles. Only the first
-    process shows anything.
+    The rate is that of the last seconds. It leaves out the time before the first `update`, in which
+    jit compiles, and pauses: those of `pause`, and gaps that are far longer than any before, as of
+    a machine that slept. The time left counts the pauses to come at their share of the time so far,
+    without the longest one, which compiled. Only the first process shows anything.
     """
 
     def __init__(
@@ -37,6 +57,7 @@ class Progress:
         batch: int = 0,
         interval: float = 10.0,
         stream: TextIO | io.TextIOBase | None = None,
+        clock: WorkClock | None = None,
     ):
         """**Arguments:**
 
@@ -47,12 +68,16 @@ class Progress:
         - `batch`: examples in each unit, to show their rate as well; 0 for none.
         - `interval`: seconds between two lines where there is no terminal.
         - `stream`: a text file, standard error by default.
+        - `clock`: of the loop's work, if something else reads it too.
         """
         self.total, self.done = total, start
         self.label, self.unit, self.batch, self.interval = label, unit, batch, interval
         self._stream = cast(TextIO, sys.stderr if stream is None else stream)
         self._values: dict[str, float | np.number] = {}
-        self._marks: collections.deque[tuple[float, int]] = collections.deque()
+        self._marks: collections.deque[_Mark] = collections.deque()
+        self._clock = WorkClock() if clock is None else clock
+        self._origin = 0.0  # seconds of work at the first update
+        self._doing = ""
         self._last_line = -math.inf
         self._silent = jax.process_index() != 0
         self._live: Any = None
@@ -85,17 +110,35 @@ class Progress:
 
     def update(self, done: int, **values: float | np.number) -> None:
         """Sets the units done and the values to show, which must be on the host already."""
-        now = time.monotonic()
-        self.done = done
+        self.done, self._doing = done, ""
         self._values.update(values)
-        self._marks.append((now, done))
-        while len(self._marks) > 2 and now - self._marks[1][0] >= WINDOW:
-            self._marks.popleft()
+        self._mark(self._clock.now(), done)
+        now = time.monotonic()
         if self._live is not None:
-            self._live.update(self._task, completed=done, status=self.status())
+            self._show()
         elif now - self._last_line >= self.interval and not self._silent:
             self._last_line = now
             self._write(self._described())
+
+    def wait_for(self, what: str) -> None:
+        """Says what happens before the next `update`, such as compiling."""
+        self._doing = what
+        if self._live is not None:
+            self._show()
+        elif not self._silent:
+            self._write(self._described())
+
+    @contextlib.contextmanager
+    def pause(self, what: str) -> Iterator[None]:
+        """Leaves the time of the block out of the rate, and says on a terminal what it does."""
+        before, self._doing = self._doing, what
+        self._show()
+        try:
+            with self._clock.pause():
+                yield
+        finally:
+            self._doing = before
+            self._show()
 
     def print(self, text: str) -> None:
         """Writes a line of text above the bar."""
@@ -106,25 +149,53 @@ class Progress:
 
     @property
     def rate(self) -> float | None:
-        """Recent units a second, `None` before the second `update`."""
+        """Recent units a second of work, `None` before the second `update`."""
         if len(self._marks) < 2:
             return None
-        (since, first), (now, last) = self._marks[0], self._marks[-1]
-        return (last - first) / (now - since) if now > since else None
+        first, last = self._marks[0], self._marks[-1]
+        return (last.done - first.done) / (last.time - first.time)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the end, `None` where they cannot be told yet."""
+        rate = self.rate
+        worked = self._marks[-1].time - self._origin if self._marks else 0.0
+        if not rate or worked < _FORECAST:
+            return None
+        pauses = (self._clock.paused - self._clock.longest) / worked
+        return (self.total - self.done) / rate * (1 + pauses)
 
     def status(self) -> str:
         """`120/1000 steps, 3.21 steps/s, loss 0.1234, 0:04:34 left`."""
         parts = [f"{self.done}/{self.total} {self.unit}"]
-        rate = self.rate
+        rate, left = self.rate, self.left
         if rate:
             parts.append(f"{rate:.3g} {self.unit}/s")
             if self.batch:
                 parts.append(f"{rate * self.batch:.3g} examples/s")
         parts += [f"{name} {value:.4g}" for name, value in self._values.items()]
-        if rate and self.done < self.total:
-            left = datetime.timedelta(seconds=round((self.total - self.done) / rate))
-            parts.append(f"{left} left")
-        return ", ".join(parts)
+        if left is not None and self.done < self.total:
+            parts.append(f"{datetime.timedelta(seconds=round(left))} left")
+        return ", ".join([*parts, self._doing] if self._doing else parts)
+
+    def _mark(self, now: float, done: int) -> None:
+        marks = self._marks
+        if marks and now - marks[-1].begun < _BURST:
+            marks[-1] = _Mark(marks[-1].begun, now, done)
+            return
+        if len(marks) > 1:
+            gap, usual = now - marks[-1].time, (marks[-1].time - marks[0].time) / (len(marks) - 1)
+            if gap > max(WINDOW, 10 * usual):
+                marks.clear()
+        if not marks:
+            self._origin = now
+        marks.append(_Mark(now, now, done))
+        while len(marks) > 2 and now - marks[1].time >= WINDOW:
+            marks.popleft()
+
+    def _show(self) -> None:
+        if self._live is not None:
+            self._live.update(self._task, completed=self.done, status=self.status())
 
     def _described(self) -> str:
         return f"{self.label} {self.status()}".strip()

@@ -1,14 +1,7 @@
 """From an objective to trained weights."""
 
 from .accumulate import accumulate as accumulate
-from .config import (
-    EMAName as EMAName,
-    EMAS as EMAS,
-    OptimizerConfig as OptimizerConfig,
-    OptimizerName as OptimizerName,
-    OPTIMIZERS as OPTIMIZERS,
-    TrainConfig as TrainConfig,
-)
+from .config import EMAName as EMAName, EMAS as EMAS, TrainConfig as TrainConfig
 from .ema import (
     AbstractEMA as AbstractEMA,
     DecayEMA as DecayEMA,
@@ -17,6 +10,7 @@ from .ema import (
 )
 from .finetune import FineTuneConfig as FineTuneConfig, Trainable as Trainable
 from .groups import rate_groups as rate_groups
+from .held_out import held_out_images as held_out_images, held_out_subject as held_out_subject
 from .loop import (
     Diverged as Diverged,
     fit as fit,
@@ -30,6 +24,11 @@ from .masks import (
     brush_mask as brush_mask,
     MakeMask as MakeMask,
     random_mask as random_mask,
+)
+from .monitor_config import (
+    MonitorConfig as MonitorConfig,
+    TrackerName as TrackerName,
+    TRACKERS as TRACKERS,
 )
 from .objectives.adversarial import (
     AdversarialObjective as AdversarialObjective,
@@ -55,6 +54,11 @@ from .objectives.super_resolution import SuperResolution as SuperResolution
 from .objectives.vae import VAEObjective as VAEObjective
 from .objectives.vae_config import VAELossConfig as VAELossConfig
 from .optimizer import adafactor as adafactor, adamw as adamw, learning_rate as learning_rate
+from .optimizer_config import (
+    OptimizerConfig as OptimizerConfig,
+    OptimizerName as OptimizerName,
+    OPTIMIZERS as OPTIMIZERS,
+)
 from .packing import pack as pack, Packed as Packed, packed as packed, unpack as unpack
 from .posthoc import (
     posthoc_average as posthoc_average,
@@ -63,8 +67,10 @@ from .posthoc import (
 )
 from .prior_config import PriorConfig as PriorConfig
 from .remat import Remat as Remat, rematerialise as rematerialise
+from .scheduled import ScheduledOptimizer as ScheduledOptimizer
 from .state import TrainState as TrainState
 from .step import make_step as make_step
+from .step_flops import step_flops as step_flops
 from .trainable import (
     check_patterns as check_patterns,
     LoRAObjective as LoRAObjective,
@@ -80,3 +86,4 @@ from .trained_part import (
     MatchingWeights as MatchingWeights,
 )
 from .trainer import put_frozen as put_frozen, train as train
+from .validation import Validation as Validation

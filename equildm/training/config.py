@@ -1,12 +1,10 @@
 """The options of every training run."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
-from functools import partial
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import optax
 from jax.sharding import Mesh
 
 from .._types import Condition
@@ -26,8 +24,9 @@ from ..runtime import (
 )
 from ..runtime.options import Flat
 from .ema import AbstractEMA, DecayEMA, PowerEMA
+from .monitor_config import MonitorConfig, NO_VALIDATION
 from .objectives.denoising import DenoisingObjective
-from .optimizer import adafactor, adamw, learning_rate
+from .optimizer_config import check_name, OptimizerConfig
 from .remat import Remat
 
 EMAName = Literal["power", "decay", "decay-0.999", "decay-0.995", "decay-0.95"]
@@ -39,71 +38,6 @@ EMAS: Mapping[str, AbstractEMA] = {
     "decay-0.95": DecayEMA(0.95),
 }
 """Averages of the weights, by the names that command lines and run folders use."""
-
-OptimizerName = Literal["adamw", "adamw-bf16", "adafactor"]
-OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
-    "adamw": adamw,
-    "adamw-bf16": partial(adamw, momentum="bfloat16"),
-    "adafactor": adafactor,
-}
-"""Optimisers by name. Each takes a rate or a schedule, `weight_decay=` and `clip=`."""
-
-
-@dataclasses.dataclass(frozen=True)
-class OptimizerConfig:
-    """The optimiser and its learning rate.
-
-        optimizer = OptimizerConfig(learning_rate=3e-4).build(steps=10_000)
-
-    **Raises** `ValueError` for a value that no optimiser takes, such as a rate of NaN.
-    """
-
-    optimizer: OptimizerName | None = None
-    """AdamW; AdamW with its first moment in bfloat16, to save memory; or Adafactor, to save more.
-    By default AdamW, or the method's own."""
-    learning_rate: float | None = None
-    """Peak learning rate; by default one that suits the model's size."""
-    warmup: int = 100
-    """Steps of linear warm-up."""
-    decay: Literal["constant", "cosine"] = "constant"
-    """Learning rate after the warm-up: constant as in the paper, so that a run can be lengthened at
-    any time; or a cosine down to 0."""
-    weight_decay: float | None = None
-    """Weight decay of matrices and kernels; by default 0.01, or the method's own."""
-    clip: float = 1.0
-    """Largest norm of the gradient."""
-
-    def __post_init__(self) -> None:
-        if self.optimizer is not None:
-            _check_name("optimizer", self.optimizer, OPTIMIZERS)
-        self.build(self.warmup + 1)  # of the shortest training that any decay takes
-
-    def schedule(self, steps: int, default_rate: float = 1e-4) -> optax.Schedule:
-        """The learning rate by step.
-
-        **Arguments:**
-
-        - `steps`: length of the training.
-        - `default_rate`: the peak, where no `learning_rate` is set.
-
-        **Raises** `ValueError` for a cosine in a training that is no longer than the warm-up.
-        """
-        peak = default_rate if self.learning_rate is None else self.learning_rate
-        return learning_rate(peak, warmup=self.warmup, steps=steps, decay=self.decay)
-
-    def build(
-        self, steps: int, default_rate: float = 1e-4, default_weight_decay: float = 0.01
-    ) -> optax.GradientTransformation:
-        """The optimiser.
-
-        **Arguments:** as of `schedule`, and
-
-        - `default_weight_decay`: where no `weight_decay` is set.
-        """
-        weight_decay = default_weight_decay if self.weight_decay is None else self.weight_decay
-        make = OPTIMIZERS[self.optimizer or "adamw"]
-        rate = self.schedule(steps, default_rate)
-        return make(rate, weight_decay=weight_decay, clip=self.clip)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +62,7 @@ class TrainConfig:
                 "keep",
                 "snapshots",
             ),
-            *("log_every", "save_every", "preview_every", "bad_steps"),
+            *("log_every", "save_every", "preview_every", "bad_steps", "monitor"),
             *("optimizer.learning_rate", "optimizer.warmup", "optimizer.clip"),
         )
     )
@@ -169,6 +103,10 @@ class TrainConfig:
     """Steps between two previews."""
     keep: int = 3
     """Checkpoints to keep."""
+    monitor: Flat[MonitorConfig] = dataclasses.field(
+        default=MonitorConfig(), metadata={"before": NO_VALIDATION}
+    )
+    """Trackers and the validation loss."""
     bad_steps: int = 10
     """Steps of a launch that may fail, at most: a step whose loss or gradient is not finite changes
     no weight, and is counted. One more ends the training."""
@@ -201,11 +139,17 @@ class TrainConfig:
                 f"--accumulate {self.accumulate}. Choose a divisor."
             )
         if self.ema is not None:
-            _check_name("ema", self.ema, EMAS)
+            check_name("ema", self.ema, EMAS)
         if self.compute != "auto":
             Policy(self.compute)
         parse_mesh(self.mesh)
         self.optimizer.build(self.steps)
+
+    @property
+    def validate_every(self) -> int:
+        """Steps between two validations; 0 for none."""
+        every = self.monitor.validate_every
+        return self.preview_every if every is None else every
 
     @property
     def policy(self) -> Policy:
@@ -215,9 +159,10 @@ class TrainConfig:
     def launch(self) -> Mesh:
         """Joins the other processes, arranges the devices and turns on the compile cache.
 
-        **Raises** `ValueError` for a mesh that does not use every device, and for a batch that the
-        devices do not divide.
+        **Raises** `ValueError` for a mesh that does not use every device, for a batch that the
+        devices do not divide, and for a tracker that is not installed.
         """
+        self.monitor.check_installed()
         exit_on_sigterm()
         self.cluster.join()
         mesh = make_mesh(self.mesh)
@@ -293,8 +238,3 @@ class TrainConfig:
             policy=self.policy,
             remat=self.remat,
         )
-
-
-def _check_name(option: str, value: str, choices: Mapping[str, object]) -> None:
-    if value not in choices:
-        raise ValueError(f"--{option} is one of {', '.join(choices)}; received {value!r}.")

@@ -15,6 +15,7 @@ from ..runtime import Checkpoints, Run
 from .config import TrainConfig
 from .groups import rate_groups
 from .objectives.base import AbstractObjective
+from .scheduled import ScheduledOptimizer
 from .trainable import check_patterns
 from .trained_part import AbstractTrainedPart, AllWeights, LoRAConfig, MatchingWeights
 
@@ -127,9 +128,14 @@ class FineTuneConfig:
         return Trainable(trained, frozen, self.part)
 
     def optimizer(self, config: TrainConfig, default_rate: float) -> optax.GradientTransformation:
-        """The optimiser of `config`, its rate multiplied by the factor of each group."""
+        """The optimiser of `config`, its rate multiplied by the factor of each group.
+
+        The log has the rate without the factors.
+        """
         optimizer, factors = config.optimizer.build(config.steps, default_rate), self.factors
-        return optax.chain(optimizer, rate_groups(factors)) if factors else optimizer
+        if not factors:
+            return optimizer
+        return ScheduledOptimizer(optax.chain(optimizer, rate_groups(factors)), optimizer.schedule)
 
 
 def _saved(frozen: PyTree, run: Run) -> PyTree:

@@ -1,16 +1,18 @@
 """The loop around a step: batches in, metrics, checkpoints and previews out."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+import datetime
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Array, UInt8
 
-from .._types import Batch, Metrics
+from .._types import Batch
 from ..images import save_png
 from ..runtime import (
+    AbstractTracker,
     broadcast_from_first,
     Checkpoints,
     first_process,
@@ -20,13 +22,25 @@ from ..runtime import (
     Run,
     STOPPED,
     UserError,
+    WorkClock,
 )
+from ..runtime.metrics import TIMING
 from .data_wait import DataWait
 from .state import TrainState
 from .step import Step
+from .step_timer import FIRST_STEP, last_first_step, StepTimer
 
 Preview: TypeAlias = Callable[[TrainState], UInt8[np.ndarray, "height width 3"]]
 """Makes one image of a state, for instance a grid of samples. Every process calls it."""
+
+Validate: TypeAlias = Callable[[TrainState], dict[str, float]]
+"""Scores a state, see `Validation`. Every process calls it."""
+
+PeakShare: TypeAlias = Callable[[TrainState, Batch], float | None]
+"""Which share of the devices' peak one step a second is, if that is known."""
+
+_SHOWN = {"loss": "loss", "validation": "validation_loss_ema"}
+"""What the progress line shows, by the names of the metrics."""
 
 _LAG = 2
 """Metrics are fetched this many steps late, so that the device never waits for the host."""
@@ -34,15 +48,17 @@ _LAG = 2
 
 @dataclasses.dataclass(frozen=True)
 class Intervals:
-    """How many steps lie between two logs and two previews."""
+    """How many steps lie between two logs, two previews and two validations."""
 
     log: int = 10
     """Steps between two fetches of the metrics; every step has its line."""
     preview: int = 1000
     """Steps between two previews."""
+    validation: int = 1000
+    """Steps between two validations."""
 
     def __post_init__(self) -> None:
-        if min(self.log, self.preview) < 1:
+        if min(self.log, self.preview, self.validation) < 1:
             raise ValueError(
                 f"Intervals are at least 1 step, received {self}. For 'never', use a large number."
             )
@@ -116,6 +132,9 @@ def fit(
     batch_size: int,
     every: Intervals = Intervals(),
     preview: Preview | None = None,
+    validate: Validate | None = None,
+    trackers: Sequence[AbstractTracker] | None = None,
+    peak_share: PeakShare | None = None,
     snapshots: Checkpoints | None = None,
     label: str = "training",
     bad_steps: int = 0,
@@ -132,8 +151,11 @@ def fit(
     - `checkpoints`: receives the states.
     - `steps`: the number of the last step.
     - `batch_size`: examples in a step, for the rate that the progress line shows.
-    - `every`: intervals of logs and previews; that of checkpoints is in `checkpoints`.
+    - `every`: intervals of logs, previews and validations; that of checkpoints is in `checkpoints`.
     - `preview`: makes an image of the state, for the run's `samples/` and its log.
+    - `validate`: scores the state; its numbers stand on the line of their step.
+    - `trackers`: show the curves; by default TensorBoard.
+    - `peak_share`: for the utilisation of the devices; asked once, while the first step runs.
     - `snapshots`: receives the averages at its own interval, for `posthoc_average`.
     - `label`: name of the training in the progress line.
     - `bad_steps`: how many steps may fail.
@@ -149,17 +171,21 @@ def fit(
     """
     done = int(state.step)
     batches = DataWait(data)
+    clock = WorkClock()
+    timer = StepTimer(clock, batch_size)
+    usual = last_first_step(run.path / TIMING)
     with (
         Interrupt() as interrupt,
-        MetricsLog(run, start=done) as log,
-        Progress(steps, start=done, label=label, batch=batch_size) as progress,
+        MetricsLog(run, start=done, trackers=trackers) as log,
+        Progress(steps, start=done, label=label, batch=batch_size, clock=clock) as progress,
     ):
-        pending: list[tuple[int, Metrics]] = []
+        pending: list[tuple[int, dict[str, Array | float]]] = []
         known = {"data": fingerprint} if fingerprint else {}
         bad = 0
 
         def write(until: int) -> None:
             nonlocal bad
+            number, shown = 0, dict[str, float]()
             while pending and pending[0][0] <= until:
                 number, device_metrics = pending.pop(0)
                 metrics = jax.device_get(device_metrics)
@@ -167,28 +193,49 @@ def fit(
                     bad += 1
                     progress.print(_check_bad(number, metrics, checkpoints, bad, bad_steps))
                 log.scalars(number, metrics)
-                if number % every.log == 0 or number == steps:
-                    progress.update(number, loss=float(metrics["loss"]))
+                shown |= {n: float(metrics[k]) for n, k in _SHOWN.items() if k in metrics}
+            if number:
+                progress.update(number, **shown)
 
         def save(target: Checkpoints) -> None:
             write(done)
-            target.save(done, state.pieces(), {"position": batches.position} | known)
+            with progress.pause("saving"):
+                target.save(done, state.pieces(), {"position": batches.position} | known)
+
+        def due(interval: int) -> bool:
+            return done % interval == 0 or done == steps
 
         stopped = interrupt.stop()
+        first = done + 1
+        if done < steps and not stopped:
+            progress.wait_for(_compiling(usual))
         while done < steps and not stopped:
-            state, metrics = step(state, next(batches))
+            batch = next(batches)
+            state, metrics = step(state, batch)
             done += 1
-            pending.append((done, metrics))
+            pending.append((done, {**metrics}))
+            if validate is not None and due(every.validation):
+                jax.block_until_ready(metrics)  # so that the pause is all of it
+                with progress.pause("validating"):
+                    pending[-1][1].update(validate(state))
+            if done == first:
+                timer.peak_share = peak_share(state, batch) if peak_share is not None else None
+                write(done)  # it waited for the compiler: nothing is lost by waiting for its end
+                log.timing(done, {FIRST_STEP: clock.now()})
+                timer.begin(done)
             if done % every.log == 0:
                 write(done - _LAG)
+                if measured := timer.measure(done - _LAG):
+                    log.timing(done - _LAG, measured)
             if checkpoints.due(done):
                 save(checkpoints)
             # A resumed run passes the snapshots that it saved before it was killed.
             if snapshots is not None and snapshots.due(done) and done > (snapshots.latest() or 0):
                 snapshots.save(done, {"ema": state.pieces()["ema"]}, {})
-            if preview is not None and (done % every.preview == 0 or done == steps):
+            if preview is not None and due(every.preview):
                 write(done)
-                image = preview(state)
+                with progress.pause("making a preview"):
+                    image = preview(state)
                 if first_process():
                     save_png(run.samples / f"step_{done:08d}.png", image)
                 log.image(done, "samples", image)
@@ -202,6 +249,13 @@ def fit(
             progress.print(f"Stopped at step {done} of {steps}, saved. Go on with --resume.")
             raise Stopped
     return state
+
+
+def _compiling(usual: float | None) -> str:
+    """What to tell of the time before the first step, which took so many seconds last time."""
+    if usual is None:
+        return "compiling the first step"
+    return f"compiling, {datetime.timedelta(seconds=round(usual))} at the last launch"
 
 
 def _check_bad(

@@ -17,6 +17,7 @@ from .accumulate import accumulate
 from .ema import AbstractEMA
 from .objectives.base import AbstractMovingObjective, AbstractObjective
 from .packing import pack
+from .scheduled import ScheduledOptimizer
 from .state import TrainState
 
 T = TypeVar("T")
@@ -64,7 +65,8 @@ def make_step(
     - `shardings`: a tree of shardings like the state's arrays, for the new state; by default the
         compiler decides.
 
-    **Returns:** a function whose metrics are `loss`, `grad_norm`, `finite` and the objective's own.
+    **Returns:** a function whose metrics are `loss`, `grad_norm`, `finite` and the objective's own,
+    and `learning_rate` where the optimiser knows it (`ScheduledOptimizer`).
     """
     mesh = mesh_of(shardings)
 
@@ -110,6 +112,9 @@ def make_step(
         result = TrainState(model, optimizer_state, averages, state.step + 1)
         if shardings is not None:
             result = eqx.filter_shard(result, shardings)
-        return result, {"loss": value, "grad_norm": norm, "finite": finite, **metrics}
+        metrics = {"loss": value, "grad_norm": norm, "finite": finite, **metrics}
+        if isinstance(optimizer, ScheduledOptimizer):
+            metrics["learning_rate"] = optimizer.rate(state.optimizer)
+        return result, metrics
 
     return lambda state, batch: compiled((objective, key, batch), state)

@@ -4,6 +4,7 @@ import dataclasses
 import logging
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from image_folders import flawed_folder
@@ -11,12 +12,14 @@ from small_models import VAE
 
 from equildm.data import (
     CaptionedDataConfig,
+    Crop,
     DataConfig,
     DegradedDataConfig,
     ImageDataConfig,
 )
+from equildm.images import to_unit
 from equildm.runtime import from_json, Run, to_json
-from equildm.text import SmallTextEncoder
+from equildm.text import embed_captions, SmallTextEncoder
 from equildm.training import TrainConfig
 
 CONFIGS = (DataConfig, ImageDataConfig, CaptionedDataConfig, DegradedDataConfig)
@@ -94,3 +97,29 @@ def test_it_may_change_when_a_run_is_resumed(tmp_path):
         else:
             with pytest.raises(ValueError, match=r"data\.size is 32"):
                 resumed.prepare_run(tmp_path / "run", config, "pretrain")
+
+
+def test_held_out_latents_are_always_the_same(tmp_path, encoders):
+    """Spread over the held-out images, not mirrored, and no training image among them."""
+    vae, text_encoder = encoders
+    config = DataConfig("shapes", size=16, flip=True, held_out=0.1, cache=tmp_path / "cache")
+    batch = config.held_out_latents(vae, text_encoder, 5)
+    assert batch is not None and batch.latents.shape == (5, 8, 8, 2)
+    again = config.held_out_latents(vae, text_encoder, 5)
+    np.testing.assert_array_equal(again.latents, batch.latents)
+    _, held_out = config.splits()
+    chosen = [len(held_out) * i // 5 for i in range(5)]
+    image = jnp.asarray(to_unit(Crop(16)(held_out.image(chosen[3]))))
+    np.testing.assert_allclose(batch.latents[3], vae.encode_scaled(image), atol=2e-3)
+    tokens = embed_captions(text_encoder, [held_out.caption(chosen[3])]).tokens[0]
+    np.testing.assert_allclose(batch.text.tokens[3], tokens, atol=2e-3)
+    none = dataclasses.replace(config, held_out=0.0)
+    assert none.held_out_latents(vae, text_encoder, 5) is None
+
+
+def test_held_out_latents_leave_out_what_cannot_be_used(tmp_path, encoders):
+    source = str(flawed_folder(tmp_path / "images"))
+    config = DataConfig(source, size=16, held_out=0.9, hold_out="image", cache=tmp_path / "cache")
+    _, held_out = config.splits()
+    batch = config.held_out_latents(*encoders, 100)
+    assert batch is not None and 0 < len(batch.latents) < len(held_out)

@@ -65,6 +65,15 @@ def test_the_guide_to_python_runs(beside_a_run):
     assert after.config == names["model"].config and (beside_a_run / "exported" / "vae").is_dir()
 
 
+def test_the_guide_to_monitoring_runs(beside_a_run, capsys):
+    (beside_a_run / "runs" / "emoji" / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n')
+    names = run("docs/monitoring.md")
+    assert names["losses"] == {1: 0.5}
+    assert set(names["curve"]) == {1, 2} and "validation_loss" in names["curve"][2]
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[0] for line in printed if len(line) == 2] == ["2"]  # of ten steps one point
+
+
 def test_the_guide_to_metrics_runs():
     names = run("docs/metrics.md")
     assert names["a"].extractor == "AlexNet, 32 pixels" and names["b"].count == 24

@@ -23,7 +23,14 @@ from equildm.images import to_uint8
 from equildm.nn import initialised, Linear
 from equildm.runtime import gather, log
 from equildm.runtime.options import Flat
-from equildm.training import AbstractObjective, OptimizerConfig, train, TrainConfig, TrainState
+from equildm.training import (
+    AbstractObjective,
+    MonitorConfig,
+    OptimizerConfig,
+    train,
+    TrainConfig,
+    TrainState,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +46,7 @@ class Config:
         log_every=1,
         save_every=5,
         preview_every=10**6,
+        monitor=MonitorConfig(validate_every=4),
     )
     slow: float = 0.0
     """Seconds that a batch takes."""
@@ -99,6 +107,12 @@ class Distance(AbstractObjective):
         return jnp.mean(jax.vmap(one)(batch.x, batch.y, keys)), {}
 
 
+def held_out() -> Batch:
+    """Points that are not trained on."""
+    x = np.random.default_rng(1).normal(size=(12, 256)).astype(np.float32)
+    return Batch(x, x[:, :32])
+
+
 def preview(state: TrainState) -> UInt8[np.ndarray, "height width 3"]:
     """What the averaged network makes of points that each process has for itself."""
     output = jax.vmap(state.average())(jnp.ones((8, 256)))
@@ -119,6 +133,7 @@ def main(config: Config) -> None:
         run=run,
         mesh=mesh,
         preview=preview,
+        held_out=held_out(),
     )
     leaves = jax.tree.leaves(gather(state.pieces()))
     log("state " + hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest())

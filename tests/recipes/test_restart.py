@@ -82,18 +82,32 @@ def losses(run):
     return [line["loss"] for line in steps]
 
 
+def scores(run):
+    """The validation losses: of some steps, none of which is there twice."""
+    lines = [line for line in read_metrics(Run.open(run).metrics) if "validation_loss" in line]
+    assert [line["step"] for line in lines] == [4, 8, STEPS]
+    return [(line["validation_loss"], line["validation_loss_ema"]) for line in lines]
+
+
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    """The losses of an uninterrupted run on one device."""
+def complete(tmp_path_factory):
+    """An uninterrupted run on one device."""
     run = tmp_path_factory.mktemp("uninterrupted") / "run"
     finish(run)
-    return losses(run)
+    return run
 
 
-def test_two_processes_are_as_one(uninterrupted, tmp_path):
+@pytest.fixture(scope="module")
+def uninterrupted(complete):
+    """Its losses."""
+    return losses(complete)
+
+
+def test_two_processes_are_as_one(complete, uninterrupted, tmp_path):
     run = tmp_path / "run"
     finish(run, "--mesh", "fsdp=2,tensor=2", processes=2, devices=2)
     np.testing.assert_allclose(losses(run), uninterrupted, rtol=1e-5)
+    np.testing.assert_allclose(scores(run), scores(complete), rtol=1e-5)
     assert "training" in text(run, 0) and "training" not in text(run, 1)
     assert [p.name for p in (run / "samples").iterdir()] == [f"step_{STEPS:08d}.png"]
 

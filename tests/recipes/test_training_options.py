@@ -13,6 +13,8 @@ REFUSED = [
     (["--decay", "cosine", "--steps", "50"], "exceed the warm-up of 100"),
     (["--mesh", "data=3"], "received 'data=3' which makes 3"),
     (["--optimizer", "sgd"], "invalid choice"),
+    (["--tracker", "none", "wandb"], "none stands alone, received --tracker none wandb"),
+    (["--validate-every", "-5"], "a number of steps, received -5"),
 ]
 
 
@@ -23,12 +25,13 @@ def test_what_cannot_work_is_refused_and_leaves_no_folder(tmp_path):
 
 
 CODE = """
-from equildm.training import OptimizerConfig, TrainConfig
+from equildm.training import MonitorConfig, OptimizerConfig, TrainConfig
 
 for make, message in [
     (lambda: TrainConfig(ema="none"), "--ema is one of power, decay"),
     (lambda: TrainConfig(compute="float16"), "received 'float16'"),
     (lambda: OptimizerConfig(optimizer="sgd"), "--optimizer is one of adamw"),
+    (lambda: MonitorConfig(trackers=("board",)), "--tracker is one of tensorboard, wandb, none"),
     (lambda: OptimizerConfig(decay="linear"), "'constant' or 'cosine', received 'linear'"),
     (lambda: TrainConfig(accumulate=8, mesh="data=8").launch(), "8 devices, received 4"),
     (lambda: TrainConfig(mesh="data=3").launch(), "received 'data=3'"),

@@ -69,8 +69,8 @@ def test_tensorboard_scalars_and_images(run):
     assert values[1][2].image.height == 8 and values[1][2].image.colorspace == 3
 
 
-def test_tensorboard_gets_fewer_points(run):
-    with MetricsLog(run, start=3, board_every=5) as log:
+def test_trackers_get_fewer_points(run):
+    with MetricsLog(run, start=3, track_every=5) as log:
         for step in range(4, 16):
             log.scalars(step, {"loss": 0.5} | ({"rare": 1.0} if step in (7, 15) else {}))
     points = [(v.tag, e.step) for e in events(run) for v in e.summary.value]
@@ -103,12 +103,32 @@ def test_a_cut_line_that_parses_is_still_cut(run):
     assert [m["step"] for m in read_metrics(run.metrics)] == [1]
 
 
-def test_a_broken_line_elsewhere_is_named(run):
+def test_a_broken_line_that_would_be_cut_is_named(run):
     text = '{"step": 1}\n{"st\n{"step": 3}\n'
     run.metrics.write_text(text)
     with pytest.raises(ValueError, match="line 2"):
-        MetricsLog(run, start=3)
+        MetricsLog(run, start=1)
     assert run.metrics.read_text() == text  # nothing lost
+    with MetricsLog(run, start=3):  # before the cut: it stays, and a reader is told
+        pass
+    assert run.metrics.read_text() == text
+    with pytest.raises(ValueError, match="line 2"):
+        read_metrics(run.metrics)
+
+
+def test_what_a_clock_tells_has_a_file_of_its_own(run):
+    with MetricsLog(run) as log:
+        for step in range(1, 5):
+            log.scalars(step, {"loss": 0.5})
+            log.timing(step, {"examples_per_second": 10.0 * step})
+    assert all(set(line) == {"step", "loss"} for line in read_metrics(run.metrics))
+    timing = run.path / "timing.jsonl"
+    assert read_metrics(timing)[1] == {"step": 2, "examples_per_second": 20.0}
+    points = [(v.tag, e.step) for e in events(run) for v in e.summary.value]
+    assert points == [("loss", 1), ("examples_per_second", 1)]
+    with MetricsLog(run, start=2):
+        pass
+    assert [m["step"] for m in read_metrics(timing)] == [1, 2]
 
 
 KILLED = """

@@ -21,7 +21,8 @@ def clock(monkeypatch):
             return self.now
 
     clock = Clock()
-    monkeypatch.setattr("equildm.runtime.progress.time", clock)
+    for module in ("progress", "work_clock"):
+        monkeypatch.setattr(f"equildm.runtime.{module}.time", clock)
     return clock
 
 
@@ -59,6 +60,89 @@ def test_rate_is_of_late_and_leaves_out_the_start(clock):
         progress.update(done)
         clock.now += 0.1
     assert progress.rate == pytest.approx(10, rel=0.05)
+
+
+def left(progress):
+    """The time left as it is shown, None where it is not."""
+    shown = re.search(r"(\d+):(\d\d):(\d\d) left", progress.status())
+    return None if shown is None else sum(60**i * int(shown[3 - i]) for i in range(3))
+
+
+def test_a_burst_is_one_moment(clock):
+    """Metrics that are fetched late arrive together, also at the end of a short run."""
+    progress = Progress(20, batch=4, stream=io.StringIO())
+    progress.update(1)
+    for last in (8, 18, 20):
+        clock.now += 0.2 * (last - progress.done)
+        for done in range(progress.done + 1, last + 1):
+            progress.update(done, loss=0.5)
+            clock.now += 1e-4
+    assert progress.rate == pytest.approx(5, rel=0.01)
+    assert "5 steps/s, 20 examples/s" in progress.status() and left(progress) is None
+
+
+def test_only_a_burst_tells_no_rate(clock):
+    progress = Progress(1000, start=300, stream=io.StringIO())
+    clock.now += 60
+    for done in range(301, 311):  # at once after a resume
+        progress.update(done)
+        clock.now += 1e-4
+    assert progress.rate is None and "left" not in progress.status()
+    clock.now += 0.4
+    progress.update(311)
+    assert progress.rate and left(progress) is None  # too early to tell
+    for done in range(312, 321):
+        clock.now += 0.5
+        progress.update(done)
+    assert left(progress) == pytest.approx(680 / 2, rel=0.05)
+
+
+def test_pauses_are_no_work_and_count_for_the_time_left(clock):
+    progress = Progress(1000, stream=io.StringIO())
+    progress.update(0)
+    for done in range(1, 501):
+        clock.now += 0.1
+        progress.update(done)
+        if done % 100 == 0:
+            with progress.pause("preview"), progress.pause("inside"):
+                assert progress.status().endswith("inside")
+                clock.now += 300 if done == 100 else 5
+            assert "preview" not in progress.status()
+    assert progress.rate == pytest.approx(10)
+    assert left(progress) == 70  # 50 of work and 20 of previews, as so far but for the first
+
+
+def test_a_machine_that_slept_does_not_slow_the_rate(clock):
+    progress = Progress(1000, stream=io.StringIO())
+    for done in range(1, 101):
+        progress.update(done)
+        clock.now += 0.5
+    clock.now += 3600
+    progress.update(101)
+    assert progress.rate is None and left(progress) is None
+    for done in range(102, 106):
+        clock.now += 0.5
+        progress.update(done)
+    assert progress.rate == pytest.approx(2) and left(progress) == pytest.approx(895 / 2, abs=1)
+
+
+def test_slow_steps_are_no_pause(clock):
+    progress = Progress(100, stream=io.StringIO())
+    for done in range(1, 11):
+        progress.update(done)
+        clock.now += 100
+    assert progress.rate == pytest.approx(0.01) and left(progress) == 9000
+
+
+def test_what_is_waited_for_is_said(clock):
+    out = io.StringIO()
+    progress = Progress(1000, start=300, label="training", stream=out)
+    progress.wait_for("compiling")
+    progress.update(301)
+    assert out.getvalue().splitlines() == [
+        "training 300/1000 steps, compiling",
+        "training 301/1000 steps",
+    ]
 
 
 TERMINAL = """
