@@ -110,8 +110,8 @@ class LatentCache:
 
         An image is resized to cover the shape whose aspect is nearest, and cut in the middle to it.
         """
-        made = self._made(source, [Crop(shape) for shape in buckets.shapes], buckets.choose)
-        dataset = BucketedLatents(made, with_sizes=with_sizes)
+        folder = self._made(source, [Crop(shape) for shape in buckets.shapes], buckets.choose)
+        dataset = BucketedLatents(folder, with_sizes=with_sizes)
         self._check_skips(dataset.folder, dataset.manifest)
         return dataset
 
