@@ -1,5 +1,6 @@
 """Parquet files with an image column and a caption or label column."""
 
+import itertools
 import logging
 import threading
 from collections import OrderedDict
@@ -8,15 +9,15 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-from jaxtyping import UInt8
 
 from .caption_text import clean_caption, printable
 from .classes import class_caption, class_names
-from .decode import stored_image
+from .file_source import AbstractFileSource
 from .files import read_mentioned
+from .handles import Handles
 from .parquet_files import as_python, column_of, opened
 from .remarks import Remarks
-from .source import AbstractSource, digest, file_identity, READING, StoredImage, UnusableSample
+from .source import digest, file_identity, READING, UnusableSample
 
 _log = logging.getLogger("equildm.data")
 
@@ -26,7 +27,7 @@ _MEMORY = 2**29
 
 
 @final
-class ParquetSource(AbstractSource):
+class ParquetSource(AbstractFileSource):
     """Images with captions in parquet files.
 
     The image column holds encoded bytes, or `{bytes, path}` structs as the `datasets` library
@@ -55,20 +56,20 @@ class ParquetSource(AbstractSource):
             raise ValueError(
                 "A parquet source must have at least one file; got none. Check the pattern."
             )
-        self._files = [opened(path) for path in self._paths]
+        self._files = Handles(lambda number: opened(self._paths[number]))
+        schemas, rows = [], []  # rows of each group of each file
+        for number in range(len(self._paths)):
+            file = self._files[number]
+            schemas.append(file.schema_arrow)
+            groups = range(file.metadata.num_row_groups)
+            rows.append([file.metadata.row_group(group).num_rows for group in groups])
         captions = ("text", "caption", _LABEL) if caption_column is None else (caption_column,)
-        schemas = [file.schema_arrow for file in self._files]
         self._image_column = _column(schemas, self._paths, (image_column,), "image_column")
         self._caption_column = _column(schemas, self._paths, captions, "caption_column")
         self._classes = _classes(schemas, self._caption_column)
-        groups = [
-            (number, group, file.metadata.row_group(group).num_rows)
-            for number, file in enumerate(self._files)
-            for group in range(file.metadata.num_row_groups)
-        ]
-        self._groups = [(number, group) for number, group, _ in groups]
-        self._starts = np.cumsum([0, *(rows for *_, rows in groups)])
-        self._file_starts = np.cumsum([0, *(file.metadata.num_rows for file in self._files)])
+        self._starts = np.cumsum([0, *itertools.chain(*rows)])
+        self._file_groups = np.cumsum([0, *map(len, rows)])
+        self._file_starts = self._starts[self._file_groups]
         if len(self) == 0:
             raise ValueError(
                 f"A parquet source must hold rows; {', '.join(map(str, self._paths))} holds none."
@@ -76,32 +77,27 @@ class ParquetSource(AbstractSource):
         self._columns: OrderedDict[tuple[int, str], Any] = (
             OrderedDict()
         )  # least recently used first
-        self._lock = threading.Lock()  # a ParquetFile is read by one thread at a time
-        self._remarks = Remarks(
-            self._paths[0].name if len(self._paths) == 1 else str(self._paths[0].parent)
+        self._reading = threading.Lock()  # a ParquetFile is read by one thread at a time
+        label = self._paths[0].name if len(self._paths) == 1 else str(self._paths[0].parent)
+        identities = [file_identity(path) for path in self._paths]
+        super().__init__(
+            digest(["parquet", READING, self._image_column, self._caption_column, *identities]),
+            Remarks(label),
+            label,
         )
-        for path, file in zip(self._paths, self._files, strict=True):
-            if file.metadata.num_rows == 0:
+        for path, counts in zip(self._paths, rows, strict=True):
+            if sum(counts) == 0:
                 self._remarks.add("file without rows", path.name)
         self._remarks.log()
-
-    @property
-    def fingerprint(self) -> str:
-        identities = (file_identity(path) for path in self._paths)
-        return digest(["parquet", READING, self._image_column, self._caption_column, *identities])
-
-    @property
-    def remarks(self) -> Remarks:
-        return self._remarks
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
     def name(self, index: int) -> str:
-        number = int(np.searchsorted(self._file_starts, index, side="right")) - 1
+        number = self._file_of(index)
         return f"{printable(self._paths[number].name)}:{index - int(self._file_starts[number])}"
 
-    def caption(self, index: int) -> str:
+    def _read_caption(self, index: int) -> str:
         value, name = self._value(index, self._caption_column), self.name(index)
         if self._classes is not None and value is not None:
             if not 0 <= value < len(self._classes):  # -1 marks what has no label
@@ -111,20 +107,20 @@ class ParquetSource(AbstractSource):
             value = class_caption(value)
         return clean_caption(value, name, self._remarks.of_sample(index, name))
 
-    def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
-        return self.stored(index).decode()
-
-    def stored(self, index: int) -> StoredImage:
-        value, name = self._value(index, self._image_column), self.name(index)
+    def _read_image(self, index: int) -> bytes:
+        value = self._value(index, self._image_column)
         if isinstance(value, dict):
             data, path = value.get("bytes"), value.get("path")
             if data is None and path:
-                group, _ = self._locate(index)
-                data = read_mentioned(self._paths[self._groups[group][0]].parent / path, name)
+                folder = self._paths[self._file_of(index)].parent
+                data = read_mentioned(folder / path, self.name(index))
             value = data
         if not value:
-            raise UnusableSample("broken image", name, "empty")
-        return stored_image(value, name, self._remarks.of_sample(index, name))
+            raise UnusableSample("broken image", self.name(index), "empty")
+        return value
+
+    def _file_of(self, index: int) -> int:
+        return int(np.searchsorted(self._file_starts, index, side="right")) - 1
 
     def _locate(self, index: int) -> tuple[int, int]:
         group = int(np.searchsorted(self._starts, index, side="right")) - 1
@@ -132,9 +128,10 @@ class ParquetSource(AbstractSource):
 
     def _value(self, index: int, column: str) -> Any:
         group, row = self._locate(index)
-        with self._lock:
+        with self._reading:
             if (group, column) not in self._columns:
-                number, part = self._groups[group]
+                number = int(np.searchsorted(self._file_groups, group, side="right")) - 1
+                part = group - int(self._file_groups[number])
                 self._columns[group, column] = column_of(
                     self._files[number], self._paths[number], part, column
                 )

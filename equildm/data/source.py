@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import final, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt64
 
 from .remarks import Remarks
+from .text_hash import text_hashes
 
 
 class Sample(NamedTuple):
@@ -92,6 +93,24 @@ class AbstractSource(abc.ABC):
         """The image of a sample before it is decoded. By default its pixels tell images apart."""
         pixels = self.image(index)
         return StoredImage(digest_of(str(pixels.shape).encode(), pixels.tobytes()), lambda: pixels)
+
+    def name_hashes(self) -> UInt64[np.ndarray, "samples"]:
+        """The hash of each sample's name (`text_hash`). By default they are read one by one."""
+        return text_hashes(self.name(index) for index in range(len(self)))
+
+    def caption_hashes(self) -> UInt64[np.ndarray, "samples"]:
+        """The hash of each sample's caption, and `NO_TEXT` for a sample without one.
+
+        By default the captions are read one by one.
+        """
+
+        def caption(index: int) -> str | None:
+            try:
+                return self.caption(index)
+            except UnusableSample:
+                return None
+
+        return text_hashes(caption(index) for index in range(len(self)))
 
     @final
     def __getitem__(self, index: int) -> Sample:

@@ -67,15 +67,15 @@ def _opened(path: Path, file: BinaryIO, start: int) -> tarfile.TarFile:
 
 
 def _infos(path: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    infos = iter(tar)
     while True:
         try:
-            info = next(infos, None)
+            info = tar.next()
         except _FAULTS as error:
             raise _damaged(path, tar.offset, str(error) or type(error).__name__) from error
         if info is None:
             return
         yield info
+        tar.members.clear()  # type: ignore[attr-defined]  # it collects all that it has read
 
 
 def _zeros(file: BinaryIO, start: int) -> int:
