@@ -1,5 +1,6 @@
 """A bounded number of open files, for data sets of thousands of them."""
 
+import resource
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -7,8 +8,16 @@ from typing import final, Generic, TypeVar
 
 _T = TypeVar("_T")
 
-LIMIT = 64
-"""Files of one data set that are open at once. Systems allow a process 256 or more."""
+_LEAST, _MOST = 16, 1024
+
+
+def handle_limit() -> int:
+    """Files of one data set that are open at once: a quarter of what the system allows a process.
+
+    Opening an ArrayRecord file again takes milliseconds, so more are better. At most 1024.
+    """
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST if allowed == resource.RLIM_INFINITY else min(_MOST, max(_LEAST, allowed // 4))
 
 
 @final
@@ -21,11 +30,12 @@ class Handles(Generic[_T]):
     **Arguments:**
 
     - `open_file`: opens the file of a number.
-    - `limit`: files that are open at once.
+    - `limit`: files that are open at once, by default `handle_limit()`.
     """
 
-    def __init__(self, open_file: Callable[[int], _T], limit: int = LIMIT):
-        self._open_file, self._limit = open_file, limit
+    def __init__(self, open_file: Callable[[int], _T], limit: int | None = None):
+        self._open_file = open_file
+        self._limit = handle_limit() if limit is None else limit
         self._lock = threading.Lock()
         self._files: OrderedDict[int, _T] = OrderedDict()  # least recently used first
 

@@ -14,6 +14,7 @@ from .builtin.shapes import ShapesSource
 from .builtin.tinted import TintedEmoji
 from .decode import IMAGE_SUFFIXES
 from .folder import FolderSource
+from .folder_lines import METADATA
 from .parquet import ParquetSource
 from .remarks import Remarks
 from .source import AbstractSource
@@ -62,7 +63,11 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
         return FashionMNISTSource(path, _FASHION_MNIST[name])
     if Path(spec).is_dir():
         inside = [path for path in Path(spec).iterdir() if not path.name.startswith(".")]
-        files = sorted(str(path) for path in inside if path.suffix.lower() in _FILES)
+        files = sorted(
+            str(path)
+            for path in inside
+            if path.suffix.lower() in _FILES and path.name not in METADATA
+        )
         if not files:
             return FolderSource(spec, class_folders=class_folders)
         if any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside):

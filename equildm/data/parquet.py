@@ -22,6 +22,8 @@ from .source import digest, file_identity, READING, UnusableSample
 _log = logging.getLogger("equildm.data")
 
 _LABEL = "label"
+_OPEN = 16
+"""Files that are open at once. Each keeps what is known of all its row groups in memory."""
 _MEMORY = 2**29
 """Bytes of row groups that stay in memory."""
 
@@ -56,7 +58,7 @@ class ParquetSource(AbstractFileSource):
             raise ValueError(
                 "A parquet source must have at least one file; got none. Check the pattern."
             )
-        self._files = Handles(lambda number: opened(self._paths[number]))
+        self._files = Handles(lambda number: opened(self._paths[number]), _OPEN)
         schemas, rows = [], []  # rows of each group of each file
         for number in range(len(self._paths)):
             file = self._files[number]

@@ -74,7 +74,7 @@ class RecordWriter:
 class RecordReader:
     """The records of several files as one sequence. Threads may share it.
 
-    Each file is opened once, to count its records; then at most `handles.LIMIT` are open at once.
+    Each file is opened once, to count its records; then a bounded number is open at once.
 
     **Raises** `ValueError` for a file that is not ArrayRecord, is damaged or cut off; `OSError`
     where the system refuses to open it. `read` raises `OSError` for damage within.

@@ -124,13 +124,28 @@ class AbstractSource(abc.ABC):
         return Sample(self.image(position), caption, self.name(position))
 
 
+@final
+class Digest:
+    """A short hash of the texts of parts, which are added in order."""
+
+    def __init__(self, parts: Iterable[object] = ()):
+        self._summary = hashlib.blake2b(digest_size=16)
+        for part in parts:
+            self.add(part)
+
+    def add(self, part: object) -> None:
+        """One more part."""
+        text = str(part).encode("utf-8", "surrogatepass")
+        self._summary.update(len(text).to_bytes(8, "little") + text)
+
+    def text(self) -> str:
+        """The hash of what has been added."""
+        return self._summary.hexdigest()
+
+
 def digest(parts: Iterable[object]) -> str:
     """A short hash of the parts' texts, in order."""
-    summary = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        text = str(part).encode("utf-8", "surrogatepass")
-        summary.update(len(text).to_bytes(8, "little") + text)
-    return summary.hexdigest()
+    return Digest(parts).text()
 
 
 def digest_of(*parts: bytes) -> bytes:

@@ -12,7 +12,8 @@ NO_TEXT = 2**64 - 1
 
 def text_hash(text: str) -> int:
     """A hash of the text, from 0 to 2^64 - 1, the same on every machine."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+    data = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
 
 def text_hashes(texts: Iterable[str | None]) -> UInt64[np.ndarray, "texts"]:

@@ -1,6 +1,7 @@
 """Thousands of files need a bounded number of descriptors."""
 
 import io
+import resource
 import subprocess
 import sys
 import tarfile
@@ -12,7 +13,7 @@ import pytest
 from helpers import ROOT
 
 from equildm.data import ShapesSource, write_arrayrecord
-from equildm.data.handles import Handles
+from equildm.data.handles import handle_limit, Handles
 
 
 def test_the_least_recently_used_is_let_go():
@@ -61,6 +62,12 @@ def test_threads_share_them():
     assert wrong == [] and len(files) == 3
 
 
+def test_the_system_sets_the_limit(monkeypatch):
+    for allowed, limit in ((256, 64), (20, 16), (10**6, 1024), (resource.RLIM_INFINITY, 1024)):
+        monkeypatch.setattr(resource, "getrlimit", lambda kind, allowed=allowed: (allowed, allowed))
+        assert handle_limit() == limit
+
+
 READ = """
 import os, resource, sys
 import numpy as np
@@ -104,4 +111,4 @@ def test_many_shards(kind, tmp_path, make_source, encode):
     command = [sys.executable, "-c", READ, str(tmp_path), str(2 * count)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2000:]
-    assert int(result.stdout.split()[1]) <= 64 + 20
+    assert int(result.stdout.split()[1]) <= 60

@@ -218,7 +218,7 @@ def test_a_source_reads_the_same_with_and_without_its_index(
     assert len(expected[2]["missing caption"]) == 4
 
 
-@pytest.mark.parametrize("kind", KINDS[:3])
+@pytest.mark.parametrize("kind", KINDS)
 def test_with_an_index_a_split_reads_no_file(kind, tmp_path, make_source, encode, monkeypatch):
     folder = tmp_path / "data"
     write(kind, folder, [encode(sample.image) for sample in make_source(30)])
