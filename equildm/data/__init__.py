@@ -10,6 +10,7 @@ from .arrayrecord import (
     ArrayRecordSource as ArrayRecordSource,
     write_arrayrecord as write_arrayrecord,
 )
+from .arrow import ArrowSource as ArrowSource
 from .batch import ImageBatch as ImageBatch, LatentBatch as LatentBatch
 from .builtin.emoji import EmojiSource as EmojiSource
 from .builtin.fashion_mnist import FashionMNISTSource as FashionMNISTSource
