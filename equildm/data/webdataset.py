@@ -159,22 +159,23 @@ def _schema() -> Any:
 def _samples(number: int, path: Path, remarks: Remarks) -> Iterator[_Sample]:
     groups: dict[tuple[int, str], dict[str, _Span]] = {}  # suffixes by archive and key
     archives = 0
-    for info, archive in tar_members(path):
-        archives = archive + 1
-        name = f"{path.name}:{printable(info.name)}"
-        folder, slash, file = info.name.rpartition("/")
+    for member in tar_members(path):
+        archives = member.archive + 1
+        folder, slash, file = member.name.rpartition("/")
         stem, dot, suffix = file.partition(".")
-        if info.isdir():
+        if member.is_folder:
             continue
-        if not info.isreg() or info.issparse():
-            remarks.add("member that is a link or no plain file, not used", name)
+        if not member.is_file:
+            reason = "member that is a link or no plain file, not used"
+            remarks.add(reason, f"{path.name}:{printable(member.name)}")
         elif not stem:
-            remarks.add("hidden member, not used", name)
+            remarks.add("hidden member, not used", f"{path.name}:{printable(member.name)}")
         else:
-            group = groups.setdefault((archive, folder + slash + stem), {})
+            group = groups.setdefault((member.archive, folder + slash + stem), {})
             if dot + suffix in group:
-                remarks.add("earlier member of a name that comes again, not used", name)
-            group[dot + suffix] = _Span(info.offset_data, info.size)
+                reason = "earlier member of a name that comes again, not used"
+                remarks.add(reason, f"{path.name}:{printable(member.name)}")
+            group[dot + suffix] = _Span(member.offset, member.size)
     if archives > 1:
         remarks.add("archive after the first in one file, used", path.name, archives - 1)
     for (archive, key), group in groups.items():
