@@ -64,8 +64,8 @@ class ArrayRecordSource(AbstractFileSource):
         empty = [
             path.name for path, count in zip(self._records.paths, self._records.counts) if not count
         ]
-        label = "ArrayRecord files"
         paths = self._records.paths
+        label = paths[0].name if len(paths) == 1 else str(paths[0].parent)
         super().__init__(
             digest(["arrayrecord", READING, *(file_identity(path) for path in paths)]),
             Remarks(label),
@@ -79,6 +79,9 @@ class ArrayRecordSource(AbstractFileSource):
         return len(self._records)
 
     def name(self, index: int) -> str:
+        if self._captions is not None:
+            (name,) = self._captions.row(index, "name")
+            return name
         try:
             return _name(self._read(index)[0], index)
         except UnusableSample as error:

@@ -77,7 +77,8 @@ class FolderSource(AbstractFileSource):
         remarks = Remarks(str(folder))
         self._listing = Listing(self._folder)
         self._class_folders = class_folders
-        summary = Digest(["files", INDEX, READING, caption_column, class_folders])
+        root = os.path.abspath(folder)  # metadata may name absolute paths
+        summary = Digest(["files", INDEX, READING, root, caption_column, class_folders])
         listed: dict[str, ListedFile] = {}
         for file in self._listing.files():
             summary.add(file[:3])

@@ -1,6 +1,7 @@
 """Which line of the metadata belongs to which file of a folder."""
 
 import json
+import os
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, final, NamedTuple
@@ -38,7 +39,7 @@ class FolderMetadata:
         self._root, self._tables = root, [table.path for table in tables]
         self._columns = CAPTION_COLUMNS if requested is None else (requested,)
         identities = [(table.path, table.size, table.changed) for table in tables]
-        key = digest(["metadata", INDEX, self._columns, *identities])
+        key = digest(["metadata", INDEX, os.path.abspath(root), self._columns, *identities])
         self._lines = index_table(key, f"metadata of {root}", _schema(), self._scan)
         names = self._lines.about["fields"]
         self.column = next((name for name in self._columns if name in names), self._columns[0])

@@ -25,6 +25,7 @@ from typing import Any, final, TypeAlias
 import numpy as np
 
 from ..runtime import cache_folder
+from .files import naming
 
 _log = logging.getLogger("equildm.data")
 
@@ -163,7 +164,8 @@ def _write(folder: Path, schema: Any, batches: Iterator[Any], about: dict[str, A
         rows = 0
         with pa.ipc.new_file(str(temporary / "rows.arrow"), schema) as writer:
             for batch in batches:
-                writer.write_batch(batch)
+                with naming(folder):  # a full disk; errors of the data have the name of their file
+                    writer.write_batch(batch)
                 rows += batch.num_rows
         size = (temporary / "rows.arrow").stat().st_size
         document = {"rows": rows, "bytes": size, "about": about}

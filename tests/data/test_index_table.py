@@ -1,5 +1,6 @@
 """Tables about large data sets: built once, mapped from then on, and as good as reading."""
 
+import errno
 import importlib
 import io
 import json
@@ -95,6 +96,38 @@ def test_without_a_folder_it_stays_in_memory(tmp_path, monkeypatch, caplog):
     np.testing.assert_array_equal(table.column("number"), np.arange(23))
     assert table.row(22, "text") == ("row 22",) and table.about == {"last": 23}
     assert "Set EQUILDM_INDEX to a folder that can be written" in caplog.text
+
+
+def test_a_full_disk_is_an_error_that_names_the_index(monkeypatch):
+    class Full:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def write_batch(self, batch):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pa.ipc, "new_file", lambda *arguments: Full())
+    with pytest.raises(OSError, match=r"No space left on device: .*index/key") as caught:
+        index_table("key", "data", SCHEMA, scan(9))
+    assert caught.value.errno == errno.ENOSPC
+    assert [path.name for path in index_folder().iterdir()] == [".key.lock"]
+
+
+def test_an_outage_while_it_is_built_is_that_of_the_data(tmp_path, make_source, encode):
+    """And leaves no index, so that the next start tries again."""
+    write("sidecar", tmp_path / "data", [encode(sample.image) for sample in make_source(30)])
+    source = open_source(tmp_path / "data")
+    text = (tmp_path / "data" / "20.txt").read_text()
+    (tmp_path / "data" / "20.txt").unlink()
+    before = set(index_folder().glob("[!.]*"))
+    with pytest.raises(FileNotFoundError, match=r"20\.txt"):
+        split(source, by="caption")
+    assert set(index_folder().glob("[!.]*")) == before
+    (tmp_path / "data" / "20.txt").write_text(text)
+    assert sum(map(len, split(source, by="caption"))) == 30
 
 
 BUILD = """
