@@ -9,8 +9,9 @@ Then processes of their own open them:
     open     opening, splitting, and the first batch of 512 random samples
     resume   the same from batch number 10,000 on
 
-Memory is that of the process above what it had after its imports: its own, and files that are
-mapped, whose pages the system shares between processes and takes back when it needs them.
+`processor` is the time that the process had a core. Memory is that of the process above what it had
+after its imports: its own, and files that are mapped, whose pages the system shares between
+processes and takes back when it needs them.
 """
 
 import dataclasses
@@ -140,21 +141,21 @@ def memory() -> dict[str, int]:
 def measure(config: Config, root: Path) -> None:
     """One phase, in this process."""
     before = memory()
-    start = time.perf_counter()
+    start = time.perf_counter(), time.process_time()
 
     def note(what: str) -> None:
         nonlocal start
         now = memory()
-        seconds = time.perf_counter() - start
+        seconds, processor = time.perf_counter() - start[0], time.process_time() - start[1]
         own, mapped, peak = (
             (now[name] - before[name]) / 2**20 for name in ("RssAnon", "RssFile", "VmHWM")
         )
         print(
-            f"{config.phase:7} {what:12} {seconds:8.2f} s   own {own:6.0f} MB   "
-            f"mapped {mapped:6.0f} MB   peak {peak:6.0f} MB",
+            f"{config.phase:7} {what:12} {seconds:7.2f} s   processor {processor:7.2f} s   "
+            f"own {own:6.0f} MB   mapped {mapped:6.0f} MB   peak {peak:6.0f} MB",
             flush=True,
         )
-        start = time.perf_counter()
+        start = time.perf_counter(), time.process_time()
 
     source = open_source(root)
     note("open")
