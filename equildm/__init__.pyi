@@ -34,6 +34,7 @@ from .data import (
     AbstractDataset as AbstractDataset,
     AbstractSource as AbstractSource,
     ArrayRecordSource as ArrayRecordSource,
+    ArrowSource as ArrowSource,
     Batches as Batches,
     batches as batches,
     blurred_colors as blurred_colors,

@@ -10,6 +10,7 @@ from .arrayrecord import (
     ArrayRecordSource as ArrayRecordSource,
     write_arrayrecord as write_arrayrecord,
 )
+from .arrow import ArrowSource as ArrowSource
 from .batch import ImageBatch as ImageBatch, LatentBatch as LatentBatch
 from .bucketed import BucketedLatents as BucketedLatents
 from .buckets import Buckets as Buckets

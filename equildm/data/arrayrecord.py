@@ -12,16 +12,16 @@ Any language can read it with its standard tools, and no code in it can run.
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
 
 from .caption_text import clean_caption, parsed_json, printable
 from .decode import stored_image
+from .file_source import AbstractFileSource
 from .records import open_writer, RecordReader
 from .remarks import Remarks
 from .skips import Skips
@@ -35,14 +35,20 @@ from .source import (
     UnusableSample,
 )
 
+_TOGETHER = 1024
+_BYTES = 2**24
+"""Records, and about how many bytes of them, that a pass over all of them reads at once."""
+
 
 @final
-class ArrayRecordSource(AbstractSource):
+class ArrayRecordSource(AbstractFileSource):
     """The samples of files that `write_arrayrecord` wrote.
 
     **Raises** `ValueError` for no files, for a file that is not ArrayRecord, is damaged or cut off,
     and for files without records.
     """
+
+    _names_need_reading = True
 
     def __init__(self, files: Sequence[str | Path]):
         if not files:
@@ -58,53 +64,74 @@ class ArrayRecordSource(AbstractSource):
         empty = [
             path.name for path, count in zip(self._records.paths, self._records.counts) if not count
         ]
-        self._remarks = Remarks("ArrayRecord files")
+        paths = self._records.paths
+        label = paths[0].name if len(paths) == 1 else str(paths[0].parent)
+        super().__init__(
+            digest(["arrayrecord", READING, *(file_identity(path) for path in paths)]),
+            Remarks(label),
+            label,
+        )
         for name in empty:
             self._remarks.add("file without records", name)
         self._remarks.log()
-
-    @property
-    def remarks(self) -> Remarks:
-        return self._remarks
-
-    @property
-    def fingerprint(self) -> str:
-        return digest(
-            ["arrayrecord", READING, *(file_identity(path) for path in self._records.paths)]
-        )
 
     def __len__(self) -> int:
         return len(self._records)
 
     def name(self, index: int) -> str:
+        if self._captions is not None:
+            (name,) = self._captions.row(index, "name")
+            return name
         try:
             return _name(self._read(index)[0], index)
         except UnusableSample as error:
             return error.name
-
-    def caption(self, index: int) -> str:
-        header, _ = self._read(index)
-        name = _name(header, index)
-        return clean_caption(header.get("caption"), name, self._remarks.of_sample(index, name))
-
-    def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
-        return self.stored(index).decode()
 
     def stored(self, index: int) -> StoredImage:
         header, data = self._read(index)
         name = _name(header, index)
         return stored_image(data, name, self._remarks.of_sample(index, name))
 
+    def _read_image(self, index: int) -> bytes:
+        return self._read(index)[1]
+
+    def _read_caption(self, index: int) -> str:
+        return self._caption_of(self._read(index)[0], index)
+
+    def _read_texts(self) -> Iterator[tuple[str, str | UnusableSample]]:
+        size = sum(path.stat().st_size for path in self._records.paths)
+        together = max(1, min(_TOGETHER, _BYTES * len(self) // max(1, size)))
+        for start in range(0, len(self), together):
+            indices = np.arange(start, min(start + together, len(self)))
+            for index, record in zip(indices.tolist(), self._records.read(indices), strict=True):
+                name = f"record {index}"
+                try:
+                    header, _ = _parts(record, index)
+                    name = _name(header, index)
+                    caption: str | UnusableSample = self._caption_of(header, index)
+                except UnusableSample as error:
+                    caption = error
+                yield name, caption
+
+    def _caption_of(self, header: dict[str, Any], index: int) -> str:
+        name = _name(header, index)
+        return clean_caption(header.get("caption"), name, self._remarks.of_sample(index, name))
+
     def _read(self, index: int) -> tuple[dict[str, Any], bytes]:
         (record,) = self._records.read(np.array([index]))
-        size = int.from_bytes(record[:4], "little")
-        try:
-            header = parsed_json(record[4 : 4 + size].decode())
-        except ValueError:
-            header = None
-        if not isinstance(header, dict):
-            raise UnusableSample("unreadable record", f"record {index}", "its header is not JSON")
-        return header, record[4 + size :]
+        return _parts(record, index)
+
+
+def _parts(record: bytes, index: int) -> tuple[dict[str, Any], bytes]:
+    """The header of a record, and the image."""
+    size = int.from_bytes(record[:4], "little")
+    try:
+        header = parsed_json(record[4 : 4 + size].decode())
+    except ValueError:
+        header = None
+    if not isinstance(header, dict):
+        raise UnusableSample("unreadable record", f"record {index}", "its header is not JSON")
+    return header, record[4 + size :]
 
 
 def _name(header: dict[str, Any], index: int) -> str:

@@ -2,50 +2,54 @@
 
 import logging
 import os
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Generator
 from pathlib import Path
-from typing import final, NamedTuple
-
-import numpy as np
-from jaxtyping import UInt8
+from typing import Any, final, NamedTuple
 
 from .caption_text import clean_caption, decoded, printable
 from .classes import class_caption
-from .decode import IMAGE_SUFFIXES, stored_image
+from .decode import IMAGE_SUFFIXES
+from .file_source import AbstractFileSource
 from .files import read_listed, read_mentioned
-from .folder_files import alike, listed_files, METADATA, metadata_rows, Row
+from .folder_files import CAPTION_SUFFIXES, ListedFile, Listing, parted
+from .folder_lines import METADATA
+from .folder_metadata import FolderMetadata, MatchedLines, MissingFile
+from .index_table import index_table
 from .remarks import Remarks
-from .source import AbstractSource, digest, READING, StoredImage, UnusableSample
+from .source import Digest, READING, UnusableSample
 
 _log = logging.getLogger("equildm.data")
 
-CAPTION_COLUMNS = ("text", "caption")
-CAPTION_SUFFIXES = (".txt", ".caption")
-"""Of files beside images; where both are there, the first counts."""
+INDEX = 1
+"""Version of the table of files."""
 
 
-class _Entry(NamedTuple):
-    name: str
-    path: Path | None  # None: a line of metadata that names no file
-    caption: object  # a path: of the file that holds it
-    is_listed: bool  # whether the file was there when the folder was opened
+class _Sample(NamedTuple):
+    """A row of the table."""
+
+    path: bytes | None  # None: a line of metadata that names no file
+    line: int  # of the metadata, or -1
+    beside: bytes | None  # name of the caption file
+    is_listed: bool  # whether the file was there when the folder was read
 
 
 @final
-class FolderSource(AbstractSource):
+class FolderSource(AbstractFileSource):
     """The images under `folder`, at any depth, in the order of their paths.
 
-    Captions come from `metadata.jsonl` or `metadata.csv` files in the format of the `datasets`
-    library's imagefolder: one JSON object a line with `file_name` (relative to the file's own
-    folder) and `text` or `caption` (or `caption_column`). The caption of an image without a line
-    comes from the `.txt` or `.caption` file of the same stem.
+    Captions come from `metadata.jsonl`, `metadata.csv` or `metadata.parquet` files in the format of
+    the `datasets` library's imagefolder: one JSON object a line with `file_name` (relative to the
+    file's own folder) and `text` or `caption` (or `caption_column`). The caption of an image
+    without a line comes from the `.txt` or `.caption` file of the same stem.
 
     Where there is no metadata and no such file at all, but two or more sub-folders with images, as
     in `cat/1.png` and `dog/2.png`, they are classes: an image's caption is the name of the folder
     that it lies in, with spaces for underscores. The log says so.
 
     Links to folders are followed once. Files that are not used are counted in `remarks`, and the
-    log names the first ones.
+    log names the first ones. Each opening lists the folder, with sizes and times of change; what
+    follows from the list is in an `index_table`.
 
     **Arguments:**
 
@@ -70,153 +74,145 @@ class FolderSource(AbstractSource):
                 f"An image folder must be an existing directory; got {str(folder)!r}. "
                 "Check the path."
             )
-        self._remarks = Remarks(str(folder))
-        files = listed_files(self._folder, self._remarks)
-        paths = [file.path for file in files]
-        tables = _tables(paths)
-        rows = [row for path in tables for row in metadata_rows(path, self._folder)]
-        column = _caption_column(rows, caption_column)
-        images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
-        captions = self._captions(rows, column, set(paths), images)
-        beside = _beside(paths, images)
-        classes: dict[Path, str] = {}
-        if class_folders and not rows and not beside:
-            classes = _classes(self._folder, images)
-        captions = captions | classes
-        self._entries = [_Entry(row.place, None, None, False) for row in rows if row.path is None]
-        # Files that the metadata names and the folder lacks are entries, to be counted when they
-        # are read.
-        listed = set(paths)
-        for path in sorted({*images, *captions}):
-            caption = captions.get(path)
-            caption = beside.get(path) if caption is None else caption
-            self._entries.append(_Entry(self._relative(path), path, caption, path in listed))
-        used = {*tables, *captions, *images}
-        used |= {caption for _, _, caption, _ in self._entries if isinstance(caption, Path)}
-        self._count_others([path for path in paths if path not in used])
-        if not self._entries:
+        remarks = Remarks(str(folder))
+        self._listing = Listing(self._folder)
+        self._class_folders = class_folders
+        root = os.path.abspath(folder)  # metadata may name absolute paths
+        summary = Digest(["files", INDEX, READING, root, caption_column, class_folders])
+        listed: dict[str, ListedFile] = {}
+        for file in self._listing.files():
+            summary.add(file[:3])
+            if os.path.basename(file.path) in METADATA:
+                listed[file.path] = file
+        tables = _chosen(listed)
+        self._tables = {table.path for table in tables}
+        self._metadata = FolderMetadata(self._folder, tables, caption_column)
+        self._samples = index_table(
+            summary.text(), str(folder), _schema(), lambda: self._scan(remarks)
+        )
+        remarks.restore(self._samples.about["remarks"])
+        remarks.log()
+        if len(self) == 0:
             raise ValueError(
                 f"An image folder must hold images ({', '.join(IMAGE_SUFFIXES)}); "
                 f"{str(folder)!r} holds none. Check the path."
             )
-        self._fingerprint = digest(
-            [
-                "class folders" if classes else "folder",
-                READING,
-                column,
-                *((self._relative(path), *rest) for path, *rest in files),
-            ]
-        )
-
-    def _captions(
-        self, rows: list[Row], column: str, files: set[Path], images: list[Path]
-    ) -> dict[Path, object]:
-        """What the metadata say of each file; of several lines for one, the first."""
-        captions: dict[Path, object] = {}
-        is_spelled = all(row.path is None or row.path in files for row in rows)
-        similar: dict[str, list[Path]] = {}
-        for image in () if is_spelled else images:
-            similar.setdefault(alike(image), []).append(image)
-        for place, named, fields in rows:
-            if named is None:
-                continue
-            others = [] if named in files else similar.get(alike(named), [])
-            path = others[0] if len(others) == 1 else named
-            if path != named:
-                self._remarks.add("file name that metadata spell differently, used", place)
-            if path in captions:
-                self._remarks.add("further line of metadata for one file, not used", place)
-            else:
-                captions[path] = fields.get(column)
-        return captions
-
-    def _count_others(self, paths: list[Path]) -> None:
-        for path in paths:
-            suffix = path.suffix.lower()
-            kind = f"file ending in {printable(suffix)}" if suffix else "file without a suffix"
-            if suffix in CAPTION_SUFFIXES:
-                kind = f"{suffix} file that is no image's caption"
-            self._remarks.add(f"{kind}, not used", self._relative(path))
-        self._remarks.log()
-
-    def _relative(self, path: Path) -> str:
-        return printable(os.path.relpath(path, self._folder))
-
-    @property
-    def fingerprint(self) -> str:
-        return self._fingerprint
-
-    @property
-    def remarks(self) -> Remarks:
-        return self._remarks
+        self._classes: int = self._samples.about["classes"]
+        if self._classes:
+            _log.warning(
+                "%s has no captions but %d class folders: their names are the captions",
+                *(folder, self._classes),
+            )
+        super().__init__(self._samples.about["fingerprint"], remarks, str(folder))
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._samples)
 
     def name(self, index: int) -> str:
-        return self._entries[index].name
+        path, line = self._samples.row(index, "path", "line")
+        return self._metadata.place(line) if path is None else printable(_text(path))
 
-    def caption(self, index: int) -> str:
-        name, path, caption, _ = self._entries[index]
+    def _read_caption(self, index: int) -> str:
+        path, line, beside, _ = self._samples.row(index, *_Sample._fields)
+        name = self.name(index)
         if path is None:
             raise UnusableSample("unreadable record", name, "not a JSON object with a file_name")
-        if isinstance(caption, Path):
-            caption = decoded(read_listed(caption))
+        caption = self._metadata.caption(line) if line >= 0 else None
+        parent = os.path.dirname(_text(path))
+        if caption is None and beside is not None:
+            caption = decoded(read_listed(self._folder / parent / _text(beside)))
+        elif caption is None and self._classes and parent:
+            caption = class_caption(os.path.basename(parent))
         return clean_caption(caption, name, self._remarks.of_sample(index, name))
 
-    def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
-        return self.stored(index).decode()
-
-    def stored(self, index: int) -> StoredImage:
-        name, path, _, is_listed = self._entries[index]
+    def _read_image(self, index: int) -> bytes:
+        path, is_listed = self._samples.row(index, "path", "is_listed")
+        name = self.name(index)
         if path is None:
             raise UnusableSample("unreadable record", name, "not a JSON object with a file_name")
-        data = read_listed(path) if is_listed else read_mentioned(path, name)
-        return stored_image(data, name, self._remarks.of_sample(index, name))
+        file = self._folder / _text(path)
+        return read_listed(file) if is_listed else read_mentioned(file, name)
+
+    def _scan(self, remarks: Remarks) -> Generator[_Sample, None, dict[str, Any]]:
+        """Lines that name no file, then all files, with those that are named and not there."""
+        for line in self._metadata.without_path():
+            yield _Sample(None, line, None, False)
+        lines = self._metadata.matched(self._listing, remarks)
+        start = (READING, self._metadata.column)
+        summaries = Digest(["folder", *start]), Digest(["class folders", *start])
+        classes: set[str] = set()
+        has_captions = len(self._metadata) > 0
+        missing = deque(lines.missing)
+        for file in self._listing.files(remarks):
+            for summary in summaries:
+                summary.add((printable(file.path), file.size, file.changed))
+            while missing and missing[0].path.split("/") < file.path.split("/"):
+                yield _missing(missing.popleft())
+            line = lines.line(file.path)
+            stem, suffix = parted(file.path)
+            if suffix in IMAGE_SUFFIXES or line >= 0:
+                beside = None
+                if suffix in IMAGE_SUFFIXES:
+                    beside = file.neighbours.caption_of(os.path.basename(stem))
+                    if "/" in file.path:
+                        classes.add(class_caption(os.path.basename(os.path.dirname(file.path))))
+                has_captions |= beside is not None
+                yield _Sample(
+                    _bytes(file.path), line, None if beside is None else _bytes(beside), True
+                )
+            elif not self._is_used(file, lines):
+                kind = f"file ending in {printable(suffix)}" if suffix else "file without a suffix"
+                if suffix in CAPTION_SUFFIXES:
+                    kind = f"{suffix} file that is no image's caption"
+                remarks.add(f"{kind}, not used", printable(file.path))
+        yield from map(_missing, missing)
+        is_classes = self._class_folders and not has_captions and len(classes) > 1
+        return {
+            "fingerprint": summaries[is_classes].text(),
+            "classes": len(classes) * is_classes,
+            "remarks": remarks.tallies(),
+        }
+
+    def _is_used(self, file: ListedFile, lines: MatchedLines) -> bool:
+        """Whether a file is metadata, or the caption of an image that the metadata have not."""
+        if file.path in self._tables:
+            return True
+        folder, name = os.path.split(file.path)
+        for image in file.neighbours.images_of(name):
+            line = lines.line(os.path.join(folder, image))
+            if line < 0 or self._metadata.caption(line) is None:
+                return True
+        return False
 
 
-def _tables(paths: Iterable[Path]) -> list[Path]:
-    """The metadata file of each folder that has one."""
-    tables: dict[Path, Path] = {}
+def _chosen(listed: dict[str, ListedFile]) -> list[ListedFile]:
+    """The metadata file of each folder that has one, in the order of their paths."""
+    folders: dict[str, ListedFile] = {}
     for name in METADATA:
-        for path in paths:
-            if path.name == name:
-                tables.setdefault(path.parent, path)
-    return sorted(tables.values())
+        for path, file in listed.items():
+            if os.path.basename(path) == name:
+                folders.setdefault(os.path.dirname(path), file)
+    return sorted(folders.values(), key=lambda file: file.path.split("/"))
 
 
-def _beside(paths: list[Path], images: list[Path]) -> dict[Path, Path]:
-    """The caption file of each image that has one."""
-    files = {(path.with_suffix(""), path.suffix.lower()): path for path in reversed(paths)}
-    beside: dict[Path, Path] = {}
-    for suffix in CAPTION_SUFFIXES:
-        for image in images:
-            if (path := files.get((image.with_suffix(""), suffix))) is not None:
-                beside.setdefault(image, path)
-    return beside
+def _missing(file: MissingFile) -> _Sample:
+    return _Sample(_bytes(file.path), file.line, None, False)
 
 
-def _classes(root: Path, images: list[Path]) -> dict[Path, str]:
-    """The class of each image in a sub-folder."""
-    classes = {path: class_caption(path.parent.name) for path in images if path.parent != root}
-    names = sorted(set(classes.values()))
-    if len(names) < 2:
-        return {}
-    _log.warning(
-        "%s has no captions but %d class folders: their names are the captions", root, len(names)
+def _bytes(path: str) -> bytes:
+    return path.encode("utf-8", "surrogatepass")
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "surrogatepass")
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            *(("path", pa.binary()), ("line", pa.int64())),
+            *(("beside", pa.binary()), ("is_listed", pa.bool_())),
+        ]
     )
-    return classes
-
-
-def _caption_column(rows: list[Row], requested: str | None) -> str:
-    candidates = CAPTION_COLUMNS if requested is None else (requested,)
-    for column in candidates:
-        if any(column in row.fields for row in rows):
-            return column
-    columns = sorted({key for row in rows for key in row.fields})
-    if columns:
-        raise ValueError(
-            f"The caption column must be in {METADATA[0]}: looked for {' or '.join(candidates)}, "
-            f"found {', '.join(columns)}. Pass caption_column."
-        )
-    return candidates[0]

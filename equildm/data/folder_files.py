@@ -1,126 +1,144 @@
-"""The files below a folder, and what its metadata say of them."""
+"""The files below a folder, one by one in the order of their paths."""
 
-import csv
-import io
 import os
-import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import final, NamedTuple
 
-from .caption_text import encoding_of, parsed_json, printable
-from .files import naming
+from .caption_text import printable
+from .decode import IMAGE_SUFFIXES
 from .remarks import Remarks
 
-METADATA = ("metadata.jsonl", "metadata.csv")
-"""In the format of the `datasets` library's imagefolder; where both are there, the first counts."""
+CAPTION_SUFFIXES = (".txt", ".caption")
+"""Of files beside images; where both are there, the first counts."""
+
+_HIDDEN = "hidden file, not used"
+_NO_FILE = "broken link or no plain file, not used"
+_SEEN = "link to a folder that is read already, not followed"
+
+
+def parted(path: str) -> tuple[str, str]:
+    """ "a/b.v2.PNG" is ("a/b.v2", ".png")."""
+    start = path.rfind("/") + 1
+    dot = path.rfind(".")
+    return (path[:dot], path[dot:].lower()) if start < dot < len(path) - 1 else (path, "")
+
+
+@final
+class Neighbours:
+    """The files of one folder whose names agree up to the first dot."""
+
+    def __init__(self, names: Iterable[str]):
+        self._images: dict[str, list[str]] = {}
+        self._captions: dict[tuple[str, str], str] = {}
+        for name in names:
+            stem, suffix = parted(name)
+            if suffix in IMAGE_SUFFIXES:
+                self._images.setdefault(stem, []).append(name)
+            elif suffix in CAPTION_SUFFIXES:
+                self._captions.setdefault((stem, suffix), name)
+
+    def images_of(self, caption: str) -> list[str]:
+        """The images that a caption file may belong to."""
+        stem, _ = parted(caption)
+        return self._images.get(stem, []) if self.caption_of(stem) == caption else []
+
+    def caption_of(self, stem: str) -> str | None:
+        """The caption file of an image without its suffix."""
+        names = (self._captions.get((stem, suffix)) for suffix in CAPTION_SUFFIXES)
+        return next((name for name in names if name is not None), None)
 
 
 class ListedFile(NamedTuple):
-    """A file with its size and time of change."""
+    """A file below the folder, with its size, its time of change, and those of a similar name."""
 
-    path: Path
+    path: str
     size: int
     changed: int
+    neighbours: Neighbours
 
 
-class Row(NamedTuple):
-    """A line of metadata: the file that it names, or None where it names none."""
-
-    place: str
-    path: Path | None
-    fields: dict[str, Any]
-
-
-def listed_files(root: Path, remarks: Remarks) -> list[ListedFile]:
-    """Every file below, without hidden ones, in the order of their paths.
+@final
+class Listing:
+    """Every file below `root`, without hidden ones.
 
     Links to folders are followed, after all folders that are no links, and no folder is read twice:
-    a link upwards ends there. What is left aside is counted.
+    a link upwards ends there. Only the names in one folder are in memory at once.
     """
-    files: list[ListedFile] = []
-    seen: set[tuple[int, int]] = set()
-    links: list[Path] = []
 
-    def walk(folder: Path) -> None:
-        status = folder.stat()
-        if (status.st_dev, status.st_ino) in seen:
-            remarks.add("link to a folder that is read already, not followed", _below(root, folder))
-            return
-        seen.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as scan:
-            entries = sorted(scan, key=lambda entry: entry.name)
-        for entry in entries:
-            path = Path(entry.path)
-            if entry.name.startswith("."):
-                remarks.add("hidden file, not used", _below(root, path))
-            elif entry.is_dir(follow_symlinks=False):
-                walk(path)
-            elif entry.is_dir():
-                links.append(path)
-            elif entry.is_file():
-                status = entry.stat()
-                files.append(ListedFile(path, status.st_size, status.st_mtime_ns))
-            else:
-                remarks.add("broken link or no plain file, not used", _below(root, path))
+    def __init__(self, root: Path):
+        self._root = str(root)
+        self._passed: list[str] = []  # folders that are read elsewhere
+        self._find_passed()
+        self._is_passed = frozenset(self._passed)
 
-    walk(root)
-    while links:
-        walk(links.pop(0))
-    return sorted(files)
+    def _find_passed(self) -> None:
+        seen: set[tuple[int, int]] = set()
+        waiting = [""]
+        links: list[str] = []
+        while waiting or links:
+            folder = waiting.pop() if waiting else links.pop(0)
+            status = os.stat(os.path.join(self._root, folder))
+            if (status.st_dev, status.st_ino) in seen:
+                self._passed.append(folder)
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            below = []
+            with os.scandir(os.path.join(self._root, folder)) as entries:
+                for entry in entries:
+                    if entry.is_file(follow_symlinks=False) or entry.name.startswith("."):
+                        continue
+                    if entry.is_dir():
+                        below.append((entry.name, entry.is_symlink()))
+            for name, is_link in sorted(below, reverse=True):
+                if not is_link:
+                    waiting.append(_joined(folder, name))
+            links += [_joined(folder, name) for name, is_link in sorted(below) if is_link]
 
+    def files(self, remarks: Remarks | None = None) -> Iterator[ListedFile]:
+        """The files, from the disk. What is left aside is counted in `remarks`."""
+        if remarks is not None:
+            for folder in self._passed:
+                remarks.add(_SEEN, printable(folder))
+        yield from self._below("", remarks)
 
-def metadata_rows(path: Path, root: Path) -> Iterator[Row]:
-    """The lines of a metadata file that are not blank."""
-    with naming(path), path.open("rb") as data:
-        encoding = encoding_of(data.read(4))
-        data.seek(0)
-        csv_lines = path.suffix == ".csv"
-        lines = io.TextIOWrapper(
-            data, encoding, errors="replace", newline="" if csv_lines else None
-        )
-        for number, value in _csv(path, lines) if csv_lines else _json(lines):
-            place = f"{_below(root, path)}:{number}"
-            name = value.get("file_name") if isinstance(value, dict) else None
-            if isinstance(value, dict) and isinstance(name, str) and name.strip():
-                yield Row(place, _mentioned(path.parent, root, name), value)
-            else:
-                yield Row(place, None, {})
+    def _below(self, folder: str, remarks: Remarks | None) -> Iterator[ListedFile]:
+        names, folders = self._entries(folder, remarks)
+        start, end, neighbours = "", -1, Neighbours(())
+        for place, name in enumerate(names):
+            path = _joined(folder, name)
+            if name in folders:
+                yield from self._below(path, remarks)
+                continue
+            if place > end or not name.startswith(start):
+                start, end = name.partition(".")[0] + ".", place
+                while end + 1 < len(names) and names[end + 1].startswith(start):
+                    end += 1
+                alike = [other for other in names[place : end + 1] if other not in folders]
+                neighbours = Neighbours(alike if len(alike) > 1 else ())
+            status = os.stat(os.path.join(self._root, path))
+            yield ListedFile(path, status.st_size, status.st_mtime_ns, neighbours)
 
-
-def _mentioned(folder: Path, root: Path, name: str) -> Path:
-    """The path of a file that metadata in `folder` name, spelled as `listed_files` spells it."""
-    parts = Path(os.path.normpath(name)).parts
-    while parts[:1] == ("..",) and folder != root:
-        folder, parts = folder.parent, parts[1:]
-    return folder.joinpath(*parts)
-
-
-def _json(lines: io.TextIOWrapper) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                yield number, parsed_json(line)
-            except ValueError:
-                yield number, None
-
-
-def _csv(path: Path, lines: io.TextIOWrapper) -> Iterator[tuple[int, Any]]:
-    try:
-        rows = csv.DictReader(lines)
-        for row in rows:
-            yield rows.line_num, {key: text for key, text in row.items() if key is not None}
-    except csv.Error as error:
-        raise ValueError(
-            f"A metadata file must be a table of commas and quotes; {str(path)!r} is not, at line "
-            f"{rows.line_num}: {error}. Write it again, for instance as {METADATA[0]}."
-        ) from error
+    def _entries(self, folder: str, remarks: Remarks | None) -> tuple[list[str], set[str]]:
+        """The names in a folder that are used, sorted, and which of them are folders."""
+        names, folders = [], set()
+        with os.scandir(os.path.join(self._root, folder)) as entries:
+            for entry in entries:
+                fault = None
+                if entry.name.startswith("."):
+                    fault = _HIDDEN
+                elif entry.is_file():
+                    names.append(entry.name)
+                elif not entry.is_dir():
+                    fault = _NO_FILE
+                elif _joined(folder, entry.name) not in self._is_passed:
+                    names.append(entry.name)
+                    folders.add(entry.name)
+                if fault is not None and remarks is not None:
+                    remarks.add(fault, printable(_joined(folder, entry.name)))
+        names.sort()
+        return names, folders
 
 
-def alike(path: Path) -> str:
-    """What is equal for two paths that differ in case, or in how accents are composed, alone."""
-    return unicodedata.normalize("NFC", str(path)).casefold()
-
-
-def _below(root: Path, path: Path) -> str:
-    return printable(os.path.relpath(path, root))
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name

@@ -4,7 +4,7 @@ import threading
 from typing import final
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt64
 from PIL import Image
 
 from .remarks import Remarks
@@ -52,6 +52,12 @@ class InMemory(AbstractSource):
 
     def caption(self, index: int) -> str:
         return self._source.caption(index)
+
+    def name_hashes(self) -> UInt64[np.ndarray, "samples"]:
+        return self._source.name_hashes()
+
+    def caption_hashes(self) -> UInt64[np.ndarray, "samples"]:
+        return self._source.caption_hashes()
 
     def stored(self, index: int) -> StoredImage:
         if self._shrink > 1:

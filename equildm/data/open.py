@@ -3,17 +3,20 @@
 import glob
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .arrayrecord import ArrayRecordSource
+from .arrow import ArrowSource, saved_files, SPLITS, STATE
 from .builtin.emoji import EmojiSource
 from .builtin.fashion_mnist import FashionMNISTSource, FOLDER as FASHION_MNIST_FOLDER, Part
 from .builtin.photographs import PhotographSource
 from .builtin.shapes import ShapesSource
 from .builtin.tinted import TintedEmoji
+from .data_spec import expanded_braces, parted_spec
 from .decode import IMAGE_SUFFIXES
 from .folder import FolderSource
+from .folder_lines import METADATA
 from .parquet import ParquetSource
 from .remarks import Remarks
 from .source import AbstractSource
@@ -28,11 +31,21 @@ _GENERATED: dict[str, Callable[[], AbstractSource]] = {
 
 _FASHION_MNIST: dict[str, Part] = {"fashion-mnist": "train", "fashion-mnist-test": "t10k"}
 
-_FILES: dict[str, Callable[[Sequence[str]], AbstractSource]] = {
+_FILES: dict[str, Callable[..., AbstractSource]] = {
     ".tar": WebDatasetSource,
     ".parquet": ParquetSource,
     ".arrayrecord": ArrayRecordSource,
+    ".arrow": ArrowSource,
 }
+
+_TABLE = {"image": "image_column", "caption": "caption_column"}
+_OPTIONS: dict[str, dict[str, str]] = {
+    "folder": {"caption": "caption_column"},
+    ".tar": {"caption": "caption_field"},
+    ".parquet": _TABLE,
+    ".arrow": _TABLE,
+}
+"""The options of a spec, and the arguments of the class that they set."""
 
 
 def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSource:
@@ -45,50 +58,93 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
     - `fashion-mnist`, `fashion-mnist-test`: 60,000 and 10,000 images of ten classes of clothes,
       where Debian's package has them, or in a folder: `fashion-mnist:/path/to/folder`;
     - a folder of images with captions or of a folder for each class, or a folder of `.tar`,
-      `.parquet` or `.arrayrecord` files;
-    - such a file, or a pattern that matches several (`data/train-*.tar`).
+      `.parquet`, `.arrayrecord` or `.arrow` files, or one that `save_to_disk` of the `datasets`
+      library wrote;
+    - such a file, or a pattern that matches several (`data/train-*.tar`), or names them all
+      (`data/train-{0000..0099}.tar`).
 
-    To set options such as the names of columns, construct the class yourself. `class_folders` is
-    that of `FolderSource`.
+    Columns are named behind a question mark: `train.parquet?image=jpg&caption=prompt`. `caption` is
+    the column, field or JSON key of the captions; `image` is the column of the images, in parquet
+    and Arrow files. `class_folders` is that of `FolderSource`.
 
     **Raises** `ValueError` for anything else.
     """
-    spec = str(spec)
-    if spec in _GENERATED:
-        return _GENERATED[spec]()
+    spec, options = (str(spec), {}) if Path(spec).exists() else parted_spec(str(spec))
     name, _, folder = spec.partition(":")
-    if name in _FASHION_MNIST:
+    if spec in _GENERATED or name in _FASHION_MNIST:
+        _arguments(spec, name, options)
+        if spec in _GENERATED:
+            return _GENERATED[spec]()
         path = Path(folder).expanduser() if folder else FASHION_MNIST_FOLDER
         return FashionMNISTSource(path, _FASHION_MNIST[name])
     if Path(spec).is_dir():
-        inside = [path for path in Path(spec).iterdir() if not path.name.startswith(".")]
-        files = sorted(str(path) for path in inside if path.suffix.lower() in _FILES)
+        files = _files_in(Path(spec))
         if not files:
-            return FolderSource(spec, class_folders=class_folders)
-        if any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside):
-            raise ValueError(
-                f"A data set's files must be of one kind; {spec!r} has loose images and "
-                f"{Path(files[0]).name}. Name the file, or move it elsewhere."
-            )
-        others = Remarks(spec)
-        for path in sorted(path for path in inside if str(path) not in files):
-            kind = "folder" if path.is_dir() else f"file ending in {path.suffix or 'nothing'}"
-            others.add(f"{kind} beside {Path(files[0]).suffix} files, not used", path.name)
-        others.log()
-        return _of_files(spec, files)
+            arguments = _arguments(spec, "folder", options)
+            return FolderSource(spec, class_folders=class_folders, **arguments)
+        return _of_files(spec, files, options)
     if Path(spec).is_file():
-        return _of_files(spec, [spec])
-    files = _matches(spec)
-    if not files:
+        return _of_files(spec, [spec], options)
+    patterns = expanded_braces(spec)
+    matches = [_matches(pattern) for pattern in patterns]
+    missing = [pattern for pattern, files in zip(patterns, matches, strict=True) if not files]
+    if len(missing) == len(patterns):
         raise ValueError(
             f"A data set must be {_known()}; got {spec!r}, which is none of these and no existing "
             "path or pattern. Check the spelling."
         )
-    return _of_files(spec, files)
+    if missing:
+        raise ValueError(
+            f"Braces in a pattern must name files that are there; {len(missing)} of "
+            f"{len(patterns)} are not, such as {missing[0]!r}. Copy them, or narrow the range."
+        )
+    return _of_files(spec, list(dict.fromkeys(itertools.chain(*matches))), options)
+
+
+def _files_in(folder: Path) -> list[str]:
+    """The files of a folder of shards; none of a folder of images."""
+    if (folder / STATE).is_file() or (folder / SPLITS).is_file():
+        return saved_files(folder)
+    inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    shards = [p for p in inside if p.suffix.lower() in _FILES and p.name not in METADATA]
+    tars = {path.stem for path in shards if path.suffix.lower() == ".tar"}
+    # img2dataset writes a table of the download beside each tar.
+    files = [p for p in shards if not (p.suffix.lower() == ".parquet" and p.stem in tars)]
+    if files and any(path.suffix.lower() in IMAGE_SUFFIXES for path in inside):
+        raise ValueError(
+            f"A data set's files must be of one kind; {str(folder)!r} has loose images and "
+            f"{files[0].name}. Name the file, or move it elsewhere."
+        )
+    others = Remarks(str(folder))
+    for path in inside if files else ():
+        if path not in files:
+            kind = "folder" if path.is_dir() else f"file ending in {path.suffix or 'nothing'}"
+            others.add(f"{kind} beside {files[0].suffix} files, not used", path.name)
+    others.log()
+    return list(map(str, files))
+
+
+def _arguments(spec: str, kind: str, options: Mapping[str, str]) -> dict[str, str]:
+    """The arguments that the options of a spec set. **Raises** `ValueError` for others."""
+    known = _OPTIONS.get(kind, {})
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise ValueError(
+            f"The options of a data set are those of its kind; {spec!r} takes "
+            f"{' and '.join(known) or 'none'}, and got {', '.join(unknown)}. Leave it out."
+        )
+    return {known[name]: value for name, value in options.items()}
 
 
 def _matches(pattern: str) -> list[str]:
     """The files of a pattern. A folder that cannot be read is an error; `glob` leaves it out."""
+
+    if not glob.has_magic(pattern):
+        try:
+            Path(pattern).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [pattern]
 
     def refuse(error: OSError) -> None:
         raise error
@@ -103,7 +159,7 @@ def _matches(pattern: str) -> list[str]:
     return sorted(glob.glob(pattern, recursive=True))
 
 
-def _of_files(spec: str, files: Sequence[str]) -> AbstractSource:
+def _of_files(spec: str, files: Sequence[str], options: Mapping[str, str]) -> AbstractSource:
     suffixes = sorted({Path(file).suffix.lower() for file in files})
     if len(suffixes) > 1:
         raise ValueError(
@@ -115,7 +171,7 @@ def _of_files(spec: str, files: Sequence[str]) -> AbstractSource:
             f"A data set's file must end in {', '.join(_FILES)}; got {files[0]!r}. "
             "Give a folder for loose images."
         )
-    return _FILES[suffixes[0]](files)
+    return _FILES[suffixes[0]](files, **_arguments(spec, suffixes[0], options))
 
 
 def _known() -> str:

@@ -1,6 +1,7 @@
 """Parquet files: opening, reading a column of a row group, one value of it."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,25 @@ def _no_parquet(path: Path, fault: str) -> ValueError:
         f"A parquet source's files must be parquet; {str(path)!r} is damaged, cut off or no such "
         f"file: {fault}. Copy it again, or write it again."
     )
+
+
+def rows_of(file: Any, path: Path) -> Iterator[dict[str, Any]]:
+    """The rows, as Python values by the names of columns. Damage is an `OSError`."""
+    from pyarrow import ArrowException
+
+    try:
+        for batch in file.iter_batches():
+            columns = [batch.column(name) for name in batch.schema.names]
+            for row in range(batch.num_rows):
+                values = (as_python(column[row]) for column in columns)
+                yield dict(zip(batch.schema.names, values, strict=True))
+    except (ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        raise OSError(
+            f"A parquet file must be whole; {str(path)!r} cannot be read: {_line(error)}. Copy it "
+            "again, or write it again."
+        ) from error
 
 
 def column_of(file: Any, path: Path, group: int, column: str) -> Any:

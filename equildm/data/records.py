@@ -7,6 +7,8 @@ from typing import Any, final, Protocol, runtime_checkable
 
 import numpy as np
 
+from .handles import Handles
+
 # One record in each group, for Grain and for random access. Compression would not pay: images are
 # compressed already, and latents are noise to a compressor.
 _WRITER = "group_size:1,uncompressed"
@@ -30,14 +32,16 @@ class Writer(Protocol):
 class RecordReader:
     """The records of several files as one sequence. Threads may share it.
 
+    Each file is opened once, to count its records; then a bounded number is open at once.
+
     **Raises** `ValueError` for a file that is not ArrayRecord, is damaged or cut off; `OSError`
     where the system refuses to open it. `read` raises `OSError` for damage within.
     """
 
     def __init__(self, paths: Sequence[Path]):
         self.paths = list(paths)
-        self._readers = [_open(path) for path in self.paths]
-        self.counts = [reader.num_records() for reader in self._readers]
+        self._readers = Handles(lambda shard: _open(self.paths[shard]))
+        self.counts = [self._readers[shard].num_records() for shard in range(len(self.paths))]
         self._starts = np.cumsum([0, *self.counts])
 
     def __len__(self) -> int:

@@ -3,9 +3,9 @@
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import final, TypeAlias
+from typing import Any, final, TypeAlias
 
 _log = logging.getLogger("equildm.data")
 _NAMED = 5
@@ -49,6 +49,24 @@ class Remarks:
     def names(self) -> dict[str, list[str]]:
         """The first names of each reason."""
         return {reason: list(tally.names) for reason, tally in self._tallies.items()}
+
+    def tallies(self, *reasons: str) -> dict[str, tuple[int, list[str]]]:
+        """Number and first names of these reasons, by default of all: for `restore`."""
+        with self._lock:
+            chosen = {reason: self._tallies.get(reason) for reason in reasons or self._tallies}
+            return {
+                reason: (tally.total, list(tally.names))
+                for reason, tally in chosen.items()
+                if tally is not None
+            }
+
+    def restore(self, tallies: Mapping[str, Sequence[Any]]) -> None:
+        """Counts what an earlier pass over the same data met: all that there is of each reason."""
+        with self._lock:
+            for reason, (total, names) in tallies.items():
+                tally = self._tallies.setdefault(reason, _Tally())
+                if tally.total < total:
+                    tally.total, tally.names = total, list(names)
 
     def add(self, reason: str, name: str, number: int = 1) -> None:
         """Counts something that was met when the data set was opened."""

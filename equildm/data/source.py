@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import final, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt64
 
 from .remarks import Remarks
+from .text_hash import text_hashes
 
 
 class Sample(NamedTuple):
@@ -102,6 +103,24 @@ class AbstractSource(abc.ABC):
         key = digest_of(str(pixels.shape).encode(), pixels.tobytes())
         return StoredImage(key, lambda *, side=None: pixels)
 
+    def name_hashes(self) -> UInt64[np.ndarray, "samples"]:
+        """The hash of each sample's name (`text_hash`). By default they are read one by one."""
+        return text_hashes(self.name(index) for index in range(len(self)))
+
+    def caption_hashes(self) -> UInt64[np.ndarray, "samples"]:
+        """The hash of each sample's caption, and `NO_TEXT` for a sample without one.
+
+        By default the captions are read one by one.
+        """
+
+        def caption(index: int) -> str | None:
+            try:
+                return self.caption(index)
+            except UnusableSample:
+                return None
+
+        return text_hashes(caption(index) for index in range(len(self)))
+
     @final
     def __getitem__(self, index: int) -> Sample:
         """A sample; negative indices count from the end."""
@@ -114,13 +133,28 @@ class AbstractSource(abc.ABC):
         return Sample(self.image(position), caption, self.name(position))
 
 
+@final
+class Digest:
+    """A short hash of the texts of parts, which are added in order."""
+
+    def __init__(self, parts: Iterable[object] = ()):
+        self._summary = hashlib.blake2b(digest_size=16)
+        for part in parts:
+            self.add(part)
+
+    def add(self, part: object) -> None:
+        """One more part."""
+        text = str(part).encode("utf-8", "surrogatepass")
+        self._summary.update(len(text).to_bytes(8, "little") + text)
+
+    def text(self) -> str:
+        """The hash of what has been added."""
+        return self._summary.hexdigest()
+
+
 def digest(parts: Iterable[object]) -> str:
     """A short hash of the parts' texts, in order."""
-    summary = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        text = str(part).encode("utf-8", "surrogatepass")
-        summary.update(len(text).to_bytes(8, "little") + text)
-    return summary.hexdigest()
+    return Digest(parts).text()
 
 
 def digest_of(*parts: bytes) -> bytes:

@@ -2,19 +2,23 @@
 
 import hashlib
 import logging
+import math
 from collections.abc import Sequence
 from typing import final, get_args, Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, UInt8, UInt64
 
 from .remarks import Remarks
-from .source import AbstractSource, digest, StoredImage, UnusableSample
+from .source import AbstractSource, digest, StoredImage
+from .text_hash import NO_TEXT, text_hash
 
 _log = logging.getLogger("equildm.data")
 
 HoldOut: TypeAlias = Literal["auto", "caption", "image"]
 """What is held out: whole captions, single images, or what suits the data (`split_unit`)."""
+
+_Hashes: TypeAlias = UInt64[np.ndarray, "samples"]
 
 _REPEATS = 10
 """Samples for each distinct caption, on average, from which on captions count as classes."""
@@ -52,6 +56,12 @@ class Subset(AbstractSource):
     def caption(self, index: int) -> str:
         return self._source.caption(int(self._indices[index]))
 
+    def name_hashes(self) -> UInt64[np.ndarray, "samples"]:
+        return self._source.name_hashes()[self._indices]
+
+    def caption_hashes(self) -> UInt64[np.ndarray, "samples"]:
+        return self._source.caption_hashes()[self._indices]
+
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         return self._source.image(int(self._indices[index]))
 
@@ -66,12 +76,16 @@ def is_held_out(text: str, fraction: float = 0.05) -> bool:
     is the same on every machine and does not change when the data set grows, and a larger fraction
     holds out a superset.
     """
+    return text_hash(text) < _bound(fraction)
+
+
+def _bound(fraction: float) -> int:
+    """The number of hashes that are held out, of 2^64: those under it."""
     if not 0 <= fraction < 1:
         raise ValueError(
             f"The held-out fraction must be in [0, 1); got {fraction}. Use for instance 0.05."
         )
-    number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
-    return number < fraction * 2**64
+    return math.ceil(fraction * 2**64)
 
 
 def split(
@@ -98,13 +112,14 @@ def split(
         raise ValueError(
             f"A split is by {', '.join(get_args(HoldOut))}; got {by!r}. Use for instance 'auto'."
         )
-    captions = [] if by == "image" else _captions(source)
-    unit = _unit(captions) if by == "auto" else by
+    hashes = np.zeros(0, np.uint64) if by == "image" else _captions(source)
+    unit = _unit(hashes) if by == "auto" else by
     if unit == "image" and by == "auto" and fraction > 0:
-        distinct = len(set(captions) - {None})
+        distinct = _distinct(hashes)
         _log.warning("%d captions for %d images: images are held out", distinct, len(source))
-    texts = captions if unit == "caption" else _names(source, fraction)
-    held_out = np.array([text is not None and is_held_out(text, fraction) for text in texts], bool)
+    if unit == "image":
+        hashes = _names(source, fraction)
+    held_out = hashes < np.uint64(_bound(fraction))
     if len(held_out) and held_out.all():
         raise ValueError(
             f"A split must leave samples for training; by {unit}, the share {fraction} holds out "
@@ -123,31 +138,31 @@ def split_unit(source: AbstractSource) -> Literal["caption", "image"]:
     return _unit(_captions(source))
 
 
-def _unit(captions: Sequence[str | None]) -> Literal["caption", "image"]:
-    distinct = len(set(captions) - {None})
-    return "image" if distinct * _REPEATS <= len(captions) else "caption"
+def _unit(captions: _Hashes) -> Literal["caption", "image"]:
+    return "image" if _distinct(captions) * _REPEATS <= len(captions) else "caption"
 
 
-def _captions(source: AbstractSource) -> list[str | None]:
-    """The caption of each sample, None where it has none."""
-    captions: list[str | None] = []
-    for index in range(len(source)):
-        try:
-            captions.append(source.caption(index))
-        except UnusableSample:
-            captions.append(None)
+def _distinct(hashes: _Hashes) -> int:
+    """The number of distinct texts, without the missing ones."""
+    ordered = np.sort(hashes)  # ten times as fast as numpy.unique for millions
+    distinct = int(np.count_nonzero(ordered[1:] != ordered[:-1])) + (len(ordered) > 0)
+    return distinct - int(len(ordered) > 0 and ordered[-1] == NO_TEXT)
+
+
+def _captions(source: AbstractSource) -> _Hashes:
+    """The hash of each caption."""
+    captions = source.caption_hashes()
     source.remarks.log()
     return captions
 
 
-def _names(source: AbstractSource, fraction: float) -> list[str]:
-    """The name of each sample, if they tell images apart."""
-    names = [source.name(index) for index in range(len(source))]
-    distinct = len(set(names))
-    if fraction > 0 and names and distinct * _REPEATS <= len(names):
+def _names(source: AbstractSource, fraction: float) -> _Hashes:
+    """The hash of each name, if the names tell images apart."""
+    names = source.name_hashes()
+    if fraction > 0 and len(names) and (distinct := _distinct(names)) * _REPEATS <= len(names):
         raise ValueError(
             f"A split by image is by the samples' names, which must tell images apart; got "
-            f"{distinct} names for {len(names)} samples, such as {names[0]!r}. Name the samples "
-            "differently, or hold out captions (--hold-out caption)."
+            f"{distinct} names for {len(names)} samples, such as {source.name(0)!r}. Name the "
+            "samples differently, or hold out captions (--hold-out caption)."
         )
     return names

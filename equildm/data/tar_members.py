@@ -16,15 +16,22 @@ from .files import naming
 BLOCK = tarfile.BLOCKSIZE
 _RECORD = tarfile.RECORDSIZE
 _STEP = 2**20
+_NAME, _SIZE, _CHECKSUM = slice(0, 100), slice(124, 136), slice(148, 156)
+_TYPE, _PREFIX = 156, 345
+"""Fields of a header."""
 _FAULTS = (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError)
 """What the parser of headers raises."""
 
 
 class Member(NamedTuple):
-    """A member and the number of the archive in its file that it lies in."""
+    """A member, and the number of the archive in its file that it lies in."""
 
-    info: tarfile.TarInfo
+    name: str
+    offset: int  # of its bytes
+    size: int
     archive: int
+    is_file: bool  # a plain one
+    is_folder: bool
 
 
 def tar_members(path: Path) -> Iterator[Member]:
@@ -38,8 +45,7 @@ def tar_members(path: Path) -> Iterator[Member]:
             size, archive, start, first = path.stat().st_size, 0, 0, 0
             while True:
                 tar = _opened(path, file, start)
-                for info in _infos(path, tar):
-                    yield Member(info, archive)
+                yield from _members(path, file, tar, archive)
                 zeros = _zeros(file, tar.offset)
                 start = tar.offset + zeros // BLOCK * BLOCK
                 if tar.offset + zeros == size and zeros >= BLOCK:
@@ -66,16 +72,47 @@ def _opened(path: Path, file: BinaryIO, start: int) -> tarfile.TarFile:
         ) from error
 
 
-def _infos(path: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    infos = iter(tar)
+def _members(path: Path, file: BinaryIO, tar: tarfile.TarFile, archive: int) -> Iterator[Member]:
+    is_first = True  # it has been read already
     while True:
-        try:
-            info = next(infos, None)
-        except _FAULTS as error:
-            raise _damaged(path, tar.offset, str(error) or type(error).__name__) from error
-        if info is None:
-            return
-        yield info
+        member = None if is_first else _plain_member(file, tar, archive)
+        is_first = False
+        if member is None:
+            try:
+                file.seek(0)  # from elsewhere it looks whether the last member is complete
+                info = tar.next()
+            except _FAULTS as error:
+                raise _damaged(path, tar.offset, str(error) or type(error).__name__) from error
+            if info is None:
+                return
+            is_file = info.isreg() and not info.issparse()
+            place = (info.offset_data, info.size, archive)
+            member = Member(info.name, *place, is_file, info.isdir())
+            tar.members.clear()  # type: ignore[attr-defined]  # it collects all that it has read
+        yield member
+
+
+def _plain_member(file: BinaryIO, tar: tarfile.TarFile, archive: int) -> Member | None:
+    """The next member, if its header is an ordinary one of a plain file, else None.
+
+    Nearly all are, and `tarfile` takes three times as long for them.
+    """
+    file.seek(tar.offset)
+    header = file.read(BLOCK)
+    if len(header) < BLOCK or header[_TYPE] != ord("0") or header[_PREFIX] or tar.pax_headers:
+        return None
+    try:
+        checksum = int(header[_CHECKSUM].split(b"\0")[0], 8)
+        size = int(header[_SIZE].split(b"\0")[0], 8)
+        name = header[_NAME].split(b"\0")[0].decode()
+    except ValueError:
+        return None
+    # The checksum counts its own field as eight spaces.
+    if sum(header) - sum(header[_CHECKSUM]) + 8 * ord(" ") != checksum or size < 0:
+        return None
+    offset = tar.offset + BLOCK
+    tar.offset = offset + size + -size % BLOCK
+    return Member(name, offset, size, archive, True, False)
 
 
 def _zeros(file: BinaryIO, start: int) -> int:

@@ -1,21 +1,26 @@
 """Tar files in the webdataset layout: members of one sample share a key."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, final, NamedTuple
 
-import numpy as np
-from jaxtyping import UInt8
-
 from .caption_text import clean_caption, decoded, parsed_json, printable
-from .decode import IMAGE_SUFFIXES, stored_image
+from .decode import IMAGE_SUFFIXES
+from .file_source import AbstractFileSource
 from .files import naming
+from .handles import Handles
+from .index_table import index_table
 from .remarks import Remarks
-from .source import AbstractSource, digest, file_identity, READING, StoredImage, UnusableSample
+from .source import digest, file_identity, READING, UnusableSample
 from .tar_members import tar_members
 
 _CAPTIONS = (".txt", ".caption", ".json")
 """Suffixes of captions; of several under one key the first in this order is used."""
+
+
+INDEX = 1
+"""Version of the tables of members."""
 
 
 class _Span(NamedTuple):
@@ -23,15 +28,36 @@ class _Span(NamedTuple):
     size: int
 
 
+_NOWHERE = _Span(-1, 0)
+
+
 class _Sample(NamedTuple):
+    """A row of the table."""
+
     name: str
-    tar: Path
-    image: _Span
-    caption: tuple[str, _Span] | None  # its suffix and where it is
+    tar: int  # its number
+    image: int  # offset
+    image_size: int
+    caption: int  # offset, or -1 for a sample without a caption
+    caption_size: int
+    kind: str  # the suffix of the caption
 
 
 @final
-class WebDatasetSource(AbstractSource):
+class _OpenTar:
+    """A descriptor that is closed when nothing refers to it."""
+
+    def __init__(self, path: Path):
+        with path.open("rb") as file:
+            self.descriptor = os.dup(file.fileno())
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):  # else it could not be opened
+            os.close(self.descriptor)
+
+
+@final
+class WebDatasetSource(AbstractFileSource):
     """Images with captions in uncompressed tars, read by offset.
 
     The key of a member is its path up to the first dot of the file name, the rest is its suffix.
@@ -40,9 +66,10 @@ class WebDatasetSource(AbstractSource):
     under longer suffixes alone, as of `a.v2.png`, each is a sample, whose key reaches up to the
     last dot; a caption of the shorter key is then the caption of all of them.
 
-    The headers of the tars are read once, by the constructor; nothing is unpacked to disk, and
-    every sample is one seek away. Archives that were joined to one file are all read. Members that
-    are not used are counted in `remarks`, by suffix, and the log names the first ones.
+    The headers of the tars are read once, by the constructor, into an `index_table`; nothing is
+    unpacked to disk, and every sample is one seek away. Archives that were joined to one file are
+    all read. Members that are not used are counted in `remarks`, by suffix, and the log names the
+    first ones.
 
     **Raises** `ValueError` for a file that is no tar, for a damaged or truncated tar, for a
     compressed one, which has no random access, and for tars without an image.
@@ -55,94 +82,109 @@ class WebDatasetSource(AbstractSource):
                 "A webdataset must have at least one tar; got none. Check the pattern."
             )
         self._fields = ("caption", "text") if caption_field is None else (caption_field,)
-        self._remarks = Remarks(paths[0].name if len(paths) == 1 else str(paths[0].parent))
-        self._samples = [sample for path in paths for sample in _samples(path, self._remarks)]
+        self._paths = paths
+        self._tars = Handles(self._open)
+        identities = [file_identity(path) if path.is_file() else path for path in paths]
+        label = paths[0].name if len(paths) == 1 else str(paths[0].parent)
+        super().__init__(
+            digest(["webdataset", READING, self._fields, *identities]), Remarks(label), label
+        )
+        key = digest(["members", INDEX, READING, *identities])
+        self._samples = index_table(key, label, _schema(), self._scan)
+        self._remarks.restore(self._samples.about["remarks"])
         self._remarks.log()
-        if not self._samples:
+        if len(self) == 0:
             raise ValueError(
                 f"A webdataset must hold image members ({', '.join(IMAGE_SUFFIXES)}); "
                 f"{', '.join(map(str, paths))} holds none. Check the path."
             )
-        self._fingerprint = digest(
-            ["webdataset", READING, self._fields, *(file_identity(path) for path in paths)]
-        )
-
-    @property
-    def fingerprint(self) -> str:
-        return self._fingerprint
-
-    @property
-    def remarks(self) -> Remarks:
-        return self._remarks
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def name(self, index: int) -> str:
-        return self._samples[index].name
+        (name,) = self._samples.row(index, "name")
+        return name
 
-    def caption(self, index: int) -> str:
-        name, tar, _, text = self._samples[index]
-        if text is None:
-            raise UnusableSample("missing caption", name)
-        note = self._remarks.of_sample(index, name)
-        suffix, span = text
-        value: Any = decoded(_read(tar, span))
-        if suffix == ".json":
+    def _read_image(self, index: int) -> bytes:
+        tar, *span = self._samples.row(index, "tar", "image", "image_size")
+        return self._read(tar, _Span(*span))
+
+    def _read_caption(self, index: int) -> str:
+        sample = _Sample(*self._samples.row(index, *_Sample._fields))
+        if sample.caption < 0:
+            raise UnusableSample("missing caption", sample.name)
+        value: Any = decoded(self._read(sample.tar, _Span(sample.caption, sample.caption_size)))
+        if sample.kind == ".json":
             try:
                 record = parsed_json(value)
             except ValueError as error:
-                raise UnusableSample("unreadable record", name, f"json: {error}") from error
+                raise UnusableSample("unreadable record", sample.name, f"json: {error}") from error
             fields = record if isinstance(record, dict) else {}
             value = next((fields[x] for x in self._fields if fields.get(x) is not None), None)
-        return clean_caption(value, name, note)
+        return clean_caption(value, sample.name, self._remarks.of_sample(index, sample.name))
 
-    def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
-        return self.stored(index).decode()
+    def _read(self, tar: int, span: _Span) -> bytes:
+        path = self._paths[tar]
+        with naming(path):
+            data = os.pread(self._tars[tar].descriptor, span.size, span.offset)
+        if len(data) != span.size:
+            raise OSError(f"{path} was cut off after it was opened. Copy it again.")
+        return data
 
-    def stored(self, index: int) -> StoredImage:
-        name, tar, span, _ = self._samples[index]
-        return stored_image(_read(tar, span), name, self._remarks.of_sample(index, name))
+    def _open(self, tar: int) -> _OpenTar:
+        path = self._paths[tar]
+        with naming(path):
+            return _OpenTar(path)
+
+    def _scan(self) -> Generator[_Sample, None, dict[str, Any]]:
+        for number, path in enumerate(self._paths):
+            yield from _samples(number, path, self._remarks)
+        return {"remarks": self._remarks.tallies()}
 
 
-def _read(tar: Path, span: _Span) -> bytes:
-    # Opened for each read, in 20 microseconds: threads share no state.
-    with naming(tar), tar.open("rb") as file:
-        file.seek(span.offset)
-        data = file.read(span.size)
-    if len(data) != span.size:
-        raise OSError(f"{tar} was cut off after it was opened. Copy it again.")
-    return data
+def _schema() -> Any:
+    import pyarrow as pa
+
+    numbers = ("image", "image_size", "caption", "caption_size")
+    return pa.schema(
+        [
+            *(("name", pa.string()), ("tar", pa.int32())),
+            *((name, pa.int64()) for name in numbers),
+            ("kind", pa.string()),
+        ]
+    )
 
 
-def _samples(path: Path, remarks: Remarks) -> Iterator[_Sample]:
+def _samples(number: int, path: Path, remarks: Remarks) -> Iterator[_Sample]:
     groups: dict[tuple[int, str], dict[str, _Span]] = {}  # suffixes by archive and key
     archives = 0
-    for info, archive in tar_members(path):
-        archives = archive + 1
-        name = f"{path.name}:{printable(info.name)}"
-        folder, slash, file = info.name.rpartition("/")
+    for member in tar_members(path):
+        archives = member.archive + 1
+        folder, slash, file = member.name.rpartition("/")
         stem, dot, suffix = file.partition(".")
-        if info.isdir():
+        if member.is_folder:
             continue
-        if not info.isreg() or info.issparse():
-            remarks.add("member that is a link or no plain file, not used", name)
+        if not member.is_file:
+            reason = "member that is a link or no plain file, not used"
+            remarks.add(reason, f"{path.name}:{printable(member.name)}")
         elif not stem:
-            remarks.add("hidden member, not used", name)
+            remarks.add("hidden member, not used", f"{path.name}:{printable(member.name)}")
         else:
-            group = groups.setdefault((archive, folder + slash + stem), {})
+            group = groups.setdefault((member.archive, folder + slash + stem), {})
             if dot + suffix in group:
-                remarks.add("earlier member of a name that comes again, not used", name)
-            group[dot + suffix] = _Span(info.offset_data, info.size)
+                reason = "earlier member of a name that comes again, not used"
+                remarks.add(reason, f"{path.name}:{printable(member.name)}")
+            group[dot + suffix] = _Span(member.offset, member.size)
     if archives > 1:
         remarks.add("archive after the first in one file, used", path.name, archives - 1)
     for (archive, key), group in groups.items():
         place = f"{path.name}:" if archive == 0 else f"{path.name}#{archive + 1}:"
-        yield from _of_group(path, place, key, group, remarks)
+        yield from _of_group(number, place, key, group, remarks)
 
 
 def _of_group(
-    path: Path, place: str, key: str, group: dict[str, _Span], remarks: Remarks
+    number: int, place: str, key: str, group: dict[str, _Span], remarks: Remarks
 ) -> Iterator[_Sample]:
     """The samples of one key: mostly one. The other members are counted."""
     parts = {suffix: _parted(suffix) for suffix in group}
@@ -155,8 +197,8 @@ def _of_group(
         texts = (names.get((start, last)) for start in (stem, "") for last in _CAPTIONS)
         text = next((suffix for suffix in texts if suffix is not None), None)
         unused -= {image, text}
-        kind = None if text is None else (parts[text][1], group[text])
-        yield _Sample(place + printable(key + stem), path, group[image], kind)
+        kind, span = ("", _NOWHERE) if text is None else (parts[text][1], group[text])
+        yield _Sample(place + printable(key + stem), number, *group[image], *span, kind)
     for suffix in group:
         if suffix in unused:
             last = parts[suffix][1]
