@@ -1,13 +1,16 @@
 """Encoded bytes -> pixels, distrustful of the bytes."""
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import (
     BmpImagePlugin as BmpImagePlugin,  # loaded here: in the middle of a run it could fail
+    ExifTags,
     GifImagePlugin as GifImagePlugin,
     Image,
     ImageOps,
@@ -89,6 +92,28 @@ def decode_image(
     and for more than 2^26 pixels. Sizes are read from the header, so that a decompression bomb is
     never unpacked. Errors of the machine, such as too little memory, pass.
     """
+    with _opened(data, name) as image:
+        if side is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
+            image.draft(None, (_SPARE * side, _SPARE * side))
+        image.load()
+        profile = image.info.get("icc_profile")
+        return np.asarray(_rgb(ImageOps.exif_transpose(image), profile, note))
+
+
+def image_shape(data: bytes, name: str) -> tuple[int, int]:
+    """Height and width of the upright image in `data`, of which only the header is read.
+
+    **Raises** `UnusableSample`, see `decode_image`.
+    """
+    with _opened(data, name) as image:
+        width, height = image.size
+        is_turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        return (width, height) if is_turned else (height, width)
+
+
+@contextlib.contextmanager
+def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
+    """The image with its header read. Whatever is wrong with the bytes is an `UnusableSample`."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
@@ -100,11 +125,7 @@ def decode_image(
                 raise UnusableSample(
                     "image too small", name, f"{width}x{height}, a side under {MIN_SIDE}"
                 )
-            if side is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
-                image.draft(None, (_SPARE * side, _SPARE * side))
-            image.load()
-            profile = image.info.get("icc_profile")
-            return np.asarray(_rgb(ImageOps.exif_transpose(image), profile, note))
+            yield image
     except (UnusableSample, MemoryError):
         raise
     except Image.DecompressionBombError as error:
@@ -125,7 +146,9 @@ def decode_image(
 def stored_image(data: bytes, name: str, note: Note = ignore) -> StoredImage:
     """The image in `data`, to be decoded when it is needed. For arguments see `decode_image`."""
     return StoredImage(
-        digest_of(data), lambda *, side=None: decode_image(data, name, note, side=side)
+        digest_of(data),
+        lambda *, side=None: decode_image(data, name, note, side=side),
+        lambda: image_shape(data, name),
     )
 
 

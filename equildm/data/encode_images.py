@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, UInt8
 
 from ..images import to_unit
 from .encode_captions import KnownKeys
+from .source import StoredImage
 from .store import as_keys, mirrored_keys, ShardWriter
 from .transforms import Crop
 
@@ -148,12 +149,13 @@ class BucketEncoders:
                 return number
         return None
 
-    def crop(
-        self, image: UInt8[np.ndarray, "height width 3"]
-    ) -> tuple[int, UInt8[np.ndarray, "h w 3"]]:
-        """The bucket of an image, and its crop."""
-        number = self._choose(*image.shape[:2])
-        return number, self._encoders[number].crop(image)
+    def crop(self, image: StoredImage) -> tuple[int, UInt8[np.ndarray, "h w 3"], tuple[int, int]]:
+        """The bucket of an image, its crop, and height and width of the original."""
+        height, width = image.shape()
+        number = self._choose(height, width)
+        crop = self._encoders[number].crop
+        pixels = image.decode(side=crop.side(height, width))
+        return number, crop(pixels), (height, width)
 
     def add(
         self,

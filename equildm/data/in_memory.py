@@ -63,7 +63,7 @@ class InMemory(AbstractSource):
         if self._shrink > 1:
             return super().stored(index)
         image = self._source.stored(index)
-        return StoredImage(image.digest, lambda *, side=None: self._read(index, side))
+        return image._replace(decode=lambda *, side=None: self._read(index, side))
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         return self._read(index, None)

@@ -190,10 +190,8 @@ def _read(
         bucket = latents.bucket(image.digest)
         if bucket is not None:
             return _Item(caption, image.digest, bucket, None, (0, 0))
-        pixels = image.decode()
-        bucket, crop = latents.crop(pixels)
-        height, width = pixels.shape[:2]
-        return _Item(caption, image.digest, bucket, crop, (height, width))
+        bucket, pixels, original = latents.crop(image)
+        return _Item(caption, image.digest, bucket, pixels, original)
 
     waiting: deque[Future[_Item | None]] = deque()
     pool = ThreadPoolExecutor(min(32, os.cpu_count() or 1))

@@ -3,7 +3,7 @@
 import abc
 import hashlib
 import operator
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import final, NamedTuple, Protocol
 
@@ -37,10 +37,12 @@ class StoredImage(NamedTuple):
 
     - `digest`: 16 bytes that change when the image may. A source of files hashes the encoded bytes.
     - `decode`: gives the pixels, see `Decode`.
+    - `shape`: gives height and width of the entire image, or raises `UnusableSample`.
     """
 
     digest: bytes
     decode: Decode
+    shape: Callable[[], tuple[int, int]]
 
 
 class UnusableSample(ValueError):
@@ -101,7 +103,8 @@ class AbstractSource(abc.ABC):
         """The image of a sample before it is decoded. By default its pixels tell images apart."""
         pixels = self.image(index)
         key = digest_of(str(pixels.shape).encode(), pixels.tobytes())
-        return StoredImage(key, lambda *, side=None: pixels)
+        height, width = pixels.shape[:2]
+        return StoredImage(key, lambda *, side=None: pixels, lambda: (height, width))
 
     def name_hashes(self) -> UInt64[np.ndarray, "samples"]:
         """The hash of each sample's name (`text_hash`). By default they are read one by one."""

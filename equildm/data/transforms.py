@@ -1,6 +1,7 @@
 """Any image -> a square, or a rectangle, of the size that a network takes."""
 
 import dataclasses
+import math
 
 import numpy as np
 from jaxtyping import UInt8
@@ -78,6 +79,12 @@ class Crop:
         box_height = min(float(height), width * new_height / new_width)
         box_width = min(float(width), height * new_width / new_height)
         return (height - box_height) * place, (width - box_width) * place, box_height, box_width
+
+    def side(self, height: int, width: int) -> int:
+        """The shorter side to which an original of this size is resized, see `decode_image`."""
+        _, _, box_height, box_width = self._box(height, width)
+        scale = max(self.shape[0] / box_height, self.shape[1] / box_width)
+        return math.ceil(min(height, width) * scale - 1e-6)
 
     def offset(self, height: int, width: int) -> tuple[int, int]:
         """Top and left of the cut in the resized image, for an original of this size."""

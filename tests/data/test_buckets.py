@@ -61,6 +61,8 @@ def test_a_crop_covers_a_rectangle():
     assert Crop((40, 100)).offset(60, 100) == (10, 0)
     assert Crop((20, 50)).offset(60, 100) == (5, 0)  # of the image at half its size
     assert Crop((30, 20)).offset(60, 100) == (0, 15)
+    assert Crop((30, 20)).side(60, 100) == 30 and Crop((40, 100)).side(60, 100) == 60
+    assert Crop((10, 100)).side(60, 100) == 60 and Crop(17).side(60, 100) == 17
 
 
 @pytest.fixture
