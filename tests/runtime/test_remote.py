@@ -108,6 +108,7 @@ def test_what_waiting_does_not_mend(s3, monkeypatch):
         use_s3(monkeypatch, url)
         with pytest.raises(ValueError, match=r"cannot be used.*credentials"):
             RemoteFolder("s3://bucket/run").write("a", b"")
+    use_s3(monkeypatch, s3)  # the one without faults
     with pytest.raises((ValueError, FileNotFoundError), match="s3://no-such-bucket/run"):
         RemoteFolder("s3://no-such-bucket/run").write("a", b"")
     assert time.monotonic() - start < 60
