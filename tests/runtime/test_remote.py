@@ -70,6 +70,7 @@ def test_gcs(tmp_path, monkeypatch):
         check_folder(RemoteFolder("gs://bucket/some/run"), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [503, 429, 0], ids=["unavailable", "throttled", "cut"])
 def test_an_outage_is_waited_for(s3, tmp_path, monkeypatch, status):
     """More failures one after the other than the library below tries by itself."""
@@ -90,6 +91,7 @@ def test_an_outage_is_waited_for(s3, tmp_path, monkeypatch, status):
     assert failures["PUT"] < 0 and failures["GET"] < 0
 
 
+@pytest.mark.slow
 def test_an_outage_that_lasts_is_one_line(s3, tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(b"content")
     with failing(s3, lambda method, path: 503) as url:
@@ -99,12 +101,14 @@ def test_an_outage_that_lasts_is_one_line(s3, tmp_path, monkeypatch):
     assert "\n" not in str(error.value) and "s3://bucket/run" in str(error.value)
 
 
+@pytest.mark.slow
 def test_what_waiting_does_not_mend(s3, monkeypatch):
     start = time.monotonic()
     with failing(s3, lambda method, path: 403) as url:
         use_s3(monkeypatch, url)
         with pytest.raises(ValueError, match=r"cannot be used.*credentials"):
             RemoteFolder("s3://bucket/run").write("a", b"")
+    use_s3(monkeypatch, s3)  # the one without faults
     with pytest.raises((ValueError, FileNotFoundError), match="s3://no-such-bucket/run"):
         RemoteFolder("s3://no-such-bucket/run").write("a", b"")
     assert time.monotonic() - start < 60
@@ -126,6 +130,7 @@ def test_a_copy_that_is_cut_off_is_made_again(folder, tmp_path, monkeypatch):
     assert len(copies) == 3 and (tmp_path / "back").read_bytes() == b"content" * 10
 
 
+@pytest.mark.slow
 def test_a_killed_upload_leaves_nothing(s3, tmp_path):
     """The server never shows a part of an object."""
     (tmp_path / "file").write_bytes(os.urandom(30_000_000))
