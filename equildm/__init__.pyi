@@ -448,7 +448,7 @@ from .runtime import (
     write_json as write_json,
     xla_flops as xla_flops,
 )
-from .runtime.options import Flat as Flat
+from .runtime.options import Flat as Flat, Location as Location
 from .sampling import (
     AbstractFlowSolver as AbstractFlowSolver,
     AbstractNoisySolver as AbstractNoisySolver,
