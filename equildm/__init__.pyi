@@ -209,6 +209,7 @@ from .features import (
 from .images import (
     image_grid as image_grid,
     save_png as save_png,
+    save_pngs as save_pngs,
     to_uint8 as to_uint8,
     to_unit as to_unit,
 )

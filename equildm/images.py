@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped, UInt8
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from .runtime._files import replacing
 
@@ -80,11 +81,31 @@ def image_grid(
     return np.asarray(grid)
 
 
-def save_png(path: str | os.PathLike, image: UInt8[np.ndarray, "height width 3"]) -> None:
-    """Writes a PNG, completely or not at all. Missing folders are created."""
+def save_png(
+    path: str | os.PathLike,
+    image: UInt8[np.ndarray, "height width 3"],
+    about: Mapping[str, object] | None = None,
+) -> None:
+    """Writes a PNG, completely or not at all. Missing folders are created.
+
+    `about` is kept in the file, as a text for each name that programs for images show.
+    """
+    texts = PngInfo()
+    for name, value in (about or {}).items():
+        texts.add_itxt(name, str(value))
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
-        Image.fromarray(image).save(part, format="PNG")
+        Image.fromarray(image).save(part, format="PNG", pnginfo=texts)
+
+
+def save_pngs(
+    folder: str | os.PathLike,
+    images: UInt8[np.ndarray, "count height width 3"],
+    about: Sequence[Mapping[str, object]],
+) -> None:
+    """Writes `0000.png`, `0001.png`, ... with a text about each, see `save_png`."""
+    for number, (image, texts) in enumerate(zip(images, about, strict=True)):
+        save_png(Path(folder) / f"{number:04d}.png", image, texts)
 
 
 def _broken(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

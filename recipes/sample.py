@@ -3,6 +3,7 @@
 python recipes/sample.py runs/emoji --prompt "red heart" "green apple"
 python recipes/sample.py runs/emoji --prompt "cat face" --solver dpm++2m --sampling-steps 12
 python recipes/sample.py runs/emoji --prompt "cat face" --guidance-scale 1 2 4 8 --seed 3
+python recipes/sample.py runs/emoji --prompt "cat face" --separate
 python recipes/sample.py stable-diffusion-v1-5/ --prompt "a red fox" --lora style.safetensors
 """
 
@@ -58,6 +59,8 @@ class Config:
     """Folder of CLIP's vocabulary and merges, which a single file does not hold."""
     batch_size: int = 16
     """Images at a time."""
+    separate: bool = False
+    """Write each image by itself too, with its prompt and settings in the PNG."""
     out: Path | None = None
     """PNG to write; by default in samples/ of a run folder, or else of the current folder."""
 
@@ -111,6 +114,10 @@ def main(config: Config) -> None:
     name = f"{solver}_{steps or model.config.sampling_steps}.png"
     out = config.out or unused(folder / name)
     eqd.save_png(out, eqd.image_grid(eqd.to_uint8(images), labels, columns=len(columns)))
+    if config.separate:
+        common = {"model": config.model, "solver": name.removesuffix(".png"), "seed": config.seed}
+        about = [common | {"prompt": p, "guidance_scale": w, "image": i} for p, w, i in cells]
+        eqd.save_pngs(out.with_suffix(""), eqd.to_uint8(images), about)
     source = f"{config.model}" if step is None else f"step {step} of {config.model}"
     print(f"{len(images)} images of {source} in {seconds:.1f} s, compiling included: {out}")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from equildm.images import image_grid, rounded, save_png, to_uint8, to_unit
+from equildm.images import image_grid, rounded, save_png, save_pngs, to_uint8, to_unit
 
 
 def test_scale_is_clipped_and_rounded():
@@ -51,3 +51,11 @@ def test_captions_fit_below(tmp_path):
     save_png(tmp_path / "new" / "grid.png", captioned)
     assert (np.asarray(Image.open(tmp_path / "new" / "grid.png")) == captioned).all()
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["grid.png"]
+
+
+def test_an_image_tells_how_it_was_made(tmp_path):
+    images = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
+    save_pngs(tmp_path / "new", images, [{"prompt": "a fox, Füchse 狐", "scale": 2.5}, {}])
+    first, second = (Image.open(tmp_path / "new" / f"000{n}.png") for n in (0, 1))
+    assert first.text == {"prompt": "a fox, Füchse 狐", "scale": "2.5"} and second.text == {}
+    np.testing.assert_array_equal(np.stack([first, second]), images)
