@@ -78,6 +78,7 @@ from .data import (
     PhotographSource as PhotographSource,
     Prefetch as Prefetch,
     prefetch as prefetch,
+    preview_captions as preview_captions,
     PriorBatch as PriorBatch,
     read_image as read_image,
     Remarks as Remarks,

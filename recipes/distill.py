@@ -43,8 +43,9 @@ class Config:
     width such as 0.07 where the run has snapshots."""
     cache: Path | None = None
     """Folder of cached latents and text embeddings; by default the teacher's."""
-    prompts: tuple[str, ...] = ("red heart", "cat face", "woman firefighter medium-dark skin tone")
-    """Prompts of the previews, in 1, 2, 4 and 8 steps; none for no previews."""
+    prompts: tuple[str, ...] | None = None
+    """Prompts of the previews, in 1, 2, 4 and 8 steps; by default four captions of the data, two of
+    them of held-out images. Without a word: no previews."""
     guidance_scale: float = 3.0
     """Guidance scale of the previews, and of sampling later."""
     data: Hidden[eqd.DataConfig | None] = None
@@ -97,16 +98,18 @@ def main(config: Config) -> None:
         stages=distill.students(config.train.steps),
     )
 
+    prompts = eqd.preview_captions(data, 4) if config.prompts is None else config.prompts
+
     def preview(state: eqd.TrainState) -> UInt8[np.ndarray, "height width 3"]:
         network = distill.part.join(state.average(), frozen)
         student = dataclasses.replace(teacher, network=network, config=student_config)
-        make = partial(eqd.TextToImage(student), config.prompts)
+        make = partial(eqd.TextToImage(student), prompts)
         longest = max(PREVIEW_STEPS) + 1
         levels = [
             eqd.grids.pad(eqd.grids.trailing(student.schedule, n), longest) for n in PREVIEW_STEPS
         ]
         images = np.stack([make(levels=grid) for grid in levels], axis=1)
-        labels = [f"{prompt} {steps}" for prompt in config.prompts for steps in PREVIEW_STEPS]
+        labels = [f"{prompt} {steps}" for prompt in prompts for steps in PREVIEW_STEPS]
         images = images.reshape(-1, *images.shape[2:])
         return eqd.image_grid(eqd.to_uint8(images), labels, columns=len(PREVIEW_STEPS))
 
@@ -139,7 +142,7 @@ def main(config: Config) -> None:
             ),
             run=run,
             mesh=mesh,
-            preview=preview if config.prompts else None,
+            preview=preview if prompts else None,
             start=start,
             label=f"{distill.method} {distill.phases[phase] or ''}".rstrip(),
         )

@@ -1,8 +1,8 @@
 """Trains a text-to-image latent diffusion model on captioned images.
 
 By default: the smallest network of the family, on 3,953 emoji, with a frozen MiniLM text encoder
-and the VAE that ships with the package. The run folder's `samples/` show 16 fixed prompts as the
-training goes on; the last eight are not in the training set.
+and the VAE that ships with the package. The run folder's `samples/` show 16 prompts as the training
+goes on; the last eight are not in the training set.
 
     python recipes/pretrain.py
     python recipes/pretrain.py --data my_images/ --run runs/mine --vae runs/vae/vae --size 256
@@ -16,14 +16,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 import equildm as eqd
-
-PROMPTS = (
-    *("red heart", "green apple", "grinning face", "cat face", "flag of japan", "automobile"),
-    *("purple square", "woman firefighter medium skin tone"),
-    # Not in the training set: held out, or no emoji at all.
-    *("woman firefighter medium-dark skin tone", "man astronaut light skin tone", "thumbs up"),
-    *("pink square", "purple apple", "red book", "dog with tears of joy", "blue strawberry"),
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,8 +40,9 @@ class Config:
     """Tokens that a caption is padded or cut to."""
     caption_dropout: float = 0.1
     """Share of captions replaced by the empty one, for classifier-free guidance."""
-    prompts: tuple[str, ...] = PROMPTS
-    """Prompts of the previews; none for no previews."""
+    prompts: tuple[str, ...] | None = None
+    """Prompts of the previews; by default captions of the data, half of them of held-out images.
+    Without a word: no previews."""
     guidance_scale: float = 3.0
     """Guidance scale of the previews."""
 
@@ -102,12 +95,14 @@ def main(config: Config) -> None:
     rate = 1e-4 if unet.has_paper_size else 1e-3
     optimizer = config.train.optimizer.build(config.train.steps, rate)
 
+    prompts = eqd.preview_captions(config.data) if config.prompts is None else config.prompts
+
     def preview(state: eqd.TrainState) -> UInt8[np.ndarray, "height width 3"]:
         text_to_image = eqd.TextToImage(model.with_network(state.average()))
         images = text_to_image(
-            config.prompts, steps=16, solver="dpm++2m", guidance_scale=config.guidance_scale
+            prompts, steps=16, solver="dpm++2m", guidance_scale=config.guidance_scale
         )
-        return eqd.image_grid(eqd.to_uint8(images), config.prompts)
+        return eqd.image_grid(eqd.to_uint8(images), prompts)
 
     eqd.train(
         model.network,
@@ -117,7 +112,7 @@ def main(config: Config) -> None:
         config.train,
         run=run,
         mesh=mesh,
-        preview=preview if config.prompts else None,
+        preview=preview if prompts else None,
         held_out=held_out,
     )
     eqd.log(f"To sample: python recipes/sample.py {run.location} --prompt ...")

@@ -54,6 +54,7 @@ from .pipeline import (
     shuffled as shuffled,
 )
 from .prefetch import Prefetch as Prefetch, prefetch as prefetch
+from .preview_captions import preview_captions as preview_captions
 from .remarks import Remarks as Remarks
 from .skips import Skips as Skips
 from .source import (
