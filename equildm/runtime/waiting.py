@@ -6,7 +6,9 @@ ends the processes when the heartbeat of one of them stops, and a process that e
 leaves a note, so that nobody waits for it.
 """
 
+import functools
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -131,6 +133,7 @@ def _wait(
             _stop(f"process {lost[0]} {gone[lost[0]]}, and does not come to {name}")
         if not handled_by_loop() and _notice() not in (None, notice):
             _stop(f"SIGTERM came while it waited for {numbered(missing)} at {name}")
+        _look_for_devices()
         waited = time.monotonic() - began
         if waited >= line:
             if me == min(present):  # one speaks for all that wait
@@ -143,6 +146,13 @@ def _wait(
             line += _NEXT_LINE
         time.sleep(pause)
         pause = min(2 * pause, _PAUSE)
+
+
+@functools.cache
+def _look_for_devices() -> None:
+    """JAX looks for devices in all processes together: whoever waits must not keep the others from
+    it. It does so in C++, where signals are not handled, and therefore not in this thread."""
+    threading.Thread(target=jax.devices, name="devices", daemon=True).start()
 
 
 def _stop(why: str) -> NoReturn:
