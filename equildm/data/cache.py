@@ -3,7 +3,7 @@
     <folder>/latents-<key>/   latents by image, of one VAE, crop and dtype: see `store`
     <folder>/texts-<key>/     embeddings by caption, of one text encoder
     <folder>/<key>/           a data set: which of them are its samples
-    <folder>/.<key>.part/     one that is being made: see `segments`
+    <folder>/.<key>-2.part/   one that is being made: see `segments`
 
 What is in a store is not encoded again: not after an interruption, not for one more image, not for
 another split, and no latents for another text encoder.
@@ -21,12 +21,13 @@ import jax
 from ..runtime import barrier, first_process
 from .bucketed import BucketedLatents
 from .buckets import Buckets
+from .caption_lists import drawing
 from .compose import compose
 from .encode_captions import CaptionEncoder, EncodeCaptions
 from .encode_images import BucketEncoders, EncodeImages, LatentEncoder
 from .latents import CachedLatents, FORMAT
 from .once import appears_whole, made_once
-from .segments import make_segments, Segments, shares
+from .segments import LAYOUT, make_segments, Segments, shares
 from .skips import over_limit, Skips
 from .source import AbstractSource, digest
 from .transforms import Crop
@@ -100,7 +101,7 @@ class LatentCache:
         has a wrong shape or is not finite.
         """
         dataset = CachedLatents(self._made(source, [Crop(size)]), with_sizes=with_sizes)
-        self._check_skips(dataset.folder, dataset.manifest)
+        self._report(dataset.folder, dataset.manifest)
         return dataset
 
     def bucketed(
@@ -112,7 +113,7 @@ class LatentCache:
         """
         folder = self._made(source, [Crop(shape) for shape in buckets.shapes], buckets.choose)
         dataset = BucketedLatents(folder, with_sizes=with_sizes)
-        self._check_skips(dataset.folder, dataset.manifest)
+        self._report(dataset.folder, dataset.manifest)
         return dataset
 
     def _made(
@@ -139,7 +140,7 @@ class LatentCache:
         text_store = root / f"texts-{_digest(texts)}"
 
         def make(processes: int) -> None:
-            segments = Segments(root / f".{finished.name}.part")
+            segments = Segments(root / f".{finished.name}-{LAYOUT}.part")
             remarks = source.remarks.counts
             encoders = [
                 LatentEncoder(stores[crop.shape], self.encode_images, self.batch, crop, self.dtype)
@@ -197,8 +198,9 @@ class LatentCache:
         if processes > 1:
             barrier("a cache is encoded")
 
-    def _check_skips(self, folder: Path, manifest: Mapping[str, Any]) -> None:
-        """Says what a data set lacks, which may have been made under another limit."""
+    def _report(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+        """Says what a data set lacks, which may have been made under another limit, and whether
+        captions are drawn."""
         counts: Mapping[str, int] = manifest["skipped"]
         lost = sum(counts.values())
         total = manifest["images"] + lost
@@ -206,6 +208,8 @@ class LatentCache:
             raise ValueError(over_limit(self.max_skipped, total, counts, manifest["skipped_names"]))
         if lost:
             _log.warning("%s lacks %d of %d samples: %s", folder, lost, total, counts)
+        if (average := manifest.get("captions_per_image", 1)) > 1:
+            _log.warning(drawing(average))
 
 
 def _digest(key: Mapping[str, str]) -> str:
