@@ -3,7 +3,7 @@
     <folder>/latents-<key>/   latents by image, of one VAE, crop and dtype: see `store`
     <folder>/texts-<key>/     embeddings by caption, of one text encoder
     <folder>/<key>/           a data set: which of them are its samples
-    <folder>/.<key>-2.part/   one that is being made: see `segments`
+    <folder>/.<key>.part/     one that is being made: see `segments`
 
 What is in a store is not encoded again: not after an interruption, not for one more image, not for
 another split, and no latents for another text encoder.
@@ -27,12 +27,15 @@ from .encode_captions import CaptionEncoder, EncodeCaptions
 from .encode_images import BucketEncoders, EncodeImages, LatentEncoder
 from .latents import CachedLatents, FORMAT
 from .once import appears_whole, made_once
-from .segments import LAYOUT, make_segments, Segments, shares
+from .segments import make_segments, Segments, shares
 from .skips import over_limit, Skips
 from .source import AbstractSource, digest
 from .transforms import Crop
 
 _log = logging.getLogger("equildm.data")
+
+LISTING = 2
+"""Version of what is listed of a source's samples: 2 lists all of their captions."""
 
 Progress = Callable[[int, int], None]
 
@@ -129,7 +132,8 @@ class LatentCache:
             )
         common = {"dtype": self.dtype, "images": self.image_key}
         texts = {"captions": self.caption_key}
-        key = {"format": str(FORMAT), "data": source.fingerprint, "flip": str(self.flip)}
+        data = digest([source.fingerprint, LISTING])
+        key = {"format": str(FORMAT), "data": data, "flip": str(self.flip)}
         key |= {"crops": "; ".join(crop.fingerprint for crop in crops)} | common | texts
         root = Path(self.folder)
         finished = root / _digest(key)
@@ -140,7 +144,7 @@ class LatentCache:
         text_store = root / f"texts-{_digest(texts)}"
 
         def make(processes: int) -> None:
-            segments = Segments(root / f".{finished.name}-{LAYOUT}.part")
+            segments = Segments(root / f".{finished.name}.part")
             remarks = source.remarks.counts
             encoders = [
                 LatentEncoder(stores[crop.shape], self.encode_images, self.batch, crop, self.dtype)

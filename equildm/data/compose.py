@@ -131,7 +131,7 @@ def _tables(
     flat = lists.flatten()
     captions = pc.unique(pa.concat_arrays([empty, flat]))
     numbers = pc.index_in(flat, captions).to_numpy().astype(np.int64)
-    starts = np.cumsum([0, *pc.list_value_length(lists).to_numpy()])
+    starts = np.append(0, np.cumsum(pc.list_value_length(lists).to_numpy()))
     text_keys = as_keys([caption_key(caption) for caption in captions.to_pylist()])
     texts = _Listed(text_store, text_keys)
 

@@ -25,9 +25,6 @@ from .encode_images import BucketEncoders
 from .skips import Skips
 from .source import AbstractSource
 
-LAYOUT = 2
-"""Version of the files: 2 has all captions of a sample."""
-
 _FIRST = 1024
 _MOST = 8192
 _SECONDS = 30.0

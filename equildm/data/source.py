@@ -181,6 +181,5 @@ def file_identity(path: Path) -> tuple[str, int, int]:
     return path.name, status.st_size, status.st_mtime_ns
 
 
-READING = 3
-"""Version of what sources of files read: 2 uses colour profiles and more kinds of files, 3 all
-captions of a list."""
+READING = 2
+"""Version of what sources of files read: 2 uses colour profiles and more kinds of files."""

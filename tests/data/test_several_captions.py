@@ -171,6 +171,19 @@ def test_data_sets_of_single_captions_are_what_they_were(build):
     assert build(Listed(other, "other")).fingerprint != several.fingerprint
 
 
+def test_a_cache_of_before_all_captions_were_listed_is_listed_again(build, monkeypatch):
+    """And nothing of it is encoded again."""
+    with monkeypatch.context() as before:
+        before.setattr("equildm.data.cache.LISTING", 1)
+        old = build(FirstCaptions(Listed()))
+
+    def refuse(images):
+        raise AssertionError("encoded again")
+
+    new = build(FirstCaptions(Listed()), encode_images=refuse, encode_captions=refuse)
+    assert new.folder != old.folder and new.fingerprint == old.fingerprint
+
+
 def test_a_list_of_other_lengths_is_another_data_set(build):
     """The same captions in the same order, given to other images."""
     one = build(Listed([("a", "b"), ("c",), ("d",)], "one"))
