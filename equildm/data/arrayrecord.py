@@ -6,7 +6,8 @@ A record is
     n bytes   JSON in UTF-8: {"name": ..., "caption": ...}
     the rest  the image, encoded (PNG or JPEG)
 
-Any language can read it with its standard tools, and no code in it can run.
+Several captions of an image are a list. Any language can read it with its standard tools, and no
+code in it can run.
 """
 
 import io
@@ -19,7 +20,7 @@ from typing import Any, final
 import numpy as np
 from PIL import Image
 
-from .caption_text import clean_caption, parsed_json, printable
+from .caption_text import clean_captions, parsed_json, printable
 from .decode import stored_image
 from .file_source import AbstractFileSource
 from .records import open_writer, RecordReader
@@ -95,10 +96,10 @@ class ArrayRecordSource(AbstractFileSource):
     def _read_image(self, index: int) -> bytes:
         return self._read(index)[1]
 
-    def _read_caption(self, index: int) -> str:
-        return self._caption_of(self._read(index)[0], index)
+    def _read_captions(self, index: int) -> tuple[str, ...]:
+        return self._captions_of(self._read(index)[0], index)
 
-    def _read_texts(self) -> Iterator[tuple[str, str | UnusableSample]]:
+    def _read_texts(self) -> Iterator[tuple[str, tuple[str, ...] | UnusableSample]]:
         size = sum(path.stat().st_size for path in self._records.paths)
         together = max(1, min(_TOGETHER, _BYTES * len(self) // max(1, size)))
         for start in range(0, len(self), together):
@@ -108,14 +109,14 @@ class ArrayRecordSource(AbstractFileSource):
                 try:
                     header, _ = _parts(record, index)
                     name = _name(header, index)
-                    caption: str | UnusableSample = self._caption_of(header, index)
+                    captions: tuple[str, ...] | UnusableSample = self._captions_of(header, index)
                 except UnusableSample as error:
-                    caption = error
-                yield name, caption
+                    captions = error
+                yield name, captions
 
-    def _caption_of(self, header: dict[str, Any], index: int) -> str:
+    def _captions_of(self, header: dict[str, Any], index: int) -> tuple[str, ...]:
         name = _name(header, index)
-        return clean_caption(header.get("caption"), name, self._remarks.of_sample(index, name))
+        return clean_captions(header.get("caption"), name, self._remarks.of_sample(index, name))
 
     def _read(self, index: int) -> tuple[dict[str, Any], bytes]:
         (record,) = self._records.read(np.array([index]))
@@ -168,12 +169,16 @@ def write_arrayrecord(
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     skips = Skips(source, max_skipped)
     count = 0
+
+    def encode(index: int) -> bytes:
+        return _encode(source[index], source.captions(index), jpeg_quality)
+
     try:
         writer = open_writer(temporary)
         for index in range(len(source)):
-            sample = skips.attempt(index, source.__getitem__)
-            if sample is not None:
-                writer.write(_encode(sample, jpeg_quality))
+            record = skips.attempt(index, encode)
+            if record is not None:
+                writer.write(record)
                 count += 1
         writer.close()
         skips.require(count)
@@ -184,8 +189,9 @@ def write_arrayrecord(
     return count
 
 
-def _encode(sample: Sample, jpeg_quality: int | None) -> bytes:
-    header = json.dumps({"name": sample.name, "caption": sample.caption}).encode()
+def _encode(sample: Sample, captions: tuple[str, ...], jpeg_quality: int | None) -> bytes:
+    caption = captions if len(captions) > 1 else sample.caption
+    header = json.dumps({"name": sample.name, "caption": caption}).encode()
     image = io.BytesIO()
     if jpeg_quality is None:
         Image.fromarray(sample.image).save(image, "PNG")

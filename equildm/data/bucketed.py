@@ -7,7 +7,7 @@ from .._types import TextEmbedding
 from .batch import LatentBatch
 from .buckets import BucketOrder
 from .latents import CachedLatents, read_manifest
-from .pipeline import AbstractDataset, ENDLESS, shuffled
+from .pipeline import AbstractDataset, ENDLESS
 
 if TYPE_CHECKING:
     import grain
@@ -54,7 +54,7 @@ class BucketedLatents(AbstractDataset):
 
         order = BucketOrder([len(bucket) for bucket in self.buckets], seed)
         streams = [
-            shuffled(len(bucket), seed + number).batch(batch_size // of).map(bucket.gather)
+            bucket.parts(batch_size, of, seed + number)
             for number, bucket in enumerate(self.buckets)
         ]
 

@@ -21,6 +21,7 @@ import jax
 from ..runtime import barrier, first_process
 from .bucketed import BucketedLatents
 from .buckets import Buckets
+from .caption_lists import drawing
 from .compose import compose
 from .encode_captions import CaptionEncoder, EncodeCaptions
 from .encode_images import BucketEncoders, EncodeImages, LatentEncoder
@@ -32,6 +33,9 @@ from .source import AbstractSource, digest
 from .transforms import Crop
 
 _log = logging.getLogger("equildm.data")
+
+LISTING = 2
+"""Version of what is listed of a source's samples: 2 lists all of their captions."""
 
 Progress = Callable[[int, int], None]
 
@@ -100,7 +104,7 @@ class LatentCache:
         has a wrong shape or is not finite.
         """
         dataset = CachedLatents(self._made(source, [Crop(size)]), with_sizes=with_sizes)
-        self._check_skips(dataset.folder, dataset.manifest)
+        self._report(dataset.folder, dataset.manifest)
         return dataset
 
     def bucketed(
@@ -112,7 +116,7 @@ class LatentCache:
         """
         folder = self._made(source, [Crop(shape) for shape in buckets.shapes], buckets.choose)
         dataset = BucketedLatents(folder, with_sizes=with_sizes)
-        self._check_skips(dataset.folder, dataset.manifest)
+        self._report(dataset.folder, dataset.manifest)
         return dataset
 
     def _made(
@@ -128,7 +132,8 @@ class LatentCache:
             )
         common = {"dtype": self.dtype, "images": self.image_key}
         texts = {"captions": self.caption_key}
-        key = {"format": str(FORMAT), "data": source.fingerprint, "flip": str(self.flip)}
+        data = digest([source.fingerprint, LISTING])
+        key = {"format": str(FORMAT), "data": data, "flip": str(self.flip)}
         key |= {"crops": "; ".join(crop.fingerprint for crop in crops)} | common | texts
         root = Path(self.folder)
         finished = root / _digest(key)
@@ -197,8 +202,9 @@ class LatentCache:
         if processes > 1:
             barrier("a cache is encoded")
 
-    def _check_skips(self, folder: Path, manifest: Mapping[str, Any]) -> None:
-        """Says what a data set lacks, which may have been made under another limit."""
+    def _report(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+        """Says what a data set lacks, which may have been made under another limit, and whether
+        captions are drawn."""
         counts: Mapping[str, int] = manifest["skipped"]
         lost = sum(counts.values())
         total = manifest["images"] + lost
@@ -206,6 +212,8 @@ class LatentCache:
             raise ValueError(over_limit(self.max_skipped, total, counts, manifest["skipped_names"]))
         if lost:
             _log.warning("%s lacks %d of %d samples: %s", folder, lost, total, counts)
+        if (average := manifest.get("captions_per_image", 1)) > 1:
+            _log.warning(drawing(average))
 
 
 def _digest(key: Mapping[str, str]) -> str:

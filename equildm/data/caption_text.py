@@ -18,7 +18,7 @@ _MARKS = (
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 UNREADABLE = "caption with characters that cannot be read, replaced"
-FURTHER = "further caption of an image, not used"
+UNUSED = "entry of a list of captions that is no readable text, not used"
 
 
 def encoding_of(data: bytes) -> str:
@@ -44,26 +44,38 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def clean_caption(value: object, name: str, note: Note = ignore) -> str:
-    """The caption without surrounding or repeated white space.
+def clean_captions(value: object, name: str, note: Note = ignore) -> tuple[str, ...]:
+    """The different captions of a sample, without surrounding or repeated white space.
 
-    Of a list of captions it is the first one with text. Lone surrogates, which JSON can hold and
-    UTF-8 cannot, become U+FFFD.
+    Lone surrogates, which JSON can hold and UTF-8 cannot, become U+FFFD.
 
     **Arguments:**
 
-    - `value`: what the data set holds as a caption.
+    - `value`: what the data set holds as a caption: a text, or a list of them.
     - `name`: of the sample.
-    - `note`: counts further captions, and characters that could not be read.
+    - `note`: counts entries of a list that cannot be used, and captions with characters that could
+        not be read.
 
     **Raises** `UnusableSample` if no text is left, or if it has NUL characters, as UTF-16 without a
-    mark has.
+    mark has. Of a list, if that holds for every entry.
     """
-    if isinstance(value, list | tuple):
-        texts = [item for item in value if isinstance(item, str) and item.strip()]
-        if len(value) > 1:
-            note(FURTHER, len(value) - 1)
-        value = texts[0] if texts else None
+    captions: dict[str, None] = {}
+    faults: list[UnusableSample] = []
+    for entry in value if isinstance(value, list | tuple) else (value,):
+        try:
+            captions[_clean(entry, name)] = None
+        except UnusableSample as error:
+            faults.append(error)
+    if not captions:
+        raise faults[0] if faults else UnusableSample("missing caption", name, "an empty list")
+    if faults:
+        note(UNUSED, len(faults))
+    if unreadable := sum("\ufffd" in caption for caption in captions):
+        note(UNREADABLE, unreadable)
+    return tuple(captions)
+
+
+def _clean(value: object, name: str) -> str:
     if value is None:
         raise UnusableSample("missing caption", name)
     if not isinstance(value, str):
@@ -73,6 +85,4 @@ def clean_caption(value: object, name: str, note: Note = ignore) -> str:
     caption = " ".join(_SURROGATES.sub("\ufffd", value).lstrip("\ufeff").split())
     if not caption:
         raise UnusableSample("missing caption", name, "empty")
-    if "\ufffd" in caption:
-        note(UNREADABLE, 1)
     return caption

@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 
 from ..text import AbstractTextEncoder, embed_captions
 from .captioned_images import CaptionedImages, MakeControl
+from .first_captions import Captions, with_captions
 from .in_memory import InMemory
 from .open import open_source
 from .option_checks import check_held_out, check_max_skipped, check_size
@@ -50,6 +51,8 @@ class CaptionedDataConfig:
     for each caption on average, as for classes, else captions."""
     max_skipped: float = dataclasses.field(default=0.05, metadata={"before": 1.0})
     """Share of the samples that may be unusable. One more is an error."""
+    captions: Captions = dataclasses.field(default="all", metadata={"before": "first"})
+    """Of several captions of an image: one that is drawn anew each epoch, or always the first."""
 
     def __post_init__(self) -> None:
         check_max_skipped(self.max_skipped)
@@ -69,7 +72,8 @@ class CaptionedDataConfig:
 
     def splits(self) -> tuple[Subset, Subset]:
         """`(training, held out)`."""
-        return split(InMemory(open_source(self.source)), self.held_out, by=self.hold_out)
+        source = with_captions(open_source(self.source), self.captions)
+        return split(InMemory(source), self.held_out, by=self.hold_out)
 
     def dataset(
         self,

@@ -1,5 +1,6 @@
 """Training on pixels and captions, with control images that are made as they come up."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, final, NamedTuple, TYPE_CHECKING, TypeAlias
 
@@ -8,6 +9,7 @@ from jaxtyping import Array, UInt8
 
 from .._types import TextEmbedding
 from .batch import host_text
+from .caption_lists import CaptionLists, drawing
 from .image_dataset import decoded
 from .pipeline import AbstractDataset, shuffled
 from .skips import Skips
@@ -17,6 +19,8 @@ from .transforms import Crop, Cut
 
 if TYPE_CHECKING:
     import grain
+
+_log = logging.getLogger("equildm.data")
 
 Pixels: TypeAlias = UInt8[np.ndarray, "height width channels"]
 MakeControl: TypeAlias = Callable[[Pixels], Pixels]
@@ -38,9 +42,10 @@ class CaptionedImages(AbstractDataset):
         embed_captions = partial(embed, text_encoder)
         dataset = CaptionedImages(training, Crop(512), embed_captions, control=canny_edges)
 
-    Crop and mirroring of an example follow from the seed and the example's number in the endless
-    order. A sample without a caption is left out. An image that cannot be read is logged once,
-    counted in `skips`, and the next usable image stands in for it, with its own caption.
+    Crop and mirroring of an example, and which of several captions it has, follow from the seed and
+    the example's number in the endless order. A sample without a caption is left out. An image that
+    cannot be read is logged once, counted in `skips`, and the next usable image stands in for it,
+    with a caption of its own.
 
     **Arguments:**
 
@@ -66,13 +71,16 @@ class CaptionedImages(AbstractDataset):
         max_skipped: float = 0.05,
     ):
         skips = Skips(source, max_skipped)
-        captions = {index: skips.attempt(index, source.caption) for index in range(len(source))}
-        usable = [index for index, caption in captions.items() if caption is not None]
+        captions = {index: skips.attempt(index, source.captions) for index in range(len(source))}
+        usable = [index for index, texts in captions.items() if texts is not None]
         skips.require(len(usable))
         source.remarks.log()
-        distinct = {caption: None for index in usable if (caption := captions[index]) is not None}
+        lists = [captions[index] or () for index in usable]
+        distinct = dict.fromkeys(caption for texts in lists for caption in texts)
         numbers = {caption: number for number, caption in enumerate(distinct)}
-        self._numbers = np.asarray([numbers[captions[index] or ""] for index in usable], np.int64)
+        self._numbers = CaptionLists.of([numbers[caption] for caption in texts] for texts in lists)
+        if not self._numbers.is_single:
+            _log.warning(drawing(self._numbers.average))
         text = embed_captions(list(distinct))
         self._text = np.asarray(text.tokens, np.float32), np.asarray(text.mask)
         self._source = Subset(source, usable)
@@ -86,12 +94,15 @@ class CaptionedImages(AbstractDataset):
     def read(
         self, index: int, generator: np.random.Generator | None = None
     ) -> tuple[np.int64 | Pixels, ...]:
-        """The number of a caption, a crop of its image and, if there is one, the control image."""
+        """The number of a caption, a crop of its image and, if there is one, the control image.
+
+        The generator chooses the crop, and then one of several captions.
+        """
 
         index, image = self.skips.nearest(int(index), self._decoded)
         crop = self._crop(image, generator)
         control = () if self._control is None else (self._control(crop),)
-        return self._numbers[index], crop, *control
+        return self._numbers.drawn(index, generator), crop, *control
 
     def _decoded(self, index: int) -> tuple[int, Pixels]:
         """The number of a sample and its image."""

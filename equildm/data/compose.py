@@ -52,13 +52,17 @@ def compose(
 
     **Raises** `ValueError` if no sample of `total` is usable, or too many are not.
     """
+    import pyarrow.compute as pc
+
     table, skipped, more = segments.read()
     _check(total, table.num_rows, skipped, max_skipped)
     texts = RecordStore(text_store)
+    captions = pc.sum(pc.list_value_length(table["captions"])).as_py()
     about = {
         "format": FORMAT,
         "key": dict(key),
         "images": table.num_rows,
+        "captions_per_image": captions / table.num_rows,
         "skipped": {reason: len(names) for reason, names in skipped.items()},
         "skipped_names": {reason: names[:100] for reason, names in skipped.items()},
         "remarks": {name: remarks.get(name, 0) + more.get(name, 0) for name in {**remarks, **more}},
@@ -123,25 +127,32 @@ def _tables(
     latents = _Listed(latent_store, sample_keys)
 
     empty = pa.array([""], pa.large_string())
-    captions = pc.unique(pa.concat_arrays([empty, *table["caption"].chunks]))
-    numbers = pc.index_in(table["caption"], captions).combine_chunks().to_numpy()
+    lists = table["captions"].combine_chunks()
+    flat = lists.flatten()
+    captions = pc.unique(pa.concat_arrays([empty, flat]))
+    numbers = pc.index_in(flat, captions).to_numpy().astype(np.int64)
+    starts = np.append(0, np.cumsum(pc.list_value_length(lists).to_numpy()))
     text_keys = as_keys([caption_key(caption) for caption in captions.to_pylist()])
     texts = _Listed(text_store, text_keys)
 
     known = latents.known
+    images = pa.array(np.repeat(np.arange(table.num_rows), copies))
     samples = {
-        "name": pc.take(table["name"], pa.array(np.repeat(np.arange(table.num_rows), copies))),
-        "caption": pa.array(np.repeat(numbers, copies).astype(np.int64)),
+        "name": pc.take(table["name"], images),
+        "caption": pc.take(pa.array(numbers[starts[:-1]]), images),
         "latent": pa.array(latents.rows),
         "mirrored": pa.array(np.tile([False, True][:copies], table.num_rows)),
         **{f"{name}_{axis}": pa.array(known[name][:, axis]) for name in _SIZES for axis in (0, 1)},
     }
+    several = len(numbers) > table.num_rows
+    if several:
+        samples["captions"] = pc.take(pa.LargeListArray.from_arrays(starts, numbers), images)
     _write_table(folder / SAMPLES, samples)
     _write_table(folder / CAPTIONS, {"caption": captions, "text": pa.array(texts.rows)})
     mean, std = _moments(known)
     tokens, width = (int(x) for x in texts.known["shape"][0])
     return {
-        "content": _content(key, sample_keys, text_keys, numbers),
+        "content": _content(key, sample_keys, text_keys, numbers, *([starts] if several else [])),
         "samples": len(sample_keys),
         "captions": len(captions),
         "image_shape": list(shape),
@@ -172,11 +183,12 @@ def _check(total: int, used: int, skipped: Mapping[str, list[str]], limit: float
 
 
 def _content(
-    key: Mapping[str, str], samples: KeyArray, texts: KeyArray, numbers: np.ndarray
+    key: Mapping[str, str], samples: KeyArray, texts: KeyArray, *captions: np.ndarray
 ) -> str:
     """Changes when a sample does. Where the images lie and when they were written do not count."""
     encoders = json.dumps({name: key[name] for name in sorted(key) if name != "data"})
-    parts = (samples.tobytes(), texts.tobytes(), numbers.astype("<i8").tobytes())
+    numbers = (part.astype("<i8").tobytes() for part in captions)
+    parts = (samples.tobytes(), texts.tobytes(), *numbers)
     return "content:" + digest_of(encoders.encode(), *parts).hex()
 
 

@@ -15,6 +15,7 @@ from .batch import LatentBatch
 from .bucketed import BucketedLatents
 from .buckets import Buckets
 from .cache import LatentCache
+from .first_captions import Captions, FirstCaptions, with_captions
 from .latents import CachedLatents
 from .open import open_source
 from .option_checks import check_held_out, check_max_skipped, check_size
@@ -50,6 +51,8 @@ class DataConfig:
     for each caption on average, as for classes, else captions."""
     max_skipped: float = dataclasses.field(default=0.05, metadata={"before": 1.0})
     """Share of the samples that may be unusable. One more is an error."""
+    captions: Captions = dataclasses.field(default="all", metadata={"before": "first"})
+    """Of several captions of an image: one that is drawn anew each epoch, or always the first."""
     cache: Path = Path("runs/cache")
     """Folder of cached latents and text embeddings. Any number of runs share it."""
 
@@ -93,7 +96,8 @@ class DataConfig:
 
     def splits(self) -> tuple[Subset, Subset]:
         """`(training, held out)`."""
-        return split(open_source(self.source), self.held_out, by=self.hold_out)
+        source = with_captions(open_source(self.source), self.captions)
+        return split(source, self.held_out, by=self.hold_out)
 
     def split_unit(self) -> Literal["caption", "image"]:
         """What is held out; where `hold_out` is "auto", the data decide."""
@@ -123,12 +127,13 @@ class DataConfig:
     ) -> LatentBatch | None:
         """Up to `count` held-out images, always the same ones, through the same caches, as squares.
 
-        Unusable ones are left out. `None` where nothing is held out.
+        Unusable ones are left out, and of several captions the first is used. `None` where nothing
+        is held out.
         """
         _, held_out = self.splits()
         if not len(held_out):
             return None
-        chosen = Subset(held_out, spread_indices(len(held_out), count))
+        chosen = FirstCaptions(Subset(held_out, spread_indices(len(held_out), count)))
         encoders = ParallelEncoders(vae, text_encoder)
         with self._cache(encoders, len(chosen), flip=False, max_skipped=1.0) as cache:
             latents = cache.latents(chosen, self.size, with_sizes=with_sizes)

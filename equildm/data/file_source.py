@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import UInt8, UInt64
 
-from .caption_text import FURTHER, UNREADABLE
+from .caption_text import UNREADABLE, UNUSED
 from .decode import stored_image
 from .index_table import index_table, IndexTable
 from .remarks import Remarks
 from .source import AbstractSource, digest, StoredImage, UnusableSample
 from .text_hash import NO_TEXT, text_hash
 
-INDEX = 1
-"""Version of the tables of names and captions."""
+INDEX = 2
+"""Version of the tables of names and captions: 2 has all captions of a sample."""
 
 
 class AbstractFileSource(AbstractSource):
@@ -52,30 +52,33 @@ class AbstractFileSource(AbstractSource):
         return self._remarks
 
     @abc.abstractmethod
-    def _read_caption(self, index: int) -> str:
-        """The caption, from the files."""
+    def _read_captions(self, index: int) -> tuple[str, ...]:
+        """All captions, from the files."""
 
     @abc.abstractmethod
     def _read_image(self, index: int) -> bytes:
         """The encoded image."""
 
-    def _read_texts(self) -> Iterator[tuple[str, str | UnusableSample]]:
-        """Name and caption of each sample in order."""
+    def _read_texts(self) -> Iterator[tuple[str, tuple[str, ...] | UnusableSample]]:
+        """Name and captions of each sample in order."""
         for index in range(len(self)):
             try:
-                caption: str | UnusableSample = self._read_caption(index)
+                captions: tuple[str, ...] | UnusableSample = self._read_captions(index)
             except UnusableSample as error:
-                caption = error
-            yield self.name(index), caption
+                captions = error
+            yield self.name(index), captions
 
     def caption(self, index: int) -> str:
+        return self.captions(index)[0]
+
+    def captions(self, index: int) -> tuple[str, ...]:
         if self._captions is None:
-            return self._read_caption(index)
-        caption, name, fault = self._captions.row(index, "caption", "name", "fault")
+            return self._read_captions(index)
+        captions, name, fault = self._captions.row(index, "captions", "name", "fault")
         if fault is not None:
             reason, detail = json.loads(fault)
             raise UnusableSample(reason, name, detail)
-        return caption
+        return tuple(captions)
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         return self.stored(index).decode()
@@ -114,13 +117,13 @@ class AbstractFileSource(AbstractSource):
         return {}
 
     def _scan_captions(self) -> Generator[tuple, None, dict[str, Any]]:
-        for name, caption in self._read_texts():
-            if isinstance(caption, UnusableSample):
-                fault = json.dumps([caption.reason, caption.detail])
+        for name, captions in self._read_texts():
+            if isinstance(captions, UnusableSample):
+                fault = json.dumps([captions.reason, captions.detail])
                 yield name, text_hash(name), None, fault, NO_TEXT
             else:
-                yield name, text_hash(name), caption, None, text_hash(caption)
-        return {"remarks": self._remarks.tallies(UNREADABLE, FURTHER)}
+                yield name, text_hash(name), captions, None, text_hash(captions[0])
+        return {"remarks": self._remarks.tallies(UNREADABLE, UNUSED)}
 
 
 def _name_schema() -> Any:
@@ -135,6 +138,7 @@ def _caption_schema() -> Any:
     return pa.schema(
         [
             *(("name", pa.string()), ("name_hash", pa.uint64())),
-            *(("caption", pa.string()), ("fault", pa.string()), ("caption_hash", pa.uint64())),
+            *(("captions", pa.list_(pa.string())), ("fault", pa.string())),
+            ("caption_hash", pa.uint64()),
         ]
     )

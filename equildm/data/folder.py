@@ -7,7 +7,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any, final, NamedTuple
 
-from .caption_text import clean_caption, decoded, printable
+from .caption_text import clean_captions, decoded, printable
 from .classes import class_caption
 from .decode import IMAGE_SUFFIXES
 from .file_source import AbstractFileSource
@@ -40,8 +40,9 @@ class FolderSource(AbstractFileSource):
 
     Captions come from `metadata.jsonl`, `metadata.csv` or `metadata.parquet` files in the format of
     the `datasets` library's imagefolder: one JSON object a line with `file_name` (relative to the
-    file's own folder) and `text` or `caption` (or `caption_column`). The caption of an image
-    without a line comes from the `.txt` or `.caption` file of the same stem.
+    file's own folder) and `text` or `caption` (or `caption_column`): a text, or a list of several.
+    The caption of an image without a line comes from the `.txt` or `.caption` file of the same
+    stem.
 
     Where there is no metadata and no such file at all, but two or more sub-folders with images, as
     in `cat/1.png` and `dog/2.png`, they are classes: an image's caption is the name of the folder
@@ -112,7 +113,7 @@ class FolderSource(AbstractFileSource):
         path, line = self._samples.row(index, "path", "line")
         return self._metadata.place(line) if path is None else printable(_text(path))
 
-    def _read_caption(self, index: int) -> str:
+    def _read_captions(self, index: int) -> tuple[str, ...]:
         path, line, beside, _ = self._samples.row(index, *_Sample._fields)
         name = self.name(index)
         if path is None:
@@ -123,7 +124,7 @@ class FolderSource(AbstractFileSource):
             caption = decoded(read_listed(self._folder / parent / _text(beside)))
         elif caption is None and self._classes and parent:
             caption = class_caption(os.path.basename(parent))
-        return clean_caption(caption, name, self._remarks.of_sample(index, name))
+        return clean_captions(caption, name, self._remarks.of_sample(index, name))
 
     def _read_image(self, index: int) -> bytes:
         path, is_listed = self._samples.row(index, "path", "is_listed")

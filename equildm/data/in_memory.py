@@ -53,6 +53,9 @@ class InMemory(AbstractSource):
     def caption(self, index: int) -> str:
         return self._source.caption(index)
 
+    def captions(self, index: int) -> tuple[str, ...]:
+        return self._source.captions(index)
+
     def name_hashes(self) -> UInt64[np.ndarray, "samples"]:
         return self._source.name_hashes()
 

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from .._types import Condition
 from .batch import host_sizes, LatentBatch
 from .cached_texts import CachedTexts
+from .caption_lists import CaptionLists
 from .pipeline import AbstractDataset, shuffled
 from .records import RecordReader
 
@@ -42,8 +43,9 @@ class CachedLatents(AbstractDataset):
 
     `dataset[i]` is one `CachedSample`, `gather(indices)` a batch. A cache of up to 1 GiB is read
     into memory once, a larger one from the disk batch by batch; `in_memory` overrides that. Names
-    and captions stay on the disk. Threads may share one. With `with_sizes` the condition of a
-    sample is a `SizeCondition`: the caption with the sizes of the original and of the crop.
+    and captions stay on the disk. Threads may share one. Of a sample's captions training draws one
+    each time; `dataset[i]` and `gather` have the first. With `with_sizes` the condition of a sample
+    is a `SizeCondition`: the caption with the sizes of the original and of the crop.
 
     **Fields:**
 
@@ -71,7 +73,7 @@ class CachedLatents(AbstractDataset):
         self.latent_std = np.asarray(self.manifest["latent_std"], np.float32)
         self._type = np.dtype(self.manifest["dtype"]).newbyteorder("<")
         self._rows = _column(self._samples, "latent")
-        self._numbers = _column(self._samples, "caption")
+        self._numbers = _caption_lists(self._samples)
         self._reader = self._open("latents")
         texts = self._open("texts")
         tokens, features = self.manifest["text_shape"]
@@ -149,21 +151,41 @@ class CachedLatents(AbstractDataset):
         return CachedSample(
             latents,
             text,
-            self._captions["caption"][int(self._numbers[index])].as_py(),
+            self._captions["caption"][int(self._numbers.drawn(index, None))].as_py(),
             self._samples["name"][index].as_py() + (" mirrored" if mirrored else ""),
         )
 
     def gather(self, indices: Int[np.ndarray, "batch"] | Sequence[int]) -> LatentBatch:
         """The samples at `indices`, in their order, as one float32 batch of numpy arrays."""
         indices = np.asarray(indices)
+        return self._gathered((indices, self._numbers.first(indices)))
+
+    def _gathered(self, chosen: tuple[np.ndarray, np.ndarray]) -> LatentBatch:
+        """Samples with the captions of these numbers."""
+        indices, captions = chosen
         latents: Any = self._read(indices) if self._in_memory is None else self._in_memory[indices]
-        text: Condition = self._texts.gather(self._numbers[indices])
+        text: Condition = self._texts.gather(captions)
         if self._sizes is not None:
             text = host_sizes(text, self._sizes[indices])
         return LatentBatch(latents.astype(np.float32), text)
 
     def parts(self, batch_size: int, of: int, seed: int) -> "grain.MapDataset":
-        return shuffled(len(self), seed).batch(batch_size // of).map(self.gather)
+        order, rows = shuffled(len(self), seed), batch_size // of
+        if self._numbers.is_single:
+            return order.batch(rows).map(self.gather)
+        # The draw follows from the seed and the sample's number in the endless order, as that of
+        # random crops in ImageDataset.
+        return order.random_map(self._chosen, seed=seed).batch(rows).map(self._gathered)
+
+    def _chosen(self, index: int, generator: np.random.Generator) -> tuple[int, np.int64]:
+        return index, self._numbers.drawn(index, generator)
+
+
+def _caption_lists(samples: Any) -> CaptionLists:
+    if "captions" not in samples.column_names:
+        return CaptionLists(_column(samples, "caption"))
+    lists = samples["captions"].combine_chunks()
+    return CaptionLists(lists.values.to_numpy(), lists.offsets.to_numpy())
 
 
 def _table(path: Path) -> Any:

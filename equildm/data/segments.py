@@ -19,7 +19,7 @@ from typing import Any, final, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from .caption_text import clean_caption
+from .caption_text import clean_captions
 from .encode_captions import CaptionEncoder
 from .encode_images import BucketEncoders
 from .skips import Skips
@@ -32,7 +32,7 @@ _SECONDS = 30.0
 
 
 class _Item(NamedTuple):
-    caption: str
+    captions: tuple[str, ...]
     digest: bytes
     bucket: int
     pixels: UInt8[np.ndarray, "h w 3"] | None  # None: its latents are there
@@ -72,7 +72,9 @@ class Segments:
         table = pa.table(
             {
                 "name": pa.array([name for name, _ in rows], pa.large_string()),
-                "caption": pa.array([item.caption for _, item in rows], pa.large_string()),
+                "captions": pa.array(
+                    [item.captions for _, item in rows], pa.large_list(pa.large_string())
+                ),
                 "digest": pa.array([item.digest for _, item in rows], pa.binary(16)),
                 "bucket": pa.array([item.bucket for _, item in rows], pa.uint16()),
             }
@@ -149,7 +151,8 @@ def make_segments(
                 rows = []
                 for index, item in _read(source, latents, skips, start, stop, ahead=2 * batch):
                     if item is not None:
-                        captions.add(item.caption)
+                        for caption in item.captions:
+                            captions.add(caption)
                         if item.pixels is not None:
                             latents.add(item.bucket, item.pixels, item.digest, item.original)
                         rows.append((source.name(index), item._replace(pixels=None)))
@@ -184,14 +187,14 @@ def _read(
     """
 
     def read(index: int) -> _Item:
-        # The caption first: reading it costs less.
-        caption = clean_caption(source.caption(index), source.name(index))
+        # The captions first: reading them costs less.
+        captions = clean_captions(source.captions(index), source.name(index))
         image = source.stored(index)
         bucket = latents.bucket(image.digest)
         if bucket is not None:
-            return _Item(caption, image.digest, bucket, None, (0, 0))
+            return _Item(captions, image.digest, bucket, None, (0, 0))
         bucket, pixels, original = latents.crop(image)
-        return _Item(caption, image.digest, bucket, pixels, original)
+        return _Item(captions, image.digest, bucket, pixels, original)
 
     waiting: deque[Future[_Item | None]] = deque()
     pool = ThreadPoolExecutor(min(32, os.cpu_count() or 1))

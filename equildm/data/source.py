@@ -68,9 +68,9 @@ class AbstractSource(abc.ABC):
     """A random-access collection of captioned images.
 
     A subclass has a length, and reads the name, the caption and the image of a sample separately,
-    so that splitting by caption decodes no image and training a VAE needs no captions. `caption`
-    and `image` raise `UnusableSample` for a sample without one. Several threads may call them at
-    once.
+    so that splitting by caption decodes no image and training a VAE needs no captions. `caption`,
+    `captions` and `image` raise `UnusableSample` for a sample without one. Several threads may call
+    them at once.
     """
 
     @property
@@ -93,7 +93,14 @@ class AbstractSource(abc.ABC):
 
     @abc.abstractmethod
     def caption(self, index: int) -> str:
-        """The caption of a sample."""
+        """The caption of a sample; of several the first, which evaluation and splits go by."""
+
+    def captions(self, index: int) -> tuple[str, ...]:
+        """All captions of a sample, different ones, at least one. Training draws among them.
+
+        By default a sample has one.
+        """
+        return (self.caption(index),)
 
     @abc.abstractmethod
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
@@ -111,7 +118,7 @@ class AbstractSource(abc.ABC):
         return text_hashes(self.name(index) for index in range(len(self)))
 
     def caption_hashes(self) -> UInt64[np.ndarray, "samples"]:
-        """The hash of each sample's caption, and `NO_TEXT` for a sample without one.
+        """The hash of each sample's (first) caption, and `NO_TEXT` for a sample without one.
 
         By default the captions are read one by one.
         """

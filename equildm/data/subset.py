@@ -56,6 +56,9 @@ class Subset(AbstractSource):
     def caption(self, index: int) -> str:
         return self._source.caption(int(self._indices[index]))
 
+    def captions(self, index: int) -> tuple[str, ...]:
+        return self._source.captions(int(self._indices[index]))
+
     def name_hashes(self) -> UInt64[np.ndarray, "samples"]:
         return self._source.name_hashes()[self._indices]
 

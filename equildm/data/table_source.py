@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .caption_text import clean_caption, printable
+from .caption_text import clean_captions, printable
 from .classes import class_caption
 from .file_source import AbstractFileSource
 from .files import read_mentioned
@@ -21,8 +21,8 @@ class AbstractTableSource(AbstractFileSource):
 
     The image column holds encoded bytes, or `{bytes, path}` structs as the `datasets` library
     writes them (a path alone is relative to the file). A caption column of integers holds classes,
-    and the captions are their names, which that library stores in the file. Of a list of captions
-    the first is used; the others are counted.
+    and the captions are their names, which that library stores in the file. A caption column of
+    lists holds several captions of each image.
 
     **Arguments:**
 
@@ -83,7 +83,7 @@ class AbstractTableSource(AbstractFileSource):
         number = int(np.searchsorted(self._file_starts, index, side="right")) - 1
         return number, index - int(self._file_starts[number])
 
-    def _read_caption(self, index: int) -> str:
+    def _read_captions(self, index: int) -> tuple[str, ...]:
         value, name = self._value(index, self._caption_column), self.name(index)
         if self._classes is not None and value is not None:
             if not 0 <= value < len(self._classes):  # -1 marks what has no label
@@ -91,7 +91,7 @@ class AbstractTableSource(AbstractFileSource):
             value = self._classes[value]
         elif self._caption_column == LABEL and isinstance(value, str):
             value = class_caption(value)
-        return clean_caption(value, name, self._remarks.of_sample(index, name))
+        return clean_captions(value, name, self._remarks.of_sample(index, name))
 
     def _read_image(self, index: int) -> bytes:
         value = self._value(index, self._image_column)

@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, final, NamedTuple
 
-from .caption_text import clean_caption, decoded, parsed_json, printable
+from .caption_text import clean_captions, decoded, parsed_json, printable
 from .decode import IMAGE_SUFFIXES
 from .file_source import AbstractFileSource
 from .files import naming
@@ -62,7 +62,8 @@ class WebDatasetSource(AbstractFileSource):
 
     The key of a member is its path up to the first dot of the file name, the rest is its suffix.
     A sample is an image member with a `.txt` or `.caption` member of the same key, or with a
-    `.json` member that has a field `caption` or `text` (or `caption_field`). Where a key has images
+    `.json` member that has a field `caption` or `text` (or `caption_field`): a text, or a list of
+    several captions. Where a key has images
     under longer suffixes alone, as of `a.v2.png`, each is a sample, whose key reaches up to the
     last dot; a caption of the shorter key is then the caption of all of them.
 
@@ -110,7 +111,7 @@ class WebDatasetSource(AbstractFileSource):
         tar, *span = self._samples.row(index, "tar", "image", "image_size")
         return self._read(tar, _Span(*span))
 
-    def _read_caption(self, index: int) -> str:
+    def _read_captions(self, index: int) -> tuple[str, ...]:
         sample = _Sample(*self._samples.row(index, *_Sample._fields))
         if sample.caption < 0:
             raise UnusableSample("missing caption", sample.name)
@@ -122,7 +123,7 @@ class WebDatasetSource(AbstractFileSource):
                 raise UnusableSample("unreadable record", sample.name, f"json: {error}") from error
             fields = record if isinstance(record, dict) else {}
             value = next((fields[x] for x in self._fields if fields.get(x) is not None), None)
-        return clean_caption(value, sample.name, self._remarks.of_sample(index, sample.name))
+        return clean_captions(value, sample.name, self._remarks.of_sample(index, sample.name))
 
     def _read(self, tar: int, span: _Span) -> bytes:
         path = self._paths[tar]

@@ -187,7 +187,8 @@ class TrainConfig:
         - `config`: the recipe's whole config, of which this is the section `train`.
         - `recipe`: name of the recipe.
         - `may_change`: options that may differ when the run is resumed, beside `MAY_CHANGE`, the
-            folder's own name, and how much of the data may be unusable.
+            folder's own name, how much of the data may be unusable, and which of several captions
+            are used (where that makes other data, the checkpoint refuses them).
         - `fixed`: those of `MAY_CHANGE` that must not.
         """
         if self.resume and not self.new and not Run.exists(folder):
@@ -195,7 +196,8 @@ class TrainConfig:
                 f"A run that is resumed exists, received --resume for {folder}, which holds none. "
                 "Check the folder, or add --new to begin one there."
             )
-        names = {"run", "data.max_skipped", *may_change, *self.MAY_CHANGE} - set(fixed)
+        names = {"run", "data.max_skipped", "data.captions", *may_change, *self.MAY_CHANGE}
+        names -= set(fixed)
         run = Run.prepare(folder, config, recipe, resume=self.resume, may_change=names)
         if self.optimizer.decay == "cosine" and "train.steps" in run.changes:
             self._tell_of_longer_cosine(run)

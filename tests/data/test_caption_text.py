@@ -10,6 +10,7 @@ import pytest
 
 from equildm.data import (
     ArrayRecordSource,
+    ArrowSource,
     FolderSource,
     ParquetSource,
     Skips,
@@ -18,7 +19,7 @@ from equildm.data import (
     WebDatasetSource,
     write_arrayrecord,
 )
-from equildm.data.caption_text import clean_caption, FURTHER, UNREADABLE
+from equildm.data.caption_text import clean_captions, UNREADABLE, UNUSED
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def test_text_that_is_not_utf_8_is_replaced_and_counted(tmp_path, image):
         assert source.remarks.counts.get(UNREADABLE) == 1
 
 
-def test_of_a_list_the_first_is_used_and_the_rest_is_counted(tmp_path, image, caplog):
+def test_all_texts_of_a_list_are_captions_and_what_is_no_text_is_counted(tmp_path, image, caplog):
     (tmp_path / "a.png").write_bytes(image)
     (tmp_path / "b.png").write_bytes(image)
     rows = [
@@ -130,23 +131,30 @@ def test_of_a_list_the_first_is_used_and_the_rest_is_counted(tmp_path, image, ca
         '{"file_name": "b.png", "text": ["", 3, "only"]}',
     ]
     (tmp_path / "metadata.jsonl").write_text("\n".join(rows))
-    table = {"image": [image] * 3, "text": [["first", "second", "third"], ["", "only"], []]}
-    pq.write_table(pa.table(table), tmp_path / "a.parquet")
+    lists = [["first", "second", "third"], ["", "only"], []]
+    table = pa.table({"image": [image] * 3, "text": lists})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pa.ipc.new_stream(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table)
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for name, data in (("a.png", image), ("a.json", b'{"text": ["first", "second"]}')):
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
     folder = FolderSource(tmp_path)
+    expected = [("first", "second", "third"), ("only",)]
+    assert [folder.captions(index) for index in (0, 1)] == expected
     assert [folder.caption(index) for index in (0, 1, 0)] == ["first", "only", "first"]
-    assert folder.remarks.counts[FURTHER] == 4
-    parquet = ParquetSource([tmp_path / "a.parquet"])
-    skips = Skips(parquet)
-    assert [skips.attempt(index, parquet.caption) for index in range(3)] == ["first", "only", None]
-    assert parquet.remarks.counts == {FURTHER: 3}
+    assert folder.remarks.counts[UNUSED] == 2
+    for kind, suffix in ((ParquetSource, "parquet"), (ArrowSource, "arrow")):
+        rows = kind([tmp_path / f"a.{suffix}"])
+        skips = Skips(rows)
+        assert [skips.attempt(index, rows.captions) for index in range(3)] == [*expected, None]
+        assert [skips.attempt(index, rows.caption) for index in range(3)] == ["first", "only", None]
+        assert rows.remarks.counts == {UNUSED: 1}
     tars = WebDatasetSource([tmp_path / "a.tar"])
-    assert tars.caption(0) == "first" and tars.remarks.counts == {FURTHER: 1}
-    assert f"{FURTHER}, as in a.png" in caplog.text
+    assert tars.captions(0) == ("first", "second") and tars.remarks.counts == {}
+    assert f"{UNUSED}, as in b.png" in caplog.text
 
 
 def test_surrogates_in_records(tmp_path, make_source):
@@ -161,7 +169,8 @@ def test_surrogates_in_records(tmp_path, make_source):
     writer.close()
     source = ArrayRecordSource([tmp_path / "b.arrayrecord"])
     assert (source.name(0), source.caption(0)) == ("x\\ud800", "y\ufffd")
-    assert source.remarks.counts == {FURTHER: 1, UNREADABLE: 1}
+    assert source.captions(0) == ("y\ufffd", "z")
+    assert source.remarks.counts == {UNREADABLE: 1}
 
 
 @pytest.mark.parametrize("text", ["[" * 100000, '{"a":' * 100000, "1" * 5000, "\ud800", ""])
@@ -177,8 +186,32 @@ def test_json_that_no_parser_takes(text, tmp_path, image):
 
 
 @pytest.mark.parametrize(
-    ("value", "caption"),
-    [("\ufeffa  cat\n", "a cat"), ("\ud83d\ude00 x", "\ufffd\ufffd x"), (("a", "b"), "a")],
+    ("value", "captions"),
+    [
+        ("\ufeffa  cat\n", ("a cat",)),
+        ("\ud83d\ude00 x", ("\ufffd\ufffd x",)),
+        (("a", "b", " a "), ("a", "b")),
+        (["c\0d", None, "e"], ("e",)),
+    ],
 )
-def test_clean(value, caption):
-    assert clean_caption(value, "a") == caption
+def test_clean(value, captions):
+    assert clean_captions(value, "a") == captions
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [([], "missing caption"), (["", 3], "missing caption"), (["a\0"], "unreadable caption")],
+)
+def test_a_list_without_a_text_is_no_caption(value, reason):
+    with pytest.raises(UnusableSample, match=reason):
+        clean_captions(value, "a")
+
+
+def test_records_hold_all_captions(tmp_path, image):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name, data in (("a.png", image), ("a.json", b'{"text": ["one", "two"]}')):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    write_arrayrecord(WebDatasetSource([tmp_path / "a.tar"]), tmp_path / "a.arrayrecord")
+    assert ArrayRecordSource([tmp_path / "a.arrayrecord"]).captions(0) == ("one", "two")

@@ -181,7 +181,7 @@ def write(kind, folder, images):
     """Thirty samples, of which some have no caption, or one with a remark."""
     folder.mkdir()
     captions = [
-        None if i % 7 == 3 else ["first", "second"] if i == 5 else f"b {i}" for i in range(30)
+        None if i % 7 == 3 else ["first", "second", ""] if i == 5 else f"b {i}" for i in range(30)
     ]
     if kind == "tar":
         members = [(f"{i}.png", image) for i, image in enumerate(images)]
@@ -218,7 +218,9 @@ def write(kind, folder, images):
 
 def samples(source):
     skips = Skips(source)
-    texts = [skips.attempt(index, source.caption) for index in range(len(source))]
+    texts = [skips.attempt(index, source.captions) for index in range(len(source))]
+    for index, captions in enumerate(texts):
+        assert captions is None or source.caption(index) == captions[0]
     names = [source.name(index) for index in range(len(source))]
     return texts, names, skips.names, source.remarks.counts, source.remarks.names
 
@@ -258,7 +260,7 @@ def test_with_an_index_a_split_reads_no_file(kind, tmp_path, make_source, encode
     for by in ("caption", "image"):
         expected = split(open_source(folder), 0.4, by=by)[1]
         source = open_source(folder)
-        for name in ("_read_caption", "_read_image", "_read_texts"):
+        for name in ("_read_captions", "_read_image", "_read_texts"):
             monkeypatch.setattr(type(source), name, None)
         held_out = split(source, 0.4, by=by)[1]
         monkeypatch.undo()
