@@ -60,6 +60,7 @@ from .data import (
     Examples as Examples,
     FashionMNISTSource as FashionMNISTSource,
     FolderSource as FolderSource,
+    full_precision as full_precision,
     generated_images as generated_images,
     held_squares as held_squares,
     HeldSquares as HeldSquares,

@@ -11,7 +11,11 @@ from .arrayrecord import (
     write_arrayrecord as write_arrayrecord,
 )
 from .arrow import ArrowSource as ArrowSource
-from .batch import ImageBatch as ImageBatch, LatentBatch as LatentBatch
+from .batch import (
+    full_precision as full_precision,
+    ImageBatch as ImageBatch,
+    LatentBatch as LatentBatch,
+)
 from .bucketed import BucketedLatents as BucketedLatents
 from .buckets import Buckets as Buckets
 from .builtin.emoji import EmojiSource as EmojiSource

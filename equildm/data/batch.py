@@ -2,16 +2,18 @@
 
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
-from .._types import Condition, SizeCondition, TextEmbedding
+from .._types import Batch, Condition, SizeCondition, TextEmbedding
 
 
 class LatentBatch(NamedTuple):
     """Latents with the conditions of their captions, all float32.
 
-    A cache may hold float16, but a batch does not: a network computes in the dtype of its input.
+    A cache may hold float16. `Batches` and `Prefetch` give float32 all the same, because a network
+    computes in the dtype of its input, but for a step that converts them itself.
 
     **Fields:**
 
@@ -53,3 +55,8 @@ def host_sizes(text: TextEmbedding, sizes: Float[np.ndarray, "*batch 6"]) -> Siz
     object.__setattr__(condition, "text", text)
     object.__setattr__(condition, "sizes", sizes)
     return condition
+
+
+def full_precision(batch: Batch) -> Batch:
+    """A batch with float32 in place of its float16 arrays, of numpy or of JAX."""
+    return jax.tree.map(lambda x: x.astype(np.float32) if x.dtype == np.float16 else x, batch)

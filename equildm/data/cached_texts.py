@@ -1,6 +1,6 @@
 """Reading the embeddings of captions, which are stored without their padding."""
 
-from typing import final, NamedTuple
+from typing import final
 
 import numpy as np
 from jaxtyping import Int
@@ -10,14 +10,6 @@ from .batch import host_text
 from .records import RecordReader
 
 _PIECE = 4096
-
-
-class _Packed(NamedTuple):
-    """Embeddings one after the other: the tokens of caption i are at starts[i] to starts[i + 1]."""
-
-    mask: np.ndarray  # (captions, tokens)
-    tokens: np.ndarray  # (all tokens, width)
-    starts: np.ndarray
 
 
 @final
@@ -46,27 +38,22 @@ class CachedTexts:
         self._tokens, self._width = tokens, width
         self._all = self._read(np.arange(len(rows))) if in_memory else None
 
-    def _read(self, numbers: np.ndarray) -> _Packed:
+    def _read(self, numbers: np.ndarray) -> list[bytes]:
         parts = np.split(numbers, range(_PIECE, len(numbers), _PIECE))
-        records = [record for part in parts for record in self._reader.read(self._rows[part])]
-        mask = np.frombuffer(b"".join(record[: self._tokens] for record in records), bool)
-        tokens = np.frombuffer(b"".join(record[self._tokens :] for record in records), "<f2")
-        lengths = [(len(record) - self._tokens) // (2 * self._width) for record in records]
-        return _Packed(
-            mask.reshape(len(numbers), self._tokens),
-            tokens.reshape(-1, self._width),
-            np.cumsum([0, *lengths]),
-        )
+        return [record for part in parts for record in self._reader.read(self._rows[part])]
 
     def gather(self, numbers: Int[np.ndarray, "batch"]) -> TextEmbedding:
-        """The embeddings of captions as one float32 batch. Padding is zeros."""
-        packed = self._all
-        if packed is None:
-            numbers, order = np.unique(numbers, return_inverse=True)
-            packed, numbers = self._read(numbers), order
-        starts = packed.starts[numbers]
-        place = np.arange(self._tokens)
-        used = place < (packed.starts[numbers + 1] - starts)[:, None]
-        tokens = np.zeros((len(numbers), self._tokens, self._width), np.float32)
-        tokens[used] = packed.tokens[(starts[:, None] + place)[used]]
-        return host_text(tokens, packed.mask[numbers])
+        """The embeddings of captions as one batch in float16. Padding is zeros."""
+        if self._all is None:
+            different, places = np.unique(numbers, return_inverse=True)
+            read = self._read(different)
+            records = [read[place] for place in places.tolist()]
+        else:
+            records = [self._all[number] for number in numbers.tolist()]
+        mask = np.empty((len(records), self._tokens), bool)
+        tokens = np.zeros((len(records), self._tokens, self._width), "<f2")
+        for row, record in enumerate(records):
+            mask[row] = np.frombuffer(record, bool, self._tokens)
+            used = np.frombuffer(record, "<f2", offset=self._tokens).reshape(-1, self._width)
+            tokens[row, : len(used)] = used
+        return host_text(tokens, mask)

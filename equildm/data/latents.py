@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from .._types import Condition
-from .batch import host_sizes, LatentBatch
+from .batch import full_precision, host_sizes, LatentBatch
 from .cached_texts import CachedTexts
 from .caption_lists import CaptionLists
 from .pipeline import AbstractDataset, shuffled
@@ -157,22 +157,25 @@ class CachedLatents(AbstractDataset):
 
     def gather(self, indices: Int[np.ndarray, "batch"] | Sequence[int]) -> LatentBatch:
         """The samples at `indices`, in their order, as one float32 batch of numpy arrays."""
-        indices = np.asarray(indices)
+        return full_precision(self._first(np.asarray(indices)))
+
+    def _first(self, indices: Int[np.ndarray, "batch"]) -> LatentBatch:
+        """Samples with their first captions, as they are stored."""
         return self._gathered((indices, self._numbers.first(indices)))
 
     def _gathered(self, chosen: tuple[np.ndarray, np.ndarray]) -> LatentBatch:
-        """Samples with the captions of these numbers."""
+        """Samples with the captions of these numbers, as they are stored."""
         indices, captions = chosen
         latents: Any = self._read(indices) if self._in_memory is None else self._in_memory[indices]
         text: Condition = self._texts.gather(captions)
         if self._sizes is not None:
             text = host_sizes(text, self._sizes[indices])
-        return LatentBatch(latents.astype(np.float32), text)
+        return LatentBatch(latents, text)
 
     def parts(self, batch_size: int, of: int, seed: int) -> "grain.MapDataset":
         order, rows = shuffled(len(self), seed), batch_size // of
         if self._numbers.is_single:
-            return order.batch(rows).map(self.gather)
+            return order.batch(rows).map(self._first)
         # The draw follows from the seed and the sample's number in the endless order, as that of
         # random crops in ImageDataset.
         return order.random_map(self._chosen, seed=seed).batch(rows).map(self._gathered)

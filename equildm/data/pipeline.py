@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from .._types import Batch
+from .batch import full_precision
 
 if TYPE_CHECKING:
     import grain
@@ -69,6 +70,10 @@ class Batches(Iterator[Batch]):
         self.position = start
 
     def __next__(self) -> Batch:
+        return full_precision(self.stored())
+
+    def stored(self) -> Batch:
+        """The next one as it is stored: half as many bytes, if in float16."""
         if self._iterators:
             parts = [next(iterator) for iterator in self._iterators]
         else:  # the first part tells how many bytes the others have

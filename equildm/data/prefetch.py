@@ -24,13 +24,15 @@ class Prefetch(Iterator[Batch]):
     thread. An error in the data is raised by `next`, in place of its batch.
     """
 
-    def __init__(self, source: Batches, sharding: jax.sharding.Sharding | None, depth: int):
+    def __init__(
+        self, source: Batches, sharding: jax.sharding.Sharding | None, depth: int, stored: bool
+    ):
         self.position = source.position
         self._ready: queue.Queue[_Ready | _End] = queue.Queue(depth)
         self._stopping = threading.Event()
         thread = threading.Thread(
             target=_fill,
-            args=(source, sharding, self._ready, self._stopping),
+            args=(source, sharding, stored, self._ready, self._stopping),
             name="equildm prefetch",
             daemon=True,
         )
@@ -64,7 +66,11 @@ class Prefetch(Iterator[Batch]):
 
 
 def prefetch(
-    source: Batches, sharding: jax.sharding.Sharding | None = None, *, depth: int = 2
+    source: Batches,
+    sharding: jax.sharding.Sharding | None = None,
+    *,
+    depth: int = 2,
+    stored: bool = False,
 ) -> Prefetch:
     """`source` with its batches on the device, up to `depth` ahead and up to 1 GiB.
 
@@ -75,22 +81,24 @@ def prefetch(
         processes, each supplies its part of the batch and the arrays are global.
     - `depth`: batches on the device beside the one in use; fewer where they would take more than
         1 GiB of this process's devices, but at least one.
+    - `stored`: leave float16 as it is, for a step that converts it, as `make_step`'s do.
     """
     if depth < 1:
         raise ValueError(f"Prefetching must be at least 1 batch deep; got depth={depth}.")
-    return Prefetch(source, sharding, depth)
+    return Prefetch(source, sharding, depth, stored)
 
 
 def _fill(
     source: Batches,
     sharding: jax.sharding.Sharding | None,
+    stored: bool,
     ready: queue.Queue[_Ready | _End],
     stopping: threading.Event,
 ) -> None:
     item: _Ready | _End
     while not stopping.is_set():
         try:
-            batch = next(source)
+            batch = source.stored() if stored else next(source)
             ready.maxsize = min(ready.maxsize, max(1, READ_AHEAD // max(1, batch_bytes(batch))))
             item = _move(batch, sharding), source.position
         except BaseException as error:  # every error is raised again by __next__

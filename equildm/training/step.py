@@ -11,6 +11,7 @@ from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float, PyTree
 
 from .._types import Batch, Key, Keys, Metrics
+from ..data import full_precision
 from ..runtime.fsdp import mesh_of, on_mesh
 from ..runtime.platform import platform
 from .accumulate import accumulate
@@ -50,7 +51,8 @@ def make_step(
 
     One program computes the gradient of `objective` at the keys `split(fold_in(key, step), batch)`,
     the optimiser's update and the averages. The old state's buffers are donated to the new state.
-    Nothing in it waits for the host.
+    Nothing in it waits for the host. Arrays of the batch in float16, as a cache stores them, are
+    converted to float32 first.
 
     A step whose loss or gradient is not finite changes nothing but the number of steps, and its
     metric `finite` is false: the state never holds a NaN, and the loop decides what to do.
@@ -80,6 +82,7 @@ def make_step(
         inputs: tuple[AbstractObjective | AbstractMovingObjective, Key, Batch], state: TrainState
     ) -> tuple[TrainState, Metrics]:
         objective, key, batch = inputs
+        batch = full_precision(batch)
         if isinstance(objective, AbstractMovingObjective):
             objective = objective.at(state)
         trained, frozen = eqx.partition(state.model, eqx.is_inexact_array)

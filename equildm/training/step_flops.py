@@ -7,6 +7,7 @@ import jax
 from jaxtyping import PyTree
 
 from .._types import Batch
+from ..data import full_precision
 from ..runtime import count_flops
 from .objectives.base import AbstractMovingObjective, AbstractObjective
 from .state import TrainState
@@ -35,6 +36,7 @@ def step_flops(
         loss = objective.at(state) if isinstance(objective, AbstractMovingObjective) else objective
         loss = without_remat(loss)
         trained, frozen = eqx.partition(state.model, eqx.is_inexact_array)
+        batch = full_precision(batch)
         keys = jax.random.split(jax.random.key(0), jax.tree.leaves(batch)[0].shape[0])
         return jax.grad(lambda trained: loss(eqx.combine(trained, frozen), batch, keys)[0])(trained)
 

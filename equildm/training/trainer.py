@@ -136,7 +136,7 @@ def train(
             parts=parts,
             of=of,
         )
-        with prefetch(source, batch_sharding(mesh)) as data:
+        with prefetch(source, batch_sharding(mesh), stored=True) as data:
             return fit(
                 state,
                 step,

@@ -40,5 +40,5 @@ def test_samples_are_mixed():
 
 
 def test_a_window_has_a_file():
-    with pytest.raises(ValueError, match="At least 1 file .* window of 0"):
+    with pytest.raises(ValueError, match=r"At least 1 file .* window of 0"):
         BlockOrder(STARTS, COUNT, 0, seed=0)
