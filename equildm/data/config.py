@@ -3,13 +3,13 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from ..latents import VAE
 from ..runtime import Progress, Run
+from ..runtime.options import Location
 from ..text import AbstractTextEncoder, fingerprint
 from .batch import LatentBatch
 from .bucketed import BucketedLatents
@@ -33,7 +33,8 @@ class DataConfig:
 
     source: Annotated[str, tyro.conf.arg(name="data")] = "emoji"
     """emoji, shapes, fashion-mnist, a folder of images with metadata.jsonl or .txt captions or of a
-    folder for each class, tars (a glob), a .parquet or an .arrayrecord file."""
+    folder for each class, tars (a glob), a .parquet or an .arrayrecord file; of this machine, or at
+    an address, as s3://bucket/train-*.tar."""
     size: int = 32
     """Side of the images in pixels; they are resized and cropped in the middle."""
     buckets: float | None = None
@@ -50,8 +51,9 @@ class DataConfig:
     for each caption on average, as for classes, else captions."""
     max_skipped: float = dataclasses.field(default=0.05, metadata={"before": 1.0})
     """Share of the samples that may be unusable. One more is an error."""
-    cache: Path = Path("runs/cache")
-    """Folder of cached latents and text embeddings. Any number of runs share it."""
+    cache: Location = "runs/cache"
+    """Folder of cached latents and text embeddings, here or at an address. Any number of runs share
+    it."""
 
     def __post_init__(self) -> None:
         check_max_skipped(self.max_skipped)
