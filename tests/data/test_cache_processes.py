@@ -31,7 +31,7 @@ def embed(captions):
 
 cache = LatentCache(folder=folder, encode_images=encode, encode_captions=embed, image_key="i",
                     caption_key="c", batch=10)
-latents = cache.latents(ShapesSource(side=16, count=300), 16)
+latents = cache.latents(ShapesSource(side=32, count=300), 16)
 batch = latents.gather(range(300))
 print("result", images, latents.fingerprint, batch.latents.sum(), batch.text.tokens.sum())
 """
