@@ -12,7 +12,6 @@ equal shares of the steps. The folder keeps all of them.
 
 import dataclasses
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import jax
@@ -41,7 +40,7 @@ class Config:
     teacher_ema: str | None = None
     """Average of the teacher's weights: by name, `none` for the weights as trained, or a relative
     width such as 0.07 where the run has snapshots."""
-    cache: Path | None = None
+    cache: eqd.Location | None = None
     """Folder of cached latents and text embeddings; by default the teacher's."""
     prompts: tuple[str, ...] | None = None
     """Prompts of the previews, in 1, 2, 4 and 8 steps; by default four captions of the data, two of

@@ -20,7 +20,9 @@ from typing import Any, final
 import numpy as np
 from PIL import Image
 
+from ..runtime.address import file_path, FilePath
 from .caption_text import clean_captions, parsed_json, printable
+from .copied import local_files
 from .decode import stored_image
 from .file_source import AbstractFileSource
 from .records import open_writer, RecordReader
@@ -43,7 +45,7 @@ _BYTES = 2**24
 
 @final
 class ArrayRecordSource(AbstractFileSource):
-    """The samples of files that `write_arrayrecord` wrote.
+    """The samples of files that `write_arrayrecord` wrote. Those at an address are copied, once.
 
     **Raises** `ValueError` for no files, for a file that is not ArrayRecord, is damaged or cut off,
     and for files without records.
@@ -51,21 +53,19 @@ class ArrayRecordSource(AbstractFileSource):
 
     _names_need_reading = True
 
-    def __init__(self, files: Sequence[str | Path]):
+    def __init__(self, files: Sequence[str | FilePath]):
         if not files:
             raise ValueError(
                 "An ArrayRecord source must have at least one file; got none. Check the pattern."
             )
-        self._records = RecordReader([Path(file) for file in files])
+        paths = [file_path(file) for file in files]
+        self._records = RecordReader(local_files(paths))
         if len(self._records) == 0:
             raise ValueError(
                 "An ArrayRecord source must hold records; "
                 f"{', '.join(map(str, files))} holds none. Write it again, or leave it out."
             )
-        empty = [
-            path.name for path, count in zip(self._records.paths, self._records.counts) if not count
-        ]
-        paths = self._records.paths
+        empty = [path.name for path, count in zip(paths, self._records.counts) if not count]
         label = paths[0].name if len(paths) == 1 else str(paths[0].parent)
         super().__init__(
             digest(["arrayrecord", READING, *(file_identity(path) for path in paths)]),

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
+from ..runtime.address import FilePath
+from .copied import local_files
 from .files import naming
 from .handles import Handles
 from .parquet_files import as_python
@@ -26,7 +28,8 @@ class ArrowSource(AbstractTableSource):
     """Images with captions in Arrow files, as the `datasets` library saves and caches them.
 
     Columns are those of `ParquetSource`. The files are mapped into memory, so random access costs
-    no more than reading in order. That library is not needed.
+    no more than reading in order. Those at an address are copied first, once. That library is not
+    needed.
 
     **Raises** `ValueError` for no files, a file that is not Arrow or is damaged, a column that is
     missing or of a wrong type, and classes without names.
@@ -36,13 +39,14 @@ class ArrowSource(AbstractTableSource):
 
     def __init__(
         self,
-        files: Sequence[str | Path],
+        files: Sequence[str | FilePath],
         *,
         image_column: str | None = None,
         caption_column: str | None = None,
     ):
         paths = table_paths(self._kind, files)
-        self._files = Handles(lambda number: _opened(paths[number]))
+        local = local_files(paths)
+        self._files = Handles(lambda number: _opened(local[number]))
         tables = (self._files[number] for number in range(len(paths)))
         parts = [(table.schema, table.num_rows) for table in tables]
         schemas, rows = [schema for schema, _ in parts], [count for _, count in parts]
@@ -53,7 +57,7 @@ class ArrowSource(AbstractTableSource):
         return as_python(self._files[number].column(column)[row])
 
 
-def saved_files(folder: Path) -> list[str]:
+def saved_files(folder: FilePath) -> list[str]:
     """The Arrow files of a folder that the `datasets` library saved, in order.
 
     **Raises** `ValueError` for a folder with several splits, or a damaged one.
@@ -79,7 +83,7 @@ def saved_files(folder: Path) -> list[str]:
     return [str(folder / name) for name in names]
 
 
-def _document(path: Path) -> dict[str, Any]:
+def _document(path: FilePath) -> dict[str, Any]:
     try:
         with naming(path):
             document = json.loads(path.read_bytes())

@@ -18,9 +18,11 @@ from typing import Any, Literal
 
 import jax
 
-from ..runtime import barrier, first_process
+from ..runtime import barrier, first_process, is_address
 from .bucketed import BucketedLatents
 from .buckets import Buckets
+from .cache_copies import caches_folder
+from .cache_mirror import CacheMirror
 from .caption_lists import drawing
 from .compose import compose
 from .encode_captions import CaptionEncoder, EncodeCaptions
@@ -50,11 +52,14 @@ class LatentCache:
 
     All processes of a launch ask for the same data, and share the work of encoding them. What was
     interrupted goes on where it was, with any number of processes. Launches that need the same data
-    at once, on one file system, wait for the one that encodes them.
+    at once, on one file system or at one address, wait for the one that encodes them.
+
+    A folder at an address has a local copy. What is encoded there is copied to the address, and
+    what is complete at the address is copied here when it is needed.
 
     **Arguments:**
 
-    - `folder`: of the cache.
+    - `folder`: of the cache, a path or an address such as `gs://bucket/cache`.
     - `encode_images`: a batch of images in [-1, 1] to latents. Jit it: the shape is always
         `(batch, height, width, 3)`, because the last batch is filled up.
     - `encode_captions`: `batch` captions to embeddings with a leading axis. The empty caption is
@@ -135,13 +140,18 @@ class LatentCache:
         data = digest([source.fingerprint, LISTING])
         key = {"format": str(FORMAT), "data": data, "flip": str(self.flip)}
         key |= {"crops": "; ".join(crop.fingerprint for crop in crops)} | common | texts
-        root = Path(self.folder)
+        at_address = is_address(self.folder)
+        root = caches_folder(str(self.folder)) if at_address else Path(self.folder)
         finished = root / _digest(key)
         stores = {
             crop.shape: root / f"latents-{_digest(common | {'crop': crop.fingerprint})}"
             for crop in crops
         }
         text_store = root / f"texts-{_digest(texts)}"
+        mirror = None
+        if at_address:
+            names = [store.name for store in (*stores.values(), text_store)]
+            mirror = CacheMirror(str(self.folder), finished.name, names)
 
         def make(processes: int) -> None:
             segments = Segments(root / f".{finished.name}.part")
@@ -157,7 +167,10 @@ class LatentCache:
                 CaptionEncoder(text_store, self.encode_captions, self.batch),
                 processes,
             )
+            if mirror is not None:
+                mirror.share()
             if processes == 1 or first_process():
+                _check_ranges(segments, len(source))
                 with segments, appears_whole(finished) as part:
                     compose(
                         part,
@@ -171,7 +184,10 @@ class LatentCache:
                         max_skipped=self.max_skipped,
                     )
 
-        made_once(finished, make)
+        if mirror is not None:
+            mirror.make_once(make)
+        else:
+            made_once(finished, make)
         os.utime(finished)  # when it was last used
         return finished
 
@@ -214,6 +230,16 @@ class LatentCache:
             _log.warning("%s lacks %d of %d samples: %s", folder, lost, total, counts)
         if (average := manifest.get("captions_per_image", 1)) > 1:
             _log.warning(drawing(average))
+
+
+def _check_ranges(segments: Segments, total: int) -> None:
+    """**Raises** `OSError` if another launch has added or removed segments of this build."""
+    ranges = segments.ranges()
+    if [0, *(stop for _, stop in ranges)] != [*(start for start, _ in ranges), total]:
+        raise OSError(
+            f"The segments of a cache in {segments.folder} are of one launch; another one has "
+            "changed them. Launch again: what was encoded is kept."
+        )
 
 
 def _digest(key: Mapping[str, str]) -> str:

@@ -3,13 +3,13 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from ..latents import VAE
 from ..runtime import Progress, Run
+from ..runtime.options import Location
 from ..text import AbstractTextEncoder, fingerprint
 from .batch import LatentBatch
 from .bucketed import BucketedLatents
@@ -34,7 +34,8 @@ class DataConfig:
 
     source: Annotated[str, tyro.conf.arg(name="data")] = "emoji"
     """emoji, shapes, fashion-mnist, a folder of images with metadata.jsonl or .txt captions or of a
-    folder for each class, tars (a glob), a .parquet or an .arrayrecord file."""
+    folder for each class, tars (a glob), a .parquet or an .arrayrecord file; of this machine, or at
+    an address, as s3://bucket/train-*.tar."""
     size: int = 32
     """Side of the images in pixels; they are resized and cropped in the middle."""
     buckets: float | None = None
@@ -53,8 +54,9 @@ class DataConfig:
     """Share of the samples that may be unusable. One more is an error."""
     captions: Captions = dataclasses.field(default="all", metadata={"before": "first"})
     """Of several captions of an image: one that is drawn anew each epoch, or always the first."""
-    cache: Path = Path("runs/cache")
-    """Folder of cached latents and text embeddings. Any number of runs share it."""
+    cache: Location = "runs/cache"
+    """Folder of cached latents and text embeddings, here or at an address. Any number of runs share
+    it."""
 
     def __post_init__(self) -> None:
         check_max_skipped(self.max_skipped)

@@ -1,22 +1,22 @@
 """Reading files: which errors are of the data, and which of the machine.
 
 A file that metadata name and that is not there is a fault of the data: one sample is unusable. All
-other errors (no permission, a failing disk, too many open files, a network share that went away)
-say nothing about the data. They pass, with the name of the file, and end the run.
+other errors (no permission, a failing disk, too many open files, a network share or an address that
+went away) say nothing about the data. They pass, with the name of the file, and end the run.
 """
 
 import contextlib
 import errno
 from collections.abc import Iterator
-from pathlib import Path
 
+from ..runtime.address import FilePath
 from .source import UnusableSample
 
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: FilePath) -> Iterator[None]:
     """Adds the file's name to a system error that has none, such as one of `read`."""
     try:
         yield
@@ -26,13 +26,20 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def read_listed(path: Path) -> bytes:
+def is_of_machine(error: Exception) -> bool:
+    """Whether an error says that a file could not be read, and nothing about what is in it."""
+    if isinstance(error, ConnectionError | FileNotFoundError):  # of an address they have no number
+        return True
+    return isinstance(error, OSError) and error.errno is not None
+
+
+def read_listed(path: FilePath) -> bytes:
     """The bytes of a file that was there when the data set was opened."""
     with naming(path):
         return path.read_bytes()
 
 
-def read_mentioned(path: Path, name: str) -> bytes:
+def read_mentioned(path: FilePath, name: str) -> bytes:
     """The bytes of a file that metadata mention.
 
     **Raises** `UnusableSample` if there is no such file.
@@ -40,7 +47,7 @@ def read_mentioned(path: Path, name: str) -> bytes:
     try:
         return read_listed(path)
     except OSError as error:
-        if error.errno not in _ABSENT:
+        if error.errno not in _ABSENT and not isinstance(error, FileNotFoundError):
             raise
         raise UnusableSample("unreadable record", name, error.strerror or "") from error
     except ValueError as error:  # a name that no file can have

@@ -7,6 +7,8 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any, final, NamedTuple
 
+from ..runtime.address import file_path, FilePath
+from ..runtime.remote import RemoteFolder
 from .caption_text import clean_captions, decoded, printable
 from .classes import class_caption
 from .decode import IMAGE_SUFFIXES
@@ -14,7 +16,8 @@ from .file_source import AbstractFileSource
 from .files import read_listed, read_mentioned
 from .folder_files import CAPTION_SUFFIXES, ListedFile, Listing, parted
 from .folder_lines import METADATA
-from .folder_metadata import FolderMetadata, MatchedLines, MissingFile
+from .folder_metadata import absolute, FolderMetadata, MatchedLines, MissingFile
+from .folder_remote import RemoteListing
 from .index_table import index_table
 from .remarks import Remarks
 from .source import Digest, READING, UnusableSample
@@ -50,11 +53,12 @@ class FolderSource(AbstractFileSource):
 
     Links to folders are followed once. Files that are not used are counted in `remarks`, and the
     log names the first ones. Each opening lists the folder, with sizes and times of change; what
-    follows from the list is in an `index_table`.
+    follows from the list is in an `index_table`. A folder may be at an address: images are then
+    copied when they are read.
 
     **Arguments:**
 
-    - `folder`: path of the folder.
+    - `folder`: path or address of the folder.
     - `caption_column`: field of the captions in the metadata.
     - `class_folders`: whether sub-folders may be classes.
 
@@ -64,21 +68,25 @@ class FolderSource(AbstractFileSource):
 
     def __init__(
         self,
-        folder: str | Path,
+        folder: str | FilePath,
         *,
         caption_column: str | None = None,
         class_folders: bool = True,
     ):
-        self._folder = Path(folder)
-        if not self._folder.is_dir():
+        self._folder = file_path(folder)
+        if isinstance(self._folder, Path) and not self._folder.is_dir():
             raise ValueError(
                 f"An image folder must be an existing directory; got {str(folder)!r}. "
                 "Check the path."
             )
         remarks = Remarks(str(folder))
-        self._listing = Listing(self._folder)
+        self._listing = (
+            Listing(self._folder)
+            if isinstance(self._folder, Path)
+            else RemoteListing(RemoteFolder(str(self._folder)))
+        )
         self._class_folders = class_folders
-        root = os.path.abspath(folder)  # metadata may name absolute paths
+        root = absolute(self._folder)
         summary = Digest(["files", INDEX, READING, root, caption_column, class_folders])
         listed: dict[str, ListedFile] = {}
         for file in self._listing.files():

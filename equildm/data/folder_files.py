@@ -12,7 +12,7 @@ from .remarks import Remarks
 CAPTION_SUFFIXES = (".txt", ".caption")
 """Of files beside images; where both are there, the first counts."""
 
-_HIDDEN = "hidden file, not used"
+HIDDEN = "hidden file, not used"
 _NO_FILE = "broken link or no plain file, not used"
 _SEEN = "link to a folder that is read already, not followed"
 
@@ -50,11 +50,14 @@ class Neighbours:
 
 
 class ListedFile(NamedTuple):
-    """A file below the folder, with its size, its time of change, and those of a similar name."""
+    """A file below the folder, with its size, its time of change, and those of a similar name.
+
+    At an address the store's version stands for the time.
+    """
 
     path: str
     size: int
-    changed: int
+    changed: int | str
     neighbours: Neighbours
 
 
@@ -126,7 +129,7 @@ class Listing:
             for entry in entries:
                 fault = None
                 if entry.name.startswith("."):
-                    fault = _HIDDEN
+                    fault = HIDDEN
                 elif entry.is_file():
                     names.append(entry.name)
                 elif not entry.is_dir():

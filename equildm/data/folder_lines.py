@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..runtime.address import Address, FilePath
 from .caption_text import encoding_of, parsed_json, printable
 from .files import naming
 from .parquet_files import opened, rows_of
@@ -25,7 +26,7 @@ class Line(NamedTuple):
     fields: dict[str, Any]
 
 
-def metadata_lines(root: Path, table: str) -> Iterator[Line]:
+def metadata_lines(root: FilePath, table: str) -> Iterator[Line]:
     """The lines of a metadata file, given by its path below `root`, that are not blank."""
     folder = os.path.dirname(table)
     read = {".csv": _csv, ".jsonl": _json, ".parquet": _parquet}[Path(table).suffix]
@@ -38,17 +39,17 @@ def metadata_lines(root: Path, table: str) -> Iterator[Line]:
             yield Line(place, None, {})
 
 
-def _mentioned(folder: str, root: Path, name: str) -> str:
+def _mentioned(folder: str, root: FilePath, name: str) -> str:
     """The path of a file that metadata in `folder` name, spelled as a listing spells it."""
     path = os.path.normpath(name)
     if os.path.isabs(path):
-        return os.path.relpath(path, root)
+        return path if isinstance(root, Address) else os.path.relpath(path, root)
     while folder and (path == ".." or path.startswith("../")):
         folder, path = os.path.dirname(folder), path[3:]
     return os.path.normpath(os.path.join(folder, path))
 
 
-def _text(path: Path, newline: str | None) -> Iterator[str]:
+def _text(path: FilePath, newline: str | None) -> Iterator[str]:
     with naming(path), path.open("rb") as data:
         encoding = encoding_of(data.read(4))
         data.seek(0)
@@ -56,7 +57,7 @@ def _text(path: Path, newline: str | None) -> Iterator[str]:
             yield from lines
 
 
-def _json(path: Path) -> Iterator[tuple[int, Any]]:
+def _json(path: FilePath) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(_text(path, None), start=1):
         if line.strip():
             try:
@@ -65,7 +66,7 @@ def _json(path: Path) -> Iterator[tuple[int, Any]]:
                 yield number, None
 
 
-def _csv(path: Path) -> Iterator[tuple[int, Any]]:
+def _csv(path: FilePath) -> Iterator[tuple[int, Any]]:
     rows = None
     try:
         rows = csv.DictReader(_text(path, ""))
@@ -79,7 +80,7 @@ def _csv(path: Path) -> Iterator[tuple[int, Any]]:
         ) from error
 
 
-def _parquet(path: Path) -> Iterator[tuple[int, Any]]:
+def _parquet(path: FilePath) -> Iterator[tuple[int, Any]]:
     """The rows of a parquet file, from 0 on."""
     yield from enumerate(rows_of(opened(path), path))
 

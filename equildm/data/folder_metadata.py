@@ -3,14 +3,15 @@
 import json
 import os
 from collections.abc import Generator, Sequence
-from pathlib import Path
 from typing import Any, final, NamedTuple
 
 import numpy as np
 
+from ..runtime.address import Address, FilePath
 from .decode import IMAGE_SUFFIXES
 from .folder_files import ListedFile, Listing, parted
 from .folder_lines import alike, METADATA, metadata_lines, stored_fields
+from .folder_remote import RemoteListing
 from .index_table import index_table
 from .remarks import Remarks
 from .source import digest
@@ -35,11 +36,11 @@ class FolderMetadata:
     **Raises** `ValueError` if there are lines, and none has such a field.
     """
 
-    def __init__(self, root: Path, tables: Sequence[ListedFile], requested: str | None):
+    def __init__(self, root: FilePath, tables: Sequence[ListedFile], requested: str | None):
         self._root, self._tables = root, [table.path for table in tables]
         self._columns = CAPTION_COLUMNS if requested is None else (requested,)
         identities = [(table.path, table.size, table.changed) for table in tables]
-        key = digest(["metadata", INDEX, os.path.abspath(root), self._columns, *identities])
+        key = digest(["metadata", INDEX, absolute(root), self._columns, *identities])
         self._lines = index_table(key, f"metadata of {root}", _schema(), self._scan)
         names = self._lines.about["fields"]
         self.column = next((name for name in self._columns if name in names), self._columns[0])
@@ -67,7 +68,7 @@ class FolderMetadata:
         """The lines that name no file."""
         return np.flatnonzero(self._lines.column("path_hash") == NO_TEXT).tolist()
 
-    def matched(self, listing: Listing, remarks: Remarks) -> "MatchedLines":
+    def matched(self, listing: Listing | RemoteListing, remarks: Remarks) -> "MatchedLines":
         """The line of each file. What is not used, or is spelled differently, is counted."""
         hashes = self._lines.column("path_hash").copy()
         missing: list[int] = []
@@ -92,7 +93,9 @@ class FolderMetadata:
         named = [MissingFile(self._path(line), line) for line in missing if not again[line]]
         return MatchedLines(ordered, order, sorted(named, key=lambda file: file.path.split("/")))
 
-    def _similar(self, absent: Sequence[int], listing: Listing) -> dict[str, list[str]]:
+    def _similar(
+        self, absent: Sequence[int], listing: Listing | RemoteListing
+    ) -> dict[str, list[str]]:
         """The images whose names differ little from those of these lines."""
         similar: dict[str, list[str]] = {alike(self._path(line)): [] for line in absent}
         for file in listing.files() if absent else ():
@@ -136,6 +139,11 @@ class MatchedLines:
         place = int(np.searchsorted(self._ordered, number))
         is_there = place < len(self._ordered) and self._ordered[place] == number
         return int(self._lines[place]) if is_there else -1
+
+
+def absolute(root: FilePath) -> str:
+    """A folder in full: metadata may name absolute paths."""
+    return str(root) if isinstance(root, Address) else os.path.abspath(root)
 
 
 def _schema() -> Any:

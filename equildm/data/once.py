@@ -16,6 +16,8 @@ from ..runtime import barrier, broadcast_from_first, first_process
 
 _log = logging.getLogger("equildm.data")
 
+_WAITING = "another launch makes this cache: waiting for it"
+
 
 def made_once(finished: Path, make: Callable[[int], None]) -> None:
     """Calls `make` with the number of processes that share the work, unless `finished` is there.
@@ -27,13 +29,13 @@ def made_once(finished: Path, make: Callable[[int], None]) -> None:
     lock = finished.with_name(f".{finished.name}.lock")
     if jax.process_count() == 1 or not _is_shared(finished.parent):
         if not finished.exists():
-            with _only_one(lock):
+            with one_at_a_time(lock, _WAITING):
                 if not finished.exists():
                     make(1)
         return
     if broadcast_from_first(int(finished.exists())):
         return
-    with _only_one(lock) if first_process() else contextlib.nullcontext():
+    with one_at_a_time(lock, _WAITING) if first_process() else contextlib.nullcontext():
         if not broadcast_from_first(int(finished.exists())):
             make(jax.process_count())
         barrier("a cache is made")
@@ -54,11 +56,14 @@ def _is_shared(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    """A lock that one process holds at a time. The system releases it when that process ends."""
+def one_at_a_time(lock: Path, waiting: str) -> Iterator[None]:
+    """A lock that one process holds at a time. The system releases it when that process ends.
+
+    `waiting` is what the log says where another process holds it.
+    """
     with lock.open("w") as file:
         if not _acquire(file):
-            _log.warning("another launch makes this cache: waiting for it")
+            _log.warning("%s", waiting)
         while not _acquire(file):
             time.sleep(0.2)  # ctrl-C ends it
         yield

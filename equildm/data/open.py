@@ -6,6 +6,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from ..runtime import is_address
+from ..runtime.address import Address, file_path, FilePath
+from ..runtime.remote import local_path, RemoteFolder
+from .address_files import address_files
 from .arrayrecord import ArrayRecordSource
 from .arrow import ArrowSource, saved_files, SPLITS, STATE
 from .builtin.emoji import EmojiSource
@@ -63,6 +67,8 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
     - such a file, or a pattern that matches several (`data/train-*.tar`), or names them all
       (`data/train-{0000..0099}.tar`).
 
+    All of these but the built-in ones may be at an address, such as `s3://bucket/train-*.tar`.
+
     Columns are named behind a question mark: `train.parquet?image=jpg&caption=prompt`. `caption` is
     the column, field or JSON key of the captions; `image` is the column of the images, in parquet
     and Arrow files. `class_folders` is that of `FolderSource`.
@@ -75,18 +81,26 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
         _arguments(spec, name, options)
         if spec in _GENERATED:
             return _GENERATED[spec]()
-        path = Path(folder).expanduser() if folder else FASHION_MNIST_FOLDER
+        path = (
+            local_path(folder, "The folder of a data set").expanduser()
+            if folder
+            else FASHION_MNIST_FOLDER
+        )
         return FashionMNISTSource(path, _FASHION_MNIST[name])
-    if Path(spec).is_dir():
-        files = _files_in(Path(spec))
+    if _is_folder(spec):
+        files = _files_in(file_path(spec))
         if not files:
             arguments = _arguments(spec, "folder", options)
             return FolderSource(spec, class_folders=class_folders, **arguments)
         return _of_files(spec, files, options)
-    if Path(spec).is_file():
+    if not is_address(spec) and Path(spec).is_file():
         return _of_files(spec, [spec], options)
     patterns = expanded_braces(spec)
-    matches = [_matches(pattern) for pattern in patterns]
+    matches: list[list[str]] | list[list[Address]]
+    if is_address(spec):
+        matches = address_files(patterns)
+    else:
+        matches = [_matches(pattern) for pattern in patterns]
     missing = [pattern for pattern, files in zip(patterns, matches, strict=True) if not files]
     if len(missing) == len(patterns):
         raise ValueError(
@@ -101,11 +115,22 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
     return _of_files(spec, list(dict.fromkeys(itertools.chain(*matches))), options)
 
 
-def _files_in(folder: Path) -> list[str]:
+def _is_folder(spec: str) -> bool:
+    if not is_address(spec):
+        return Path(spec).is_dir()
+    is_plain = not glob.has_magic(spec) and "{" not in spec
+    return is_plain and not any(address_files([spec])) and bool(RemoteFolder(spec).top())
+
+
+def _files_in(folder: FilePath) -> list[str]:
     """The files of a folder of shards; none of a folder of images."""
-    if (folder / STATE).is_file() or (folder / SPLITS).is_file():
+    if isinstance(folder, Path):
+        names = {path.name: path.is_dir() for path in folder.iterdir()}
+    else:
+        names = {name: entry is None for name, entry in RemoteFolder(str(folder)).top().items()}
+    if STATE in names or SPLITS in names:
         return saved_files(folder)
-    inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    inside = [folder / name for name in sorted(names) if not name.startswith(".")]
     shards = [p for p in inside if p.suffix.lower() in _FILES and p.name not in METADATA]
     tars = {path.stem for path in shards if path.suffix.lower() == ".tar"}
     # img2dataset writes a table of the download beside each tar.
@@ -118,7 +143,7 @@ def _files_in(folder: Path) -> list[str]:
     others = Remarks(str(folder))
     for path in inside if files else ():
         if path not in files:
-            kind = "folder" if path.is_dir() else f"file ending in {path.suffix or 'nothing'}"
+            kind = "folder" if names[path.name] else f"file ending in {path.suffix or 'nothing'}"
             others.add(f"{kind} beside {files[0].suffix} files, not used", path.name)
     others.log()
     return list(map(str, files))
@@ -159,8 +184,10 @@ def _matches(pattern: str) -> list[str]:
     return sorted(glob.glob(pattern, recursive=True))
 
 
-def _of_files(spec: str, files: Sequence[str], options: Mapping[str, str]) -> AbstractSource:
-    suffixes = sorted({Path(file).suffix.lower() for file in files})
+def _of_files(
+    spec: str, files: Sequence[str | Address], options: Mapping[str, str]
+) -> AbstractSource:
+    suffixes = sorted({file_path(file).suffix.lower() for file in files})
     if len(suffixes) > 1:
         raise ValueError(
             f"A data set's files must be of one kind; {spec!r} has {', '.join(suffixes)}. "
@@ -168,7 +195,7 @@ def _of_files(spec: str, files: Sequence[str], options: Mapping[str, str]) -> Ab
         )
     if suffixes[0] not in _FILES:
         raise ValueError(
-            f"A data set's file must end in {', '.join(_FILES)}; got {files[0]!r}. "
+            f"A data set's file must end in {', '.join(_FILES)}; got {str(files[0])!r}. "
             "Give a folder for loose images."
         )
     return _FILES[suffixes[0]](files, **_arguments(spec, suffixes[0], options))

@@ -4,11 +4,11 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
+from ..runtime.address import FilePath
 from .handles import Handles
 from .parquet_files import as_python, column_of, opened
 from .table_source import AbstractTableSource, table_paths
@@ -30,6 +30,7 @@ class ParquetSource(AbstractTableSource):
     Parquet is read by row groups. Reading in order is fast, and 512 MB of row groups stay in
     memory, but random access to more than that decodes a row group for each image. To train so
     without a cache of latents, convert the files with `write_arrayrecord`.
+    Of a file at an address the columns of a row group are copied when they are needed.
 
     **Raises** `ValueError` for no files, a file that is not parquet, a column that is missing or of
     a wrong type, and classes without names.
@@ -39,7 +40,7 @@ class ParquetSource(AbstractTableSource):
 
     def __init__(
         self,
-        files: Sequence[str | Path],
+        files: Sequence[str | FilePath],
         *,
         image_column: str | None = None,
         caption_column: str | None = None,

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+from ..runtime.address import Address, FilePath
+from .files import is_of_machine
 
-def opened(path: Path) -> Any:
+
+def opened(path: FilePath) -> Any:
     """The open file.
 
     **Raises** `ValueError` for one that is not parquet, or is damaged; `OSError` where the system
@@ -16,10 +18,11 @@ def opened(path: Path) -> Any:
 
     try:
         # Not mapped into memory: there an error of the disk would end the process without a word.
-        file = parquet.ParquetFile(path, memory_map=False)
+        source = path.open("rb") if isinstance(path, Address) else path
+        file = parquet.ParquetFile(source, memory_map=False)
     except (ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        if is_of_machine(error):
+            raise _named(error, path) from error
         raise _no_parquet(path, _line(error)) from error
     data = file.metadata
     rows = sum(data.row_group(group).num_rows for group in range(data.num_row_groups))
@@ -28,14 +31,21 @@ def opened(path: Path) -> Any:
     return file
 
 
-def _no_parquet(path: Path, fault: str) -> ValueError:
+def _named(error: Exception, path: FilePath) -> Exception:
+    """An error of the machine with the name of the file, where the system has given a number."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return OSError(error.errno, os.strerror(error.errno), str(path))
+    return type(error)(str(error))
+
+
+def _no_parquet(path: FilePath, fault: str) -> ValueError:
     return ValueError(
         f"A parquet source's files must be parquet; {str(path)!r} is damaged, cut off or no such "
         f"file: {fault}. Copy it again, or write it again."
     )
 
 
-def rows_of(file: Any, path: Path) -> Iterator[dict[str, Any]]:
+def rows_of(file: Any, path: FilePath) -> Iterator[dict[str, Any]]:
     """The rows, as Python values by the names of columns. Damage is an `OSError`."""
     from pyarrow import ArrowException
 
@@ -46,23 +56,23 @@ def rows_of(file: Any, path: Path) -> Iterator[dict[str, Any]]:
                 values = (as_python(column[row]) for column in columns)
                 yield dict(zip(batch.schema.names, values, strict=True))
     except (ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        if is_of_machine(error):
+            raise _named(error, path) from error
         raise OSError(
             f"A parquet file must be whole; {str(path)!r} cannot be read: {_line(error)}. Copy it "
             "again, or write it again."
         ) from error
 
 
-def column_of(file: Any, path: Path, group: int, column: str) -> Any:
+def column_of(file: Any, path: FilePath, group: int, column: str) -> Any:
     """A column of a row group. Damage of it is not one sample's: it is an `OSError`."""
     from pyarrow import ArrowException
 
     try:
         values = file.read_row_group(group, columns=[column]).column(0)
     except (ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+        if is_of_machine(error):
+            raise _named(error, path) from error
         raise _damaged(path, group, column, _line(error)) from error
     rows = file.metadata.row_group(group).num_rows
     if len(values) != rows:
@@ -70,7 +80,7 @@ def column_of(file: Any, path: Path, group: int, column: str) -> Any:
     return values
 
 
-def _damaged(path: Path, group: int, column: str, fault: str) -> OSError:
+def _damaged(path: FilePath, group: int, column: str, fault: str) -> OSError:
     return OSError(
         f"A parquet file must be whole; the column {column} of row group {group} of "
         f"{str(path)!r} cannot be read: {fault}. Copy it again, or write it again."

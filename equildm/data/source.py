@@ -4,12 +4,12 @@ import abc
 import hashlib
 import operator
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import final, NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import UInt8, UInt64
 
+from ..runtime.address import Address, FilePath
 from .remarks import Remarks
 from .text_hash import text_hashes
 
@@ -175,8 +175,13 @@ def digest_of(*parts: bytes) -> bytes:
     return summary.digest()
 
 
-def file_identity(path: Path) -> tuple[str, int, int]:
-    """Name, bytes and time of change, which distinguish the versions of a file."""
+def file_identity(path: FilePath) -> tuple[str, int, int | str]:
+    """Name, bytes and time of change, which distinguish the versions of a file.
+
+    At an address what the store says in place of the time: a hash, a number or a date.
+    """
+    if isinstance(path, Address):
+        return path.name, *path.entry
     status = path.stat()
     return path.name, status.st_size, status.st_mtime_ns
 

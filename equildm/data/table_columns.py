@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from ..runtime.address import FilePath
 from .classes import class_names
 
 _log = logging.getLogger("equildm.data")
@@ -15,7 +15,7 @@ IMAGE_COLUMNS = ("image", "jpg", "png", "webp")
 """The first one that is there counts. The last three are those of img2dataset."""
 
 
-def image_column(schemas: Sequence[Any], paths: Sequence[Path], requested: str | None) -> str:
+def image_column(schemas: Sequence[Any], paths: Sequence[FilePath], requested: str | None) -> str:
     """The column of the images, by default the first of `IMAGE_COLUMNS`.
 
     **Raises** `ValueError` if a file lacks it, or has it with a wrong type.
@@ -23,7 +23,7 @@ def image_column(schemas: Sequence[Any], paths: Sequence[Path], requested: str |
     return _column(schemas, paths, requested, IMAGE_COLUMNS, "image")
 
 
-def caption_column(schemas: Sequence[Any], paths: Sequence[Path], requested: str | None) -> str:
+def caption_column(schemas: Sequence[Any], paths: Sequence[FilePath], requested: str | None) -> str:
     """The column of the captions, by default the first of `CAPTION_COLUMNS`.
 
     **Raises** `ValueError` if a file lacks it, or has it with a wrong type.
@@ -46,7 +46,7 @@ def column_classes(schemas: Sequence[Any], column: str) -> list[str] | None:
 
 def _column(
     schemas: Sequence[Any],
-    paths: Sequence[Path],
+    paths: Sequence[FilePath],
     requested: str | None,
     usual: Sequence[str],
     kind: str,

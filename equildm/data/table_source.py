@@ -2,11 +2,11 @@
 
 import abc
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from ..runtime.address import file_path, FilePath
 from .caption_text import clean_captions, printable
 from .classes import class_caption
 from .file_source import AbstractFileSource
@@ -41,7 +41,7 @@ class AbstractTableSource(AbstractFileSource):
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        paths: Sequence[FilePath],
         schemas: Sequence[Any],
         rows: Sequence[int],
         image: str | None,
@@ -106,10 +106,10 @@ class AbstractTableSource(AbstractFileSource):
         return value
 
 
-def table_paths(kind: str, files: Sequence[str | Path]) -> list[Path]:
-    """The files as paths. **Raises** `ValueError` for none."""
+def table_paths(kind: str, files: Sequence[str | FilePath]) -> list[FilePath]:
+    """The files as paths, or addresses. **Raises** `ValueError` for none."""
     if not files:
         raise ValueError(
             f"A {kind} source must have at least one file; got none. Check the pattern."
         )
-    return [Path(file) for file in files]
+    return [file_path(file) for file in files]

@@ -6,11 +6,12 @@ they are so filled up, or end with exactly two blocks of zeros. All else that is
 header must be is damage: a file cut off, a header overwritten, zeros in place of members.
 """
 
+import os
 import tarfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from ..runtime.address import FilePath
 from .files import naming
 
 BLOCK = tarfile.BLOCKSIZE
@@ -34,7 +35,7 @@ class Member(NamedTuple):
     is_folder: bool
 
 
-def tar_members(path: Path) -> Iterator[Member]:
+def tar_members(path: FilePath) -> Iterator[Member]:
     """All members of a tar, of any type.
 
     **Raises** `ValueError` for a compressed file, for one that is no tar, and for a damaged one;
@@ -42,7 +43,7 @@ def tar_members(path: Path) -> Iterator[Member]:
     """
     try:
         with naming(path), path.open("rb") as file:
-            size, archive, start, first = path.stat().st_size, 0, 0, 0
+            size, archive, start, first = file.seek(0, os.SEEK_END), 0, 0, 0
             while True:
                 tar = _opened(path, file, start)
                 yield from _members(path, file, tar, archive)
@@ -59,7 +60,7 @@ def tar_members(path: Path) -> Iterator[Member]:
         raise ValueError(f"A tar must exist; got {str(path)!r}. Check the path.") from error
 
 
-def _opened(path: Path, file: BinaryIO, start: int) -> tarfile.TarFile:
+def _opened(path: FilePath, file: BinaryIO, start: int) -> tarfile.TarFile:
     file.seek(start)
     try:
         return tarfile.TarFile(fileobj=file, mode="r")
@@ -72,14 +73,17 @@ def _opened(path: Path, file: BinaryIO, start: int) -> tarfile.TarFile:
         ) from error
 
 
-def _members(path: Path, file: BinaryIO, tar: tarfile.TarFile, archive: int) -> Iterator[Member]:
+def _members(
+    path: FilePath, file: BinaryIO, tar: tarfile.TarFile, archive: int
+) -> Iterator[Member]:
     is_first = True  # it has been read already
     while True:
         member = None if is_first else _plain_member(file, tar, archive)
         is_first = False
         if member is None:
             try:
-                file.seek(0)  # from elsewhere it looks whether the last member is complete
+                # From elsewhere it looks whether the last member is complete.
+                file.seek(max(0, tar.offset - 1))
                 info = tar.next()
             except _FAULTS as error:
                 raise _damaged(path, tar.offset, str(error) or type(error).__name__) from error
@@ -140,7 +144,7 @@ def _fault(size: int, start: int, zeros: int) -> str:
     return "there is no valid header"
 
 
-def _damaged(path: Path, offset: int, fault: str) -> ValueError:
+def _damaged(path: FilePath, offset: int, fault: str) -> ValueError:
     return ValueError(
         f"A tar must be complete; {str(path)!r} is damaged at byte {offset}: {fault}. Copy it "
         "again, or write it again."

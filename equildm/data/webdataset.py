@@ -1,10 +1,14 @@
 """Tar files in the webdataset layout: members of one sample share a key."""
 
+import itertools
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, final, NamedTuple
 
+from ..runtime.address import Address, file_path, FilePath
 from .caption_text import clean_captions, decoded, parsed_json, printable
 from .decode import IMAGE_SUFFIXES
 from .file_source import AbstractFileSource
@@ -13,7 +17,7 @@ from .handles import Handles
 from .index_table import index_table
 from .remarks import Remarks
 from .source import digest, file_identity, READING, UnusableSample
-from .tar_members import tar_members
+from .tar_members import Member, tar_members
 
 _CAPTIONS = (".txt", ".caption", ".json")
 """Suffixes of captions; of several under one key the first in this order is used."""
@@ -21,6 +25,8 @@ _CAPTIONS = (".txt", ".caption", ".json")
 
 INDEX = 1
 """Version of the tables of members."""
+_TOGETHER = 8
+"""Tars at an address whose headers are read at once."""
 
 
 class _Span(NamedTuple):
@@ -51,6 +57,10 @@ class _OpenTar:
         with path.open("rb") as file:
             self.descriptor = os.dup(file.fileno())
 
+    def pread(self, size: int, offset: int) -> bytes:
+        """Up to `size` bytes from `offset` on."""
+        return os.pread(self.descriptor, size, offset)
+
     def __del__(self) -> None:
         if hasattr(self, "descriptor"):  # else it could not be opened
             os.close(self.descriptor)
@@ -68,16 +78,16 @@ class WebDatasetSource(AbstractFileSource):
     last dot; a caption of the shorter key is then the caption of all of them.
 
     The headers of the tars are read once, by the constructor, into an `index_table`; nothing is
-    unpacked to disk, and every sample is one seek away. Archives that were joined to one file are
-    all read. Members that are not used are counted in `remarks`, by suffix, and the log names the
-    first ones.
+    unpacked to disk, and every sample is one seek away; of tars at an address, one request.
+    Archives that were joined to one file are all read. Members that are not used are counted in
+    `remarks`, by suffix, and the log names the first ones.
 
     **Raises** `ValueError` for a file that is no tar, for a damaged or truncated tar, for a
     compressed one, which has no random access, and for tars without an image.
     """
 
-    def __init__(self, tars: Sequence[str | Path], *, caption_field: str | None = None):
-        paths = [Path(tar) for tar in tars]
+    def __init__(self, tars: Sequence[str | FilePath], *, caption_field: str | None = None):
+        paths = [file_path(tar) for tar in tars]
         if not paths:
             raise ValueError(
                 "A webdataset must have at least one tar; got none. Check the pattern."
@@ -85,7 +95,7 @@ class WebDatasetSource(AbstractFileSource):
         self._fields = ("caption", "text") if caption_field is None else (caption_field,)
         self._paths = paths
         self._tars = Handles(self._open)
-        identities = [file_identity(path) if path.is_file() else path for path in paths]
+        identities = [file_identity(path) if path.is_file() else str(path) for path in paths]
         label = paths[0].name if len(paths) == 1 else str(paths[0].parent)
         super().__init__(
             digest(["webdataset", READING, self._fields, *identities]), Remarks(label), label
@@ -128,19 +138,21 @@ class WebDatasetSource(AbstractFileSource):
     def _read(self, tar: int, span: _Span) -> bytes:
         path = self._paths[tar]
         with naming(path):
-            data = os.pread(self._tars[tar].descriptor, span.size, span.offset)
+            data = self._tars[tar].pread(span.size, span.offset)
         if len(data) != span.size:
             raise OSError(f"{path} was cut off after it was opened. Copy it again.")
         return data
 
-    def _open(self, tar: int) -> _OpenTar:
+    def _open(self, tar: int) -> "_OpenTar | Address":
         path = self._paths[tar]
+        if isinstance(path, Address):
+            return path
         with naming(path):
             return _OpenTar(path)
 
     def _scan(self) -> Generator[_Sample, None, dict[str, Any]]:
-        for number, path in enumerate(self._paths):
-            yield from _samples(number, path, self._remarks)
+        for number, (path, members) in enumerate(_members(self._paths)):
+            yield from _samples(number, path, members, self._remarks)
         return {"remarks": self._remarks.tallies()}
 
 
@@ -157,10 +169,30 @@ def _schema() -> Any:
     )
 
 
-def _samples(number: int, path: Path, remarks: Remarks) -> Iterator[_Sample]:
+def _members(paths: Sequence[FilePath]) -> Iterator[tuple[FilePath, Iterable[Member]]]:
+    """The members of each tar. Of tars at an address some are read at once."""
+    with ThreadPoolExecutor(_TOGETHER) as pool:
+        ahead: deque[Future[list[Member]]] = deque()
+        remote = iter([path for path in paths if isinstance(path, Address)])
+        for path in paths:
+            if not isinstance(path, Address):
+                yield path, tar_members(path)
+                continue
+            for another in itertools.islice(remote, _TOGETHER - len(ahead)):
+                ahead.append(pool.submit(_listed, another))
+            yield path, ahead.popleft().result()
+
+
+def _listed(path: FilePath) -> list[Member]:
+    return list(tar_members(path))
+
+
+def _samples(
+    number: int, path: FilePath, members: Iterable[Member], remarks: Remarks
+) -> Iterator[_Sample]:
     groups: dict[tuple[int, str], dict[str, _Span]] = {}  # suffixes by archive and key
     archives = 0
-    for member in tar_members(path):
+    for member in members:
         archives = member.archive + 1
         folder, slash, file = member.name.rpartition("/")
         stem, dot, suffix = file.partition(".")

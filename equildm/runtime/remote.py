@@ -114,32 +114,65 @@ class RemoteFolder:
 
         return self._patiently(find, missing={})
 
+    def top(self) -> dict[str, Entry | None]:
+        """What lies right in the folder, by name and in order; None stands for a folder."""
+
+        def find() -> dict[str, Entry | None]:
+            self._fs.invalidate_cache()
+            infos = self._fs.ls(self._root, detail=True)
+            named = {info["name"][len(self._root) :].strip("/"): info for info in infos}
+            return {
+                name: None if info["type"] == "directory" else _entry(info)
+                for name, info in sorted(named.items())
+                if name
+            }
+
+        return self._patiently(find, missing={})
+
     def entry(self, name: str) -> Entry:
-        """Size and version of a file. **Raises** `FileNotFoundError`."""
-        return self._patiently(lambda: _entry(self._fs.info(self._path(name))))
+        """Size and version of a file. **Raises** `FileNotFoundError`, also for a folder."""
+
+        def look() -> Entry:
+            self._fs.invalidate_cache(self._path(name))  # else a listing of before may answer
+            info = self._fs.info(self._path(name))
+            if info.get("type") == "directory":
+                raise FileNotFoundError(f"{name} is a folder")
+            return _entry(info)
+
+        return self._patiently(look)
 
     def read(self, name: str) -> bytes | None:
         """A file's content, None if there is none."""
         return self._patiently(lambda: self._fs.cat_file(self._path(name)), missing=None)
 
     def read_range(self, name: str, start: int, stop: int) -> bytes:
-        """The bytes from `start` to before `stop`, which lie inside the file."""
+        """The bytes from `start` to before `stop`; fewer of a file that is shorter by now."""
 
         def read() -> bytes:
-            content = self._fs.cat_file(self._path(name), start=start, end=stop)
-            _check_size(name, stop - start, len(content))
+            try:
+                content = self._fs.cat_file(self._path(name), start=start, end=stop)
+                _check_size(name, stop - start, len(content))
+            except OSError:
+                if self.entry(name).size >= stop:
+                    raise
+                return b""
             return content
 
         return self._patiently(read) if start < stop else b""
 
-    def matching(self, pattern: str) -> list[str]:
-        """Names that fit a pattern such as `*/images-*.tar`, in order; `**` stands for folders."""
+    def matching(self, pattern: str) -> dict[str, Entry]:
+        """Files that fit a pattern such as `*/images-*.tar`, in order; `**` stands for folders."""
 
-        def match() -> list[str]:
+        def match() -> dict[str, Entry]:
             self._fs.invalidate_cache()
-            return sorted(self._fs.glob(self._path(pattern)))
+            infos = self._fs.glob(self._path(pattern), detail=True)
+            return {
+                path[len(self._root) :].strip("/"): _entry(infos[path])
+                for path in sorted(infos)
+                if infos[path].get("type") != "directory"
+            }
 
-        return [path[len(self._root) :].strip("/") for path in self._patiently(match)]
+        return self._patiently(match)
 
     def write(self, name: str, content: bytes) -> None:
         """Writes a small file."""
@@ -217,7 +250,7 @@ class RemoteFolder:
             pause = min(2 * pause, 30.0)
 
 
-def copy_together(copy: Callable[[str], object], names: Iterable[str]) -> None:
+def copy_together(copy: Callable[[T], object], names: Iterable[T]) -> None:
     """Calls `copy` for each name, some at a time. Raises the first error, once all are done."""
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="remote") as pool:
         for future in [pool.submit(copy, name) for name in names]:

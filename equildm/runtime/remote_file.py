@@ -1,5 +1,6 @@
 """Data at an address: files that a pattern names, opened for reading some of their bytes."""
 
+import errno
 import io
 import os
 import re
@@ -41,7 +42,14 @@ def open_address(address: str, *, buffer: int = 2**20) -> io.BufferedReader:
     return io.BufferedReader(_RemoteFile(address), buffer)
 
 
+def changed(address: str) -> OSError:
+    """The error of a file that changes while it is read."""
+    return OSError(errno.ESTALE, "The file has changed since it was opened; open it again", address)
+
+
 class _RemoteFile(io.RawIOBase):
+    mode = "rb"
+
     def __init__(self, address: str):
         parent, _, self._file = address.rpartition("/")
         self.name = address
@@ -80,6 +88,6 @@ class _RemoteFile(io.RawIOBase):
             return b""
         content = self._folder.read_range(self._file, self._position, stop)
         if self._folder.entry(self._file).version != self._entry.version:
-            raise OSError(f"{self.name} has changed while it was read. Open it again.")
+            raise changed(self.name)
         self._position = stop
         return content

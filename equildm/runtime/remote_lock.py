@@ -84,6 +84,11 @@ class RemoteLock:
             if not self.lost and self._read().get("owner") == self._owner:
                 self.folder.remove([NAME])
 
+    def is_held(self) -> bool:
+        """Whether the lock is still this one's, by a look at the address."""
+        self.lost = self.lost or self._read().get("owner", self._owner) != self._owner
+        return not self.lost
+
     def check(self) -> None:
         """**Raises** `ValueError` if another launch has taken the lock over meanwhile."""
         if self.lost:

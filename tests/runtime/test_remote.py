@@ -67,7 +67,11 @@ def test_gcs(tmp_path, monkeypatch):
     with gcs_server() as url:
         for name, value in gcs_environment(url).items():
             monkeypatch.setenv(name, value)
-        check_folder(RemoteFolder("gs://bucket/some/run"), tmp_path)
+        folder = RemoteFolder("gs://bucket/some/run")
+        check_folder(folder, tmp_path)
+        for end in (b"\r", b"\n", b"\r\n", b""):
+            folder.write("end", b"text\r\n" + end)
+            assert folder.read("end") == b"text\r\n" + end
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import os
 import tarfile
 import uuid
 
+import fsspec.config
 import pytest
 from remote_servers import failing, s3_server, use_s3
 
@@ -63,6 +64,24 @@ def test_a_file_that_changes_is_an_error(folder):
         folder.write("file", b"b" * 10_000)
         with pytest.raises(OSError, match="has changed"):
             file.read(10)
+
+
+def test_a_change_is_seen_after_a_listing(monkeypatch):
+    """The protocol's package answers from its last listing, if it may."""
+    with s3_server() as url:
+        use_s3(monkeypatch, url)
+        monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": url})
+        folder = RemoteFolder("s3://bucket/data")
+        folder.write("file", b"a" * 10_000)
+        with open_address("s3://bucket/data/file", buffer=10) as file:
+            other = RemoteFolder("s3://bucket/data")
+            assert list(other.top()) == list(other.files()) == ["file"]
+            # As another machine does:
+            folder._fs.call_s3("put_object", Bucket="bucket", Key="data/file", Body=b"b")
+            with pytest.raises(OSError, match="has changed"):
+                file.read(10)
+        with pytest.raises(FileNotFoundError, match="is a folder"):
+            RemoteFolder("s3://bucket").entry("data")
 
 
 def test_patterns(folder):

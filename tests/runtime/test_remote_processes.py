@@ -18,6 +18,7 @@ if address.startswith("gs:"):
     os.environ["XDG_CACHE_HOME"] += rank
 if rank != "alone":
     jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(rank))
+    jax.devices()  # as a launch does: the processes meet here, so one alone would wait later
 import numpy as np
 from functools import partial
 from equildm.runtime import *
