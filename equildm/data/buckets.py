@@ -42,10 +42,10 @@ class Buckets:
                 f"The size of buckets must be a multiple of their step; got size {self.size} and "
                 f"step {self.step}. Use for instance a step of {max(1, self.size // 8)}."
             )
-        if not 1 <= self.max_ratio < math.inf:
+        if not self.max_ratio >= 1:  # nan is refused too
             raise ValueError(
                 "The ratio of a bucket's sides is that of the longer one to the shorter, at least "
-                f"1 and finite; got {self.max_ratio}. Use 2."
+                f"1; got {self.max_ratio}. Use 2."
             )
 
     @property
