@@ -126,10 +126,13 @@ def main(options: Options) -> None:
         print(f"Removed {freed / 1e6:.1f} MB from {options.folder}.")
     sizes: dict[Path, int] = {}
     for entry in list_caches(options.folder):
-        sizes |= {shard: shard.stat().st_size for shard in entry.shards}
-        size = sum(sizes[shard] for shard in entry.shards)
+        present = {shard: shard.stat().st_size for shard in entry.shards if shard.exists()}
+        sizes |= present
         used = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
-        print(f"{entry.folder.name}  last used {used}  {size / 1e6:9.1f} MB  {entry.text}")
+        lost = len(entry.shards) - len(present)
+        text = f"{entry.text}, but {lost} of its files are gone: remove it" if lost else entry.text
+        size = sum(present.values()) / 1e6
+        print(f"{entry.folder.name}  last used {used}  {size:9.1f} MB  {text}")
     print(f"{sum(sizes.values()) / 1e6:.1f} MB in all; data sets share what they have in common.")
 
 

@@ -191,3 +191,11 @@ def test_what_no_cache_made_is_not_removed(make_source, build, tmp_path, capsys)
     assert "2.0 MB  of an earlier version" in capsys.readouterr().out
     main(Options(root, remove=0.0))
     assert not list_caches(root) and all((folder / "work.txt").exists() for folder in others)
+
+
+def test_a_data_set_whose_files_are_gone_is_listed(make_source, build, capsys):
+    root = build(make_source(6)).folder.parent
+    for file in root.glob("latents-*/*.arrayrecord"):
+        file.unlink()
+    main(Options(root))
+    assert "but 1 of its files are gone: remove it" in capsys.readouterr().out
