@@ -40,12 +40,12 @@ class Buckets:
         if self.step < 1 or self.size < self.step or self.size % self.step:
             raise ValueError(
                 f"The size of buckets must be a multiple of their step; got size {self.size} and "
-                f"step {self.step}. Use for instance {max(1, self.size // 8)}."
+                f"step {self.step}. Use for instance a step of {max(1, self.size // 8)}."
             )
-        if self.max_ratio < 1:
+        if not self.max_ratio >= 1:  # nan is refused too
             raise ValueError(
                 "The ratio of a bucket's sides is that of the longer one to the shorter, at least "
-                f"1; got {self.max_ratio}."
+                f"1; got {self.max_ratio}. Use 2."
             )
 
     @property

@@ -7,6 +7,7 @@ python -m equildm.data.caches runs/cache --remove 30    # removes what was not u
 import dataclasses
 import datetime
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -19,6 +20,11 @@ from .latents import FORMAT, MANIFEST
 from .store import KEYS
 
 _DAY = 86_400.0
+
+_NAME = re.compile(r"[0-9a-f]{32}")
+"""Of a data set's folder: what lies beside them under other names is not ours to remove."""
+_UNFINISHED = re.compile(rf"\.{_NAME.pattern}\.(part|tmp)")
+_STORE = re.compile(rf"(latents|texts)-{_NAME.pattern}")
 
 
 class CacheEntry(NamedTuple):
@@ -41,12 +47,15 @@ class CacheEntry(NamedTuple):
 def list_caches(root: str | Path) -> list[CacheEntry]:
     """The data sets in a folder of caches, the one that was last used first.
 
+    Folders that no cache made are left out, whatever lies in them.
+
     **Raises** `ValueError` if there is no such folder.
     """
     folder = Path(root)
     if not folder.is_dir():
         raise ValueError(f"Caches lie in a folder; {str(root)!r} is none. Check the path.")
-    entries = [_entry(path.parent) for path in folder.glob(f"[!.]*/{MANIFEST}")]
+    paths = (path for path in folder.glob(f"[!.]*/{MANIFEST}") if _NAME.fullmatch(path.parent.name))
+    entries = [_entry(path.parent) for path in paths]
     return sorted(entries, key=lambda entry: -entry.used)
 
 
@@ -54,7 +63,8 @@ def _entry(folder: Path) -> CacheEntry:
     manifest = json.loads((folder / MANIFEST).read_text())
     used = folder.stat().st_mtime
     if manifest.get("format") != FORMAT:
-        return CacheEntry(folder, used, frozenset(), "of an earlier version, which is not read")
+        own = frozenset(path for path in folder.rglob("*") if path.is_file())
+        return CacheEntry(folder, used, own, "of an earlier version, which is not read")
     parts = [json.loads(path.read_text()) for path in folder.glob(f"*/{MANIFEST}")] or [manifest]
     files = (part[kind] for part in parts for kind in ("latents", "texts"))
     shards = frozenset(folder.parent / file for listed in files for file in listed)
@@ -78,8 +88,9 @@ def remove_caches(root: str | Path, days: float) -> int:
             freed += _remove(entry.folder)
         else:
             survivors |= entry.shards
-    unfinished = (path for pattern in (".*.part", ".*.tmp") for path in folder.glob(pattern))
-    for path in [*unfinished, *folder.glob("latents-*/*"), *folder.glob("texts-*/*")]:
+    unfinished = [path for path in folder.iterdir() if _UNFINISHED.fullmatch(path.name)]
+    stores = [path for path in folder.iterdir() if _STORE.fullmatch(path.name)]
+    for path in [*unfinished, *(file for store in stores for file in store.iterdir())]:
         records = path.with_name(path.name.replace(KEYS, ".arrayrecord"))
         if path not in survivors and records not in survivors and path.stat().st_mtime < before:
             freed += _remove(path)
@@ -115,10 +126,13 @@ def main(options: Options) -> None:
         print(f"Removed {freed / 1e6:.1f} MB from {options.folder}.")
     sizes: dict[Path, int] = {}
     for entry in list_caches(options.folder):
-        sizes |= {shard: shard.stat().st_size for shard in entry.shards}
-        size = sum(sizes[shard] for shard in entry.shards)
+        present = {shard: shard.stat().st_size for shard in entry.shards if shard.exists()}
+        sizes |= present
         used = datetime.datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
-        print(f"{entry.folder.name}  last used {used}  {size / 1e6:9.1f} MB  {entry.text}")
+        lost = len(entry.shards) - len(present)
+        text = f"{entry.text}, but {lost} of its files are gone: remove it" if lost else entry.text
+        size = sum(present.values()) / 1e6
+        print(f"{entry.folder.name}  last used {used}  {size:9.1f} MB  {text}")
     print(f"{sum(sizes.values()) / 1e6:.1f} MB in all; data sets share what they have in common.")
 
 

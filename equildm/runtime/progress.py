@@ -76,7 +76,7 @@ class Progress:
         self._values: dict[str, float | np.number] = {}
         self._marks: collections.deque[_Mark] = collections.deque()
         self._clock = WorkClock() if clock is None else clock
-        self._origin = 0.0  # seconds of work at the first update
+        self._worked = 0.0  # seconds between updates, without the gaps that are no work
         self._doing = ""
         self._last_line = -math.inf
         self._silent = jax.process_index() != 0
@@ -121,8 +121,9 @@ class Progress:
             self._write(self._described())
 
     def wait_for(self, what: str) -> None:
-        """Says what happens before the next `update`, such as compiling."""
+        """Says what happens before the next `update`, such as compiling: it is no work."""
         self._doing = what
+        self._marks.clear()
         if self._live is not None:
             self._show()
         elif not self._silent:
@@ -159,10 +160,9 @@ class Progress:
     def left(self) -> float | None:
         """Seconds until the end, `None` where they cannot be told yet."""
         rate = self.rate
-        worked = self._marks[-1].time - self._origin if self._marks else 0.0
-        if not rate or worked < _FORECAST:
+        if not rate or self._worked < _FORECAST:
             return None
-        pauses = (self._clock.paused - self._clock.longest) / worked
+        pauses = (self._clock.paused - self._clock.longest) / self._worked
         return (self.total - self.done) / rate * (1 + pauses)
 
     def status(self) -> str:
@@ -181,14 +181,15 @@ class Progress:
     def _mark(self, now: float, done: int) -> None:
         marks = self._marks
         if marks and now - marks[-1].begun < _BURST:
+            self._worked += now - marks[-1].time
             marks[-1] = _Mark(marks[-1].begun, now, done)
             return
         if len(marks) > 1:
             gap, usual = now - marks[-1].time, (marks[-1].time - marks[0].time) / (len(marks) - 1)
             if gap > max(WINDOW, 10 * usual):
                 marks.clear()
-        if not marks:
-            self._origin = now
+        if marks:
+            self._worked += now - marks[-1].time
         marks.append(_Mark(now, now, done))
         while len(marks) > 2 and now - marks[1].time >= WINDOW:
             marks.popleft()

@@ -209,8 +209,15 @@ def fit(
         first = done + 1
         if done < steps and not stopped:
             progress.wait_for(_compiling(usual))
+        compiled: set[tuple[tuple[int, ...], ...]] = set()
         while done < steps and not stopped:
             batch = next(batches)
+            shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(batch))
+            compiles = shapes not in compiled
+            if compiles and compiled:
+                write(done)
+                progress.wait_for("compiling for another shape of images")
+            compiled.add(shapes)
             state, metrics = step(state, batch)
             done += 1
             pending.append((done, {**metrics}))
@@ -220,8 +227,10 @@ def fit(
                     pending[-1][1].update(validate(state))
             if done == first:
                 timer.peak_share = peak_share(state, batch) if peak_share is not None else None
+            if compiles:
                 write(done)  # it waited for the compiler: nothing is lost by waiting for its end
-                log.timing(done, {FIRST_STEP: clock.now()})
+                if done == first:
+                    log.timing(done, {FIRST_STEP: clock.now()})
                 timer.begin(done)
             if done % every.log == 0:
                 write(done - _LAG)

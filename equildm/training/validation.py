@@ -70,7 +70,7 @@ class Validation:
         - `held_out`: the examples as one batch, on the host. For `PriorPreservation` they are those
             of a subject, whose loss alone is scored.
         - `mesh`: of the training. The examples are split over it as in a step.
-        - `batch_size`: examples that are scored at once.
+        - `batch_size`: examples that are scored at once, at most.
 
         **Raises** `ValueError` for a batch without an example.
         """
@@ -80,7 +80,8 @@ class Validation:
                 "A validation has at least 1 held-out example, received none. Leave `held_out` out."
             )
         numbered = held_out, np.arange(self._count, dtype=np.int32)
-        self._chunks = list(_chunks(numbered, self._count, batch_size))
+        size = _chunk_size(self._count, batch_size, mesh.shape["data"] * mesh.shape["fsdp"])
+        self._chunks = list(_chunks(numbered, self._count, size))
         self._objective, self._mesh = objective, mesh
         self._parts = PARTS if _has_times(objective) else 1
 
@@ -123,6 +124,18 @@ class Validation:
             ]
             sums.append(size * np.asarray(jax.device_get(means), np.float64))
         return (np.sum(sums, axis=0) / self._count).tolist()
+
+
+def _chunk_size(count: int, most: int, parts: int) -> int:
+    """The largest size of chunks, all of one size where that takes at most twice as many.
+
+    Each size is compiled by itself, which takes longer than to score some more chunks.
+    """
+    fewest = -(-count // most)
+    for chunks in range(fewest, 2 * fewest + 1):
+        if count % (chunks * parts) == 0:
+            return count // chunks
+    return most
 
 
 def _chunks(batch: PyTree, count: int, size: int) -> Iterator[PyTree]:

@@ -31,6 +31,7 @@ def test_shapes():
     [
         ({"size": 500}, "multiple of their step; got size 500 and step 64"),
         ({"size": 32}, "multiple of their step"),
+        ({"size": 128, "max_ratio": float("nan")}, "at least 1; got nan"),
         ({"size": 64, "max_ratio": 0.5}, "at least 1; got 0.5"),
     ],
 )

@@ -173,3 +173,29 @@ def test_old_caches_are_listed_and_removed(make_source, build, tmp_path, capsys)
     assert not list(root.glob("[0-9a-f]*")) and not list(root.glob("*/*.arrayrecord"))
     with pytest.raises(ValueError, match="is none"):
         list_caches(tmp_path / "absent")
+
+
+def test_what_no_cache_made_is_not_removed(make_source, build, tmp_path, capsys):
+    root = build(make_source(6)).folder.parent
+    others = [root / name for name in ("extension", ".trial.tmp", ".notes.part", "latents-mine")]
+    for folder in others:
+        folder.mkdir()
+        (folder / "manifest.json").write_text('["not ours"]')
+        (folder / "work.txt").write_text("days of it")
+    earlier = root / ("0123456789abcdef" * 2)
+    earlier.mkdir()
+    (earlier / "manifest.json").write_text('{"format": 1}')
+    (earlier / "latents.arrayrecord").write_bytes(bytes(2_000_000))
+    assert {len(entry.folder.name) for entry in list_caches(root)} == {32}
+    main(Options(root))
+    assert "2.0 MB  of an earlier version" in capsys.readouterr().out
+    main(Options(root, remove=0.0))
+    assert not list_caches(root) and all((folder / "work.txt").exists() for folder in others)
+
+
+def test_a_data_set_whose_files_are_gone_is_listed(make_source, build, capsys):
+    root = build(make_source(6)).folder.parent
+    for file in root.glob("latents-*/*.arrayrecord"):
+        file.unlink()
+    main(Options(root))
+    assert "but 1 of its files are gone: remove it" in capsys.readouterr().out

@@ -126,6 +126,34 @@ def test_a_machine_that_slept_does_not_slow_the_rate(clock):
     assert progress.rate == pytest.approx(2) and left(progress) == pytest.approx(895 / 2, abs=1)
 
 
+def test_pauses_before_a_gap_do_not_make_the_time_left_longer(clock):
+    progress = Progress(10_000, stream=io.StringIO())
+    for done in range(1, 1001):
+        progress.update(done)
+        clock.now += 0.5
+        if done % 100 == 0:
+            with progress.pause("preview"):
+                clock.now += 5  # a tenth of the time
+    clock.now += 3600
+    for done in range(1001, 1011):
+        progress.update(done)
+        clock.now += 0.5
+    assert left(progress) == pytest.approx(8990 / 2 * 1.1, rel=0.02)
+
+
+def test_compiling_in_the_middle_is_no_work(clock):
+    progress = Progress(1000, stream=io.StringIO())
+    for done in range(1, 5):
+        progress.update(done)
+        clock.now += 0.5
+    progress.wait_for("compiling")
+    clock.now += 25
+    for done in range(5, 10):
+        progress.update(done)
+        clock.now += 0.5
+    assert progress.rate == pytest.approx(2) and left(progress) == pytest.approx(991 / 2, abs=1)
+
+
 def test_slow_steps_are_no_pause(clock):
     progress = Progress(100, stream=io.StringIO())
     for done in range(1, 11):

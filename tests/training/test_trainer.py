@@ -145,3 +145,24 @@ def test_a_frozen_array_that_occurs_twice_is_moved_once():
     array = np.ones((2, 3), np.float32)
     first, second, name = put_frozen((array, array, "name"), make_mesh())
     assert first is second and isinstance(first, jax.Array) and name == "name"
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoShapes(Examples):
+    """The same examples, of which every second batch is cut to half its width."""
+
+    def parts(self, batch_size, of, seed):
+        def cut(number, batch):
+            width = 4 - 2 * (number % 2)
+            return batch._replace(latents=batch.latents[:, :, :width])
+
+        return super().parts(batch_size, of, seed).map_with_index(cut)
+
+
+def test_compiling_for_another_shape_is_said_and_no_rate(trained, make_batch, tmp_path, capsys):
+    dataset = TwoShapes(jax.tree.map(np.asarray, make_batch(size=12)))
+    trained("shapes", CONFIG, dataset=dataset)
+    lines = capsys.readouterr().err.splitlines()
+    assert sum("compiling for another shape of images" in line for line in lines) == 1
+    first, *timing = read_metrics(tmp_path / "shapes" / "timing.jsonl")
+    assert first["step"] == 1 and min(line["step"] for line in timing) > 2

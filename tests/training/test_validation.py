@@ -21,7 +21,7 @@ from equildm.training import (
     TrainState,
     Validation,
 )
-from equildm.training.validation import _SEED, PARTS
+from equildm.training.validation import _chunk_size, _SEED, PARTS
 
 
 def new_state(network, steps=2, objective=None, batch=None):
@@ -64,7 +64,7 @@ def direct(objective, network, batch, part):
 
 def test_it_is_the_loss_of_the_formula(state, objective, make_batch):
     """With caption dropout in the training, and a last chunk that is smaller."""
-    batch = make_batch(seed=5, size=6)
+    batch = make_batch(seed=5, size=7)
     objective = dataclasses.replace(objective, dropout=0.9)
     values = validation(objective, batch, batch_size=4)(state)
     parts = [direct(objective, state.average(), batch, part) for part in range(PARTS)]
@@ -122,6 +122,21 @@ def test_another_loss_is_scored_with_fixed_keys():
     noise = [float(jax.random.normal(jax.random.fold_in(key, i))) for i in range(6)]
     assert values["validation_loss"] == pytest.approx(np.mean((batch + noise) ** 2), rel=1e-6)
     assert set(values) == {"validation_loss", "validation_loss_ema"}
+
+
+@pytest.mark.parametrize(
+    ("count", "parts", "sizes"),
+    [
+        (116, 1, {29}),  # four of 32 would leave one of 20, and a second compilation
+        (116, 8, {32, 20}),
+        (128, 8, {32}),
+        (113, 1, {32, 17}),  # a prime
+        (5, 1, {5}),
+    ],
+)
+def test_chunks_of_one_size_where_there_are_such(count, parts, sizes):
+    size = _chunk_size(count, 32, parts)
+    assert {size, count % size or size} == sizes and count / size <= 8
 
 
 def test_no_example_is_refused(objective, make_batch):
