@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
+from jaxtyping import Int
 from PIL import Image
 
 from ..runtime.address import file_path, FilePath
@@ -78,6 +79,10 @@ class ArrayRecordSource(AbstractFileSource):
 
     def __len__(self) -> int:
         return len(self._records)
+
+    @property
+    def file_starts(self) -> Int[np.ndarray, "files"]:
+        return np.unique(self._records.starts[:-1])
 
     def name(self, index: int) -> str:
         if self._captions is not None:

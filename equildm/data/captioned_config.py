@@ -12,7 +12,7 @@ from .captioned_images import CaptionedImages, MakeControl
 from .first_captions import Captions, with_captions
 from .in_memory import InMemory
 from .open import open_source
-from .option_checks import check_held_out, check_max_skipped, check_size
+from .option_checks import check_held_out, check_max_skipped, check_shuffle_files, check_size
 from .source import AbstractSource
 from .subset import HoldOut, split, Subset
 from .transforms import Crop
@@ -53,9 +53,13 @@ class CaptionedDataConfig:
     """Share of the samples that may be unusable. One more is an error."""
     captions: Captions = dataclasses.field(default="all", metadata={"before": "first"})
     """Of several captions of an image: one that is drawn anew each epoch, or always the first."""
+    shuffle_files: int | None = None
+    """Files (tar, parquet, ArrayRecord, Arrow) whose images are mixed at a time, for slow disks
+    and addresses. By default all: each image is read at a place of its own."""
 
     def __post_init__(self) -> None:
         check_max_skipped(self.max_skipped)
+        check_shuffle_files(self.shuffle_files)
         check_size(self.size)
         check_held_out(self.held_out)
 
@@ -90,6 +94,7 @@ class CaptionedDataConfig:
             lambda captions: embed_captions(text_encoder, captions),
             control=control,
             max_skipped=self.max_skipped,
+            shuffle_files=self.shuffle_files,
         )
 
     def examples(self, source: AbstractSource, count: int) -> Examples:

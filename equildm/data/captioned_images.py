@@ -55,6 +55,8 @@ class CaptionedImages(AbstractDataset):
         embedded once, at the beginning, and stays in memory.
     - `control`: makes the control image of a crop. By default there is none.
     - `max_skipped`: share of the captions, and of the images, that may be unusable.
+    - `shuffle_files`: how many files of the source are mixed at a time, see `BlockOrder`; by
+        default all.
 
     **Raises** `ValueError` if no sample can be used, or too many cannot.
     """
@@ -69,6 +71,7 @@ class CaptionedImages(AbstractDataset):
         *,
         control: MakeControl | None = None,
         max_skipped: float = 0.05,
+        shuffle_files: int | None = None,
     ):
         skips = Skips(source, max_skipped)
         captions = {index: skips.attempt(index, source.captions) for index in range(len(source))}
@@ -84,7 +87,7 @@ class CaptionedImages(AbstractDataset):
         text = embed_captions(list(distinct))
         self._text = np.asarray(text.tokens, np.float32), np.asarray(text.mask)
         self._source = Subset(source, usable)
-        self._crop, self._control = crop, control
+        self._crop, self._control, self._window = crop, control, shuffle_files
         self.skips = Skips(self._source, max_skipped)
         self.skips.probe(self._decoded)
 
@@ -109,7 +112,9 @@ class CaptionedImages(AbstractDataset):
         return index, decoded(self._source, index, self._crop)
 
     def parts(self, batch_size: int, of: int, seed: int) -> "grain.MapDataset":
-        samples = shuffled(len(self), seed).random_map(self.read, seed=seed)
+        files = self._source.file_starts
+        order = shuffled(len(self), seed, files=files, window=self._window)
+        samples = order.random_map(self.read, seed=seed)
         return samples.batch(batch_size // of).map(self._batched)
 
     def _batched(self, parts: tuple[Any, ...]) -> CaptionedBatch:

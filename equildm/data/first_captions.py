@@ -3,7 +3,7 @@
 from typing import final, Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import UInt8, UInt64
+from jaxtyping import Int, UInt8, UInt64
 
 from .remarks import Remarks
 from .source import AbstractSource, digest, StoredImage
@@ -34,6 +34,10 @@ class FirstCaptions(AbstractSource):
 
     def __len__(self) -> int:
         return len(self._source)
+
+    @property
+    def file_starts(self) -> Int[np.ndarray, "files"]:
+        return self._source.file_starts
 
     def name(self, index: int) -> str:
         return self._source.name(index)

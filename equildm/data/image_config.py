@@ -12,7 +12,7 @@ from ..images import to_unit
 from .image_dataset import ImageDataset
 from .in_memory import InMemory
 from .open import open_source
-from .option_checks import check_max_skipped, check_size
+from .option_checks import check_max_skipped, check_shuffle_files, check_size
 from .skips import Skips
 from .source import AbstractSource
 from .subset import HoldOut, split, Subset
@@ -46,9 +46,13 @@ class ImageDataConfig:
     for each caption on average, as for classes, else captions."""
     max_skipped: float = dataclasses.field(default=0.05, metadata={"before": 1.0})
     """Share of the samples that may be unusable. One more is an error."""
+    shuffle_files: int | None = None
+    """Files (tar, parquet, ArrayRecord, Arrow) whose images are mixed at a time, for slow disks
+    and addresses. By default all: each image is read at a place of its own."""
 
     def __post_init__(self) -> None:
         check_max_skipped(self.max_skipped)
+        check_shuffle_files(self.shuffle_files)
         check_size(self.size)
         if self.cut is not None and self.cut < 1:
             raise ValueError(
@@ -74,7 +78,9 @@ class ImageDataConfig:
     def dataset(self, training: AbstractSource) -> ImageDataset:
         """Random squares of the training images, in batches."""
         crop = self.crop(random=True, flip=self.flip)
-        return ImageDataset(training, crop, max_skipped=self.max_skipped)
+        return ImageDataset(
+            training, crop, max_skipped=self.max_skipped, shuffle_files=self.shuffle_files
+        )
 
     def squares(
         self, source: AbstractSource, count: int

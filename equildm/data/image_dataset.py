@@ -21,15 +21,23 @@ class ImageDataset(AbstractDataset):
 
     An unusable image, or one that is too small for a `Cut`, is logged once and counted in `skips`,
     and the next usable one takes its place. More of them than the share `max_skipped` of the source
-    are an error, see `Skips.probe` for the first few.
+    are an error, see `Skips.probe` for the first few. With `shuffle_files` so many files of the
+    source are mixed at a time, see `BlockOrder`; by default all.
 
     **Raises** `ValueError` if no image is usable, or too many are not.
     """
 
     decodes = True
 
-    def __init__(self, source: AbstractSource, crop: Crop | Cut, *, max_skipped: float = 0.05):
-        self._source = source
+    def __init__(
+        self,
+        source: AbstractSource,
+        crop: Crop | Cut,
+        *,
+        max_skipped: float = 0.05,
+        shuffle_files: int | None = None,
+    ):
+        self._source, self._window = source, shuffle_files
         self._crop = crop
         self.skips = Skips(source, max_skipped)
         self.skips.probe(self._decoded)
@@ -49,7 +57,9 @@ class ImageDataset(AbstractDataset):
     def parts(self, batch_size: int, of: int, seed: int) -> "grain.MapDataset":
         # The generator follows from the seed and the sample's number in the endless order, before
         # batches are split between processes: any number of processes draws the same.
-        samples = shuffled(len(self), seed).random_map(self.read, seed=seed)
+        files = self._source.file_starts
+        order = shuffled(len(self), seed, files=files, window=self._window)
+        samples = order.random_map(self.read, seed=seed)
         return samples.batch(batch_size // of).map(ImageBatch)
 
 

@@ -4,7 +4,7 @@ import threading
 from typing import final
 
 import numpy as np
-from jaxtyping import UInt8, UInt64
+from jaxtyping import Int, UInt8, UInt64
 from PIL import Image
 
 from .remarks import Remarks
@@ -46,6 +46,10 @@ class InMemory(AbstractSource):
 
     def __len__(self) -> int:
         return len(self._source)
+
+    @property
+    def file_starts(self) -> Int[np.ndarray, "files"]:
+        return self._source.file_starts
 
     def name(self, index: int) -> str:
         return self._source.name(index)

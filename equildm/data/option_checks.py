@@ -22,3 +22,12 @@ def check_max_skipped(share: float) -> None:
             f"The share that may be unusable lies in [0, 1], received --max-skipped {share}. Use "
             "0.05."
         )
+
+
+def check_shuffle_files(count: int | None) -> None:
+    """Refuses less than one file. **Raises** `ValueError`."""
+    if count is not None and count < 1:
+        raise ValueError(
+            f"At least 1 file is read at a time, received --shuffle-files {count}. Leave it out "
+            "for a full shuffle."
+        )

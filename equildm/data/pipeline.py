@@ -16,9 +16,11 @@ from typing import ClassVar, final, TYPE_CHECKING
 
 import jax
 import numpy as np
+from jaxtyping import Int
 
 from .._types import Batch
 from .batch import full_precision
+from .block_order import BlockOrder
 
 if TYPE_CHECKING:
     import grain
@@ -159,9 +161,22 @@ def batches(
     return Batches([every[number :: of * pieces] for number in numbers], start, threads)
 
 
-def shuffled(count: int, seed: int) -> "grain.MapDataset":
-    """The numbers below `count` in an order drawn from the seed for each epoch, endlessly."""
+def shuffled(
+    count: int,
+    seed: int,
+    *,
+    files: Int[np.ndarray, "files"] | None = None,
+    window: int | None = None,
+) -> "grain.MapDataset":
+    """The numbers below `count` in an order drawn from the seed for each epoch, endlessly.
+
+    With a `window`, so many files are mixed at a time, of which `files` are the first numbers: see
+    `BlockOrder`.
+    """
     import grain  # here, because it takes 0.35 s and sampling does not need it
+
+    if window is not None and files is not None:
+        return grain.MapDataset.range(ENDLESS).map(BlockOrder(files, count, window, seed))
 
     # Not repeat() without a number: the length of that overflows when Grain slices it.
     return grain.MapDataset.range(count).shuffle(seed=seed).repeat(ENDLESS // count)

@@ -42,18 +42,18 @@ class RecordReader:
         self.paths = list(paths)
         self._readers = Handles(lambda shard: _open(self.paths[shard]))
         self.counts = [self._readers[shard].num_records() for shard in range(len(self.paths))]
-        self._starts = np.cumsum([0, *self.counts])
+        self.starts = np.cumsum([0, *self.counts])
 
     def __len__(self) -> int:
-        return int(self._starts[-1])
+        return int(self.starts[-1])
 
     def read(self, indices: np.ndarray) -> list[bytes]:
         """The records at `indices`, in their order, with one read of each file."""
-        shards = np.searchsorted(self._starts, indices, side="right") - 1
+        shards = np.searchsorted(self.starts, indices, side="right") - 1
         records: list[bytes] = [b""] * len(indices)
         for shard in np.unique(shards):
             places = np.flatnonzero(shards == shard)
-            positions = (indices[places] - self._starts[shard]).tolist()
+            positions = (indices[places] - self.starts[shard]).tolist()
             for place, record in zip(places, self._read(int(shard), positions), strict=True):
                 records[place] = record
         return records

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import final, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import UInt8, UInt64
+from jaxtyping import Int, UInt8, UInt64
 
 from ..runtime.address import Address, FilePath
 from .remarks import Remarks
@@ -105,6 +105,12 @@ class AbstractSource(abc.ABC):
     @abc.abstractmethod
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
         """The image of a sample."""
+
+    @property
+    def file_starts(self) -> Int[np.ndarray, "files"]:
+        """The first sample of each file, where files hold many samples each; by default there is
+        one file."""
+        return np.zeros(1, np.int64)
 
     def stored(self, index: int) -> StoredImage:
         """The image of a sample before it is decoded. By default its pixels tell images apart."""

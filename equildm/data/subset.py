@@ -50,6 +50,11 @@ class Subset(AbstractSource):
     def __len__(self) -> int:
         return len(self._indices)
 
+    @property
+    def file_starts(self) -> Int[np.ndarray, "files"]:
+        files = np.searchsorted(self._source.file_starts, self._indices, side="right")
+        return np.flatnonzero(np.diff(files, prepend=-1))
+
     def name(self, index: int) -> str:
         return self._source.name(int(self._indices[index]))
 

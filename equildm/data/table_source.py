@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from jaxtyping import Int
 
 from ..runtime.address import file_path, FilePath
 from .caption_text import clean_captions, printable
@@ -73,6 +74,10 @@ class AbstractTableSource(AbstractFileSource):
 
     def __len__(self) -> int:
         return int(self._file_starts[-1])
+
+    @property
+    def file_starts(self) -> Int[np.ndarray, "files"]:
+        return np.unique(self._file_starts[:-1])
 
     def name(self, index: int) -> str:
         number, row = self._locate(index)

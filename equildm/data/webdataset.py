@@ -8,6 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, final, NamedTuple
 
+import numpy as np
+from jaxtyping import Int
+
 from ..runtime.address import Address, file_path, FilePath
 from .caption_text import clean_captions, decoded, parsed_json, printable
 from .decode import IMAGE_SUFFIXES
@@ -112,6 +115,10 @@ class WebDatasetSource(AbstractFileSource):
 
     def __len__(self) -> int:
         return len(self._samples)
+
+    @property
+    def file_starts(self) -> Int[np.ndarray, "files"]:
+        return np.flatnonzero(np.diff(self._samples.column("tar"), prepend=-1))
 
     def name(self, index: int) -> str:
         (name,) = self._samples.row(index, "name")
