@@ -12,6 +12,7 @@ another split, and no latents for another text encoder.
 import dataclasses
 import logging
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -27,11 +28,13 @@ from .caption_lists import drawing
 from .compose import compose
 from .encode_captions import CaptionEncoder, EncodeCaptions
 from .encode_images import BucketEncoders, EncodeImages, LatentEncoder
-from .latents import CachedLatents, FORMAT
+from .latents import CachedLatents, FORMAT, lost_shards
 from .once import appears_whole, made_once
+from .records import SUFFIX
 from .segments import make_segments, Segments, shares
 from .skips import over_limit, Skips
 from .source import AbstractSource, digest
+from .store import KEYS
 from .transforms import Crop
 
 _log = logging.getLogger("equildm.data")
@@ -187,6 +190,11 @@ class LatentCache:
         if mirror is not None:
             mirror.make_once(make)
         else:
+            if first_process() and finished.exists() and (lost := lost_shards(finished)):
+                _log.warning("%s lacks files of its own: what they held is made again", finished)
+                for path in lost:
+                    path.with_name(path.name.replace(SUFFIX, KEYS)).unlink(missing_ok=True)
+                shutil.rmtree(finished)
             made_once(finished, make)
         os.utime(finished)  # when it was last used
         return finished

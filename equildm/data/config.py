@@ -69,7 +69,16 @@ class DataConfig:
 
         **Raises** `ValueError` for sizes that cannot be.
         """
-        return None if self.buckets is None else Buckets(self.size, self.bucket_step, self.buckets)
+        if self.buckets is None:
+            return None
+        if self.bucket_step < 1 or self.size % self.bucket_step or self.size < self.bucket_step:
+            raise ValueError(
+                "With --buckets, --size is a multiple of --bucket-step, received --size "
+                f"{self.size} and --bucket-step {self.bucket_step}. The step is a multiple of the "
+                "VAE's factor times the UNet's, 32 by default: for instance --size 96 "
+                "--bucket-step 32."
+            )
+        return Buckets(self.size, self.bucket_step, self.buckets)
 
     def check_step(self, multiple: int) -> None:
         """Refuses a step of buckets for a model whose sides divide by `multiple` pixels.

@@ -89,9 +89,8 @@ class CachedLatents(AbstractDataset):
 
     def _open(self, kind: str) -> RecordReader:
         listed: Mapping[str, int] = self.manifest[kind]
-        root = self.folder.parent
-        if not (root / next(iter(listed))).parent.is_dir():
-            root = root.parent  # of one shape of several
+        is_bucket = (self.folder.parent / MANIFEST).exists()  # of one shape of several
+        root = self.folder.parent.parent if is_bucket else self.folder.parent
         reader = RecordReader([root / file for file in listed])
         if reader.counts != list(listed.values()):
             raise ValueError(
@@ -224,3 +223,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             "Delete it to make it again."
         )
     return manifest
+
+
+def lost_shards(folder: Path) -> list[Path]:
+    """The files that the manifest of a data set lists and that are gone."""
+    manifest = read_manifest(folder)
+    parts = [read_manifest(folder / name) for name in manifest.get("buckets", ())] or [manifest]
+    files = (folder.parent / file for part in parts for file in (*part["latents"], *part["texts"]))
+    return [file for file in files if not file.is_file()]

@@ -196,6 +196,12 @@ class TrainConfig:
                 f"A run that is resumed exists, received --resume for {folder}, which holds none. "
                 "Check the folder, or add --new to begin one there."
             )
+        dropout = getattr(config, "caption_dropout", 0.0)
+        if not 0.0 <= dropout <= 1.0:
+            raise ValueError(
+                "Caption dropout is a share between 0 and 1, received --caption-dropout "
+                f"{dropout}. Use 0.1 to train for classifier-free guidance, 0 for none."
+            )
         names = {"run", "data.max_skipped", "data.captions", *may_change, *self.MAY_CHANGE}
         names -= set(fixed)
         run = Run.prepare(folder, config, recipe, resume=self.resume, may_change=names)

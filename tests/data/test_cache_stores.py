@@ -199,3 +199,17 @@ def test_a_data_set_whose_files_are_gone_is_listed(make_source, build, capsys):
         file.unlink()
     main(Options(root))
     assert "but 1 of its files are gone: remove it" in capsys.readouterr().out
+
+
+def test_files_that_are_gone_are_made_again(make_source, build, counted, caplog):
+    """Of one shard all others are kept: the images of that one are encoded again."""
+    first = build(make_source(6))
+    cache = build(make_source(9, fingerprint="grown"))
+    other = list(cache.manifest["latents"])[1]
+    expected = cache.gather(range(9)).latents
+    (cache.folder.parent / other).unlink()
+    again, images, captions = counted(make_source(9, fingerprint="grown"))
+    assert "lacks files of its own" in caplog.text
+    assert (images, captions) == (3, 0) and again.fingerprint == cache.fingerprint
+    np.testing.assert_array_equal(again.gather(range(9)).latents, expected)
+    assert len(build(make_source(6))) == len(first)
