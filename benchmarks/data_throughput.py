@@ -141,9 +141,11 @@ def rate(iterator: Iterator[Any], batch: int, seconds: float) -> float:
 
 
 def read(dataset: AbstractDataset, batch: int, seconds: float) -> tuple[float, float]:
-    """Examples a second in the host's memory, and on the device."""
-    host = rate(batches(dataset, batch_size=batch, seed=0), batch, seconds)
-    with prefetch(batches(dataset, batch_size=batch, seed=0)) as ahead:
+    """Examples a second in the host's memory, and on the device: as they are stored, which is what
+    the training asks for."""
+    source = batches(dataset, batch_size=batch, seed=0)
+    host = rate(iter(source.stored, None), batch, seconds)
+    with prefetch(batches(dataset, batch_size=batch, seed=0), stored=True) as ahead:
         return host, rate(ahead, batch, seconds)
 
 
