@@ -12,6 +12,11 @@ from .config import (
     WEIGHTS as WEIGHTS,
 )
 from .corrupt import corrupt as corrupt
+from .edm import (
+    EDMPrediction as EDMPrediction,
+    EDMSchedule as EDMSchedule,
+    LogNormalTimes as LogNormalTimes,
+)
 from .predictions import (
     AbstractPrediction as AbstractPrediction,
     check_prediction as check_prediction,
@@ -19,6 +24,7 @@ from .predictions import (
     Epsilon as Epsilon,
     Velocity as Velocity,
 )
+from .rectified_flow import FlowVelocity as FlowVelocity, RectifiedFlow as RectifiedFlow
 from .schedules import (
     AbstractSchedule as AbstractSchedule,
     INFINITE_LEVEL as INFINITE_LEVEL,
@@ -31,6 +37,7 @@ from .times import (
     AbstractTimes as AbstractTimes,
     LogitNormalTimes as LogitNormalTimes,
     LogSNRUniformTimes as LogSNRUniformTimes,
+    ShiftedTimes as ShiftedTimes,
     UniformTimes as UniformTimes,
 )
 from .weights import (

@@ -8,7 +8,7 @@ With `x = alpha x0 + sigma eps`:
 | `Velocity` | alpha eps - sigma x0 | alpha x - sigma out | sigma x + alpha out |
 | `Clean` | x0 | out | (x - alpha out) / sigma |
 
-(Ho et al. 2020; Salimans & Ho 2022, appendix D.)
+(Ho et al. 2020; Salimans & Ho 2022, appendix D.) `FlowVelocity` and `EDMPrediction` are two more.
 """
 
 import abc
@@ -93,14 +93,20 @@ class Clean(AbstractPrediction):
 
 
 def check_prediction(prediction: AbstractPrediction, schedule: AbstractSchedule) -> None:
-    """**Raises** `ValueError` for the noise of a schedule that ends without signal.
+    """**Raises** `ValueError` for what cannot be predicted on a schedule.
 
-    There the input is the noise itself: to predict it says nothing of the data, and the clean
-    estimate is 0 / 0 (Lin et al. 2023, section 3.2).
+    Where a schedule ends without signal the input is the noise itself: to predict it says nothing
+    of the data, and the clean estimate is 0 / 0 (Lin et al. 2023, section 3.2). The estimates of
+    `Velocity` are those of a schedule that preserves the variance.
     """
+    if isinstance(prediction, Velocity) and not schedule.preserves_variance:
+        raise ValueError(
+            f"Velocity() is of schedules that preserve the variance, received {schedule}. Use "
+            "FlowVelocity(), which any schedule takes."
+        )
     if isinstance(prediction, Epsilon) and schedule.ends_without_signal:
         raise ValueError(
-            "A schedule with zero terminal SNR needs a network that predicts the velocity or the "
-            f"clean latent, received {type(prediction).__name__} and {schedule}. Use Velocity(), "
-            "or the schedule that is not rescaled."
+            "A schedule with zero terminal SNR needs a network that predicts a velocity or the "
+            f"clean latent, received {type(prediction).__name__} and {schedule}. Use Velocity() or "
+            "FlowVelocity(), or a schedule that is not rescaled."
         )

@@ -32,7 +32,7 @@ def as_float(value: Numbers) -> Scalars:
 
 
 class AbstractSchedule(eqx.Module):
-    """A variance-preserving noise schedule.
+    """A noise schedule, variance-preserving unless a subclass says otherwise.
 
     It has no parameters. All methods on jax arrays work inside `jit`, `vmap` and `grad`. Times and
     levels may be Python numbers or arrays of any dtype; the results are float32, or float64 for
@@ -57,6 +57,12 @@ class AbstractSchedule(eqx.Module):
     def highest(self) -> float:
         """The noise level at the last time."""
         return float(np.exp(-self.table()[-1]))
+
+    @property
+    def preserves_variance(self) -> bool:
+        """Whether `alpha^2 + sigma^2 = 1`. One that does not overrides `alpha`, `sigma` and
+        `alpha_at`."""
+        return True
 
     @property
     def ends_without_signal(self) -> bool:
