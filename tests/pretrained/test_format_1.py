@@ -49,7 +49,7 @@ def test_their_data(name):
     """A distilled run has its teacher's."""
     config = DataConfig.of_run(Run.open(RUNS / name))
     before = {"hold_out": "caption", "max_skipped": 1.0, "captions": "first"}
-    options = {"held_out": 0.1, "cache": Path("runs/cache")}
+    options = {"held_out": 0.1, "cache": "runs/cache"}
     assert config == DataConfig("shapes", 16, flip=True, **options, **before)
     training, held_out = config.splits()
     assert len(training) > 8 * len(held_out) > 0
