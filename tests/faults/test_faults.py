@@ -16,7 +16,6 @@ from PIL import Image
 HERE = Path(__file__).parent
 KINDS = ("", "input/output error", "too many files", "no space", "short reads", "kill")
 KILL = 5
-SEEDS = (int(os.environ.get("FROM", 0)), int(os.environ.get("TO", 200)))
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +115,7 @@ def _check(outcomes):
 @pytest.mark.slow
 def test_faults_at_random_moments(server, images, peace, tmp_path):
     """200 trials, and a count of what they came to."""
-    outcomes = [_trial(server, images, peace, tmp_path, seed) for seed in range(*SEEDS)]
+    outcomes = [_trial(server, images, peace, tmp_path, seed) for seed in range(200)]
     for kind in KINDS[1:]:
         codes = [code for name, code, _ in outcomes if name == kind]
         print(f"{kind}: {len(codes)} trials, {codes.count(0)} unharmed, {codes.count(1)} errors")
