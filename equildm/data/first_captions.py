@@ -2,11 +2,8 @@
 
 from typing import final, Literal, TypeAlias
 
-import numpy as np
-from jaxtyping import Int, UInt8, UInt64
-
-from .remarks import Remarks
-from .source import AbstractSource, digest, StoredImage
+from .source import AbstractSource, digest
+from .wrapped_source import AbstractWrappedSource
 
 Captions: TypeAlias = Literal["all", "first"]
 """Which captions of an image a model is trained on, where it has several."""
@@ -18,41 +15,12 @@ def with_captions(source: AbstractSource, which: Captions) -> AbstractSource:
 
 
 @final
-class FirstCaptions(AbstractSource):
+class FirstCaptions(AbstractWrappedSource):
     """The samples of `source`, each with its first caption alone."""
-
-    def __init__(self, source: AbstractSource):
-        self._source = source
 
     @property
     def fingerprint(self) -> str:
         return digest(["first captions", self._source.fingerprint])
 
-    @property
-    def remarks(self) -> Remarks:
-        return self._source.remarks
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    @property
-    def file_starts(self) -> Int[np.ndarray, "files"]:
-        return self._source.file_starts
-
-    def name(self, index: int) -> str:
-        return self._source.name(index)
-
-    def caption(self, index: int) -> str:
-        return self._source.caption(index)
-
-    def name_hashes(self) -> UInt64[np.ndarray, "samples"]:
-        return self._source.name_hashes()
-
-    def caption_hashes(self) -> UInt64[np.ndarray, "samples"]:
-        return self._source.caption_hashes()
-
-    def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
-        return self._source.image(index)
-
-    def stored(self, index: int) -> StoredImage:
-        return self._source.stored(index)
+    def captions(self, index: int) -> tuple[str, ...]:
+        return (self.caption(index),)

@@ -4,17 +4,17 @@ import threading
 from typing import final
 
 import numpy as np
-from jaxtyping import Int, UInt8, UInt64
+from jaxtyping import UInt8
 from PIL import Image
 
-from .remarks import Remarks
 from .source import AbstractSource, digest, StoredImage
+from .wrapped_source import AbstractWrappedSource
 
 _LIMIT = 2**30
 
 
 @final
-class InMemory(AbstractSource):
+class InMemory(AbstractWrappedSource):
     """Another source whose images stay in memory after they were first read.
 
     For a few large images of which many crops are taken: decoding a photograph takes 0.1 s, a crop
@@ -31,7 +31,8 @@ class InMemory(AbstractSource):
     def __init__(self, source: AbstractSource, shrink: int = 1, limit: int = _LIMIT):
         if shrink < 1:
             raise ValueError(f"Images are reduced by a whole factor of at least 1; got {shrink}.")
-        self._source, self._shrink, self._limit = source, shrink, limit
+        super().__init__(source)
+        self._shrink, self._limit = shrink, limit
         self._lock = threading.Lock()
         self._images: dict[tuple[int, int | None], np.ndarray] = {}
         self._bytes = 0
@@ -40,35 +41,9 @@ class InMemory(AbstractSource):
     def fingerprint(self) -> str:
         return digest(["held", self._source.fingerprint, self._shrink])
 
-    @property
-    def remarks(self) -> Remarks:
-        return self._source.remarks
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    @property
-    def file_starts(self) -> Int[np.ndarray, "files"]:
-        return self._source.file_starts
-
-    def name(self, index: int) -> str:
-        return self._source.name(index)
-
-    def caption(self, index: int) -> str:
-        return self._source.caption(index)
-
-    def captions(self, index: int) -> tuple[str, ...]:
-        return self._source.captions(index)
-
-    def name_hashes(self) -> UInt64[np.ndarray, "samples"]:
-        return self._source.name_hashes()
-
-    def caption_hashes(self) -> UInt64[np.ndarray, "samples"]:
-        return self._source.caption_hashes()
-
     def stored(self, index: int) -> StoredImage:
         if self._shrink > 1:
-            return super().stored(index)
+            return AbstractSource.stored(self, index)  # its pixels are others
         image = self._source.stored(index)
         return image._replace(decode=lambda *, side=None: self._read(index, side))
 

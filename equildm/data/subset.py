@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import final, get_args, Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Int, UInt8, UInt64
+from jaxtyping import Int, UInt64
 
-from .remarks import Remarks
-from .source import AbstractSource, digest, StoredImage
+from .source import AbstractSource, digest
 from .text_hash import NO_TEXT, text_hash
+from .wrapped_source import AbstractWrappedSource
 
 _log = logging.getLogger("equildm.data")
 
@@ -25,11 +25,11 @@ _REPEATS = 10
 
 
 @final
-class Subset(AbstractSource):
+class Subset(AbstractWrappedSource):
     """The samples of `source` at `indices`, in that order."""
 
     def __init__(self, source: AbstractSource, indices: Sequence[int] | Int[np.ndarray, "samples"]):
-        self._source = source
+        super().__init__(source)
         self._indices = np.asarray(indices, np.int64).reshape(-1)
         wrong = self._indices[(self._indices < 0) | (self._indices >= len(source))]
         if len(wrong):
@@ -43,10 +43,6 @@ class Subset(AbstractSource):
         indices = hashlib.blake2b(self._indices.tobytes(), digest_size=16).hexdigest()
         return digest(["subset", self._source.fingerprint, indices])
 
-    @property
-    def remarks(self) -> Remarks:
-        return self._source.remarks
-
     def __len__(self) -> int:
         return len(self._indices)
 
@@ -55,26 +51,14 @@ class Subset(AbstractSource):
         files = np.searchsorted(self._source.file_starts, self._indices, side="right")
         return np.flatnonzero(np.diff(files, prepend=-1))
 
-    def name(self, index: int) -> str:
-        return self._source.name(int(self._indices[index]))
-
-    def caption(self, index: int) -> str:
-        return self._source.caption(int(self._indices[index]))
-
-    def captions(self, index: int) -> tuple[str, ...]:
-        return self._source.captions(int(self._indices[index]))
+    def _place(self, index: int) -> int:
+        return int(self._indices[index])
 
     def name_hashes(self) -> UInt64[np.ndarray, "samples"]:
         return self._source.name_hashes()[self._indices]
 
     def caption_hashes(self) -> UInt64[np.ndarray, "samples"]:
         return self._source.caption_hashes()[self._indices]
-
-    def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
-        return self._source.image(int(self._indices[index]))
-
-    def stored(self, index: int) -> StoredImage:
-        return self._source.stored(int(self._indices[index]))
 
 
 def is_held_out(text: str, fraction: float = 0.05) -> bool:
