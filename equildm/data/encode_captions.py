@@ -1,15 +1,15 @@
 """Filling a store of embeddings: captions in batches through the encoder, then to the disk."""
 
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import final, TypeAlias
 
 import numpy as np
+from jaxtyping import Bool
 
 from .._types import TextEmbedding
 from .source import digest_of
-from .store import as_keys, KeyArray, RecordStore, ShardWriter
+from .store import KnownKeys, ShardWriter
 
 EncodeCaptions: TypeAlias = Callable[[Sequence[str]], TextEmbedding]
 """Captions to embeddings with a leading axis."""
@@ -18,33 +18,6 @@ EncodeCaptions: TypeAlias = Callable[[Sequence[str]], TextEmbedding]
 def caption_key(caption: str) -> bytes:
     """The key of a caption's embedding."""
     return digest_of(caption.encode("utf-8", "surrogatepass"))
-
-
-@final
-class KnownKeys:
-    """Which records a store has, those of this process that are still to be written included."""
-
-    def __init__(self, folder: Path):
-        self._store = RecordStore(folder)
-        self._new: dict[bytes, tuple[int, int]] = {}
-        self._lock = threading.Lock()
-
-    def original(self, keys: KeyArray) -> tuple[int, int] | None:
-        """Height and width of the original, if all of the keys have a record."""
-        sizes = []
-        with self._lock:
-            for place in range(len(keys)):
-                key = keys[place : place + 1]
-                sizes.append(self._new.get(key.tobytes()) or self._store.original(key))
-        return None if None in sizes else sizes[0]
-
-    def add(self, key: bytes, original: tuple[int, int] = (0, 0)) -> bool:
-        """Whether a key is new. It is not from then on."""
-        with self._lock:
-            if key in self._new or self._store.has(as_keys([key]))[0]:
-                return False
-            self._new[key] = original
-            return True
 
 
 @final
@@ -62,10 +35,10 @@ class CaptionEncoder:
     """
 
     def __init__(self, folder: Path, encode: EncodeCaptions, batch: int):
-        self._folder, self._encode, self._batch = folder, encode, batch
+        self._encode, self._batch = encode, batch
         self._waiting: list[str] = []
         self._keys = KnownKeys(folder)
-        self._shard: ShardWriter | None = None
+        self._shard = ShardWriter(folder)
 
     def add(self, caption: str) -> None:
         """A caption, which is embedded if it is new."""
@@ -91,23 +64,29 @@ class CaptionEncoder:
                 "Text embeddings must be finite in float16; that of "
                 f"{self._waiting[int(np.argmin(finite))]!r} is not. Check the encoder's weights."
             )
-        if self._shard is None:
-            self._shard = ShardWriter(self._folder, [("shape", "<u4", (2,)), ("used", "<u4")])
-        for caption, embedding, real in zip(self._waiting, stored, mask, strict=False):
-            used = len(real) - int(real[::-1].argmax()) if real.any() else 0
-            record = real.tobytes() + embedding[:used].tobytes()
-            self._shard.add(caption_key(caption), record, embedding.shape, used)
+        counts = [_used(real) for real in mask[:count]]
+        self._shard.add(
+            [caption_key(caption) for caption in self._waiting],
+            (
+                real.tobytes() + embedding[:used].tobytes()
+                for real, embedding, used in zip(mask, stored, counts, strict=False)
+            ),
+            shape=np.full((count, 2), stored.shape[1:], "<u4"),
+            used=np.asarray(counts, "<u4"),
+        )
         self._waiting = []
 
     def commit(self) -> None:
         """Embeds what waits and completes the shard."""
         if self._waiting:
             self._flush()
-        if self._shard is not None:
-            self._shard.commit()
-            self._shard = None
+        self._shard.commit()
 
     def abandon(self) -> None:
         """Removes the shard that is being written."""
-        if self._shard is not None:
-            self._shard.abandon()
+        self._shard.abandon()
+
+
+def _used(mask: Bool[np.ndarray, "tokens"]) -> int:
+    """The number of tokens up to the last one that is no padding."""
+    return len(mask) - int(np.argmax(mask[::-1])) if mask.any() else 0

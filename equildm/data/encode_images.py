@@ -8,9 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from ..images import to_unit
-from .encode_captions import KnownKeys
 from .source import StoredImage
-from .store import as_keys, mirrored_keys, ShardWriter
+from .store import as_keys, KnownKeys, mirrored_keys, ShardWriter
 from .transforms import Crop
 
 EncodeImages: TypeAlias = Callable[
@@ -35,12 +34,12 @@ class LatentEncoder:
     """
 
     def __init__(self, folder: Path, encode: EncodeImages, batch: int, crop: Crop, dtype: str):
-        self._folder, self._encode, self._batch = folder, encode, batch
+        self._encode, self._batch = encode, batch
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._images = self._empty(crop)
         self._waiting: list[tuple[bytes, tuple[int, int]]] = []
         self._running: tuple[list[tuple[bytes, tuple[int, int]]], Array] | None = None
-        self._shard: ShardWriter | None = None
+        self._shard = ShardWriter(folder)
         self.crop = crop
         self.keys = KnownKeys(folder)
 
@@ -84,13 +83,17 @@ class LatentEncoder:
                 f"Latents must be finite in {self._dtype}; the largest magnitude of a batch is "
                 f"{np.abs(latents).max()}. Check the VAE's weights, or cache in float32."
             )
-        if self._shard is None:
-            self._shard = ShardWriter(self._folder, _known(latents.shape[-1]))
         exact = latents.astype(np.float64)
-        moments = zip(exact.mean((1, 2)), exact.var((1, 2)), strict=True)
-        for (key, original), record, (mean, var) in zip(batch, stored, moments, strict=True):
-            offset = self.crop.offset(*original)
-            self._shard.add(key, record.tobytes(), record.shape, mean, var, original, offset)
+        keys, originals = zip(*batch, strict=True)
+        self._shard.add(
+            keys,
+            (record.tobytes() for record in stored),
+            shape=np.full((len(batch), 3), stored.shape[1:], "<u4"),
+            mean=exact.mean((1, 2)).astype("<f4"),
+            var=exact.var((1, 2)).astype("<f4"),
+            original=np.asarray(originals, "<u4"),
+            offset=np.asarray([self.crop.offset(*size) for size in originals], "<u4"),
+        )
         self._running = None
 
     def commit(self) -> None:
@@ -98,25 +101,11 @@ class LatentEncoder:
         if self._waiting:
             self._start()
         self._finish()
-        if self._shard is not None:
-            self._shard.commit()
-            self._shard = None
+        self._shard.commit()
 
     def abandon(self) -> None:
         """Removes the shard that is being written."""
-        if self._shard is not None:
-            self._shard.abandon()
-
-
-def _known(channels: int) -> list[tuple[str, str, tuple[int, ...]]]:
-    """What is kept of a latent beside its key."""
-    return [
-        ("shape", "<u4", (3,)),
-        ("mean", "<f4", (channels,)),
-        ("var", "<f4", (channels,)),
-        ("original", "<u4", (2,)),
-        ("offset", "<u4", (2,)),
-    ]
+        self._shard.abandon()
 
 
 @final

@@ -11,14 +11,15 @@ shards at once, and one that is killed leaves at most files that nobody reads.
 
 import os
 import secrets
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, final, TypeAlias
+from typing import final, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Int
 
-from .records import open_writer, SUFFIX
+from .records import open_writer, SUFFIX, Writer
 
 KEYS = ".keys.npy"
 KEY_TYPE = "S16"
@@ -32,6 +33,16 @@ def as_keys(digests: Sequence[bytes]) -> KeyArray:
     return np.frombuffer(b"".join(digests), KEY_TYPE)
 
 
+def records_file(keys: Path) -> Path:
+    """The file of records that belongs to a file of keys."""
+    return keys.with_name(keys.name.removesuffix(KEYS) + SUFFIX)
+
+
+def keys_file(records: Path) -> Path:
+    """The file of keys that belongs to a file of records."""
+    return records.with_name(records.name.removesuffix(SUFFIX) + KEYS)
+
+
 def mirrored_keys(keys: KeyArray) -> KeyArray:
     """The keys of the mirror images: every bit is inverted."""
     return np.invert(np.ascontiguousarray(keys).view(np.uint8)).view(KEY_TYPE)
@@ -41,16 +52,11 @@ def mirrored_keys(keys: KeyArray) -> KeyArray:
 class RecordStore:
     """The records in one folder, found by their keys.
 
-    It knows the shards that were complete when it was made, or last read again. Threads may share
-    it.
+    It knows the shards that were complete when it was made. Threads may share it.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.read_keys()
-
-    def read_keys(self) -> None:
-        """Looks for shards that were added."""
         self.shards = sorted(path.name[: -len(KEYS)] for path in self.folder.glob(f"*{KEYS}"))
         tables = [self._table(shard) for shard in self.shards]
         keys = np.concatenate([np.zeros(0, KEY_TYPE), *(table["key"] for table in tables)])
@@ -116,46 +122,85 @@ class RecordStore:
 
 
 @final
+class KnownKeys:
+    """Which records a store has, those of this process that are still to be written included."""
+
+    def __init__(self, folder: Path):
+        self._store = RecordStore(folder)
+        self._new: dict[bytes, tuple[int, int]] = {}
+        self._lock = threading.Lock()
+
+    def original(self, keys: KeyArray) -> tuple[int, int] | None:
+        """Height and width of the original, if all of the keys have a record."""
+        sizes = []
+        with self._lock:
+            for place in range(len(keys)):
+                key = keys[place : place + 1]
+                sizes.append(self._new.get(key.tobytes()) or self._store.original(key))
+        return None if None in sizes else sizes[0]
+
+    def add(self, key: bytes, original: tuple[int, int] = (0, 0)) -> bool:
+        """Whether a key is new. It is not from then on."""
+        with self._lock:
+            if key in self._new or self._store.has(as_keys([key]))[0]:
+                return False
+            self._new[key] = original
+            return True
+
+
+@final
 class ShardWriter:
-    """A new shard of a store. Nobody sees it before `commit`; `abandon` removes it.
+    """Writes a new shard of a store, and after its `commit` the next one.
+
+    Nobody sees a shard before `commit`; `abandon` removes it. There is none before the first
+    record.
 
     **Arguments:**
 
     - `folder`: of the store; it is created.
-    - `known`: dtype of what is stored beside the keys, with the fields' names.
     """
 
-    def __init__(self, folder: Path, known: Sequence[tuple[Any, ...]] = ()):
-        folder.mkdir(parents=True, exist_ok=True)
-        self._target = folder / secrets.token_hex(8)
-        self._temporary = folder / f".{self._target.name}.tmp"
-        self._writer = open_writer(self._temporary)
-        self._type = np.dtype([("key", KEY_TYPE), *known])
-        self._rows: list[tuple[object, ...]] = []
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._name = ""
+        self._writer: Writer | None = None
+        self._tables: list[np.ndarray] = []
 
-    def add(self, key: bytes, record: bytes, *known: object) -> None:
-        """Appends a record."""
-        self._writer.write(record)
-        self._rows.append((key, *known))
+    def add(self, keys: Sequence[bytes], records: Iterable[bytes], **known: np.ndarray) -> None:
+        """Appends records. What is `known` of them, an array for each name, is kept by the keys."""
+        if self._writer is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._name = secrets.token_hex(8)
+            self._writer = open_writer(self._temporary)
+        for record in records:
+            self._writer.write(record)
+        fields = [(name, values.dtype, values.shape[1:]) for name, values in known.items()]
+        table = np.empty(len(keys), [("key", KEY_TYPE), *fields])
+        for name, values in {"key": as_keys(keys), **known}.items():
+            table[name] = values
+        self._tables.append(table)
+
+    @property
+    def _temporary(self) -> Path:
+        return self._folder / f".{self._name}.tmp"
 
     def commit(self) -> None:
         """Completes the shard, in this order: the records, then the keys."""
-        if not self._rows:
-            self.abandon()
+        if self._writer is None:
             return
         self._writer.close()
-        self._move(self._temporary, SUFFIX)
+        os.replace(self._temporary, self._folder / (self._name + SUFFIX))
         with self._temporary.open("wb") as file:
-            np.save(file, np.array(self._rows, self._type))
+            np.save(file, np.concatenate(self._tables))
             file.flush()
             os.fsync(file.fileno())
-        self._move(self._temporary, KEYS)
-
-    def _move(self, temporary: Path, suffix: str) -> None:
-        os.replace(temporary, self._target.with_name(self._target.name + suffix))
+        os.replace(self._temporary, self._folder / (self._name + KEYS))
+        self._writer, self._tables = None, []
 
     def abandon(self) -> None:
-        """Removes what was written."""
+        """Removes what was written since the last `commit`."""
+        if self._writer is None:
+            return
         try:
             self._writer.close()
         finally:
