@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @final
 class BucketedLatents(AbstractDataset):
-    """A cache of images of several shapes, as `bucketed_latents` makes it.
+    """A cache of images of several shapes, as `LatentCache.bucketed` makes it.
 
     Every batch has one shape, and a compiled step is made for each. How often a shape comes up is
     its share of the samples; in which order follows from the seed and the number of the batch, so

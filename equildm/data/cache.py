@@ -28,13 +28,12 @@ from .caption_lists import drawing
 from .compose import compose
 from .encode_captions import CaptionEncoder, EncodeCaptions
 from .encode_images import BucketEncoders, EncodeImages, LatentEncoder
-from .latents import CachedLatents, FORMAT, lost_shards
+from .latents import CachedLatents, FORMAT, listed_shards
 from .once import appears_whole, made_once
-from .records import SUFFIX
 from .segments import make_segments, Segments, shares
 from .skips import over_limit, Skips
 from .source import AbstractSource, digest
-from .store import KEYS
+from .store import keys_file
 from .transforms import Crop
 
 _log = logging.getLogger("equildm.data")
@@ -190,10 +189,10 @@ class LatentCache:
         if mirror is not None:
             mirror.make_once(make)
         else:
-            if first_process() and finished.exists() and (lost := lost_shards(finished)):
+            if first_process() and finished.exists() and (lost := _lost(finished)):
                 _log.warning("%s lacks files of its own: what they held is made again", finished)
                 for path in lost:
-                    path.with_name(path.name.replace(SUFFIX, KEYS)).unlink(missing_ok=True)
+                    keys_file(path).unlink(missing_ok=True)
                 shutil.rmtree(finished)
             made_once(finished, make)
         os.utime(finished)  # when it was last used
@@ -248,6 +247,11 @@ def _check_ranges(segments: Segments, total: int) -> None:
             f"The segments of a cache in {segments.folder} are of one launch; another one has "
             "changed them. Launch again: what was encoded is kept."
         )
+
+
+def _lost(finished: Path) -> list[Path]:
+    """The shards of a data set that are gone."""
+    return [path for path in listed_shards(finished) if not path.is_file()]
 
 
 def _digest(key: Mapping[str, str]) -> str:

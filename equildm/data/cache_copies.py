@@ -9,7 +9,6 @@ the shards that it needs.
 """
 
 import contextlib
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,10 +18,9 @@ from ..runtime.address import Address
 from ..runtime.mirror import local_copy
 from ..runtime.remote import copy_together, RemoteFolder
 from .copied import copy_missing
-from .latents import MANIFEST
+from .latents import listed_shards, MANIFEST
 from .once import appears_whole, one_at_a_time
-from .records import SUFFIX
-from .store import KEYS
+from .store import KEYS, records_file
 
 
 def caches_folder(address: str) -> Path:
@@ -64,9 +62,13 @@ class CacheCopies:
             for store in self._stores:
                 there = self.remote.inside(store).files()
                 folder = self.folder / store
-                keys = [name for name in there if name.endswith(KEYS) and _records(name) in there]
+                keys = [
+                    name
+                    for name in there
+                    if name.endswith(KEYS) and records_file(Path(name)).name in there
+                ]
                 for path in folder.glob(f"*{KEYS}") if only_these else ():
-                    if path.name not in keys and not (folder / _records(path.name)).exists():
+                    if path.name not in keys and not records_file(path).exists():
                         path.unlink()
                 self._download(store, keys)
             segments = self._segments_there()
@@ -134,22 +136,20 @@ class CacheCopies:
             )
 
     def _shards(self) -> list[str]:
-        """The files of records that the manifests of the data set list."""
-        folder = self.folder / self._name
-        parts = list(folder.glob(f"*/{MANIFEST}")) or [folder / MANIFEST]
-        manifests = [json.loads(path.read_text()) for path in parts]
-        return sorted({f for m in manifests for kind in ("latents", "texts") for f in m[kind]})
+        """The files of records that the data set needs, below the folder of caches."""
+        paths = listed_shards(self.folder / self._name)
+        return [path.relative_to(self.folder).as_posix() for path in paths]
 
     def _push_shards(self, store: str) -> None:
         folder, there = self.folder / store, self.remote.inside(store).files()
 
-        def push(keys: str) -> None:
-            for name in (_records(keys), keys):
-                if name not in there:
-                    self.remote.upload(folder / name, f"{store}/{name}")
+        def push(keys: Path) -> None:
+            for path in (records_file(keys), keys):
+                if path.name not in there:
+                    self.remote.upload(path, f"{store}/{path.name}")
 
-        keys = [path.name for path in folder.glob(f"*{KEYS}") if path.name not in there]
-        copy_together(push, [name for name in keys if (folder / _records(name)).exists()])
+        new = [path for path in folder.glob(f"*{KEYS}") if path.name not in there]
+        copy_together(push, [keys for keys in new if records_file(keys).exists()])
 
     def _segments_there(self) -> list[str]:
         names = self.remote.inside(self.part).files()
@@ -175,8 +175,3 @@ class CacheCopies:
             self.folder / ".copying.lock", f"another process copies {self.remote.address}: waiting"
         ):
             yield
-
-
-def _records(keys: str) -> str:
-    """The file of records of a file of keys."""
-    return keys[: -len(KEYS)] + SUFFIX

@@ -16,8 +16,8 @@ from typing import Annotated, final, NamedTuple
 import tyro
 
 from ..runtime import run_command
-from .latents import FORMAT, MANIFEST
-from .store import KEYS
+from .latents import FORMAT, listed_shards, MANIFEST, manifests
+from .store import records_file
 
 _DAY = 86_400.0
 
@@ -65,11 +65,9 @@ def _entry(folder: Path) -> CacheEntry:
     if manifest.get("format") != FORMAT:
         own = frozenset(path for path in folder.rglob("*") if path.is_file())
         return CacheEntry(folder, used, own, "of an earlier version, which is not read")
-    parts = [json.loads(path.read_text()) for path in folder.glob(f"*/{MANIFEST}")] or [manifest]
-    files = (part[kind] for part in parts for kind in ("latents", "texts"))
-    shards = frozenset(folder.parent / file for listed in files for file in listed)
-    shapes = ", ".join("x".join(map(str, part["latent_shape"])) for part in parts)
-    return CacheEntry(folder, used, shards, f"{manifest['samples']} latents of {shapes}")
+    shapes = ", ".join("x".join(map(str, part["latent_shape"])) for part in manifests(folder))
+    text = f"{manifest['samples']} latents of {shapes}"
+    return CacheEntry(folder, used, frozenset(listed_shards(folder)), text)
 
 
 def remove_caches(root: str | Path, days: float) -> int:
@@ -91,8 +89,8 @@ def remove_caches(root: str | Path, days: float) -> int:
     unfinished = [path for path in folder.iterdir() if _UNFINISHED.fullmatch(path.name)]
     stores = [path for path in folder.iterdir() if _STORE.fullmatch(path.name)]
     for path in [*unfinished, *(file for store in stores for file in store.iterdir())]:
-        records = path.with_name(path.name.replace(KEYS, ".arrayrecord"))
-        if path not in survivors and records not in survivors and path.stat().st_mtime < before:
+        is_used = path in survivors or records_file(path) in survivors
+        if not is_used and path.stat().st_mtime < before:
             freed += _remove(path)
     return freed
 

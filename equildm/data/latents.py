@@ -85,7 +85,8 @@ class CachedLatents(AbstractDataset):
         self._texts = CachedTexts(texts, rows, tokens, features, in_memory=in_memory)
         self._sizes = self._read_sizes() if with_sizes else None
         self._in_memory = self._read_all() if in_memory else None
-        self.null_text = jax.tree.map(lambda leaf: leaf[0], self._texts.gather(np.array([0])))
+        null = full_precision(self._texts.gather(np.array([0])))
+        self.null_text = jax.tree.map(lambda leaf: leaf[0], null)
 
     def _open(self, kind: str) -> RecordReader:
         listed: Mapping[str, int] = self.manifest[kind]
@@ -215,7 +216,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ValueError(
             f"A complete cache must hold {MANIFEST}; {str(folder)!r} does not ({error}). "
-            "Make it with cached_latents, after deleting this folder if it exists."
+            "Make it with LatentCache, after deleting this folder if it exists."
         ) from error
     if manifest.get("format") != FORMAT:
         raise ValueError(
@@ -225,9 +226,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def lost_shards(folder: Path) -> list[Path]:
-    """The files that the manifest of a data set lists and that are gone."""
+def manifests(folder: Path) -> list[dict[str, Any]]:
+    """The manifest of each shape of a complete data set; most have one shape."""
     manifest = read_manifest(folder)
-    parts = [read_manifest(folder / name) for name in manifest.get("buckets", ())] or [manifest]
-    files = (folder.parent / file for part in parts for file in (*part["latents"], *part["texts"]))
-    return [file for file in files if not file.is_file()]
+    return [read_manifest(folder / name) for name in manifest.get("buckets", ())] or [manifest]
+
+
+def listed_shards(folder: Path) -> list[Path]:
+    """The files of latents and embeddings that a complete data set needs, each once."""
+    files = (part[kind] for part in manifests(folder) for kind in ("latents", "texts"))
+    return sorted({folder.parent / file for listed in files for file in listed})

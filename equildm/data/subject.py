@@ -80,7 +80,7 @@ def encode_images(
     token_ids: bool = False,
     batch_size: int = 32,
 ) -> LatentBatch:
-    """A few captioned images as latents and conditions, in numpy. `cached_latents` is for many.
+    """A few captioned images as latents and conditions, in numpy. `LatentCache` is for many.
 
     **Arguments:**
 

@@ -44,7 +44,7 @@ def test_holds_what_the_encoders_gave(make_source, build, pool, spell, in_memory
     np.testing.assert_allclose(cache.latent_mean, flat.mean(0), atol=1e-6)
     np.testing.assert_allclose(cache.latent_std, flat.std(0), atol=1e-6)
     np.testing.assert_array_equal(cache.null_text.tokens, _text(spell, "")[0])
-    assert not cache.null_text.mask.any()
+    assert not cache.null_text.mask.any() and cache.null_text.tokens.dtype == np.float32
     moved = jax.device_put(batch)
     assert isinstance(moved.text.tokens, jax.Array) and moved.latents.shape == (4, 4, 4, 4)
 
