@@ -31,7 +31,7 @@ from .encode_images import BucketEncoders, EncodeImages, LatentEncoder
 from .latents import CachedLatents, FORMAT, listed_shards
 from .once import appears_whole, made_once
 from .segments import make_segments, Segments, shares
-from .skips import over_limit, Skips
+from .skips import check_limit, Skips
 from .source import AbstractSource, digest
 from .store import keys_file
 from .transforms import Crop
@@ -231,8 +231,7 @@ class LatentCache:
         counts: Mapping[str, int] = manifest["skipped"]
         lost = sum(counts.values())
         total = manifest["images"] + lost
-        if lost / total > self.max_skipped:
-            raise ValueError(over_limit(self.max_skipped, total, counts, manifest["skipped_names"]))
+        check_limit(self.max_skipped, total, counts, manifest["skipped_names"])
         if lost:
             _log.warning("%s lacks %d of %d samples: %s", folder, lost, total, counts)
         if (average := manifest.get("captions_per_image", 1)) > 1:

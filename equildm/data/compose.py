@@ -11,7 +11,7 @@ from .encode_captions import caption_key
 from .latents import CAPTIONS, FORMAT, MANIFEST, SAMPLES
 from .records import SUFFIX
 from .segments import Segments
-from .skips import over_limit
+from .skips import check_limit, require_usable
 from .source import digest_of
 from .store import as_keys, KeyArray, mirrored_keys, RecordStore
 
@@ -55,7 +55,9 @@ def compose(
     import pyarrow.compute as pc
 
     table, skipped, more = segments.read()
-    _check(total, table.num_rows, skipped, max_skipped)
+    counts = {reason: len(names) for reason, names in skipped.items()}
+    check_limit(max_skipped, total, counts, skipped)
+    require_usable(table.num_rows, total, counts)
     texts = RecordStore(text_store)
     captions = pc.sum(pc.list_value_length(table["captions"])).as_py()
     about = {
@@ -63,7 +65,7 @@ def compose(
         "key": dict(key),
         "images": table.num_rows,
         "captions_per_image": captions / table.num_rows,
-        "skipped": {reason: len(names) for reason, names in skipped.items()},
+        "skipped": counts,
         "skipped_names": {reason: names[:100] for reason, names in skipped.items()},
         "remarks": {name: remarks.get(name, 0) + more.get(name, 0) for name in {**remarks, **more}},
     }
@@ -168,18 +170,6 @@ def _tables(
 
 
 _SIZES = ("original", "offset")
-
-
-def _check(total: int, used: int, skipped: Mapping[str, list[str]], limit: float) -> None:
-    counts = {reason: len(names) for reason, names in skipped.items()}
-    if sum(counts.values()) / total > limit:
-        raise ValueError(over_limit(limit, total, counts, skipped))
-    if used == 0:
-        reasons = ", ".join(f"{count} x {reason}" for reason, count in counts.items())
-        raise ValueError(
-            f"A data set must have a usable sample; of {total} none is ({reasons}). The log names "
-            "them; check the data."
-        )
 
 
 def _content(

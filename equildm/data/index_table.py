@@ -11,7 +11,6 @@ it. The folder may be deleted at any time.
 """
 
 import contextlib
-import fcntl
 import itertools
 import json
 import logging
@@ -26,6 +25,7 @@ import numpy as np
 
 from ..runtime import cache_folder
 from .files import naming
+from .once import appears_whole, one_at_a_time
 
 _log = logging.getLogger("equildm.data")
 
@@ -87,18 +87,18 @@ def index_table(key: str, label: str, schema: Any, scan: Scan) -> IndexTable:
     first = list(itertools.islice(batches, 2))
     if len(first) < 2:
         return IndexTable(first, about)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = (folder.parent / f".{key}.lock").open("w")
-    except OSError as error:
-        _log.warning(
-            "%s: its index stays in the memory of each process, as there is no place for it (%s). "
-            "Set %s to a folder that can be written.",
-            *(label, error, VARIABLE),
-        )
-        return IndexTable([*first, *_reported(batches, label)], about)
-    with lock:
-        _wait(lock.fileno(), label)
+    with contextlib.ExitStack() as held:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            waiting = f"{label}: waits for the index that another process builds"
+            held.enter_context(one_at_a_time(folder.parent / f".{key}.lock", waiting))
+        except OSError as error:
+            _log.warning(
+                "%s: its index stays in the memory of each process, as there is no place for it "
+                "(%s). Set %s to a folder that can be written.",
+                *(label, error, VARIABLE),
+            )
+            return IndexTable([*first, *_reported(batches, label)], about)
         table = _opened(folder)
         if table is None:
             _log.warning("%s: its index is built, once, in %s", label, folder)
@@ -155,24 +155,17 @@ def _write(folder: Path, schema: Any, batches: Iterator[Any], about: dict[str, A
     """Writes a table. It gets its name when it is complete."""
     import pyarrow as pa
 
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    # Under the lock: what is there was left by a process that died, or is damaged.
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.mkdir()
-    try:
+    shutil.rmtree(folder, ignore_errors=True)  # one that is damaged
+    with appears_whole(folder) as part:
         rows = 0
-        with pa.ipc.new_file(str(temporary / "rows.arrow"), schema) as writer:
+        with pa.ipc.new_file(str(part / "rows.arrow"), schema) as writer:
             for batch in batches:
                 with naming(folder):  # a full disk; errors of the data have the name of their file
                     writer.write_batch(batch)
                 rows += batch.num_rows
-        size = (temporary / "rows.arrow").stat().st_size
+        size = (part / "rows.arrow").stat().st_size
         document = {"rows": rows, "bytes": size, "about": about}
-        (temporary / "about.json").write_text(json.dumps(document))
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        (part / "about.json").write_text(json.dumps(document))
 
 
 def _opened(folder: Path) -> IndexTable | None:
@@ -197,12 +190,3 @@ def _opened(folder: Path) -> IndexTable | None:
         _log.warning("the index %s is damaged and is built again: %s", folder, error)
         return None
     return table
-
-
-def _wait(lock: int, label: str) -> None:
-    """Takes the lock. The system releases it when the process ends."""
-    with contextlib.suppress(BlockingIOError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return
-    _log.warning("%s: waits for the index that another process builds", label)
-    fcntl.flock(lock, fcntl.LOCK_EX)

@@ -132,12 +132,7 @@ class Skips:
 
     def require(self, usable: int) -> None:
         """Raises `ValueError` with the reasons if the number of usable samples is 0."""
-        if usable == 0:
-            reasons = ", ".join(f"{count} x {reason}" for reason, count in self.counts.items())
-            raise ValueError(
-                f"A data set must have a usable sample; of {len(self._source)} none is"
-                f"{f' ({reasons})' if reasons else ''}. The log names them; check the data."
-            )
+        require_usable(usable, len(self._source), self.counts)
 
     def summarise(self) -> None:
         """One line in the log, if anything was skipped, and the source's remarks."""
@@ -153,6 +148,24 @@ class Skips:
             return self._source.name(index)
         except Exception:  # naming a broken record must not hide that it is broken
             return f"sample {index}"
+
+
+def require_usable(usable: int, total: int, counts: Mapping[str, int]) -> None:
+    """Raises `ValueError` if no sample of `total` is usable; `counts` are the others by reason."""
+    if usable == 0:
+        reasons = ", ".join(f"{count} x {reason}" for reason, count in counts.items())
+        raise ValueError(
+            f"A data set must have a usable sample; of {total} none is"
+            f"{f' ({reasons})' if reasons else ''}. The log names them; check the data."
+        )
+
+
+def check_limit(
+    limit: float, total: int, counts: Mapping[str, int], names: Mapping[str, Sequence[str]]
+) -> None:
+    """Raises `ValueError`, see `over_limit`, if more than that share of `total` is unusable."""
+    if sum(counts.values()) / total > limit:
+        raise ValueError(over_limit(limit, total, counts, names))
 
 
 def over_limit(
