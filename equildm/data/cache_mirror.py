@@ -6,7 +6,6 @@ has encoded to the address, and the first one makes the tables of it.
 
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import final
@@ -15,6 +14,7 @@ import jax
 
 from ..runtime import barrier, broadcast_from_first, first_process
 from ..runtime.remote_lock import RemoteLock
+from ..runtime.repeating import Repeating
 from .cache_copies import CacheCopies
 
 _log = logging.getLogger("equildm.data")
@@ -33,8 +33,12 @@ class CacheMirror:
         self._copies = CacheCopies(address, name, stores)
         self._finished = self._copies.folder / name
         self._lock: RemoteLock | None = None
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._pushing = Repeating(
+            self._push,
+            _EVERY,
+            lambda e: _log.warning("%s Encoding goes on; its end needs the address.", e),
+            name="remote cache",
+        )
 
     def make_once(self, make: Callable[[int], None]) -> None:
         """Calls `make` with the number of processes, unless the data set is at the address.
@@ -68,7 +72,7 @@ class CacheMirror:
 
         **Raises** `OSError` if another launch has taken over meanwhile.
         """
-        self._stop_pushing()
+        self._pushing.stop(wait=True)
         self._push()
         if jax.process_count() > 1:
             barrier("a cache's parts are at the address")
@@ -80,8 +84,11 @@ class CacheMirror:
         barrier("a cache's parts are copied")
         with self._removing_refused():
             if not _agreed(self._finished.exists):
-                with self._pushing():
+                self._pushing.start()
+                try:
                     make(jax.process_count())
+                finally:
+                    self._pushing.stop()
             if first_process():
                 self._check_lock()
                 self._copies.push_dataset()
@@ -97,33 +104,6 @@ class CacheMirror:
                 with contextlib.suppress(OSError, ValueError):
                     self._copies.forget()
             raise
-
-    @contextlib.contextmanager
-    def _pushing(self) -> Iterator[None]:
-        """Copies what is complete to the address now and then, until `share`."""
-        self._thread = threading.Thread(target=self._push_often, daemon=True, name="remote cache")
-        self._stop.clear()
-        self._thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-
-    def _stop_pushing(self) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _push_often(self) -> None:
-        reachable = True
-        while not self._stop.wait(_EVERY):
-            try:
-                self._push()
-                reachable = True
-            except (ValueError, OSError) as error:
-                if reachable:
-                    _log.warning("%s Encoding goes on; its end needs the address.", error)
-                reachable = False
 
     def _push(self) -> None:
         self._check_lock()

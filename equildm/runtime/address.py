@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import final, Literal, TypeAlias
 
 from .remote import Entry, is_address, RemoteFolder
-from .remote_file import changed, open_address
+from .remote_file import open_address
 
 
 @final
@@ -95,10 +95,7 @@ class Address:
         **Raises** `OSError` if the file has changed since its `entry` was first asked for.
         """
         stop = min(offset + size, self.entry.size)
-        content = self._folder.read_range(self._name, offset, stop)
-        if self._folder.entry(self._name).version != self.entry.version:
-            raise changed(str(self))
-        return content
+        return self._folder.read_unchanged(self._name, self.entry, offset, stop)
 
     def download(self, file: Path) -> None:
         """Copies the file. `file` appears when it is complete."""

@@ -21,6 +21,7 @@ from .compile_cache import cache_folder
 from .distributed import first_process, log
 from .remote import copy_together, Entry, is_address, local_path, RemoteFolder
 from .remote_lock import NAME as LOCK, RemoteLock
+from .repeating import Repeating
 from .waiting import barrier, broadcast_from_first
 
 CHECKPOINTS = ("checkpoints", "averages", "base")
@@ -72,8 +73,12 @@ class Mirror:
         self.lock: RemoteLock | None = None
         self._synced = _read_index(self._index)
         self._busy = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._push_often, daemon=True, name="remote run")
+        self._pushing = Repeating(
+            lambda: self._push(_LARGEST),
+            _EVERY,
+            lambda e: log(f"{e} Training goes on; the next checkpoint needs the address."),
+            name="remote run",
+        )
 
     @classmethod
     def for_training(cls, address: str) -> "Mirror":
@@ -145,8 +150,8 @@ class Mirror:
         **Raises** `ValueError` if another launch has taken the run over.
         """
         self._push()
-        if self.lock is not None and not self._thread.is_alive():
-            self._thread.start()
+        if self.lock is not None:
+            self._pushing.start()
 
     def clear(self) -> None:
         """Removes everything but the lock at the address."""
@@ -154,7 +159,7 @@ class Mirror:
 
     def close(self) -> None:
         """Gives the lock up and ends the pushing."""
-        self._stop.set()
+        self._pushing.stop()
         _training.pop(self.remote.address, None)
         if self.lock is not None:
             self.lock.release()
@@ -174,17 +179,6 @@ class Mirror:
                 self._push_one(_LAST)
             if names:
                 write_json(self._index, self._synced)
-
-    def _push_often(self) -> None:
-        reachable = True
-        while not self._stop.wait(_EVERY):
-            try:
-                self._push(_LARGEST)
-                reachable = True
-            except (ValueError, OSError) as error:
-                if reachable:
-                    log(f"{error} Training goes on; the next checkpoint needs the address.")
-                reachable = False
 
     def _pull_one(self, name: str, entry: Entry) -> None:
         self.remote.download(name, self.folder / name)

@@ -4,6 +4,7 @@ fsspec knows the protocols. What it lacks is added here: an outage is waited for
 whole or not at all, and its size is checked after every copy.
 """
 
+import errno
 import os
 import random
 import re
@@ -159,6 +160,20 @@ class RemoteFolder:
             return content
 
         return self._patiently(read) if start < stop else b""
+
+    def read_unchanged(self, name: str, entry: Entry, start: int, stop: int) -> bytes:
+        """`read_range` of a file that is still what `entry` says of it.
+
+        **Raises** `OSError` if it has changed.
+        """
+        content = self.read_range(name, start, stop)
+        if self.entry(name).version != entry.version:
+            raise OSError(
+                errno.ESTALE,
+                "The file has changed since it was opened; open it again",
+                f"{self.address}/{name}",
+            )
+        return content
 
     def matching(self, pattern: str) -> dict[str, Entry]:
         """Files that fit a pattern such as `*/images-*.tar`, in order; `**` stands for folders."""

@@ -1,6 +1,5 @@
 """Data at an address: files that a pattern names, opened for reading some of their bytes."""
 
-import errno
 import io
 import os
 import re
@@ -42,11 +41,6 @@ def open_address(address: str, *, buffer: int = 2**20) -> io.BufferedReader:
     return io.BufferedReader(_RemoteFile(address), buffer)
 
 
-def changed(address: str) -> OSError:
-    """The error of a file that changes while it is read."""
-    return OSError(errno.ESTALE, "The file has changed since it was opened; open it again", address)
-
-
 class _RemoteFile(io.RawIOBase):
     mode = "rb"
 
@@ -86,8 +80,6 @@ class _RemoteFile(io.RawIOBase):
         stop = min(self._position + size, self._entry.size)
         if stop <= self._position:
             return b""
-        content = self._folder.read_range(self._file, self._position, stop)
-        if self._folder.entry(self._file).version != self._entry.version:
-            raise changed(self.name)
+        content = self._folder.read_unchanged(self._file, self._entry, self._position, stop)
         self._position = stop
         return content
