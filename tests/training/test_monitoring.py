@@ -4,7 +4,6 @@ import dataclasses
 import json
 from importlib.util import find_spec
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +11,6 @@ import optax
 import pytest
 
 from equildm.runtime import device_limits, make_mesh, read_metrics, Run
-from equildm.runtime.config import from_json, to_json
 from equildm.training import (
     AbstractMovingObjective,
     make_step,
@@ -20,9 +18,7 @@ from equildm.training import (
     OptimizerConfig,
     PowerEMA,
     ScheduledOptimizer,
-    step_flops,
     train,
-    TrainConfig,
     TrainState,
 )
 from equildm.training.step_timer import last_first_step
@@ -132,76 +128,6 @@ def test_timing_is_in_a_file_of_its_own(run_training, tmp_path, monkeypatch):
     assert last_first_step(tmp_path / "run" / "timing.jsonl") == first["first_step_seconds"]
 
 
-def test_operations_of_a_step(network, objective, make_batch):
-    """Those of the loss, and twice as many for the gradient but for that of the inputs."""
-    latents = jnp.ones((8, 8, 8, 2))  # so large that a convolution is one
-    batch = make_batch()._replace(latents=latents)
-    state = TrainState.create(network, optax.sgd(0.1), PowerEMA())
-    inwards, outwards = 2 * 64 * 9 * 2 * 8, 2 * 64 * 9 * 8 * 2
-    text = 2 * 3 * 8
-    assert step_flops(objective, state, batch) == 8 * (2 * inwards + 3 * outwards + 2 * text)
-
-
-def test_rematerialisation_does_not_count():
-    from small_models import UNET
-
-    from equildm import TextEmbedding
-    from equildm.data import LatentBatch
-    from equildm.noise import ScaledLinear, Uniform, UniformTimes, Velocity
-    from equildm.training import DenoisingObjective
-
-    text = TextEmbedding(jnp.ones((2, 4, 384)), jnp.ones((2, 4), bool))
-    null = jax.tree.map(lambda leaf: leaf[0], text)
-    plain = DenoisingObjective(ScaledLinear(), Velocity(), Uniform(), UniformTimes(), null)
-    again = dataclasses.replace(plain, remat="blocks")
-    network = eqx.filter_eval_shape(UNET.build, key=jax.random.key(0))
-    state = TrainState(network, None, (), jnp.int32(0))
-    batch = LatentBatch(jnp.ones((2, 8, 8, 2)), text)
-    assert step_flops(again, state, batch) == step_flops(plain, state, batch) > 1e6
-
-
-@pytest.mark.parametrize(
-    ("kind", "peak"),
-    [
-        ("NVIDIA H100 80GB HBM3", 989e12),
-        ("NVIDIA H100 PCIe", 756e12),
-        ("NVIDIA H200", 989e12),
-        ("NVIDIA GH200 480GB", 989e12),
-        ("NVIDIA A100-SXM4-80GB", 312e12),
-        ("NVIDIA L4", 121e12),
-        ("NVIDIA L40S", 362e12),
-        ("TPU v5 lite", 197e12),
-        ("TPU v5p", 459e12),
-        ("TPU v5", 459e12),
-        ("TPU v6 lite", 918e12),
-        ("cpu", None),
-        ("NVIDIA GeForce GTX 1080", None),
-    ],
-)
-def test_peaks(kind, peak):
-    assert device_limits.peak_flops(kind) == peak
-
-
-def test_peaks_of_tpus_are_those_that_plans_have():
-    from equildm.plan.topology import CHIPS
-
-    kinds = {"v5e": "TPU v5 lite", "v5p": "TPU v5p", "v6e": "TPU v6 lite"}
-    for name, kind in kinds.items():
-        assert device_limits.peak_flops(kind) == CHIPS[name].flops
-
-
-def test_memory_of_a_device_that_tells():
-    class Device:
-        def __init__(self, peak):
-            self.peak = peak
-
-        def memory_stats(self):
-            return None if self.peak is None else {"peak_bytes_in_use": self.peak}
-
-    devices = [Device(5), Device(None), Device(7)]
-    assert device_limits.memory_use.__wrapped__(devices) == {"device_peak_bytes": 7}
-
-
 def test_trackers_of_a_training(run_training, tmp_path):
     """A function gets what TensorBoard would; `none` leaves no folder of it."""
     calls = []
@@ -245,66 +171,6 @@ def test_a_moving_loss_has_no_validation(run_training):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"trackers": ("none", "wandb")}, "none stands alone, received --tracker none wandb"),
-        ({"trackers": ("wandb", "wandb")}, "named once"),
-        ({"validate_every": -1}, "--validate-every is a number of steps, received -1"),
-        ({"validation_images": 0}, "--validation-images is at least 1, received 0"),
-    ],
-)
-def test_options_that_cannot_work_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        MonitorConfig(**options)
-
-
-def test_a_tracker_that_is_not_installed_is_refused_at_the_launch(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="pip install wandb"):
-        TrainConfig(monitor=MonitorConfig(trackers=("wandb",))).launch()
-
-
-def test_runs_of_before_go_on_without_validation():
-    old = to_json(TrainConfig())
-    del old["monitor"]
-    config = from_json(TrainConfig, old)
-    assert config.monitor.validate_every == 0 and config.validate_every == 0
-    assert config.monitor.trackers == ("tensorboard",)
-    assert TrainConfig(preview_every=7).validate_every == 7
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """Options of a recipe."""
-
-    train: TrainConfig = TrainConfig()
-
-
-def test_it_may_change_on_resuming(tmp_path):
-    """Of a run of now, and of one that began before there was the section."""
-    other = MonitorConfig(trackers=("none",), validate_every=3, validation_images=4)
-    resumed = Recipe(TrainConfig(resume=True, monitor=other))
-    for name in ("now", "before"):
-        Recipe().train.prepare_run(tmp_path / name, Recipe(), "recipe").make()
-    file = tmp_path / "before" / "config.json"
-    document = json.loads(file.read_text())
-    del document["config"]["train"]["monitor"]
-    file.write_text(json.dumps(document))
-    for name, every in (("now", None), ("before", 0)):
-        run = resumed.train.prepare_run(tmp_path / name, resumed, "recipe")
-        assert run.changes["train.monitor.validate_every"] == (every, 3)
-
-
-def test_what_is_held_out(capsys):
-    monitor = MonitorConfig(validation_images=5)
-    assert monitor.held_out(lambda a, *, b, count: (a, b, count), 1, b=2) == (1, 2, 5)
-    assert capsys.readouterr().out == ""
-    assert monitor.held_out(lambda *, count: None) is None
-    assert capsys.readouterr().out == "Nothing is held out: there is no validation loss.\n"
-    assert MonitorConfig(validate_every=0).held_out(lambda: 1 / 0) is None
-
-
-@pytest.mark.parametrize(
     ("text", "seconds"),
     [
         ("", None),
@@ -326,8 +192,3 @@ def test_the_time_before_the_first_step_is_told(run_training, capsys):
     assert "training 0/3 steps, compiling the first step\n" in capsys.readouterr().err
     run_training("run", dataclasses.replace(CONFIG, steps=6))
     assert "training 3/6 steps, compiling, 0:00:0" in capsys.readouterr().err
-
-
-def test_json_holds_the_section():
-    config = TrainConfig(monitor=MonitorConfig(trackers=("none",), validate_every=5))
-    assert from_json(TrainConfig, json.loads(json.dumps(to_json(config)))) == config
