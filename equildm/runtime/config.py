@@ -7,6 +7,7 @@ several (`data: Emoji | Folder`), or of an abstract class.
 
 import dataclasses
 import enum
+import importlib
 import inspect
 import types
 from collections.abc import Mapping
@@ -112,6 +113,10 @@ def _subclass(kind: Any, name: Any) -> Any:
     """`kind`, or for an abstract one the subclass of that name."""
     if name == kind.__name__ or not inspect.isabstract(kind):
         return kind
+    # A public class of the same package, whose file may not be loaded yet.
+    public = getattr(importlib.import_module(kind.__module__.partition(".")[0]), str(name), None)
+    if isinstance(public, type) and issubclass(public, kind):
+        return public
     below = list(kind.__subclasses__())
     while below:
         candidate = below.pop()
