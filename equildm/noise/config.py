@@ -2,10 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import cast, Literal, TypeVar
 
 import numpy as np
 
+from ..runtime.python_path import load_object
 from . import grids
 from .edm import EDMPrediction, EDMSchedule, LogNormalTimes
 from .predictions import AbstractPrediction, check_prediction, Clean, Epsilon, Velocity
@@ -72,26 +73,65 @@ GRIDS: Mapping[str, Callable[[AbstractSchedule, int], np.ndarray]] = {
 }
 
 
+T = TypeVar("T")
+
+
 @dataclasses.dataclass(frozen=True)
 class NoiseConfig:
-    """How images become noise, and what the network predicts."""
+    """How images become noise, and what the network predicts.
 
-    schedule: ScheduleName = "scaled-linear"
+    **Raises** `ValueError` for a name or a Python path that is not there, and for a combination
+    that cannot work.
+    """
+
+    schedule: ScheduleName | str = "scaled-linear"
     """The noise schedule; scaled-linear is Stable Diffusion's, rectified-flow that of flow
-    matching."""
-    prediction: PredictionName = "v"
+    matching. Or one of your own, for instance my_noise.py:MySchedule."""
+    prediction: PredictionName | str = "v"
     """What the network predicts: noise, velocity, clean latent, a flow's velocity (flow), or as EDM
-    (edm)."""
+    (edm). Or one of your own."""
 
     def __post_init__(self) -> None:
-        check_prediction(PREDICTIONS[self.prediction], SCHEDULES[self.schedule])
+        schedule, prediction = self.build()
+        check_prediction(prediction, schedule)
+
+    def build(self) -> tuple[AbstractSchedule, AbstractPrediction]:
+        """The schedule and the prediction."""
+        return (
+            _named("schedule", self.schedule, SCHEDULES, AbstractSchedule),
+            _named("prediction", self.prediction, PREDICTIONS, AbstractPrediction),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
-    """The noise levels of a loss, and the weight of each."""
+    """The noise levels of a loss, and the weight of each.
 
-    weight: WeightName = "min-snr"
-    """Weight of each noise level in the loss."""
-    times: TimesName = "uniform"
-    """Distribution of the training times."""
+    **Raises** `ValueError` for a name or a Python path that is not there.
+    """
+
+    weight: WeightName | str = "min-snr"
+    """Weight of each noise level in the loss, by name or of your own."""
+    times: TimesName | str = "uniform"
+    """Distribution of the training times, by name or of your own."""
+
+    def __post_init__(self) -> None:
+        self.build()
+
+    def build(self) -> tuple[AbstractWeight, AbstractTimes]:
+        """The weight and the distribution of the times."""
+        return (
+            _named("weight", self.weight, WEIGHTS, AbstractWeight),
+            _named("times", self.times, TIMES, AbstractTimes),
+        )
+
+
+def _named(option: str, name: str, choices: Mapping[str, T], base: type) -> T:
+    if name in choices:
+        return choices[name]
+    if ":" in name:
+        return cast(T, load_object(name, base))
+    raise ValueError(
+        f"--{option} is one of {', '.join(choices)}, or a class of your own by its Python path, "
+        f"my_module:MyClass or my_file.py:MyClass; received {name!r}."
+    )

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from jax.sharding import Mesh
 
 from .._types import Condition
-from ..noise import AbstractPrediction, AbstractSchedule, LossConfig, TIMES, WEIGHTS
+from ..noise import AbstractPrediction, AbstractSchedule, LossConfig
 from ..runtime import (
     check_batch,
     check_seeds,
@@ -236,11 +236,12 @@ class TrainConfig:
         - `null_condition`, `dropout`: the condition that replaces a share of the others, see
             `DenoisingObjective`.
         """
+        weight, times = loss.build()
         return DenoisingObjective(
             schedule=schedule,
             prediction=prediction,
-            weight=WEIGHTS[loss.weight],
-            times=TIMES[loss.times],
+            weight=weight,
+            times=times,
             null_text=null_condition,
             dropout=dropout,
             policy=self.policy,
