@@ -20,32 +20,32 @@ def load_object(text: str, base: type) -> Any:
     **Raises** `ValueError` for a module or a name that is not there, a module that cannot be
     imported, and an object that is no `base`.
     """
-    found = _named(text)
-    if inspect.isclass(found) and issubclass(found, base):
+    value = _named(text)
+    if inspect.isclass(value) and issubclass(value, base):
         try:
-            return found()
+            return value()
         except TypeError as error:
             raise ValueError(
                 f"{text} is a class that is built without arguments: {error}. Give its fields "
                 "defaults, or name an object of it."
             ) from error
-    if isinstance(found, base):
-        return found
+    if isinstance(value, base):
+        return value
     raise ValueError(
-        f"{text} is a subclass of {base.__name__} or an object of one, received {found!r}."
+        f"{text} is a subclass of {base.__name__} or an object of one, received {value!r}."
     )
 
 
 def load_class(text: str, base: type) -> type:
     """The class of that name, which a `class_text` was made of. **Raises** as `load_object`."""
-    found = _named(text)
-    if not (inspect.isclass(found) and issubclass(found, base)):
-        raise ValueError(f"{text} is a subclass of {base.__name__}, received {found!r}.")
-    return found
+    value = _named(text)
+    if not (inspect.isclass(value) and issubclass(value, base)):
+        raise ValueError(f"{text} is a subclass of {base.__name__}, received {value!r}.")
+    return value
 
 
 def class_text(kind: type) -> str:
-    """Text from which a class is found again: its name, with its module if that is a user's own.
+    """Text from which a class is value again: its name, with its module if that is a user's own.
 
     A user's own are subclasses of an abstract class. Those that no module holds, such as classes of
     a notebook or inside of a function, have their name alone.
