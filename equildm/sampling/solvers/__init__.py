@@ -19,6 +19,7 @@ from .dpm_2m import DPMpp2M as DPMpp2M, SDEDPMpp2M as SDEDPMpp2M
 from .dpm_2s import DPMpp2S as DPMpp2S
 from .dpm_3m import DPMpp3M as DPMpp3M, SDEDPMpp3M as SDEDPMpp3M
 from .dpm_sde import DPMppSDE as DPMppSDE
+from .flow_heun import FlowHeun as FlowHeun
 from .heun import ChurnedHeun as ChurnedHeun, Heun as Heun
 from .lms import LMS as LMS
 from .plms import PLMS as PLMS
@@ -46,6 +47,7 @@ SOLVERS: Mapping[str, Callable[[], diffrax.AbstractSolver]] = {
     "deis2": partial(DEIS, max_order=2),
     "deis3": DEIS,
     "heun": Heun,
+    "flow-heun": FlowHeun,
     "heun-churned": ChurnedHeun,
     "lms": LMS,
     "plms": PLMS,
