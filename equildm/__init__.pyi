@@ -478,6 +478,7 @@ from .sampling import (
     DPMpp3M as DPMpp3M,
     DPMppSDE as DPMppSDE,
     example_noise as example_noise,
+    FlowHeun as FlowHeun,
     HalfLogSNR as HalfLogSNR,
     Heun as Heun,
     Inpainted as Inpainted,

@@ -59,7 +59,7 @@ class Scheduler:
         """
         public = public_class(self.kind)
         if not (self.document or public.has_own_levels):
-            return Sampling(self.levels(steps), make_solver(self.sampler))
+            return Sampling(self.levels(steps), make_solver(self.sampler, self.schedule))
         settings = {**self._settings(), "image_tokens": image_tokens}
         return public.make(settings, self.schedule, steps)
 

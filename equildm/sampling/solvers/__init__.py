@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import diffrax
 
+from ...noise import AbstractSchedule
 from .ancestral import Ancestral as Ancestral
 from .base import (
     AbstractFlowSolver as AbstractFlowSolver,
@@ -65,8 +66,13 @@ SOLVERS: Mapping[str, Callable[[], diffrax.AbstractSolver]] = {
 """Name to constructor, for command lines. Some samplers have several names."""
 
 
-def make_solver(solver: Solver) -> diffrax.AbstractSolver:
+def make_solver(solver: Solver, schedule: AbstractSchedule | None = None) -> diffrax.AbstractSolver:
     """The solver of that name in `SOLVERS`, with its defaults. A solver is returned as it is.
+
+    **Arguments:**
+
+    - `solver`: a name, or a solver.
+    - `schedule`: of the model, whose times `tcd` splits; by default Stable Diffusion's.
 
     **Raises** `ValueError` for an unknown name.
     """
@@ -74,4 +80,4 @@ def make_solver(solver: Solver) -> diffrax.AbstractSolver:
         return solver
     if solver not in SOLVERS:
         raise ValueError(f"A solver is one of {', '.join(SOLVERS)}; received {solver!r}.")
-    return SOLVERS[solver]()
+    return TCD(schedule) if solver == "tcd" else SOLVERS[solver]()
