@@ -3,7 +3,7 @@
 import dataclasses
 
 from .._types import Key
-from .network_config import AbstractNetworkConfig
+from .backbone import AbstractBackboneConfig
 from .unet import WidthScaledUNet
 
 SIZES = {
@@ -26,7 +26,7 @@ SMALL = {"tiny": 16, "mini": 32, "small": 48}
 
 
 @dataclasses.dataclass(frozen=True)
-class UNetConfig(AbstractNetworkConfig):
+class UNetConfig(AbstractBackboneConfig):
     """The sizes of a `WidthScaledUNet`, as plain values that a run folder can hold."""
 
     width: int
@@ -56,10 +56,6 @@ class UNetConfig(AbstractNetworkConfig):
         sizes = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         del sizes["linear_projections"]
         return WidthScaledUNet(**sizes, key=key)
-
-    @property
-    def backbone(self) -> "UNetConfig":
-        return self
 
     @property
     def multiple(self) -> int:
