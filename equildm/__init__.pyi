@@ -75,6 +75,7 @@ from .data import (
     MakeControl as MakeControl,
     named_split as named_split,
     open_source as open_source,
+    ParallelEncoders as ParallelEncoders,
     ParquetSource as ParquetSource,
     PhotographSource as PhotographSource,
     Prefetch as Prefetch,

@@ -50,6 +50,7 @@ from .image_dataset import ImageDataset as ImageDataset
 from .in_memory import InMemory as InMemory
 from .latents import CachedLatents as CachedLatents, CachedSample as CachedSample
 from .open import open_source as open_source
+from .parallel_encoders import ParallelEncoders as ParallelEncoders
 from .parquet import ParquetSource as ParquetSource
 from .pipeline import (
     AbstractDataset as AbstractDataset,

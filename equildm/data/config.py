@@ -165,18 +165,11 @@ class DataConfig:
     ) -> "Iterator[LatentCache]":
         """The cache of these encoders, which shows its progress."""
         from ..runtime import Progress
-        from ..text import fingerprint
-        from .cache import LatentCache
 
         with Progress(total, label="encoding", unit="images") as progress:
-            yield LatentCache(
-                folder=self.cache,
-                encode_images=encoders.images,
-                encode_captions=encoders.captions,
-                image_key=fingerprint(encoders.vae),
-                caption_key=encoders.text_encoder.fingerprint,
+            yield encoders.cache(
+                self.cache,
                 flip=flip,
-                batch=64 * encoders.devices,
                 max_skipped=max_skipped,
                 progress=lambda done, total: progress.update(done),
             )

@@ -1,7 +1,8 @@
 """A VAE and a text encoder on all devices of this process."""
 
 from collections.abc import Sequence
-from typing import final
+from pathlib import Path
+from typing import Any, final
 
 import equinox as eqx
 import jax
@@ -11,12 +12,16 @@ from jaxtyping import Array, Float, PyTree
 from .._types import TextEmbedding
 from ..latents import VAE
 from ..runtime import batch_sharding, make_mesh, replicated
-from ..text import AbstractTextEncoder, CutCaptions, embed
+from ..text import AbstractTextEncoder, CutCaptions, embed, fingerprint
+from .cache import LatentCache
 
 
 @final
 class ParallelEncoders:
     """Encodes batches of images and of captions, each device its part.
+
+        encoders = ParallelEncoders(vae, text_encoder)
+        dataset = encoders.cache("cache").latents(source, 32)
 
     **Fields:**
 
@@ -47,6 +52,17 @@ class ParallelEncoders:
         """Captions to embeddings."""
         self.cut.add(captions)
         return embed(self._text_encoder, captions, len(captions), sharding=self._split)
+
+    def cache(self, folder: str | Path, **options: Any) -> LatentCache:
+        """A cache in that folder, which these encoders fill; `options` as of `LatentCache`."""
+        return LatentCache(
+            folder=folder,
+            encode_images=self.images,
+            encode_captions=self.captions,
+            image_key=fingerprint(self.vae),
+            caption_key=self._text_encoder.fingerprint,
+            **{"batch": 64 * self.devices, **options},
+        )
 
 
 def _copied(module: PyTree, everywhere: jax.sharding.NamedSharding) -> PyTree:
