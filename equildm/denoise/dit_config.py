@@ -5,12 +5,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
+import jax
+
 from .._types import Key
 from ..nn import (
     CrossAttn,
     GEGLU,
     JointAttn,
     LayerNorm,
+    Linear,
     MLP,
     Modulation,
     ModulationTable,
@@ -31,6 +34,12 @@ from .transformer_parts import FinalLayer
 
 FEED_FORWARD: Mapping[str, Callable[..., Module]] = {"gelu": MLP, "geglu": GEGLU, "swiglu": SwiGLU}
 """Feed-forward layers by name."""
+
+POOLED: Mapping[str, Callable[..., Module]] = {
+    "mlp": partial(TextProjection, activation=jax.nn.silu),
+    "linear": partial(Linear, bias=False),
+}
+"""Projections of a pooled vector by name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +121,9 @@ class DiTConfig(TransformerConfig):
     """Epsilon of the norm in front of the feed-forward layer."""
     closed_times: bool = False
     """See `sinusoid`."""
+    pooled_projection: Literal["mlp", "linear"] = "mlp"
+    """What takes the pooled vector to the time's: two layers, or a matrix. The matrix is a table of
+    classes where the vector says which class it is (`ClassLabels`)."""
 
     def build(self, *, key: Key) -> WidthScaledDiT:
         shared = self.modulation == "shared"
@@ -134,6 +146,7 @@ class DiTConfig(TransformerConfig):
             **self._parts(),
             block=block,
             caption=TextProjection if self.cross_attention else None,
+            pooled=POOLED[self.pooled_projection],
             shared=Modulation if shared else None,
             final=partial(FinalLayer, modulation=kind),
             time=partial(TimeEmbedding, closed=self.closed_times),
