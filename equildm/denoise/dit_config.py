@@ -160,6 +160,8 @@ class MMDiTConfig(TransformerConfig):
 
     dual_depth: int = 0
     """First blocks with a second attention, of the image alone."""
+    time_offset: float = 0.0
+    """Added to the time: 1 in Stable Diffusion 3, which counts from 1 to 1000."""
 
     def build(self, *, key: Key) -> MMDiT:
         qk_norm = RMSNorm if self.qk_norm else None
@@ -176,5 +178,6 @@ class MMDiTConfig(TransformerConfig):
             dual_depth=self.dual_depth,
             block=block,
             self_attention=partial(CrossAttn, qkv_bias=True, qk_norm=qk_norm),
+            time=partial(TimeEmbedding, offset=self.time_offset),
             key=key,
         )

@@ -34,7 +34,7 @@ def load_mmdit(
 ) -> tuple[MMDiT, MMDiTConfig]:
     """Reads the transformer of Stable Diffusion 3 or 3.5, of any width and depth.
 
-    Its time is `1000 u`, of noise alone at 1000: one more than that of `RectifiedFlow`.
+    Its time is that of `RectifiedFlow`, from 0 to 999; the public class counts from 1 to 1000.
 
     **Arguments:** as of `load_unet`.
 
@@ -118,6 +118,7 @@ def from_sd3(fields: Fields) -> MMDiTConfig:
         position_base=positive_int(fields, "sample_size") // patch,
         position_largest=positive_int(fields, "pos_embed_max_size", most=512),
         dual_depth=len(dual),
+        time_offset=1.0,
     )
 
 
@@ -127,14 +128,14 @@ def to_sd3(network: AbstractNetworkConfig) -> dict[str, Any]:
         isinstance(network, MMDiTConfig)
         and network.feed_forward == "gelu"
         and network.positions == "sincos"
-        and network.position_spacing == 1
+        and network.position_spacing == network.time_offset == 1
         and None not in (network.position_base, network.position_largest, network.pooled_width)
     )
     if not (isinstance(network, MMDiTConfig) and fits):
         raise ValueError(
-            f"diffusers' {SD3_CLASS} holds an MMDiTConfig with GELU, a pooled_width, and positions "
-            f"with a base and a largest side; received {network}. Its weights are saved in this "
-            "library's own layout only."
+            f"diffusers' {SD3_CLASS} holds an MMDiTConfig with GELU, a pooled_width, a "
+            "time_offset of 1, and positions with a base and a largest side; received "
+            f"{network}. Its weights are saved in this library's own layout only."
         )
     base = network.position_base or 0
     return {
