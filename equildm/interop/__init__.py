@@ -44,6 +44,7 @@ from .safetensors import (
 from .scheduler import Scheduler as Scheduler
 from .scheduler_file import load_scheduler as load_scheduler, save_scheduler as save_scheduler
 from .scheduler_samplers import Sampling as Sampling
+from .sd3_text import load_sd3_text as load_sd3_text, save_sd3_text as save_sd3_text
 from .shards import open_weights as open_weights, save_weights as save_weights
 from .squeezenet import load_squeezenet as load_squeezenet
 from .t5 import t5_table as t5_table

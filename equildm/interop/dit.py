@@ -81,7 +81,7 @@ def save_dit(
         for block in range(1, config.depth)
         for name in first
     }
-    specs = weights.specs | {name: weights.specs[origin] for name, origin in copies.items()}
+    specs = {**weights.specs, **{name: weights.specs[first] for name, first in copies.items()}}
     tensors = LazyTensors(specs, lambda name: weights[copies.get(name, name)])
     save_weights(folder, DIFFUSERS, tensors, advance=advance)
     write_config(folder, fields)
