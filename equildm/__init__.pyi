@@ -540,6 +540,7 @@ from .sampling import (
     SDEDPMpp3M as SDEDPMpp3M,
     slerp as slerp,
     solve as solve,
+    SolverName as SolverName,
     SOLVERS as SOLVERS,
     StepGrid as StepGrid,
     StepNoise as StepNoise,

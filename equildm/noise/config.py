@@ -1,25 +1,14 @@
 """The noising process by name, for command lines and run folders."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import cast, Literal, TypeVar
+from collections.abc import Mapping
+from typing import cast, get_args, Literal, TYPE_CHECKING, TypeVar
 
-import numpy as np
-
-from ..runtime.python_path import load_object
-from . import grids
-from .edm import EDMPrediction, EDMSchedule, LogNormalTimes
-from .predictions import AbstractPrediction, check_prediction, Clean, Epsilon, Velocity
-from .rectified_flow import FlowVelocity, RectifiedFlow
-from .schedules import AbstractSchedule, ScaledLinear, SquaredCosine, ZeroTerminalSNR
-from .times import (
-    AbstractTimes,
-    LogitNormalTimes,
-    LogSNRUniformTimes,
-    ShiftedTimes,
-    UniformTimes,
-)
-from .weights import AbstractWeight, EDM, MinSNR, P2, Uniform
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from .predictions import AbstractPrediction
+    from .schedules import AbstractSchedule
+    from .times import AbstractTimes
+    from .weights import AbstractWeight
 
 ScheduleName = Literal[
     "scaled-linear", "squared-cosine", "scaled-linear-zero-snr", "rectified-flow", "edm"
@@ -32,46 +21,6 @@ TimesName = Literal[
 GridName = Literal[
     "trailing", "leading", "linspace", "shifted", "beta", "karras", "exponential", "uniform-lambda"
 ]
-
-SCHEDULES: Mapping[str, AbstractSchedule] = {
-    "scaled-linear": ScaledLinear(),
-    "squared-cosine": SquaredCosine(),
-    "scaled-linear-zero-snr": ZeroTerminalSNR(ScaledLinear()),
-    "rectified-flow": RectifiedFlow(),
-    "edm": EDMSchedule(),
-}
-PREDICTIONS: Mapping[str, AbstractPrediction] = {
-    "eps": Epsilon(),
-    "v": Velocity(),
-    "x0": Clean(),
-    "flow": FlowVelocity(),
-    "edm": EDMPrediction(),
-}
-WEIGHTS: Mapping[str, AbstractWeight] = {
-    "uniform": Uniform(),
-    "min-snr": MinSNR(),
-    "p2": P2(),
-    "edm": EDM(),
-}
-TIMES: Mapping[str, AbstractTimes] = {
-    "uniform": UniformTimes(),
-    "logit-normal": LogitNormalTimes(),
-    "log-snr": LogSNRUniformTimes(),
-    "log-normal": LogNormalTimes(),
-    "shifted": ShiftedTimes(UniformTimes()),
-    "shifted-logit-normal": ShiftedTimes(LogitNormalTimes()),
-}
-GRIDS: Mapping[str, Callable[[AbstractSchedule, int], np.ndarray]] = {
-    "trailing": grids.trailing,
-    "leading": grids.leading,
-    "linspace": grids.linspace,
-    "shifted": grids.shifted,
-    "beta": grids.beta,
-    "karras": grids.karras,
-    "exponential": grids.exponential,
-    "uniform-lambda": grids.uniform_lambda,
-}
-
 
 T = TypeVar("T")
 
@@ -92,11 +41,18 @@ class NoiseConfig:
     (edm). Or one of your own."""
 
     def __post_init__(self) -> None:
-        schedule, prediction = self.build()
-        check_prediction(prediction, schedule)
+        if (self.schedule, self.prediction) != ("scaled-linear", "v"):
+            from .predictions import check_prediction  # the default needs no check, and no jax
 
-    def build(self) -> tuple[AbstractSchedule, AbstractPrediction]:
+            schedule, prediction = self.build()
+            check_prediction(prediction, schedule)
+
+    def build(self) -> "tuple[AbstractSchedule, AbstractPrediction]":
         """The schedule and the prediction."""
+        from .named import PREDICTIONS, SCHEDULES
+        from .predictions import AbstractPrediction
+        from .schedules import AbstractSchedule
+
         return (
             _named("schedule", self.schedule, SCHEDULES, AbstractSchedule),
             _named("prediction", self.prediction, PREDICTIONS, AbstractPrediction),
@@ -116,10 +72,15 @@ class LossConfig:
     """Distribution of the training times, by name or of your own."""
 
     def __post_init__(self) -> None:
-        self.build()
+        if self.weight not in get_args(WeightName) or self.times not in get_args(TimesName):
+            self.build()
 
-    def build(self) -> tuple[AbstractWeight, AbstractTimes]:
+    def build(self) -> "tuple[AbstractWeight, AbstractTimes]":
         """The weight and the distribution of the times."""
+        from .named import TIMES, WEIGHTS
+        from .times import AbstractTimes
+        from .weights import AbstractWeight
+
         return (
             _named("weight", self.weight, WEIGHTS, AbstractWeight),
             _named("times", self.times, TIMES, AbstractTimes),
@@ -127,6 +88,8 @@ class LossConfig:
 
 
 def _named(option: str, name: str, choices: Mapping[str, T], base: type) -> T:
+    from ..runtime.python_path import load_object
+
     if name in choices:
         return choices[name]
     if ":" in name:

@@ -8,6 +8,7 @@ class is named with its module, `my_module:MyClass`, which is imported to read i
 
 import dataclasses
 import enum
+import importlib
 import inspect
 import types
 from collections.abc import Mapping
@@ -115,6 +116,10 @@ def _subclass(kind: Any, name: Any) -> Any:
     """`kind`, or for an abstract one the subclass of that name."""
     if name == kind.__name__ or not inspect.isabstract(kind):
         return kind
+    # A public class of the same package, whose file may not be loaded yet.
+    public = getattr(importlib.import_module(kind.__module__.partition(".")[0]), str(name), None)
+    if isinstance(public, type) and issubclass(public, kind):
+        return public
     below = list(kind.__subclasses__())
     while below:
         candidate = below.pop()
