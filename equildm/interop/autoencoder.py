@@ -178,12 +178,15 @@ def _from_diffusers(fields: Fields) -> VAEConfig:
     width, multipliers = multiples(fields, "block_out_channels")
     levels = len(multipliers)
     quant_convs = flag(fields, "use_quant_conv", True)
+    if flag(fields, "use_post_quant_conv", True) != quant_convs:
+        raise ValueError(
+            f"use_quant_conv is {quant_convs} and use_post_quant_conv is {not quant_convs}, and "
+            "only both or neither are supported"
+        )
     check_fields(
         fields,
         {
             **_FIXED,
-            "use_quant_conv": quant_convs,
-            "use_post_quant_conv": quant_convs,
             "down_block_types": ["DownEncoderBlock2D"] * levels,
             "up_block_types": ["UpDecoderBlock2D"] * levels,
             "out_channels": fields["in_channels"],
