@@ -5,12 +5,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
+import jax
+
 from .._types import Key
 from ..nn import (
     CrossAttn,
     GEGLU,
     JointAttn,
     LayerNorm,
+    Linear,
     MLP,
     Modulation,
     ModulationTable,
@@ -31,6 +34,12 @@ from .transformer_parts import FinalLayer
 
 FEED_FORWARD: Mapping[str, Callable[..., Module]] = {"gelu": MLP, "geglu": GEGLU, "swiglu": SwiGLU}
 """Feed-forward layers by name."""
+
+POOLED: Mapping[str, Callable[..., Module]] = {
+    "mlp": partial(TextProjection, activation=jax.nn.silu),
+    "linear": partial(Linear, bias=False),
+}
+"""Projections of a pooled vector by name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +121,9 @@ class DiTConfig(TransformerConfig):
     """Epsilon of the norm in front of the feed-forward layer."""
     closed_times: bool = False
     """See `sinusoid`."""
+    pooled_projection: Literal["mlp", "linear"] = "mlp"
+    """What takes the pooled vector to the time's: two layers, or a matrix. The matrix is a table of
+    classes where the vector says which class it is (`ClassLabels`)."""
 
     def build(self, *, key: Key) -> WidthScaledDiT:
         shared = self.modulation == "shared"
@@ -134,6 +146,7 @@ class DiTConfig(TransformerConfig):
             **self._parts(),
             block=block,
             caption=TextProjection if self.cross_attention else None,
+            pooled=POOLED[self.pooled_projection],
             shared=Modulation if shared else None,
             final=partial(FinalLayer, modulation=kind),
             time=partial(TimeEmbedding, closed=self.closed_times),
@@ -147,6 +160,8 @@ class MMDiTConfig(TransformerConfig):
 
     dual_depth: int = 0
     """First blocks with a second attention, of the image alone."""
+    time_offset: float = 0.0
+    """Added to the time: 1 in Stable Diffusion 3, which counts from 1 to 1000."""
 
     def build(self, *, key: Key) -> MMDiT:
         qk_norm = RMSNorm if self.qk_norm else None
@@ -163,5 +178,6 @@ class MMDiTConfig(TransformerConfig):
             dual_depth=self.dual_depth,
             block=block,
             self_attention=partial(CrossAttn, qkv_bias=True, qk_norm=qk_norm),
+            time=partial(TimeEmbedding, offset=self.time_offset),
             key=key,
         )

@@ -10,6 +10,7 @@ from .bert import bert_table as bert_table
 from .classifier import load_classifier as load_classifier, save_classifier as save_classifier
 from .clip import clip_table as clip_table, openclip_table as openclip_table
 from .clip_image import clip_image_table as clip_image_table, load_clip as load_clip
+from .dit import load_dit as load_dit, save_dit as save_dit
 from .inception import inception_table as inception_table, load_inception as load_inception
 from .lora import read_lora as read_lora, save_lora as save_lora
 from .lpips import (
@@ -19,6 +20,7 @@ from .lpips import (
 )
 from .mapping import read_weights as read_weights, write_weights as write_weights
 from .minilm import load_minilm as load_minilm
+from .mmdit import load_mmdit as load_mmdit, save_mmdit as save_mmdit
 from .packages import package_folder as package_folder
 from .pairs import (
     conv as conv,
@@ -42,6 +44,7 @@ from .safetensors import (
 from .scheduler import Scheduler as Scheduler
 from .scheduler_file import load_scheduler as load_scheduler, save_scheduler as save_scheduler
 from .scheduler_samplers import Sampling as Sampling
+from .sd3_text import load_sd3_text as load_sd3_text, save_sd3_text as save_sd3_text
 from .shards import open_weights as open_weights, save_weights as save_weights
 from .squeezenet import load_squeezenet as load_squeezenet
 from .t5 import t5_table as t5_table

@@ -13,6 +13,7 @@ from .config import check_fields, read_config, write_config
 from .config_fields import (
     Fields,
     finite_float,
+    flag,
     MAX_LAYERS,
     multiples,
     positive_float,
@@ -37,8 +38,8 @@ def autoencoder_table(config: VAEConfig, *, attention: Mapping[str, str] = NAMES
         *_middle("encoder", attention),
         *norm("encoder.norm_out", "encoder.conv_norm_out"),
         *conv("encoder.conv_out", "encoder.conv_out"),
-        *conv("quant_conv", "quant_conv"),
-        *conv("post_quant_conv", "post_quant_conv"),
+        *(conv("quant_conv", "quant_conv") if config.quant_convs else ()),
+        *(conv("post_quant_conv", "post_quant_conv") if config.quant_convs else ()),
         *conv("decoder.conv_in", "decoder.conv_in"),
         *_middle("decoder", attention),
         *_decoder_levels(channels[::-1], config.depth + 1),
@@ -145,8 +146,6 @@ def shipped_vae() -> Path:
 _FIXED: dict[str, Any] = {
     "_class_name": "AutoencoderKL",
     "act_fn": "silu",
-    "use_quant_conv": True,
-    "use_post_quant_conv": True,
     "mid_block_add_attention": True,
     "latents_mean": None,
     "latents_std": None,
@@ -158,6 +157,8 @@ def _to_diffusers(config: VAEConfig) -> Fields:
     levels = len(config.multipliers)
     return {
         **_FIXED,
+        "use_quant_conv": config.quant_convs,
+        "use_post_quant_conv": config.quant_convs,
         "block_out_channels": [config.width * multiplier for multiplier in config.multipliers],
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
@@ -176,6 +177,12 @@ def _from_diffusers(fields: Fields) -> VAEConfig:
         raise KeyError("_class_name")
     width, multipliers = multiples(fields, "block_out_channels")
     levels = len(multipliers)
+    quant_convs = flag(fields, "use_quant_conv", True)
+    if flag(fields, "use_post_quant_conv", True) != quant_convs:
+        raise ValueError(
+            f"use_quant_conv is {quant_convs} and use_post_quant_conv is {not quant_convs}, and "
+            "only both or neither are supported"
+        )
     check_fields(
         fields,
         {
@@ -194,4 +201,5 @@ def _from_diffusers(fields: Fields) -> VAEConfig:
         groups=positive_int(fields, "norm_num_groups", 32),
         scale=positive_float(fields, "scaling_factor", 0.18215),
         shift=0.0 if fields.get("shift_factor") is None else finite_float(fields, "shift_factor"),
+        quant_convs=quant_convs,
     )

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -195,17 +194,20 @@ def save_text_encoder(
     config["pad_token_id"] = tokenizer.pad_id
     save_weights(folder, TRANSFORMERS, weights, advance=advance)
     write_config(folder, config)
-    files = dict(tokenizer.files)
-    if encoder.max_tokens != _most_tokens(longest, tokenizer):
+    is_default = encoder.max_tokens == _most_tokens(longest, tokenizer)
+    tokens = None if is_default else encoder.max_tokens
+    save_tokenizer(Path(tokenizer_folder or folder), tokenizer, tokens)
+
+
+def save_tokenizer(
+    folder: Path, tokenizer: PretrainedTokenizer, max_tokens: int | None = None
+) -> None:
+    """Writes a tokenizer's files, unchanged but for the number of tokens, where that is given."""
+    files: dict[str, bytes] = dict(tokenizer.files)
+    if max_tokens is not None:
         # Without this setting, readers pad captions to another length.
-        settings = json.loads(files.get(_SETTINGS, b"{}")) | {
-            "model_max_length": encoder.max_tokens
-        }
+        settings = json.loads(files.get(_SETTINGS, b"{}")) | {"model_max_length": max_tokens}
         files[_SETTINGS] = f"{json.dumps(settings, indent=2)}\n".encode()
-    _save_tokenizer(Path(tokenizer_folder or folder), files)
-
-
-def _save_tokenizer(folder: Path, files: Mapping[str, bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in set(TOKENIZER_FILES) - set(files):
         (folder / name).unlink(missing_ok=True)  # of another tokenizer

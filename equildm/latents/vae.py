@@ -31,8 +31,8 @@ class VAE(eqx.Module):
 
     encoder: Encoder
     decoder: Decoder
-    quant_conv: Conv
-    post_quant_conv: Conv
+    quant_conv: Conv | None
+    post_quant_conv: Conv | None
     scale: float = eqx.field(static=True)
     shift: float = eqx.field(static=True)
 
@@ -47,6 +47,7 @@ class VAE(eqx.Module):
         groups: int = 32,
         scale: float = 0.18215,
         shift: float = 0.0,
+        quant_convs: bool = True,
         key: Key,
     ):
         """**Arguments:**
@@ -58,6 +59,8 @@ class VAE(eqx.Module):
         - `latent_channels`, `image_channels`: sizes of the last axes of latent and image.
         - `groups`: groups of the norms; must divide every level's channels.
         - `scale`, `shift`: from raw to scaled latents, see above.
+        - `quant_convs`: whether a linear map follows the encoder, and one precedes the decoder, as
+            in Stable Diffusion 1 and 2. Stable Diffusion 3 has none.
         - `key`: for the initial weights.
         """
         _check_sizes(width, multipliers, depth, groups)
@@ -69,8 +72,10 @@ class VAE(eqx.Module):
         self.decoder = Decoder(
             latent_channels, image_channels, channels, depth=depth, norm=norm, key=dkey
         )
-        self.quant_conv = Conv(moments, moments, 1, key=qkey)
-        self.post_quant_conv = Conv(latent_channels, latent_channels, 1, key=pkey)
+        self.quant_conv = Conv(moments, moments, 1, key=qkey) if quant_convs else None
+        self.post_quant_conv = (
+            Conv(latent_channels, latent_channels, 1, key=pkey) if quant_convs else None
+        )
         self.scale = scale
         self.shift = shift
 
@@ -95,12 +100,13 @@ class VAE(eqx.Module):
             groups=norm.groups,
             scale=self.scale,
             shift=self.shift,
+            quant_convs=self.quant_conv is not None,
         )
 
     @property
     def latent_channels(self) -> int:
         """Size of the latent's last axis."""
-        return self.post_quant_conv.weight.shape[2]
+        return self.decoder.conv_in.weight.shape[2]
 
     @property
     def image_channels(self) -> int:
@@ -110,7 +116,9 @@ class VAE(eqx.Module):
     def encode(self, image: Image) -> DiagonalGaussian:
         """The Gaussian over raw latents `z` for an image in [-1, 1]; sizes divide by `factor`."""
         self.check_image(image)
-        moments = self.quant_conv(self.encoder(image))
+        moments = self.encoder(image)
+        if self.quant_conv is not None:
+            moments = self.quant_conv(moments)
         mean, log_variance = jnp.split(moments, 2, axis=-1)
         return DiagonalGaussian(mean, jnp.clip(log_variance, -30.0, 20.0))
 
@@ -121,7 +129,7 @@ class VAE(eqx.Module):
                 f"The VAE decodes latents of {self.latent_channels} channels, received shape "
                 f"{z.shape}. Use the VAE that the latents were made with."
             )
-        return self.decoder(self.post_quant_conv(z))
+        return self.decoder(z if self.post_quant_conv is None else self.post_quant_conv(z))
 
     def encode_scaled(self, image: Image) -> Float[Array, "latent_height latent_width channels"]:
         """The latent that a denoiser is trained on: the mode of `encode`, scaled."""

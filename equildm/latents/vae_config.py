@@ -30,6 +30,8 @@ class VAEConfig:
     """Factor from raw to scaled latents, after the shift."""
     shift: Hidden[float] = 0.0
     """Subtracted from raw latents before they are scaled."""
+    quant_convs: Hidden[bool] = True
+    """Whether a linear map follows the encoder, and one precedes the decoder."""
 
     @property
     def factor(self) -> int:

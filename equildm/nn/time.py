@@ -35,19 +35,24 @@ class TimeEmbedding(eqx.Module):
     hidden: Linear
     out: Linear
     closed: bool = eqx.field(static=True)
+    offset: float = eqx.field(static=True)
 
-    def __init__(self, width: int, out_width: int, *, closed: bool = False, key: Key):
+    def __init__(
+        self, width: int, out_width: int, *, closed: bool = False, offset: float = 0.0, key: Key
+    ):
         """**Arguments:**
 
         - `width`: width of the sinusoid.
         - `out_width`: width of the hidden layer and of the result.
         - `closed`: see `sinusoid`.
+        - `offset`: added to the time: 1 where a network counts from 1 to 1000.
         - `key`: for the initial weights.
         """
         hkey, okey = jax.random.split(key)
         self.hidden = Linear(width, out_width, key=hkey)
         self.out = Linear(out_width, out_width, key=okey)
         self.closed = closed
+        self.offset = offset
 
     def __call__(
         self, t: Time, shift: Float[Array, "width"] | None = None
@@ -56,5 +61,5 @@ class TimeEmbedding(eqx.Module):
 
         `shift` is added to the sinusoid: an embedding of another scalar condition, if any.
         """
-        x = sinusoid(t, self.hidden.weight.shape[0], closed=self.closed)
+        x = sinusoid(t + self.offset, self.hidden.weight.shape[0], closed=self.closed)
         return self.out(jax.nn.silu(self.hidden(x if shift is None else x + shift)))

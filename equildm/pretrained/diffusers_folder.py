@@ -31,6 +31,7 @@ from .frozen_parts import check_width, frozen_tables, load_frozen, save_frozen
 from .model_json import MODEL, read_model_config
 from .part_table import PartTable
 from .public_scheduler import check_unet_scheduler, public_scheduler
+from .sd3_folder import SD3_PIPELINE
 
 INDEX = "model_index.json"
 _PIPELINES = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
@@ -246,8 +247,8 @@ def _sample_size(fields: Fields) -> int:
 def _check_index(fields: Fields) -> None:
     if fields["_class_name"] not in _PIPELINES:
         raise ValueError(
-            f"_class_name is {fields['_class_name']!r}, and only {' and '.join(_PIPELINES)} are "
-            "supported"
+            f"_class_name is {fields['_class_name']!r}, and only {', '.join(_PIPELINES)} and "
+            f"{SD3_PIPELINE} are supported"
         )
 
 

@@ -9,12 +9,21 @@ from pathlib import Path
 from jax.typing import DTypeLike
 
 from ..denoise import AbstractNetworkConfig, UNetConfig
-from ..interop import autoencoder_table, load_text_encoder, load_vae, save_text_encoder, save_vae
+from ..interop import (
+    autoencoder_table,
+    load_sd3_text,
+    load_text_encoder,
+    load_vae,
+    save_sd3_text,
+    save_text_encoder,
+    save_vae,
+)
 from ..interop.mapping import Advance
+from ..interop.sd3_text import sd3_text_tables
 from ..interop.text_encoders import text_table
 from ..latents import VAE
 from ..pipeline import LatentDiffusion
-from ..text import AbstractTextEncoder
+from ..text import AbstractTextEncoder, SD3Text
 from .part_table import PartTable
 
 
@@ -22,6 +31,9 @@ def load_frozen(
     folder: Path, *, max_tokens: int | None = None, dtype: DTypeLike, advance: Advance
 ) -> tuple[VAE, AbstractTextEncoder]:
     """Reads what `save_frozen` wrote; `max_tokens` as of `load_text_encoder`."""
+    if (folder / "text_encoder_3").is_dir():
+        encoder = load_sd3_text(folder, max_tokens=max_tokens or 77, dtype=dtype, advance=advance)
+        return load_vae(folder / "vae", dtype=dtype, advance=advance), encoder
     text_encoder = load_text_encoder(
         folder / "text_encoder",
         folder / "tokenizer",
@@ -37,6 +49,9 @@ def save_frozen(
 ) -> None:
     """Writes the folders; arguments as of `save_diffusers`."""
     save_vae(folder / "vae", model.vae, dtype=dtype, advance=advance)
+    if isinstance(model.text_encoder, SD3Text):
+        save_sd3_text(folder, model.text_encoder, dtype=dtype, advance=advance)
+        return
     save_text_encoder(
         folder / "text_encoder",
         model.text_encoder,
@@ -48,11 +63,10 @@ def save_frozen(
 
 def frozen_tables(model: LatentDiffusion) -> list[PartTable]:
     """The parts and the names of their tensors."""
-    text, pairs = text_table(model.text_encoder)
-    return [
-        PartTable("vae", model.vae, autoencoder_table(model.vae.config)),
-        PartTable("text_encoder", text, pairs),
-    ]
+    vae = PartTable("vae", model.vae, autoencoder_table(model.vae.config))
+    if isinstance(model.text_encoder, SD3Text):
+        return [vae, *(PartTable(*part) for part in sd3_text_tables(model.text_encoder))]
+    return [vae, PartTable("text_encoder", *text_table(model.text_encoder))]
 
 
 def check_width(network: AbstractNetworkConfig, width: int, source: object) -> None:

@@ -19,6 +19,7 @@ from .own_folder import is_own_folder, load_own
 from .progress import byte_progress
 from .run_model import is_run, open_parts, read_run_model
 from .run_weights import read_network, training_step
+from .sd3_folder import is_sd3_folder, load_sd3
 from .single_file import load_single_file
 from .single_file_record import PredictionKind
 
@@ -86,9 +87,8 @@ def load_pretrained(
         if is_own_folder(path):
             return load_own(path, dtype=dtype, mesh=mesh, advance=advance)
         if is_diffusers_folder(path):
-            return load_diffusers(
-                path, dtype=dtype, mesh=mesh, scheduler=scheduler, advance=advance
-            )
+            load_folder = load_sd3 if is_sd3_folder(path) else load_diffusers
+            return load_folder(path, dtype=dtype, mesh=mesh, scheduler=scheduler, advance=advance)
         if path.is_dir():
             raise ValueError(
                 f"{path} holds no model. A run folder has config.json and model.json, a folder of "

@@ -9,6 +9,7 @@ import jax
 from jax.typing import DTypeLike
 from jaxtyping import PyTree
 
+from ..denoise import MMDiTConfig
 from ..pipeline import LatentDiffusion
 from ..runtime import replacing
 from .diffusers_folder import fits_diffusers, folder_tables, save_diffusers
@@ -17,6 +18,7 @@ from .layouts import ModelLayout
 from .own_folder import own_table, save_own
 from .part_table import PartTable
 from .progress import byte_progress
+from .sd3_folder import fits_sd3, save_sd3, sd3_tables
 from .single_file import save_single_file, single_file_tables
 
 
@@ -45,7 +47,7 @@ def save_pretrained(
         raise ValueError(f"{path} exists and is not overwritten. Choose another name.")
     layout = layout or default_layout(path, model)
     savers: dict[ModelLayout, Callable[..., None]] = {
-        "diffusers": save_diffusers,
+        "diffusers": save_sd3 if _is_mmdit(model) else save_diffusers,
         "single-file": save_single_file,
         "equildm": save_own,
     }
@@ -63,7 +65,8 @@ def default_layout(path: str | os.PathLike[str], model: LatentDiffusion) -> Mode
     """
     if Path(path).suffix == ".safetensors":
         return "single-file"
-    return "diffusers" if fits_diffusers(model.config) else "equildm"
+    fits = fits_sd3(model) if _is_mmdit(model) else fits_diffusers(model.config)
+    return "diffusers" if fits else "equildm"
 
 
 def part_tables(model: LatentDiffusion, layout: ModelLayout) -> list[PartTable]:
@@ -72,11 +75,15 @@ def part_tables(model: LatentDiffusion, layout: ModelLayout) -> list[PartTable]:
     **Raises** `ValueError` for a layout that cannot hold the model.
     """
     if layout == "diffusers":
-        return folder_tables(model)
+        return sd3_tables(model) if _is_mmdit(model) else folder_tables(model)
     if layout == "single-file":
         return single_file_tables(model)
     network = PartTable("network", model.network, own_table(model.network))
     return [network, *frozen_tables(model)]
+
+
+def _is_mmdit(model: LatentDiffusion) -> bool:
+    return isinstance(model.config.network, MMDiTConfig)
 
 
 def _nbytes(module: PyTree) -> int:

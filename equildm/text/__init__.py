@@ -17,6 +17,11 @@ from .encoder import (
 )
 from .fingerprint import fingerprint as fingerprint
 from .minilm import MiniLM as MiniLM
+from .projected_clip import (
+    ProjectedCLIP as ProjectedCLIP,
+    ProjectedCLIPConfig as ProjectedCLIPConfig,
+)
+from .sd3_text import SD3Text as SD3Text
 from .small import SmallTextEncoder as SmallTextEncoder
 from .t5 import T5Config as T5Config, T5Encoder as T5Encoder, T5Text as T5Text
 from .text_conditioned import TextConditioned as TextConditioned

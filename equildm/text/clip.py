@@ -131,8 +131,9 @@ class CLIPTextTower(eqx.Module):
         mask: Bool[Array, "tokens"] | None = None,
         *,
         skip: int = 0,
+        normed: bool = True,
     ) -> Float[Array, "tokens width"]:
-        """The normed output of the last layer but `skip`.
+        """The output of the last layer but `skip`.
 
         **Arguments:**
 
@@ -140,6 +141,7 @@ class CLIPTextTower(eqx.Module):
         - `mask`: true for the tokens that attention reads, by default all.
         - `skip`: number of last layers to leave out; 1 gives the penultimate layer, as in Stable
             Diffusion 2. diffusers calls it `clip_skip`.
+        - `normed`: whether the last norm follows.
         """
         (tokens,) = ids.shape
         if tokens > self.positions.shape[0]:
@@ -150,7 +152,7 @@ class CLIPTextTower(eqx.Module):
         x = self.words[ids] + self.positions[:tokens]
         for layer in self.layers[: len(self.layers) - skip]:
             x = layer(x, mask)
-        return self.norm(x)
+        return self.norm(x) if normed else x
 
 
 class CLIPText(AbstractTextEncoder):

@@ -25,6 +25,14 @@ WIDER = {"latent_channels": 16, "in_channels": 1, "out_channels": 1, "layers_per
 CASES = {
     "sd": SMALL | {"layers_per_block": 2},
     "xl, wider": SMALL | WIDER | {"scaling_factor": 0.13025, "force_upcast": True},
+    "sd3": {
+        **SMALL,
+        "latent_channels": 16,
+        "scaling_factor": 1.5305,
+        "shift_factor": 0.0609,
+        "use_quant_conv": False,
+        "use_post_quant_conv": False,
+    },
 }
 
 
@@ -91,7 +99,7 @@ def test_the_names_of_stable_diffusion_1(tmp_path):
     ("field", "value", "message"),
     [
         ("act_fn", "gelu", "act_fn is 'gelu'"),
-        ("use_quant_conv", False, "use_quant_conv is False"),
+        ("use_quant_conv", False, "use_post_quant_conv is True"),
         ("_class_name", "AutoencoderTiny", "_class_name is 'AutoencoderTiny'"),
         ("down_block_types", ["AttnDownEncoderBlock2D"] * 3, "down_block_types"),
         ("block_out_channels", [24, 36, 48], "not multiples of the first"),

@@ -18,6 +18,8 @@ def run(config: dict[str, Any], arrays: Arrays) -> dict[str, torch.Tensor]:
     kind = getattr(diffusers, config["class"])
     if "save" in config:
         model = randomised(kind(**config["config"]).eval())
+        if config["class"] == "DiTTransformer2DModel":
+            _share_embeddings(model)
         model.to(getattr(torch, config.get("dtype", "float32")))
         model.save_pretrained(config["save"], max_shard_size=config.get("shard", "10GB"))
     else:
@@ -32,6 +34,20 @@ def randomised(model: torch.nn.Module) -> torch.nn.Module:
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
     return model
+
+
+def _share_embeddings(model: Any) -> None:
+    """In DiT's own weights every block's copy of the embeddings is the same."""
+    first = model.transformer_blocks[0].norm1.emb.state_dict()
+    for block in model.transformer_blocks[1:]:
+        block.norm1.emb.load_state_dict(first)
+
+
+def _transformer(model: Any, arrays: Arrays) -> dict[str, torch.Tensor]:
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    x, t = tensors.pop("x").permute(0, 3, 1, 2), tensors.pop("t")
+    out = model(hidden_states=x, timestep=t, return_dict=False, **tensors)[0]
+    return {"output": out.permute(0, 2, 3, 1)}
 
 
 def _unet(model: Any, arrays: Arrays) -> dict[str, torch.Tensor]:
@@ -49,4 +65,10 @@ def _vae(model: Any, arrays: Arrays) -> dict[str, torch.Tensor]:
     return {name: value.permute(0, 2, 3, 1) for name, value in outputs.items()}
 
 
-_ANSWERS = {"UNet2DConditionModel": _unet, "AutoencoderKL": _vae}
+_ANSWERS = {
+    "UNet2DConditionModel": _unet,
+    "AutoencoderKL": _vae,
+    **dict.fromkeys(
+        ("DiTTransformer2DModel", "PixArtTransformer2DModel", "SD3Transformer2DModel"), _transformer
+    ),
+}

@@ -1,5 +1,7 @@
 """What `sample`, `solve` and the solvers refuse."""
 
+from typing import get_args
+
 import diffrax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,8 @@ from equildm.sampling import (
     sample,
     SDEDPMpp2M,
     solve,
+    SolverName,
+    SOLVERS,
     TCD,
     UniPC,
 )
@@ -61,3 +65,7 @@ def test_what_does_not_go_together() -> None:
     ):
         with pytest.raises(ValueError, match=rule):
             make()
+
+
+def test_command_lines_take_every_solver() -> None:
+    assert set(get_args(SolverName)) == set(SOLVERS)
