@@ -89,18 +89,21 @@ def main(config: Config) -> None:
     captions, cell_scales, seeds = zip(*cells, strict=True)
     text_to_image = eqd.TextToImage(model, height=config.height, width=config.width)
     start = time.perf_counter()
-    images = text_to_image(
-        captions,
-        steps=steps,
-        guidance_scale=cell_scales,
-        solver=config.solver,
-        grid=config.grid,
-        negative_prompt=config.negative_prompt,
-        seed=config.seed,
-        seeds=seeds,
-        rescale=config.rescale,
-        batch_size=config.batch_size,
-    )
+    with eqd.Progress(len(cells), label="sampling", unit="images") as progress:
+        progress.wait_for("compiling")
+        images = text_to_image(
+            captions,
+            steps=steps,
+            guidance_scale=cell_scales,
+            solver=config.solver,
+            grid=config.grid,
+            negative_prompt=config.negative_prompt,
+            seed=config.seed,
+            seeds=seeds,
+            rescale=config.rescale,
+            batch_size=config.batch_size,
+            report=progress.update,
+        )
     seconds = time.perf_counter() - start
 
     several = len(scales) > 1

@@ -21,6 +21,9 @@ WINDOW = 30.0
 _BURST = 0.1
 """Seconds within which updates are one: numbers that were waiting arrive together."""
 
+_LONG = 3.0
+"""Seconds from which on a log file has lines about a pause."""
+
 _FORECAST = 1.0
 """Seconds of work from which on the time left is told."""
 
@@ -78,6 +81,7 @@ class Progress:
         self._clock = WorkClock() if clock is None else clock
         self._worked = 0.0  # seconds between updates, without the gaps that are no work
         self._doing = ""
+        self._seconds: dict[str, float] = {}  # that each kind of pause took the last time
         self._last_line = -math.inf
         self._silent = jax.process_index() != 0
         self._live: Any = None
@@ -131,15 +135,26 @@ class Progress:
 
     @contextlib.contextmanager
     def pause(self, what: str) -> Iterator[None]:
-        """Leaves the time of the block out of the rate, and says on a terminal what it does."""
+        """Leaves the time of the block out of the rate, and says what it does.
+
+        A log file has a line before a block that may take seconds, as it did the last time or as
+        it has not run yet, and one with the time that it took.
+        """
         before, self._doing = self._doing, what
         self._show()
+        lines = self._live is None and not self._silent
+        if lines and self._seconds.get(what, math.inf) >= _LONG:
+            self._write(self._described())
+        start = time.monotonic()
         try:
             with self._clock.pause():
                 yield
         finally:
             self._doing = before
             self._show()
+            self._seconds[what] = seconds = time.monotonic() - start
+            if lines and seconds >= _LONG:
+                self._write(f"{self.label} {what} took {seconds:.0f} s".strip())
 
     def print(self, text: str) -> None:
         """Writes a line of text above the bar."""
