@@ -162,6 +162,8 @@ def sweep(folder: StudyFolder, runs: Sequence[StudyRun], config: StudyConfig, lo
     grid = {point.name: (point, run) for point, run in points(runs, config.grid)}
     scorer = shared_scorer(folder, runs[0], config.samples, locks)
     sampled = Sweep(folder, scorer, config.samples, config.grid.most_steps)
+    if config.samples.images:
+        folder.save_captions(scorer.captions[: config.samples.images])
     work = {name: sampled.work(point, run) for name, (point, run) in grid.items()}
     total, rows = sum(work.values()), folder.rows()
 
