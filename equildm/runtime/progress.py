@@ -7,7 +7,7 @@ import io
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast, NamedTuple, TextIO
 
 import jax
@@ -61,6 +61,7 @@ class Progress:
         interval: float = 10.0,
         stream: TextIO | io.TextIOBase | None = None,
         clock: WorkClock | None = None,
+        forecast: Callable[[], float | None] | None = None,
     ):
         """**Arguments:**
 
@@ -72,6 +73,7 @@ class Progress:
         - `interval`: seconds between two lines where there is no terminal.
         - `stream`: a text file, standard error by default.
         - `clock`: of the loop's work, if something else reads it too.
+        - `forecast`: the seconds left, for units whose rate says little of them.
         """
         self.total, self.done = total, start
         self.label, self.unit, self.batch, self.interval = label, unit, batch, interval
@@ -79,6 +81,7 @@ class Progress:
         self._values: dict[str, float | np.number] = {}
         self._marks: collections.deque[_Mark] = collections.deque()
         self._clock = WorkClock() if clock is None else clock
+        self._forecast = forecast
         self._worked = 0.0  # seconds between updates, without the gaps that are no work
         self._doing = ""
         self._seconds: dict[str, float] = {}  # that each kind of pause took the last time
@@ -174,6 +177,8 @@ class Progress:
     @property
     def left(self) -> float | None:
         """Seconds until the end, `None` where they cannot be told yet."""
+        if self._forecast is not None:
+            return self._forecast()
         rate = self.rate
         if not rate or self._worked < _FORECAST:
             return None
