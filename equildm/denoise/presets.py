@@ -3,7 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING
 
-from .network_config import AbstractNetworkConfig
+from .backbone import AbstractBackboneConfig
 from .sizes import SIZES, SMALL
 
 if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
 
 
 @dataclasses.dataclass(frozen=True)
-class UNetConfig(AbstractNetworkConfig):
+class UNetConfig(AbstractBackboneConfig):
     """The sizes of a `WidthScaledUNet`, as plain values that a run folder can hold."""
 
     width: int
@@ -44,10 +44,6 @@ class UNetConfig(AbstractNetworkConfig):
         sizes = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         del sizes["linear_projections"]
         return WidthScaledUNet(**sizes, key=key)
-
-    @property
-    def backbone(self) -> "UNetConfig":
-        return self
 
     @property
     def multiple(self) -> int:

@@ -35,6 +35,7 @@ from .solvers import (
     DPMpp2S as DPMpp2S,
     DPMpp3M as DPMpp3M,
     DPMppSDE as DPMppSDE,
+    FlowHeun as FlowHeun,
     Heun as Heun,
     LMS as LMS,
     make_solver as make_solver,

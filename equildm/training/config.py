@@ -240,14 +240,14 @@ class TrainConfig:
         - `null_condition`, `dropout`: the condition that replaces a share of the others, see
             `DenoisingObjective`.
         """
-        from ..noise import TIMES, WEIGHTS
         from .objectives.denoising import DenoisingObjective
 
+        weight, times = loss.build()
         return DenoisingObjective(
             schedule=schedule,
             prediction=prediction,
-            weight=WEIGHTS[loss.weight],
-            times=TIMES[loss.times],
+            weight=weight,
+            times=times,
             null_text=null_condition,
             dropout=dropout,
             policy=self.policy,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ..runtime._leaves import is_vector
 from .optimizer_checks import check_decay_and_clip, check_learning_rate
 from .packing import Packed, packed
 
@@ -105,7 +106,10 @@ def adafactor(
         optax.scale_by_factored_rms(),
         optax.clip_by_block_rms(1.0),
         optax.add_decayed_weights(
-            weight_decay, mask=lambda params: jax.tree.map(lambda x: x.ndim > 1, params)
+            weight_decay,
+            mask=lambda params: jax.tree_util.tree_map_with_path(
+                lambda path, x: not is_vector(path, x.ndim), params
+            ),
         ),
         optax.scale_by_learning_rate(rate),
     )
