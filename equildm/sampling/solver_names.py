@@ -20,6 +20,7 @@ SolverName = Literal[
     "deis2",
     "deis3",
     "heun",
+    "flow-heun",
     "heun-churned",
     "lms",
     "plms",
