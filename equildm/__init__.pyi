@@ -320,6 +320,7 @@ from .metrics import (
     ssim as ssim,
     subject_summary as subject_summary,
     SubjectEvaluator as SubjectEvaluator,
+    with_error as with_error,
 )
 from .nn import (
     AbstractBlock as AbstractBlock,

@@ -15,6 +15,8 @@ from PIL.PngImagePlugin import PngInfo
 from .runtime._files import replacing
 
 _GAP = 6
+_ROW_LABEL, _LINE = 112, 16
+"""Pixels that the label of a row is wide, and that a line of it is high."""
 _Pixels = TypeVar("_Pixels", np.ndarray, Array)
 
 
@@ -44,6 +46,7 @@ def image_grid(
     *,
     columns: int | None = None,
     scale: int | None = None,
+    rows: Sequence[str] | None = None,
 ) -> UInt8[np.ndarray, "grid_height grid_width 3"]:
     """Lays images out in rows on white, each with its caption below it.
 
@@ -54,6 +57,8 @@ def image_grid(
     - `columns`: images in a row; by default the grid is about square.
     - `scale`: factor by which each pixel is enlarged, an integer; by default the one that brings
         an image to about 128 pixels.
+    - `rows`: one label for each row, on the left of it, broken into lines and cut where they do not
+        fit.
     """
     count, height, width, _ = images.shape
     if captions and len(captions) != count:
@@ -67,11 +72,21 @@ def image_grid(
     font = ImageFont.load_default(size=12)
     text_height = 34 if captions else 0
     cell_height, cell_width = height + text_height + _GAP, width + _GAP
-    rows = math.ceil(count / columns)
-    grid = Image.new("RGB", (columns * cell_width + _GAP, rows * cell_height + _GAP), "white")
+    lines_of = math.ceil(count / columns)
+    if rows and len(rows) != lines_of:
+        raise ValueError(
+            f"A grid takes one label for each row, received {len(rows)} labels and {lines_of} rows."
+        )
+    margin = _ROW_LABEL + _GAP if rows else 0
+    size = margin + columns * cell_width + _GAP, lines_of * cell_height + _GAP
+    grid = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(grid)
+    for number, label in enumerate(rows or ()):
+        text = _broken(label, font, _ROW_LABEL, most=max(1, height // _LINE))
+        top = _GAP + number * cell_height
+        draw.multiline_text((_GAP, top), text, fill="black", font=font, spacing=2)
     for index, image in enumerate(images):
-        left = _GAP + (index % columns) * cell_width
+        left = margin + _GAP + (index % columns) * cell_width
         top = _GAP + (index // columns) * cell_height
         enlarged = Image.fromarray(image).resize((width, height), Image.Resampling.NEAREST)
         grid.paste(enlarged, (left, top))
@@ -108,8 +123,10 @@ def save_pngs(
         save_png(Path(folder) / f"{number:04d}.png", image, texts)
 
 
-def _broken(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """At most two lines of at most `width` pixels."""
+def _broken(
+    text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int, most: int = 2
+) -> str:
+    """At most so many lines of at most `width` pixels."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -117,8 +134,7 @@ def _broken(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width
             lines[-1] = longer
         else:
             lines.append(word)
-    if len(lines) > 2:
-        lines = [lines[0], " ".join(lines[1:])]
+    lines = [*lines[: most - 1], " ".join(lines[most - 1 :])] if len(lines) > most else lines
     return "\n".join(_cut(line, font, width) for line in lines)
 
 

@@ -70,10 +70,10 @@ def main(config: Config) -> None:
     import jax.numpy as jnp
 
     step = eqd.run_step(config.model, ema=config.ema)
-    if step is None and config.out is None:
-        raise ValueError(f"{config.model} is no run folder to leave the results in. Give --out.")
     eqd.enable_compile_cache()
     model = eqd.load_pretrained(config.model, ema=config.ema)
+    if step is None and config.out is None:
+        raise ValueError(f"{config.model} is no run folder to leave the results in. Give --out.")
     if model.config.network.condition_type is not eqd.TextEmbedding:
         raise ValueError(f"Samplers are compared on captions; {config.model} takes images as well.")
     scale = model.config.guidance_scale if config.guidance_scale is None else config.guidance_scale

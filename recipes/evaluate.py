@@ -66,13 +66,10 @@ class Config:
 
 def main(config: Config) -> None:
     eqd.enable_compile_cache()
+    eqd.log(f"Opening {config.model} and its {config.split} images.")
+    run = eqd.Run.open(config.model)  # only a run folder records its data
     step = eqd.run_step(config.model, ema=config.ema, sampling_steps=config.sampling_steps)
-    if step is None:
-        raise ValueError(
-            f"evaluate.py scores a run folder, which records its data; {config.model} is none. "
-            "Give a run of pretrain.py or distill.py."
-        )
-    run = eqd.Run.open(config.model)
+    assert step is not None
     own = eqd.read_run_model(run).model
     evaluator = eqd.Evaluator(
         eqd.DataConfig.of_run(run),
@@ -85,17 +82,19 @@ def main(config: Config) -> None:
     compare = config.scores.open(evaluator.real, f"real images of the {config.split} captions")
 
     model = eqd.load_pretrained(config.model, ema=config.ema, sampling_steps=config.sampling_steps)
-    start = time.perf_counter()
-    images = eqd.to_uint8(
-        eqd.TextToImage(model)(
-            evaluator.captions,
+    captions, start = evaluator.captions, time.perf_counter()
+    with eqd.Progress(len(captions), label="sampling", unit="images") as progress:
+        progress.wait_for(f"from step {step}, compiling")
+        samples = eqd.TextToImage(model)(
+            captions,
             steps=config.sampling_steps,
             guidance_scale=config.guidance_scale,
             solver=config.solver,
             seed=config.seed,
             batch_size=config.batch_size,
+            report=progress.update,
         )
-    )
+    images = eqd.to_uint8(samples)
     seconds = time.perf_counter() - start
 
     document: dict[str, object] = {
@@ -114,6 +113,7 @@ def main(config: Config) -> None:
         "seconds": round(seconds, 1),
     }
     metrics = config.scores.metrics
+    eqd.log(f"Scoring: {', '.join(metrics)}.")
     if "caption-match" in metrics:
         for name, match in evaluator.caption_matches(images).items():
             eqd.log(f"{name:10s}{match}")

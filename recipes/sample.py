@@ -89,33 +89,36 @@ def main(config: Config) -> None:
     captions, cell_scales, seeds = zip(*cells, strict=True)
     text_to_image = eqd.TextToImage(model, height=config.height, width=config.width)
     start = time.perf_counter()
-    images = text_to_image(
-        captions,
-        steps=steps,
-        guidance_scale=cell_scales,
-        solver=config.solver,
-        grid=config.grid,
-        negative_prompt=config.negative_prompt,
-        seed=config.seed,
-        seeds=seeds,
-        rescale=config.rescale,
-        batch_size=config.batch_size,
-    )
+    with eqd.Progress(len(cells), label="sampling", unit="images") as progress:
+        progress.wait_for("compiling")
+        images = text_to_image(
+            captions,
+            steps=steps,
+            guidance_scale=cell_scales,
+            solver=config.solver,
+            grid=config.grid,
+            negative_prompt=config.negative_prompt,
+            seed=config.seed,
+            seeds=seeds,
+            rescale=config.rescale,
+            batch_size=config.batch_size,
+            report=progress.update,
+        )
     seconds = time.perf_counter() - start
 
-    several = len(scales) > 1
-    labels = [f"{prompt} w={scale:g}" if several else prompt for prompt, scale, _ in cells]
+    labels = [f"w={scale:g}, image {number}" for _, scale, number in cells]
     step = eqd.run_step(config.model, ema=ema, step=step, sampling_steps=steps)
     beside = step is not None and not eqd.is_address(config.model)
     folder = Path(config.model, "samples") if beside else Path("samples")
     solver = config.solver or model.config.solver
     name = f"{solver}_{steps or model.config.sampling_steps}.png"
-    out = config.out or unused(folder / name)
-    eqd.save_png(out, eqd.image_grid(eqd.to_uint8(images), labels, columns=len(columns)))
+    out, pixels = config.out or unused(folder / name), eqd.to_uint8(images)
+    sheet = eqd.image_grid(pixels, labels, columns=len(columns), rows=config.prompt)
+    eqd.save_png(out, sheet)
     if config.separate:
         common = {"model": config.model, "solver": name.removesuffix(".png"), "seed": config.seed}
         about = [common | {"prompt": p, "guidance_scale": w, "image": i} for p, w, i in cells]
-        eqd.save_pngs(out.with_suffix(""), eqd.to_uint8(images), about)
+        eqd.save_pngs(out.with_suffix(""), pixels, about)
     source = f"{config.model}" if step is None else f"step {step} of {config.model}"
     print(f"{len(images)} images of {source} in {seconds:.1f} s, compiling included: {out}")
 

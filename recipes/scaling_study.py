@@ -116,6 +116,7 @@ def main(config: Config) -> None:
             title=f"Scaling study: {config.folder.name}",
             about=[eqd.study.describe_effort(rows)],
             images_of=folder.images,
+            captions=folder.captions(),
             losses=[eqd.study.LossCurve.of_run(run) for run in config.runs() if run.exists()],
             price=study.report.price,
             budgets=study.report.budgets,

@@ -53,6 +53,21 @@ def test_captions_fit_below(tmp_path):
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["grid.png"]
 
 
+@pytest.mark.parametrize(("count", "side"), [(1, 32), (16, 32), (1, 512)])
+def test_rows_have_labels_that_stay_beside_their_images(count, side):
+    images = np.zeros((2 * count, side, side, 3), np.uint8)
+    labels = ["w=1", "w=2.5"] * count
+    grid = image_grid(images, labels, columns=2, rows=["a very long prompt " * 40] * count)
+    plain = image_grid(images, labels, columns=2)
+    margin = grid.shape[1] - plain.shape[1]
+    np.testing.assert_array_equal(grid[:, margin:], plain)
+    assert (grid[:, :margin] < 128).any() and (grid[:, margin - 4 : margin] == 255).all()
+    height = grid.shape[0] // count
+    assert (grid[height - 34 : height, :margin] == 255).all()  # nor does it run into the next row
+    with pytest.raises(ValueError, match="received 2 labels"):
+        image_grid(images[:2], columns=2, rows=["a", "b"])
+
+
 def test_an_image_tells_how_it_was_made(tmp_path):
     images = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
     save_pngs(tmp_path / "new", images, [{"prompt": "a fox, Füchse 狐", "scale": 2.5}, {}])

@@ -32,6 +32,8 @@ ORDER = (
     "pretrained",
     "study",
     "plan",
+    "commands",
+    "__main__",
 )
 RECIPES = sorted((ROOT / "recipes").glob("*.py"))
 CALLS_OTHERS = {"scaling_study": {"pretrain", "distill"}}

@@ -83,3 +83,18 @@ def test_it_opens_samples_and_trains(python, folder):
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 11))
     assert {p.name for p in (folder / "runs/continued/checkpoints").iterdir()} == {"5", "10"}
     assert Path(folder / "exported" / "unet").is_dir()
+
+
+@pytest.mark.slow  # builds
+def test_the_console_command_runs_the_recipes_that_the_wheel_holds(python, tmp_path):
+    (tmp_path / "launch.py").write_text("from equildm.commands import main\nmain()\n")
+    equildm = [python, tmp_path / "launch.py"]  # what the script that pip makes does
+    assert run([*equildm, "--version"], tmp_path).startswith("equildm ")
+    listed = run(equildm, tmp_path).splitlines()
+    names = {line.split()[0] for line in listed if line.startswith("  ")}
+    assert names == {recipe.stem for recipe in (ROOT / "recipes").glob("*.py")}
+    shown = run([*equildm, "pretrain", "--help"], tmp_path)
+    assert shown.startswith("usage: equildm pretrain [options]") and "equildm pretrain\n" in shown
+    assert "train.steps" in run([*equildm, "scaling-study", "--help"], tmp_path)
+    assert "39M" in run([*equildm, "table1", "--sizes", "39M"], tmp_path)
+    assert run([*equildm, "--version"], tmp_path, PYTHONSAFEPATH="1").startswith("equildm ")

@@ -42,6 +42,7 @@ from .restoration import (
     RestorationScores as RestorationScores,
 )
 from .retrieval import CaptionMatch as CaptionMatch, retrieval as retrieval
+from .rounding import with_error as with_error
 from .score import Score as Score, score_name as score_name
 from .ssim import ssim as ssim
 from .statistics import (

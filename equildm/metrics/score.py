@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from .rounding import with_error
+
 STANDARD = "Inception-2015"
 """The name of the network of the first FID and IS, see `interop.load_inception`."""
 
@@ -59,11 +61,13 @@ class Score:
         return {k: v for k, v in dataclasses.asdict(self).items() if v not in (None, {})}
 
     def __str__(self) -> str:
-        spread = f" +- {self.spread:.2g} ({self.spread_of})" if self.spread is not None else ""
+        value = f"{self.value:.5g}"
+        if self.spread is not None:
+            value = f"{with_error(self.value, self.spread, '+-')} ({self.spread_of})"
         against = f" to {self.reference_count} {self.reference}" if self.reference else ""
         seed = f", seed {self.seed}" if self.seed is not None else ""
         settings = "".join(f", {name} {value}" for name, value in self.settings.items())
         return (
-            f"{self.name} {self.value:.5g}{spread} from {self.count} images{against}; "
+            f"{self.name} {value} from {self.count} images{against}; "
             f"{self.extractor}{settings}{seed}"
         )

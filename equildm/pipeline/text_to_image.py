@@ -1,7 +1,7 @@
 """Text to image: prompts through the text encoder, the sampler and the VAE's decoder."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import diffrax
@@ -93,6 +93,7 @@ class TextToImage(eqx.Module):
         interval: tuple[float, float] | None = None,
         cfg_plus_plus: bool = False,
         batch_size: int | None = None,
+        report: Callable[[int], object] | None = None,
     ) -> Float[np.ndarray, "prompts height width 3"]:
         """Images in [-1, 1], one for each prompt.
 
@@ -113,6 +114,7 @@ class TextToImage(eqx.Module):
         - `noise`: the unit noise to start from instead, `latent_shape` for each prompt.
         - `rescale`, `interval`, `cfg_plus_plus`: options of the guidance, see `Guided`.
         - `batch_size`: images at a time, by default all.
+        - `report`: called with the number of images that are done, after each batch.
 
         **Raises** `ValueError` for a model that is conditioned on something else than captions.
         """
@@ -142,6 +144,7 @@ class TextToImage(eqx.Module):
             seeds=seeds,
             noise=noise,
             batch_size=batch_size,
+            report=report,
             **options,
         )
 
@@ -157,6 +160,7 @@ class TextToImage(eqx.Module):
         seeds: Sequence[int] | None = None,
         noise: Float[np.ndarray, "count ..."] | None = None,
         batch_size: int | None = None,
+        report: Callable[[int], object] | None = None,
         **options: Scalar | tuple[Scalar, Scalar],
     ) -> Float[np.ndarray, "count height width 3"]:
         """Images in [-1, 1] of any conditions, such as captions that are embedded already.
@@ -195,6 +199,8 @@ class TextToImage(eqx.Module):
             inputs = (batch, null, _scale(scales, index), keys[index], initial)
             sampled = self._run(inputs, levels, solver, options)
             images.append(gather(sampled))  # from all processes, if the network spans several
+            if report is not None:
+                report(min(start + batch_size, count))
         return np.concatenate(images)[:count]
 
     def dispatch(

@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 from ..interop import Scheduler
 from ..pipeline import LatentDiffusion
 from ..runtime import local_folder, Run
+from ..runtime.near import near_runs
 from ..text import TextConditioned
 from .diffusers_folder import is_diffusers_folder, load_diffusers
 from .own_folder import is_own_folder, load_own
@@ -64,7 +65,7 @@ def load_pretrained(
     if not path.exists():
         raise ValueError(
             f"There is no {path}. Give a run folder, a folder of diffusers or a .safetensors file; "
-            "python recipes/pretrain.py makes runs/emoji."
+            f"python recipes/pretrain.py makes runs/emoji.{near_runs(path)}"
         )
     if path.is_dir() and not (tokenizer is None and prediction is None):
         raise ValueError(

@@ -1,6 +1,7 @@
 """What a run folder is checked for before a launch goes on with it, or makes it."""
 
 import shutil
+import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,18 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         inside = _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else None
         values.update({prefix + name: value} if inside is None else inside)
     return values
+
+
+def check_writable(path: Path) -> None:
+    """`ValueError` where no folder can be made, or the one that is there takes no files."""
+    place = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    try:
+        tempfile.TemporaryDirectory(prefix=".equildm-", dir=place).cleanup()
+    except OSError as error:
+        raise ValueError(
+            f"A run needs a folder that can be written, received {path}: {place} takes no files "
+            f"({error.strerror}). Choose another folder."
+        ) from error
 
 
 def strangers_in(path: Path, *, copied: bool = False) -> list[str]:

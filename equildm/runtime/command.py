@@ -34,6 +34,7 @@ def run_command(
     description: str | None = None,
     *,
     parse: Callable[[Sequence[str]], C] | None = None,
+    program: str | None = None,
 ) -> None:
     """Parses the command line, runs the recipe, and ends the process where that fails.
 
@@ -51,23 +52,27 @@ def run_command(
     - `config`: its options, a dataclass.
     - `description`: for `--help`.
     - `parse`: makes the options of the command line's words, for a recipe with rules of its own.
+    - `program`: the name of the command in messages; by default that of the script.
     """
+    program = program or Path(sys.argv[0]).name
     arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
     try:
         if {"-h", "--help"} & {*arguments}:
             description = description or sys.modules[config.__module__].__doc__ or ""
-            print(command_help(config, description, Path(sys.argv[0]).name), end="")
+            if program.startswith("equildm "):
+                description = re.sub(r"python recipes/(\w+)\.py", r"equildm \1", description)
+            print(command_help(config, description, program), end="")
             return
         with _one_line(config):
             options = parse(arguments) if parse else _parsed(arguments, config)
         main(options)
     except KeyboardInterrupt:
-        _end("Stopped by ctrl-C.", 130)
+        _end(program, "Stopped by ctrl-C.", 130)
     except Exception as error:
         text = _explained(error)
         if text is None:
             raise
-        _end(text, 1)
+        _end(program, text, 1)
 
 
 @contextlib.contextmanager
@@ -98,8 +103,12 @@ def _condensed(box: str, config: type) -> str:
         return f"{' and '.join(missing)} must be given. See --help."
     choice = re.match(r"invalid choice (.*) for argument '(.*?)'\. Expected", text)
     if choice:
-        values = next(option.values for option in options if option.flag == choice[2])
-        return f"{choice[2]} is one of {values.replace('|', ', ')}; received {choice[1]}."
+        choices = set(re.findall("'(.*?)'", text.partition("Expected")[2]))
+        for option in options:
+            names = option.values.removesuffix(" ...").split("|")
+            if {*names} == choices - {"None"}:
+                flag = option.flag if choice[2][:2] != "--" else choice[2]
+                return f"{flag} is one of {', '.join(names)}; received {choice[1]}."
     number = re.match(r"Error parsing (--\S+): (?:.*int\(\)|.*(float)).*: ('.*')$", text)
     if number:
         return f"{number[1]} is a {'' if number[2] else 'whole '}number; received {number[3]}."
@@ -161,10 +170,10 @@ def _explained(error: Exception) -> str | None:
     return None
 
 
-def _end(text: str, code: int) -> None:
+def _end(program: str, text: str, code: int) -> None:
     if DEBUG in sys.argv:
         traceback.print_exc()
-    print(f"{Path(sys.argv[0]).name}: {text}", file=sys.stderr, flush=True)
+    print(f"{program}: {text}", file=sys.stderr, flush=True)
     if "jax" not in sys.modules:  # this process cannot have met others
         raise SystemExit(code) from None
     from .ending import leave

@@ -7,7 +7,7 @@ import io
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast, NamedTuple, TextIO
 
 import jax
@@ -20,6 +20,9 @@ WINDOW = 30.0
 
 _BURST = 0.1
 """Seconds within which updates are one: numbers that were waiting arrive together."""
+
+_LONG = 3.0
+"""Seconds from which on a log file has lines about a pause."""
 
 _FORECAST = 1.0
 """Seconds of work from which on the time left is told."""
@@ -58,6 +61,7 @@ class Progress:
         interval: float = 10.0,
         stream: TextIO | io.TextIOBase | None = None,
         clock: WorkClock | None = None,
+        forecast: Callable[[], float | None] | None = None,
     ):
         """**Arguments:**
 
@@ -69,6 +73,7 @@ class Progress:
         - `interval`: seconds between two lines where there is no terminal.
         - `stream`: a text file, standard error by default.
         - `clock`: of the loop's work, if something else reads it too.
+        - `forecast`: the seconds left, for units whose rate says little of them.
         """
         self.total, self.done = total, start
         self.label, self.unit, self.batch, self.interval = label, unit, batch, interval
@@ -76,8 +81,10 @@ class Progress:
         self._values: dict[str, float | np.number] = {}
         self._marks: collections.deque[_Mark] = collections.deque()
         self._clock = WorkClock() if clock is None else clock
+        self._forecast = forecast
         self._worked = 0.0  # seconds between updates, without the gaps that are no work
         self._doing = ""
+        self._seconds: dict[str, float] = {}  # that each kind of pause took the last time
         self._last_line = -math.inf
         self._silent = jax.process_index() != 0
         self._live: Any = None
@@ -131,15 +138,26 @@ class Progress:
 
     @contextlib.contextmanager
     def pause(self, what: str) -> Iterator[None]:
-        """Leaves the time of the block out of the rate, and says on a terminal what it does."""
+        """Leaves the time of the block out of the rate, and says what it does.
+
+        A log file has a line before a block that may take seconds, as it did the last time or as
+        it has not run yet, and one with the time that it took.
+        """
         before, self._doing = self._doing, what
         self._show()
+        lines = self._live is None and not self._silent
+        if lines and self._seconds.get(what, math.inf) >= _LONG:
+            self._write(self._described())
+        start = time.monotonic()
         try:
             with self._clock.pause():
                 yield
         finally:
             self._doing = before
             self._show()
+            self._seconds[what] = seconds = time.monotonic() - start
+            if lines and seconds >= _LONG:
+                self._write(f"{self.label} {what} took {seconds:.0f} s".strip())
 
     def print(self, text: str) -> None:
         """Writes a line of text above the bar."""
@@ -159,6 +177,8 @@ class Progress:
     @property
     def left(self) -> float | None:
         """Seconds until the end, `None` where they cannot be told yet."""
+        if self._forecast is not None:
+            return self._forecast()
         rate = self.rate
         if not rate or self._worked < _FORECAST:
             return None

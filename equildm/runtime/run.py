@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ._files import write_json
-from ._run_checks import changes_of, clear, is_trained, strangers_in
+from ._run_checks import changes_of, check_writable, clear, is_trained, strangers_in
 from .checkpoint import Checkpoints
 from .config import from_json, to_json
 from .distributed import first_process
 from .environment import environment
 from .format_1 import upgrade_run
 from .mirror import Mirror
+from .near import near_runs
 from .remote import is_address, local_path, RemoteFolder
 from .waiting import barrier, on_first_process
 
@@ -93,6 +94,8 @@ class Run:
         try:
             goes_on = run._goes_on(resume)
             changes = run._changes(type(config), may_change) if goes_on else {}
+            if first_process():
+                check_writable(folder)
             anew = not goes_on and (mirror is not None or cls.exists(folder))
         except BaseException:
             if mirror is not None:
@@ -262,8 +265,8 @@ def _read(path: Path, location: str | None = None) -> dict[str, Any]:
     file, location = path / "config.json", location or str(path)
     if not file.exists():
         raise ValueError(
-            f"A run folder holds a config.json, received {location} which has none. "
-            "Check the path; a recipe that trains makes such a folder."
+            f"A run folder holds a config.json, received {location} which has none."
+            f"{near_runs(location) or ' Check the path; a recipe that trains makes such a folder.'}"
         )
     try:
         document = json.loads(file.read_text(encoding="utf-8"))

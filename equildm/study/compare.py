@@ -9,6 +9,7 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Float
 
+from ..metrics import with_error
 from .table import in_order, Row
 
 
@@ -67,7 +68,7 @@ class Estimate:
         return int(self.value > margin) - int(self.value < -margin)
 
     def __str__(self) -> str:
-        return f"{self.value:.4g} ± {self.margin:.2g}"
+        return with_error(self.value, self.margin)
 
 
 def score(row: Row) -> Estimate:

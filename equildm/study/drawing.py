@@ -3,6 +3,7 @@
 Sizes are colours, small to large from dark to light; error bars and bands are 95 % intervals.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator, NullLocator
 
 from .compare import score
 from .frontier import by, common_budgets, winners
@@ -20,11 +21,20 @@ from .table import Row
 
 COMPUTE = "training steps x GFLOPs"
 STEPS = "sampling steps"
+EVALUATIONS = "evaluations of the network"
+COUNTS = (STEPS, EVALUATIONS)
+"""Axes whose ticks are powers of two."""
 MATCH = "caption match"
 
 Style = dict[str, Any]
 """Keywords of matplotlib for a line."""
 Color = tuple[float, ...] | str
+
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
+"""Okabe and Ito's, which readers who confuse red and green tell apart, without the yellow."""
+MARKERS = "os^vD<>Pp*hX8"
+LINES = ("-", "--", "-.", ":")
 
 
 def new_axes(columns: int, rows: int = 1) -> tuple[Figure, list[list[Axes]]]:
@@ -38,17 +48,28 @@ def by_size(rows: Iterable[Row]) -> list[tuple[list[Row], Style]]:
     widths = by(sorted(rows, key=lambda row: (row.width, row.point)), lambda row: row.width)
     colors = sequence_colors(len(widths), "viridis")
     return [
-        (group, {"color": color, "marker": "o", "markersize": 3.5, "label": f"c = {width}"})
-        for (width, group), color in zip(widths.items(), colors)
+        (group, {"color": color, "marker": marker, "markersize": 3.5, "label": f"c = {width}"})
+        for (width, group), color, marker in zip(widths.items(), colors, itertools.cycle(MARKERS))
     ]
 
 
 def sequence_colors(count: int, name: str) -> list[Color]:
     """So many colours of one of matplotlib's colormaps."""
-    if name == "tab10":
-        return [colormaps[name](i % 10) for i in range(count)]
     positions = np.linspace(0.0, 0.85, max(count, 2))
     return [colormaps[name](x) for x in positions[:count]]
+
+
+def distinct_styles(count: int) -> list[Style]:
+    """Styles of so many curves: colour, marker and line differ together, for up to 13 of them."""
+    return [
+        {
+            "color": COLORS[i % len(COLORS)],
+            "marker": MARKERS[i % len(MARKERS)],
+            "linestyle": LINES[(i + 2 * (i // len(COLORS))) % len(LINES)],
+            "markersize": 4,
+        }
+        for i in range(count)
+    ]
 
 
 def draw_distances(axis: Axes, x: Sequence[float | int], rows: Sequence[Row], style: Style) -> None:
@@ -79,19 +100,27 @@ def draw_law(axis: Axes, law: PowerLaw, x: Sequence[float], color: Color) -> Non
         axis.fill_between(at, *law.band(at), color=color, alpha=0.12, linewidth=0)
 
 
+def _locator(low: float, high: float, *, counts: bool) -> Locator:
+    """Ticks of a logarithmic axis: 4, 8, 16 for counts, else 1, 2, 5, and more on a short one."""
+    if counts:
+        return LogLocator(2)
+    return LogLocator(10, (1, 2, 5)) if high > 8 * low > 0 else MaxNLocator(5)
+
+
 def label_axes(
     axis: Axes, x: str, y: str, *, title: str = "", log: str = "", legend: bool = True
 ) -> None:
     """Labels, grid and legend; `log` names the logarithmic axes, for instance "xy"."""
     axis.set(xlabel=x, ylabel=y, title=title)
-    for name, side in (("x", axis.xaxis), ("y", axis.yaxis)):
+    for name, side, label in (("x", axis.xaxis, x), ("y", axis.yaxis, y)):
         if name in log:
-            steps = name == "x" and x == STEPS
             axis.set(**{f"{name}scale": "log"})
-            side.set_major_locator(LogLocator(2 if steps else 10, (1,) if steps else (1, 2, 5)))
+            side.set_major_locator(_locator(*side.get_view_interval(), counts=label in COUNTS))
             side.set_major_formatter("{x:g}")
             side.set_minor_locator(NullLocator())
     axis.grid(alpha=0.3, which="both")
     axis.title.set_fontsize("medium")
-    if legend and axis.get_legend_handles_labels()[0]:
-        axis.legend(fontsize="x-small")
+    names = axis.get_legend_handles_labels()[1]
+    if legend and names:
+        place: Style = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
+        axis.legend(fontsize="x-small", **(place if len(names) > 8 else {}))

@@ -44,7 +44,7 @@ def training(rows: Sequence[Row], price: Price = OWN_COST) -> Figure | None:
     row = chosen[0]
     title = f"{row.sampler}, {row.steps} steps, guidance {row.guidance:g}"
     label_axes(left, COMPUTE, row.score, title=title, log="x")
-    label_axes(right, COMPUTE, MATCH, log="x")
+    label_axes(right, COMPUTE, MATCH, title=title, log="x")
     return figure
 
 
@@ -90,8 +90,8 @@ def cost(rows: Sequence[Row], price: Price = OWN_COST) -> Figure | None:
         x = [price(row) for row in group]
         left.plot([row.steps for row in group], x, **style)
         draw_distances(right, x, group, style)
-    label_axes(left, STEPS, price.words, log="xy")
     title = f"{sampler}, each at its best guidance"
+    label_axes(left, STEPS, price.words, title=title, log="xy")
     label_axes(right, price.words, plain[0].score, title=title, log="x")
     mark_winners(right, plain, price)
     return figure

@@ -12,6 +12,7 @@ report/          the page and its figures
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -115,6 +116,16 @@ class StudyFolder:
             raise ValueError(f"{self.path} holds no row yet: run the phase sweep first.")
         write_table(self.table, rows)
         return read_table(self.table)
+
+    def save_captions(self, captions: Sequence[str]) -> None:
+        """Saves the captions of the first images, which are the same for every point."""
+        (self.path / "images").mkdir(parents=True, exist_ok=True)
+        write_json(self.path / "images" / "captions.json", list(captions))
+
+    def captions(self) -> list[str]:
+        """The captions of the images; none in a folder of an earlier version."""
+        file = self.path / "images" / "captions.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
 
     def save_images(self, point: Point, images: UInt8[np.ndarray, "images side side 3"]) -> None:
         """Saves the first images of a point."""

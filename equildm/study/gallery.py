@@ -17,11 +17,16 @@ ImagesOf = Callable[[Row], UInt8[np.ndarray, "images side side 3"] | None]
 """The first images of a row; None where they were not saved."""
 
 
-def equal_cost(rows: Sequence[Row], images_of: ImagesOf, price: Price = OWN_COST) -> Grid | None:
+def equal_cost(
+    rows: Sequence[Row],
+    images_of: ImagesOf,
+    price: Price = OWN_COST,
+    captions: Sequence[str] = (),
+) -> Grid | None:
     """Figure 10: what each size makes for the same cost, at its best sampler and guidance scale.
 
     There is a column for each size, small to large, and a row for each caption. The budget is the
-    middle one of those that all sizes can pay.
+    middle one of those that all sizes can pay. `captions` stand beside their images.
     """
     plain = [row for row in newest(mean_over_seeds(rows)) if not row.method]
     widths = by(sorted(plain, key=lambda row: row.width), lambda row: row.width)
@@ -36,10 +41,12 @@ def equal_cost(rows: Sequence[Row], images_of: ImagesOf, price: Price = OWN_COST
     labels = [
         f"c = {row.width}, {row.steps} steps {row.sampler}, w {row.guidance:g}" for row in columns
     ]
-    return _columns(columns, labels, images_of)
+    return _columns(columns, labels, images_of, captions)
 
 
-def guidance_strips(rows: Sequence[Row], images_of: ImagesOf) -> Grid | None:
+def guidance_strips(
+    rows: Sequence[Row], images_of: ImagesOf, captions: Sequence[str] = ()
+) -> Grid | None:
     """Figure 7: the smallest and the largest size with all guidance scales.
 
     They are sampled by the main sampler in its most steps.
@@ -55,7 +62,7 @@ def guidance_strips(rows: Sequence[Row], images_of: ImagesOf) -> Grid | None:
         group = [row for row in widths[width] if row.steps == steps]
         group = sorted(group, key=lambda row: row.guidance)
         labels = [f"c = {width}, w {row.guidance:g}" for row in group]
-        strip = _columns(group, labels, images_of, captions=1)
+        strip = _columns(group, labels, images_of, captions, most=1)
         if strip is not None:
             strips.append(strip)
     if not strips:
@@ -96,12 +103,17 @@ def student_panel(rows: Sequence[Row], images_of: ImagesOf) -> Grid | None:
 
 
 def _columns(
-    columns: Sequence[Row], labels: Sequence[str], images_of: ImagesOf, captions: int = 6
+    columns: Sequence[Row],
+    labels: Sequence[str],
+    images_of: ImagesOf,
+    captions: Sequence[str] = (),
+    most: int = 6,
 ) -> Grid | None:
     """A column for each row of the table, a line for each caption; None if any has no images."""
     sets = [images for images in map(images_of, columns) if images is not None]
     if len(sets) != len(columns) or not sets:
         return None
-    count = min(captions, *(len(images) for images in sets))
+    count = min(most, *(len(images) for images in sets))
     images = np.stack([images[i] for i in range(count) for images in sets])
-    return image_grid(images, list(labels) * count, columns=len(columns))
+    beside = captions[:count] if len(captions) >= count else None
+    return image_grid(images, list(labels) * count, columns=len(columns), rows=beside)

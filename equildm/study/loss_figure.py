@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
 from ..runtime import read_metrics, Run
-from .drawing import label_axes, new_axes, sequence_colors
+from .drawing import distinct_styles, label_axes, new_axes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +59,11 @@ def draw_losses(curves: Sequence[LossCurve], window: int = 50) -> Figure | None:
         return None
     figure, [axes] = new_axes(len(panels))
     for axis, (title, panel) in zip(axes, panels.items()):
-        for curve, color in zip(panel, sequence_colors(len(panel), "tab10")):
+        for curve, style in zip(panel, distinct_styles(len(panel))):
+            color, line = style["color"], style["linestyle"]
             width = max(1, min(window, len(curve.values) // 10))
             mean = np.convolve(curve.values, np.full(width, 1 / width), mode="valid")
-            axis.plot(curve.steps[width - 1 :], mean, color=color, label=curve.name)
+            axis.plot(curve.steps[width - 1 :], mean, line, color=color, label=curve.name)
             axis.plot(curve.steps, curve.values, color=color, alpha=0.15, linewidth=0.5)
         label_axes(axis, "training step", "loss", title=title, log="xy")
     return figure

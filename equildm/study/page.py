@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 from PIL import Image
 
 from ..runtime import replacing, write_atomic
@@ -26,8 +27,9 @@ td.number { text-align: right; white-space: nowrap; }
 .reproduced { color: #176b3c; font-weight: 600; } .not { color: #a3271b; font-weight: 600; }
 .unknown { color: #666; font-weight: 600; } .note { color: #555; font-size: .88rem; }
 @media (max-width: 600px) {
-  .cards tr, .cards td { display: block; border: 0; padding: 2px 0; }
-  .cards tr { border-bottom: 1px solid #ddd; padding: 8px 0; } .cards thead { display: none; }
+  tr, td, td.number { display: block; border: 0; padding: 2px 0; text-align: left; }
+  tr { border-bottom: 1px solid #ddd; padding: 8px 0; } thead { display: none; }
+  td[data-name]:not([data-name=""])::before { content: attr(data-name) ": "; color: #555; }
 }
 """
 
@@ -56,13 +58,19 @@ def paragraph(text: str, kind: str = "") -> str:
 
 
 def table(heads: Sequence[str], lines: Sequence[Sequence[str]], kind: str = "") -> str:
-    """A table of cells, see `cell`, that scrolls by itself."""
+    """A table of cells, see `cell`. On a narrow screen each row is a card with all its cells."""
     head = "".join(f"<th>{html.escape(text)}</th>" for text in heads)
-    body = "\n".join(f"<tr>{''.join(line)}</tr>" for line in lines)
+    named = [[_named(text, head) for text, head in zip(line, heads)] for line in lines]
+    body = "\n".join(f"<tr>{''.join(line)}</tr>" for line in named)
     return (
         f'<div class="scroll"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>'
         f"{body}</tbody></table></div>"
     )
+
+
+def _named(text: str, head: str) -> str:
+    """A cell that knows its column's name, which a narrow screen shows before the value."""
+    return text.replace("<td", f'<td data-name="{html.escape(head)}"', 1)
 
 
 def cell(value: object, kind: str = "", note: str = "") -> str:
@@ -82,6 +90,22 @@ def figure_png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def embedded_figure(folder: Path, name: str, figure: Figure, text: str) -> str:
+    """The tag of a figure, whose panels stand below each other on a narrow screen."""
+    wide = embedded_image(folder, name, figure_png(figure), text)
+    panels = figure.get_axes()
+    if len(panels) < 2:
+        return wide
+    grid = GridSpec(len(panels), 1, figure=figure)
+    for number, panel in enumerate(panels):
+        panel.set_subplotspec(grid[number])
+    figure.set_size_inches(5.2, 4.0 * len(panels))
+    figure.suptitle("")
+    data = base64.b64encode(figure_png(figure)).decode("ascii")
+    narrow = f'<source media="(max-width: 600px)" srcset="data:image/png;base64,{data}">'
+    return f"<picture>{narrow}{wide}</picture>"
 
 
 def image_png(image: UInt8[np.ndarray, "height width 3"]) -> bytes:

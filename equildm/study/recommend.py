@@ -34,12 +34,12 @@ class Recommendation:
     probability: float
 
     def __str__(self) -> str:
-        row, error = self.row, self.expected.margin
+        row = self.row
         model = f"width {row.width}" + (f" distilled by {row.method}" if row.method else "")
         return (
             f"For a budget of {self.budget:.3g} {self.price.words}, use {model}, sampler "
             f"{row.sampler}, {in_steps(row.steps)}, guidance {row.guidance:g}; expected "
-            f"{row.score} {self.expected.value:.1f} ± {error:.1f}."
+            f"{row.score} {self.expected}."
         )
 
 

@@ -14,6 +14,7 @@ from .gallery import equal_cost, guidance_strips, ImagesOf, student_panel
 from .loss_figure import draw_losses, LossCurve
 from .page import (
     cell,
+    embedded_figure,
     embedded_image,
     figure_png,
     heading,
@@ -40,6 +41,7 @@ def write_report(
     title: str = "Scaling study",
     about: Sequence[str] = (),
     images_of: ImagesOf = lambda row: None,
+    captions: Sequence[str] = (),
     losses: Sequence[LossCurve] = (),
     price: Price = OWN_COST,
     budgets: Sequence[float] = (),
@@ -56,6 +58,7 @@ def write_report(
     - `title`: of the page.
     - `about`: paragraphs on what was done, for instance commands and their time.
     - `images_of`: returns a row's images.
+    - `captions`: of these images, in their order, which stand beside them.
     - `losses`: the loss curves of the runs.
     - `price`: what an image costs.
     - `budgets`: to recommend a model for; by default five over the table's range.
@@ -97,9 +100,11 @@ def write_report(
             parts += _laws(rows, price)
         if name == "students":
             parts += _students(rows)
+    at_equal_cost = equal_cost(rows, images_of, price, captions)
+    strips = guidance_strips(rows, images_of, captions)
     for name, text, grid in (
-        ("images", "Images at equal cost (figure 10)", equal_cost(rows, images_of, price)),
-        ("guidance-images", "Guidance on images (figure 7)", guidance_strips(rows, images_of)),
+        ("images", "Images at equal cost (figure 10)", at_equal_cost),
+        ("guidance-images", "Guidance on images (figure 7)", strips),
         ("student-images", "Students' images by steps", student_panel(rows, images_of)),
     ):
         parts.append(heading(text))
@@ -133,7 +138,8 @@ def _drawn(draw: Callable[..., Figure | None], rows: Sequence[Row], price: Price
 def _figure(folder: Path, name: str, text: str, figure: Figure | None) -> list[str]:
     if figure is None:
         return [heading(text), paragraph("The table holds no rows for this figure.", "note")]
-    return [heading(text), embedded_image(folder, name, figure_png(figure), text)]
+    figure.suptitle(text)
+    return [heading(text), embedded_figure(folder, name, figure, text)]
 
 
 def _answer(rows: Sequence[Row], budget: float, price: Price) -> str:

@@ -9,9 +9,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 from rich.table import Table
 
 from ..sampling import problem_of, SamplerComparison
+from .drawing import distinct_styles
 from .evaluations import evaluations_within
-
-MARKERS = "os^vD<>Pp*hX8"
 
 
 def error_table(comparison: SamplerComparison, evaluations: Sequence[int]) -> Table:
@@ -44,11 +43,11 @@ def error_figure(comparison: SamplerComparison) -> Figure:
     """Errors over the evaluations that each solver made; a dashed line for a stochastic solver."""
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()
-    for number, (solver, row) in enumerate(comparison.errors.items()):
-        style = "-" if problem_of(solver) == "flow" else "--"
-        marker = MARKERS[number % len(MARKERS)]
+    styles = distinct_styles(len(comparison.errors))
+    for (solver, row), style in zip(comparison.errors.items(), styles):
+        style |= {"linestyle": "-" if problem_of(solver) == "flow" else "--", "label": solver}
         counts = list(evaluations_within(solver, list(row)).values())
-        axes.loglog(counts, list(row.values()), style, marker=marker, label=solver, markersize=4)
+        axes.loglog(counts, list(row.values()), **style)
     ticks = sorted({number for row in comparison.errors.values() for number in row})
     axes.set_xticks(ticks, list(map(str, ticks)))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -56,6 +55,7 @@ def error_figure(comparison: SamplerComparison) -> Figure:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="network evaluations", ylabel="distance to the fine solution / spread")
+    axes.set_title("Error by network evaluations (dashed: stochastic)", fontsize="medium")
     axes.grid(alpha=0.3, which="both")
     axes.legend(ncols=2, fontsize="small")
     return figure

@@ -7,12 +7,13 @@ from matplotlib.figure import Figure
 from .compare import mean_over_seeds
 from .drawing import (
     by_size,
+    distinct_styles,
     draw_distances,
     draw_matches,
+    EVALUATIONS,
     label_axes,
     MATCH,
     new_axes,
-    sequence_colors,
     STEPS,
 )
 from .frontier import by, newest, optimal_guidance
@@ -32,19 +33,16 @@ def students(rows: Sequence[Row]) -> Figure | None:
         return None
     figure, axes = new_axes(3, len(curves))
     for (left, middle, right), (width, group) in zip(axes, curves.items()):
-        for number, (name, curve) in enumerate(group.items()):
-            color = sequence_colors(len(group), "tab10")[number]
-            line = "-" if curve[0].method else "--"
-            style = {"color": color, "marker": "osv^D<>Pp*"[number % 10], "markersize": 4}
-            style |= {"linestyle": line, "label": name}
+        for (name, curve), style in zip(group.items(), distinct_styles(len(group))):
+            style |= {"linestyle": "-" if curve[0].method else "--", "label": name}
             steps = [row.steps for row in curve]
             draw_distances(left, steps, curve, style)
             draw_distances(middle, [r.evaluations * r.branches for r in curve], curve, style)
             draw_matches(right, steps, curve, style)
         kind = rows[0].score
         label_axes(left, STEPS, kind, title=f"c = {width}", log="x")
-        label_axes(middle, "evaluations of the network", kind, log="x", legend=False)
-        label_axes(right, STEPS, MATCH, log="x", legend=False)
+        label_axes(middle, EVALUATIONS, kind, title=f"c = {width}", log="x", legend=False)
+        label_axes(right, STEPS, MATCH, title=f"c = {width}", log="x", legend=False)
     return figure
 
 
@@ -64,10 +62,9 @@ def distilled(rows: Sequence[Row], price: Price = OWN_COST) -> Figure | None:
     sampler = main_sampler(plain)
     curves = {"undistilled": [r for r in plain if r.sampler == sampler]}
     curves |= by(students, lambda row: row.method)
-    for (name, group), color in zip(curves.items(), sequence_colors(len(curves), "tab10")):
+    for (name, group), style in zip(curves.items(), distinct_styles(len(curves))):
         at = sorted((r for r in group if r.steps == few), key=lambda row: row.width)
-        style = {"color": color, "marker": "o", "label": name}
-        draw_distances(left, [row.width for row in at], at, style)
+        draw_distances(left, [row.width for row in at], at, style | {"label": name})
     label_axes(left, "width c", rows[0].score, title=f"{few} steps (undistilled: {sampler})")
     for group, style in by_size(curves["undistilled"]):
         group = sorted(group, key=lambda row: row.steps)
@@ -95,10 +92,9 @@ def stages(rows: Sequence[Row]) -> Figure | None:
     for axis, width in zip(axes, widths):
         curves = {"undistilled, ddim": [r for r in plain if r.width == width]}
         curves |= by((r for r in students if r.width == width), lambda row: row.method)
-        for (name, group), color in zip(curves.items(), sequence_colors(len(curves), "tab10")):
+        for (name, group), style in zip(curves.items(), distinct_styles(len(curves))):
             group = sorted(group, key=lambda row: row.steps)
-            style = {"color": color, "marker": "o", "label": name}
             if group:
-                draw_distances(axis, [row.steps for row in group], group, style)
+                draw_distances(axis, [r.steps for r in group], group, style | {"label": name})
         label_axes(axis, STEPS, rows[0].score, title=f"c = {width}", log="x")
     return figure

@@ -19,6 +19,7 @@ from ..text import embed
 from .config import SampleSetConfig, StudyConfig
 from .evaluations import evaluations_in
 from .folder import StudyFolder
+from .forecast import SweepForecast
 from .grid import points
 from .queue import Finish, share_work
 from .runs import StudyRun
@@ -44,6 +45,8 @@ class Sweep:
         - `most_steps`: the most sampling steps of any point. Shorter grids are padded to it.
         """
         self._folder, self._scorer, self._samples = folder, scorer, samples
+        self.preparing = 0.0
+        """Seconds that the newest point took for its weights and its program."""
         self._rows, self._levels = folder.rows(), most_steps + 1
         self._compiled: set[tuple[str, str]] = set()
         self._queued: list[tuple[Array, Array]] = []
@@ -59,12 +62,15 @@ class Sweep:
     def begin(self, point: Point, run: StudyRun) -> Finish:
         """Samples a point and queues its features; the function that it returns scores them."""
         samples, scorer = self._samples, self._scorer
-        batches = self._batches()
+        batches, start = self._batches(), time.perf_counter()
         self._open(run, point.train_step)  # outside of what is timed
         if (run.name, point.sampler) not in self._compiled:
             one_step = dataclasses.replace(point, steps=1)
             jax.block_until_ready(scorer.on_device(self._sample(one_step, run, batches[0])))
             self._compiled.add((run.name, point.sampler))
+            self.preparing = time.perf_counter() - start
+        else:
+            self.preparing = 0.0
         jax.block_until_ready(self._queued)
         began = time.perf_counter()
         first = jax.block_until_ready(self._sample(point, run, batches[0]))
@@ -162,17 +168,32 @@ def sweep(folder: StudyFolder, runs: Sequence[StudyRun], config: StudyConfig, lo
     grid = {point.name: (point, run) for point, run in points(runs, config.grid)}
     scorer = shared_scorer(folder, runs[0], config.samples, locks)
     sampled = Sweep(folder, scorer, config.samples, config.grid.most_steps)
+    if config.samples.images:
+        folder.save_captions(scorer.captions[: config.samples.images])
     work = {name: sampled.work(point, run) for name, (point, run) in grid.items()}
     total, rows = sum(work.values()), folder.rows()
 
     def done() -> int:
         return sum(work[name] for name in rows.names() & set(work))
 
-    with Progress(total, start=done(), label="sweeping", unit="GFLOP") as progress:
+    programs = {name: (run.name, point.sampler) for name, (point, run) in grid.items()}
+    forecast = SweepForecast(work, programs)
+
+    def begin(name: str) -> Finish:
+        forecast.begin(name)
+        finish = sampled.begin(*grid[name])
+        if sampled.preparing:
+            forecast.compiled(sampled.preparing)
+        return finish
+
+    def left() -> float | None:
+        return forecast.left(rows.names(), 1 + locks.others())
+
+    with Progress(total, start=done(), label="sweeping", unit="GFLOP", forecast=left) as progress:
         share_work(
             list(grid),
             locks=locks,
             is_done=rows.__contains__,
-            begin=lambda name: sampled.begin(*grid[name]),
+            begin=begin,
             progress=lambda: progress.update(done(), points=len(rows.names() & set(work))),
         )

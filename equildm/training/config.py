@@ -191,11 +191,12 @@ class TrainConfig:
         - `fixed`: those of `MAY_CHANGE` that must not.
         """
         from ..runtime import Run
+        from ..runtime.near import near_runs
 
         if self.resume and not self.new and not Run.exists(folder):
             raise ValueError(
                 f"A run that is resumed exists, received --resume for {folder}, which holds none. "
-                "Check the folder, or add --new to begin one there."
+                f"Check the folder, or add --new to begin one there.{near_runs(folder)}"
             )
         dropout = getattr(config, "caption_dropout", 0.0)
         if not 0.0 <= dropout <= 1.0:

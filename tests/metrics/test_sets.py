@@ -198,7 +198,7 @@ def test_a_score_says_what_it_is():
         settings={"subsets": 10},
     )
     assert str(score) == (
-        "VGG16-KID 0.012346 +- 0.001 (standard error) from 100 images to 200 real images; VGG16, "
+        "VGG16-KID 0.0123 +- 0.0010 (standard error) from 100 images to 200 real images; VGG16, "
         "subsets 10, seed 0"
     )
     assert score.as_dict()["seed"] == 0

@@ -90,13 +90,13 @@ def test_what_cannot_be_scored_is_refused_before_anything_is_loaded(folder, tmp_
         (("--count", "0"), "at least 1, received 0"),
         (("--batch-size", "-3"), "--batch-size must be at least 1"),
         (("--sampling-steps", "0"), "--sampling-steps must be at least 1"),
-        (("--solver", "none"), "A solver is one of"),
+        (("--solver", "none"), "--solver is one of"),
         (("--resize", "antialiased"), "Give --inception PATH"),
         (("--metrics", "clip-score"), "Give --clip PATH"),
         (("--inception", str(tmp_path / "none")), "--inception takes a path that exists"),
         (("--metrics", "kid", "--reference", model), "Add fid to --metrics"),
         (("--reference-count", "9"), "Give --reference PATH"),
-        ((), "scores a run folder, which records its data"),
+        ((), "A run folder holds a config.json"),
     ]
     assert_refused(RECIPES / "evaluate.py", cases, model)
     options = ((), ("--solvers", "none"), ("--evaluations", "0"), ("--count", "0"))

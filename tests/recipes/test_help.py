@@ -1,10 +1,13 @@
 """`--help` and wrong options: at once, without jax, in groups, and one line for each mistake."""
 
 import json
+from typing import get_args
 
 import pytest
 from helpers import refusals, ROOT, run_python
 from test_layout import RECIPES
+
+from equildm.sampling import SolverName, SOLVERS
 
 HELP = """
 import contextlib, io, json, runpy, sys
@@ -67,3 +70,7 @@ def test_mistakes_are_one_line_with_the_option_and_the_fix():
     assert lines[3] == "sample.py: --rescale is a number; received 'x'."
     assert lines[5].startswith("sample.py: --solver is one of ddim, ddpm,")
     assert lines[6] == "sample.py: MODEL and --prompt must be given. See --help."
+
+
+def test_every_solver_has_a_name_to_choose():
+    assert set(get_args(SolverName)) == set(SOLVERS)

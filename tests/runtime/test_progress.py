@@ -112,6 +112,22 @@ def test_pauses_are_no_work_and_count_for_the_time_left(clock):
     assert left(progress) == 70  # 50 of work and 20 of previews, as so far but for the first
 
 
+def test_a_log_file_tells_of_long_pauses_before_and_after_them(clock):
+    out = io.StringIO()
+    progress = Progress(1000, label="training", stream=out)
+    progress.update(1)
+    for seconds in (26, 24, 1, 1, 5):
+        with progress.pause("validating"):
+            clock.now += seconds
+    assert out.getvalue().splitlines() == [
+        "training 1/1000 steps",
+        *("training 1/1000 steps, validating", "training validating took 26 s"),
+        *("training 1/1000 steps, validating", "training validating took 24 s"),
+        "training 1/1000 steps, validating",  # it was long the last time
+        "training validating took 5 s",
+    ]
+
+
 def test_a_machine_that_slept_does_not_slow_the_rate(clock):
     progress = Progress(1000, stream=io.StringIO())
     for done in range(1, 101):

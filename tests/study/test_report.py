@@ -17,7 +17,7 @@ from PIL import Image
 
 from equildm.study import FIGURES, FINDINGS, LossCurve, Price, write_report
 
-VOID = {"img", "meta", "link", "br"}
+VOID = {"img", "meta", "link", "br", "source"}
 
 
 class Page(HTMLParser):
@@ -88,10 +88,18 @@ def test_every_finding_has_its_verdict_and_rule(folder):
     assert text.count('class="reproduced"') >= 10 and '<td class="not">' not in text
 
 
+def test_a_narrow_screen_hides_nothing(folder):
+    """Panels stand below each other, and each cell of a table names its column."""
+    text = (folder / "index.html").read_text()
+    assert text.count('<source media="(max-width: 600px)"') >= 5
+    cells = re.findall(r"<td[^>]*>", text)
+    assert cells and all("data-name=" in cell for cell in cells)
+
+
 def test_students_stand_beside_their_models(folder):
     text = (folder / "index.html").read_text()
     assert "c064lcm (ddim)" in text and "<th>1 step</th>" in text
-    rows = re.findall(r"<td>(c\d+lcm) \(ddim\)</td>(.*?)</tr>", text)
+    rows = re.findall(r"<td[^>]*>(c\d+lcm) \(ddim\)</td>(.*?)</tr>", text)
     worth = {name: re.findall(r">([^<]+)</td>", cells) for name, cells in rows[-3:]}
     assert set(worth) == {"c016lcm", "c032lcm", "c064lcm"}  # the last of the two tables
     for student, model, steps in worth.values():
