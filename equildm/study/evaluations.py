@@ -15,7 +15,9 @@ def evaluations_in(solver: str, steps: int) -> int:
     - `solver`: a name in `SOLVERS`.
     - `steps`: at least 1.
     """
-    four, five = (_counted(solver, number) for number in (4, 5))
+    four, five = (
+        count_evaluations(solver, grids.trailing(ScaledLinear(), number)) for number in (4, 5)
+    )
     return four + (five - four) * (steps - 4)
 
 
@@ -31,8 +33,3 @@ def evaluations_within(solver: str, budgets: Sequence[int]) -> dict[int, int]:
     """
     steps = steps_within(solver, budgets, functools.partial(grids.trailing, ScaledLinear()))
     return {budget: evaluations_in(solver, n) for budget, n in zip(budgets, steps) if n}
-
-
-@functools.cache
-def _counted(solver: str, steps: int) -> int:
-    return count_evaluations(solver, grids.trailing(ScaledLinear(), steps))
