@@ -7,6 +7,7 @@ Set before jax is imported. Tests that need several devices run in a process of 
 import gc
 import itertools
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,19 @@ import pytest
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 
+if sys.dont_write_bytecode:
+    # Each process would compile jax from its source: half the time of most that tests start.
+    BYTECODE = Path(__file__).resolve().parents[1] / ".pytest_cache" / "bytecode"
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(BYTECODE)
+
 from jaxtyping import install_import_hook
 
 install_import_hook("equildm", "beartype.beartype")
 
 import jax  # noqa: E402
+from compile_cache import LIMIT, prune  # noqa: E402
 
 from benchmarks._peer import Peer, PEER_PYTHON, peer_python  # noqa: E402
 
@@ -28,6 +37,9 @@ collect_ignore = ["peers"]
 
 QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 """Compiles in half the time, which is most of the tests'. The code is slower, and the same."""
+
+LONG = ("docs", "faults", "pipeline", "recipes", "sampling")
+"""Rooms of long tests."""
 
 MAPS = 15_000
 """Memory maps above which compiled programs are forgotten."""
@@ -47,16 +59,29 @@ def pytest_configure(config: pytest.Config) -> None:
     if QUICK not in flags:
         os.environ["XLA_FLAGS"] = f"{QUICK} {flags}".strip()
     assert config.cache is not None
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
+    least = os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+    # This process imported jax before; workers and what they start read the variables.
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", float(least))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`-m peer` selects what uses the fixture; the mark need not be written."""
+    """`-m peer` selects what uses the fixture; the mark need not be written. Long tests go first.
+
+    So short ones are left for the end, when one worker waits for the other.
+    """
     for item in items:
         if "peer" in getattr(item, "fixturenames", ()):
             item.add_marker("peer")
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Bounds the compile cache, once for all workers; one that you name is yours."""
+    if not hasattr(config, "workerinput") and config.cache is not None:
+        prune(config.cache.mkdir("jax"), LIMIT)
 
 
 def pytest_runtest_logfinish() -> None:

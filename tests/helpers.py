@@ -1,5 +1,7 @@
 """What tests of several rooms share."""
 
+import atexit
+import functools
 import json
 import os
 import re
@@ -99,27 +101,51 @@ def page_code(page: str) -> str:
 
 
 REFUSED = """
-import contextlib, io, json, os, runpy, sys
-recipe, *commands = json.loads(sys.argv[1])
-sys.path.insert(0, os.path.dirname(recipe))
-said = []
-for command in commands:
-    sys.argv = [recipe, *command]
-    with contextlib.redirect_stderr(io.StringIO()) as errors:
-        try:
-            runpy.run_path(recipe, run_name="__main__")
-        except (ValueError, SystemExit) as error:
-            said.append(f"{errors.getvalue()}{error}")
-        else:
-            said.append("accepted")
-print(json.dumps(said))
+import contextlib, io, json, os, runpy, sys, traceback
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)  # what recipes print is no answer
+for line in sys.stdin:
+    recipe, *commands = json.loads(line)
+    sys.path.insert(0, os.path.dirname(recipe))
+    messages = []
+    for command in commands:
+        sys.argv = [recipe, *command]
+        with contextlib.redirect_stderr(io.StringIO()) as errors:
+            try:
+                runpy.run_path(recipe, run_name="__main__")
+                messages.append("accepted")
+            except (ValueError, SystemExit) as error:
+                messages.append(f"{errors.getvalue()}{error}")
+            except Exception:
+                messages.append(traceback.format_exc())
+    sys.path.pop(0)
+    print(json.dumps(messages), file=answers, flush=True)
 """
 
 
+@functools.cache
+def _refusing() -> subprocess.Popen[str]:
+    """The process that `refusals` asks: it loads jax and the library once, for all recipes."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", REFUSED],
+        cwd=ROOT,
+        env=_environment(1, None),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    atexit.register(process.kill)
+    return process
+
+
 def refusals(recipe: Path, *commands: Sequence[str]) -> list[str]:
-    """What a recipe says to options that it refuses: to each command, in one fresh process."""
-    printed = run_python(REFUSED, json.dumps([str(recipe), *map(list, commands)]), devices=1)
-    return json.loads(printed.splitlines()[-1])
+    """What a recipe says to options that it refuses: to each command, in one process."""
+    process = _refusing()
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(json.dumps([str(recipe), *map(list, commands)]) + "\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
 
 
 def assert_refused(recipe: Path, cases: Sequence[tuple[Sequence[str], str]], *common: str) -> None:

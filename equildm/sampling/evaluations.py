@@ -4,6 +4,7 @@ An evaluation is one call of the denoiser. Classifier-free guidance is not count
 two evaluations of the network of one of the denoiser (see `AbstractNetworkConfig.branches`).
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -30,13 +31,20 @@ def count_evaluations(solver: str, levels: Float[np.ndarray, "levels"]) -> int:
 
     **Raises** `ValueError` for an unknown name or a grid that cannot be stepped through.
     """
+    return _counted(solver, tuple(np.asarray(levels).tolist()))
+
+
+@functools.cache  # each count compiles the solver
+def _counted(solver: str, levels: tuple[float, ...]) -> int:
     calls: list[int] = []
 
     def denoiser(y: Array, s: NoiseLevel, condition: Condition) -> Array:
         jax.debug.callback(lambda: calls.append(1))
         return 0.5 * y
 
-    state = sample(denoiser, jnp.ones(1), levels, make_solver(solver), key=jax.random.key(0))
+    state = sample(
+        denoiser, jnp.ones(1), np.array(levels), make_solver(solver), key=jax.random.key(0)
+    )
     jax.block_until_ready(state)
     jax.effects_barrier()
     return len(calls)

@@ -12,7 +12,12 @@ def evaluations_in(solver: str, steps: int) -> int:
     - `solver`: a name in `SOLVERS`.
     - `steps`: at least 1.
     """
-    four, five = (_counted(solver, number) for number in (4, 5))
+    from ..noise import grids, ScaledLinear
+    from ..sampling import count_evaluations
+
+    four, five = (
+        count_evaluations(solver, grids.trailing(ScaledLinear(), number)) for number in (4, 5)
+    )
     return four + (five - four) * (steps - 4)
 
 
@@ -31,11 +36,3 @@ def evaluations_within(solver: str, budgets: Sequence[int]) -> dict[int, int]:
 
     steps = steps_within(solver, budgets, functools.partial(grids.trailing, ScaledLinear()))
     return {budget: evaluations_in(solver, n) for budget, n in zip(budgets, steps) if n}
-
-
-@functools.cache
-def _counted(solver: str, steps: int) -> int:
-    from ..noise import grids, ScaledLinear
-    from ..sampling import count_evaluations
-
-    return count_evaluations(solver, grids.trailing(ScaledLinear(), steps))

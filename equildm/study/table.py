@@ -6,6 +6,7 @@ put together from these files in one order, so that it does not depend on who co
 
 import dataclasses
 import json
+import operator
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -102,14 +103,15 @@ class Row:
     @property
     def point(self) -> Point:
         """What was sampled."""
-        names = [field.name for field in dataclasses.fields(Point)]
-        return Point(*(getattr(self, name) for name in names))
+        return Point(*_POINT(self))
 
     @property
     def model(self) -> str:
         """`c = 32`, or `c = 32 lcm`."""
         return f"c = {self.width} {self.method}".strip()
 
+
+_POINT = operator.attrgetter(*(field.name for field in dataclasses.fields(Point)))
 
 _TYPES: dict[Any, Any] = {int: pa.int64(), float: pa.float64(), str: pa.string()}
 

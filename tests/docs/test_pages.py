@@ -1,5 +1,6 @@
 """The code of the pages runs as it stands, and what it makes can be trained."""
 
+import json
 import shutil
 
 import equinox as eqx
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from helpers import page_code, ROOT
+from small_models import captioned_folder
 
 
 def run(page: str, names: dict | None = None) -> dict:
@@ -20,7 +22,10 @@ def beside_a_run(tmp_path, monkeypatch):
     """The current folder: it has a small run where recipes make one, and takes what pages save."""
     monkeypatch.chdir(tmp_path)
     old_run = ROOT / "tests" / "pretrained" / "format_1" / "pretrained"
-    shutil.copytree(old_run, tmp_path / "runs" / "emoji")
+    run = shutil.copytree(old_run, tmp_path / "runs" / "emoji")
+    options = json.loads((run / "config.json").read_text())
+    options["config"]["data"] = str(captioned_folder(tmp_path / "images"))  # few to encode
+    (run / "config.json").write_text(json.dumps(options))
     return tmp_path
 
 

@@ -106,7 +106,7 @@ def test_what_cannot_work_is_refused_and_leaves_no_folder(small, tmp_path):
         (("--groups", "conv_in"), "PATTERN=FACTOR"),
         (("--augmentation", "1"), "[0, 1), received 1"),
         (("--data", str(tmp_path / "empty")), "must hold images"),
-        (("--size", "30", "--scale", "2"), "multiples of 4, received 30"),
+        (("--size", "31", "--scale", "31"), "multiples of 2, received 31"),
         (("--size", "64"), "at least 64x64 pixels"),
     ]
     run = ("--run", str(tmp_path / "run"))

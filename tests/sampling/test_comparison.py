@@ -69,7 +69,9 @@ def test_errors_fall_with_evaluations():
         compare(("tsit5",), (1,))
 
 
-@pytest.mark.parametrize("schedule", ["squared-cosine", "scaled-linear-zero-snr"])
+@pytest.mark.parametrize(
+    "schedule", ["squared-cosine", pytest.param("scaled-linear-zero-snr", marks=pytest.mark.slow)]
+)
 def test_stochastic_solvers_start_from_any_level(schedule: str):
     """Those whose highest level is in the thousands too, on unit Gaussian data."""
     grid = partial(grids.trailing, SCHEDULES[schedule])

@@ -152,7 +152,7 @@ from equildm.data import LatentBatch
 from equildm.noise import ScaledLinear, Uniform, UniformTimes, Velocity
 from equildm.runtime import make_mesh
 from equildm.training import DecayEMA, DenoisingObjective, TrainState, Validation
-from small_models import UNET
+from small_models import ONE_LEVEL
 from equildm import TextEmbedding
 import jax.numpy as jnp
 
@@ -164,7 +164,7 @@ values = {}
 for mesh in json.loads(sys.argv[1]):
     mesh = make_mesh(mesh)
     state = TrainState.create(
-        UNET.build(key=jax.random.key(0)), optax.sgd(0.1), DecayEMA(0.9), mesh=mesh
+        ONE_LEVEL.build(key=jax.random.key(0)), optax.sgd(0.1), DecayEMA(0.9), mesh=mesh
     )
     score = Validation(objective, jax.tree.map(np.asarray, batch), mesh=mesh, batch_size=4)
     values[str(mesh.shape)] = score(state)["validation_loss_ema_3"]
