@@ -43,9 +43,10 @@ def _field(attribute: Attribute) -> Parameter | None:
     if "init=False" in str(value):
         return None
     if "field(" in str(value):
-        arguments = getattr(value, "arguments", [])
         values = [
-            a.value for a in arguments if getattr(a, "name", "") in ("default", "default_factory")
+            argument.value
+            for argument in getattr(value, "arguments", [])
+            if getattr(argument, "name", "") in ("default", "default_factory")
         ]
         value = values[0] if values else None
     kind = ParameterKind.positional_or_keyword

@@ -38,15 +38,15 @@ def first_sentence(docstring: str | None) -> str:
 
 def docstrings(tree: ast.Module) -> dict[str, str]:
     """The first sentences of a module's classes, functions and documented constants."""
-    found = {}
+    sentences = {}
     for node, after in zip(tree.body, [*tree.body[1:], None]):
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            found[node.name] = first_sentence(ast.get_docstring(node))
+            sentences[node.name] = first_sentence(ast.get_docstring(node))
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
             if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-                found[ast.unparse(target)] = first_sentence(str(after.value.value))
-    return found
+                sentences[ast.unparse(target)] = first_sentence(str(after.value.value))
+    return sentences
 
 
 def public_names(package: str) -> dict[str, list[str]]:
@@ -80,7 +80,7 @@ def parsed(module: str) -> ast.Module:
 
 def api_page(package: str) -> str:
     """The Markdown of one package's page: a table of its names, and a section for each module."""
-    table, sections = ["| name | |", "|---|---|"], []
+    table, sections = ["| name | what it is |", "|---|---|"], []
     for module, names in sorted(public_names(package).items()):
         tree = parsed(module)
         known = docstrings(tree)
@@ -93,12 +93,13 @@ def api_page(package: str) -> str:
             continue
         for name in sorted(names, key=str.lower):
             path = f"equildm.{module}.{name}"
-            table.append(f"| [`{name}`](#{path}) | {known.get(name, '').replace('|', '\\|')} |")
+            about = known.get(name, "").replace("|", "\\|")
+            table.append(f"| [`{name}`](#{path}) | {about} |")
             shown = "" if name in known else "\n    options: {show_if_no_docstring: true}"
             sections.append(f"::: {path}{shown}")
     title = MODULES.get(package, package)
-    about = ast.get_docstring(parsed(title)) or ""
-    return "\n\n".join([f"# equildm.{title}", about, "\n".join(table), *sections])
+    lead = ast.get_docstring(parsed(title)) or ""
+    return "\n\n".join([f"# equildm.{title}", lead, "\n".join(table), *sections])
 
 
 def on_files(files: Files, config) -> Files:

@@ -24,10 +24,10 @@ def denoiser(y, s, condition):
 
 schedule = ScaledLinear()
 levels = grids.karras(schedule, 80)
-noise = jnp.linspace(-1.8, 1.8, 13)
+noise = jnp.linspace(-1.8, 1.8, 12)
 states = trajectory(denoiser, noise, levels, Heun()).states
 coarse_levels = grids.karras(schedule, 5)
-coarse = trajectory(denoiser, noise[9:10], coarse_levels).states
+coarse = trajectory(denoiser, noise[8:9], coarse_levels).states
 alpha = 1 / jnp.sqrt(1 + jnp.asarray(levels) ** 2)
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
@@ -37,7 +37,8 @@ right.plot(levels, states, color="tab:gray", linewidth=1)
 right.plot(coarse_levels, coarse, "o-", color="tab:red", label="DDIM, 5 straight steps")
 right.set(title="y, what solvers step through", ylabel="y = x / alpha", ylim=(-4, 4))
 right.legend(loc="lower right")
+left.set(xscale="symlog", xlim=(15, 0))
+right.set(xlim=(5, 0))
 for axes in (left, right):
-    axes.set_xscale("symlog", linthresh=0.1)
-    axes.set(xlabel="noise level s = sigma / alpha", xlim=(15, 0))
+    axes.set(xlabel="noise level s = sigma / alpha")
 figure.savefig(Path(__file__).with_name("frame.png"), dpi=110)
