@@ -22,7 +22,7 @@ from .usable import spread_indices
 
 @dataclasses.dataclass(frozen=True)
 class ImageDataConfig:
-    """A data set of images without captions, its split, and how squares are made of them.
+    """Options of a data set of images without captions: its split, and how squares are cut.
 
     training, held_out = config.splits()
     dataset = config.dataset(training)

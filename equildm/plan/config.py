@@ -12,7 +12,7 @@ from .topology import parse_topology
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlanConfig:
-    """What is compiled: every program of every model on every slice and mesh.
+    """Options of a plan. Every program of every model is compiled for every slice and mesh.
 
     **Raises** `ValueError` when one of these cases cannot be compiled.
     """

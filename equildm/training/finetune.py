@@ -21,7 +21,7 @@ from .trained_part import AbstractTrainedPart, AllWeights, LoRAConfig, MatchingW
 
 
 class Trainable(NamedTuple):
-    """A network in two parts: what is trained of it, and the rest.
+    """A network in two parts: the trained one and the frozen one.
 
         trainable = config.split(network, seed=0)
         state = train(trainable.model, trainable.objective(objective), ...)

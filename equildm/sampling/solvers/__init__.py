@@ -64,7 +64,7 @@ SOLVERS: Mapping[str, Callable[[], diffrax.AbstractSolver]] = {
 
 
 def make_solver(solver: Solver) -> diffrax.AbstractSolver:
-    """The solver of that name in `SOLVERS`, with its defaults. A solver is returned as it is.
+    """The solver of that name in `SOLVERS`, with default options. A solver is returned unchanged.
 
     **Raises** `ValueError` for an unknown name.
     """
