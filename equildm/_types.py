@@ -48,10 +48,12 @@ class TextEmbedding(eqx.Module):
 
     - `tokens`: one vector a token. Batches add axes in front.
     - `mask`: true where the token is real, false where it is padding. Attention leaves padding out.
+    - `pooled`: one vector of the entire caption, where the encoder has one.
     """
 
     tokens: Float[Array, "*batch tokens width"]
     mask: Bool[Array, "*batch tokens"]
+    pooled: Float[Array, "*batch pooled_width"] | None = None
 
 
 class SizeCondition(eqx.Module):

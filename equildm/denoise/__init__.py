@@ -1,5 +1,9 @@
 """Denoisers: networks, preconditioning and guidance. Each one wraps the one before."""
 
+from .backbone import (
+    AbstractBackbone as AbstractBackbone,
+    AbstractBackboneConfig as AbstractBackboneConfig,
+)
 from .blocks import UNetFeatures as UNetFeatures
 from .concat import (
     ConcatConfig as ConcatConfig,
@@ -14,6 +18,13 @@ from .control import (
     ControlNetConfig as ControlNetConfig,
 )
 from .denoiser import AbstractDenoiser as AbstractDenoiser
+from .dit import WidthScaledDiT as WidthScaledDiT
+from .dit_block import DiTBlock as DiTBlock
+from .dit_config import (
+    DiTConfig as DiTConfig,
+    MMDiTConfig as MMDiTConfig,
+    TransformerConfig as TransformerConfig,
+)
 from .guidance import Guided as Guided
 from .guidance_embedding import (
     EmbeddedGuidance as EmbeddedGuidance,
@@ -21,17 +32,29 @@ from .guidance_embedding import (
     GuidanceConditioned as GuidanceConditioned,
     GuidanceEmbeddingConfig as GuidanceEmbeddingConfig,
 )
+from .mmdit import MMDiT as MMDiT
+from .mmdit_block import MMDiTBlock as MMDiTBlock
 from .network_config import (
     AbstractNetworkConfig as AbstractNetworkConfig,
     AbstractNetworkWrap as AbstractNetworkWrap,
 )
 from .null_text import NullTextGuidance as NullTextGuidance
 from .precondition import Preconditioned as Preconditioned
-from .presets import preset as preset, SIZES as SIZES, SMALL as SMALL, UNetConfig as UNetConfig
+from .presets import preset as preset, UNetConfig as UNetConfig
 from .shapes import input_shapes as input_shapes, network_shapes as network_shapes
 from .size_conditioning import (
     SizeConditioned as SizeConditioned,
     SizeConditioningConfig as SizeConditioningConfig,
     SizeEmbedding as SizeEmbedding,
+)
+from .sizes import SIZES as SIZES, SMALL as SMALL
+from .transformer_parts import FinalLayer as FinalLayer
+from .transformer_presets import (
+    BackboneName as BackboneName,
+    BACKBONES as BACKBONES,
+    dit_preset as dit_preset,
+    DIT_SIZES as DIT_SIZES,
+    mmdit_preset as mmdit_preset,
+    MMDIT_SIZES as MMDIT_SIZES,
 )
 from .unet import WidthScaledUNet as WidthScaledUNet

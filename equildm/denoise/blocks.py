@@ -8,6 +8,7 @@ import jax
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .._types import Key
+from ..nn import AbstractBlock
 
 Module = Callable[..., Array]
 
@@ -21,7 +22,7 @@ def _once(block: Module, *inputs: PyTree) -> Array:
     return block(*inputs)
 
 
-class Stage(eqx.Module):
+class Stage(AbstractBlock):
     """A residual block and, where the level attends to the caption, a transformer after it."""
 
     block: Module

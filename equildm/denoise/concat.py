@@ -1,4 +1,4 @@
-"""A UNet that sees a second latent beside the noisy one."""
+"""A network that sees a second latent beside the noisy one."""
 
 import dataclasses
 from typing import Any
@@ -10,11 +10,11 @@ from jaxtyping import Array, Float
 
 from .._types import Condition, Key, Latent, Network, Time
 from ..nn import Linear, sinusoid, zeroed
+from .backbone import AbstractBackbone, check_backbone
 from .denoiser import AbstractDenoiser
 from .guidance import Scalar
 from .network_config import AbstractNetworkWrap
 from .null_text import NullTextGuidance
-from .unet import WidthScaledUNet
 
 
 class ImageCondition(eqx.Module):
@@ -22,7 +22,7 @@ class ImageCondition(eqx.Module):
 
     **Fields:**
 
-    - `text`: the caption, as the UNet takes it.
+    - `text`: the caption, as the network takes it.
     - `image`: an array of the noisy latent's height and width, such as the latent of an image.
     - `level`: how noisy `image` itself is, as a time of the schedule; 0 is clean.
     """
@@ -33,7 +33,7 @@ class ImageCondition(eqx.Module):
 
 
 class Concatenated(eqx.Module):
-    """A UNet whose input is the noisy latent and an image's latent, channel behind channel.
+    """A network whose input is the noisy latent and an image's latent, channel behind channel.
 
     The time of the image's own noise is embedded like the time itself, projected and added to that
     one's sinusoid ("noise conditioning augmentation", Ho et al. 2021, section 4; Rombach et al.
@@ -41,17 +41,17 @@ class Concatenated(eqx.Module):
 
     **Fields:**
 
-    - `network`: the UNet, whose input has the channels of both.
+    - `network`: the network, whose input has the channels of both.
     - `projection`: of the sinusoid of `level`.
     """
 
-    network: WidthScaledUNet
+    network: AbstractBackbone
     projection: Linear
 
     def __call__(
         self, x: Latent, t: Time, condition: ImageCondition
     ) -> Float[Array, "height width out_channels"]:
-        """See `WidthScaledUNet`."""
+        """See `AbstractBackbone`."""
         if condition.image.shape[:2] != x.shape[:2]:
             raise ValueError(
                 "An image's latent is as high and wide as the noisy one, received "
@@ -68,18 +68,8 @@ def widen_input(network: Network, channels: int) -> Concatenated:
 
     The projection is zero too: whatever the image and its level, training starts from `network`.
     """
-    if not isinstance(network, WidthScaledUNet):
-        raise ValueError(
-            f"Only the input of a WidthScaledUNet can be widened, received a "
-            f"{type(network).__name__}. Start from a plain text-to-image model, not from a "
-            "guidance-conditioned one or one that was widened before."
-        )
-    weight = network.conv_in.weight
-    new = jnp.zeros((*weight.shape[:2], channels, weight.shape[3]), weight.dtype)
-    wider = eqx.tree_at(
-        lambda network: network.conv_in.weight, network, jnp.concatenate([weight, new], axis=2)
-    )
-    width = network.time.hidden.weight.shape[0]
+    wider = check_backbone(network, "The input that is widened is that of").widened(channels)
+    width = wider.time_features
     return Concatenated(wider, zeroed(Linear(width, width, bias=False, key=jax.random.key(0))))
 
 

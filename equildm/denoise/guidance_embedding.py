@@ -11,14 +11,14 @@ from jaxtyping import Array, Float
 
 from .._types import Condition, Key, Latent, NoiseLevel, TextEmbedding, Time
 from ..nn import Linear, zeroed
+from .backbone import AbstractBackbone, check_backbone
 from .denoiser import AbstractDenoiser
 from .guidance import Scalar
 from .network_config import AbstractNetworkWrap
-from .unet import WidthScaledUNet
 
 
 class GuidanceConditioned(eqx.Module):
-    """A UNet with the guidance scale as an input: its output is already guided.
+    """A network with the guidance scale as an input: its output is already guided.
 
     The weight `w` is embedded as a sinusoid of `1000 (w - 1)`, projected and added to the time's
     sinusoid (Meng et al. 2023, section 3; Luo et al. 2023, the layout of diffusers'
@@ -28,23 +28,23 @@ class GuidanceConditioned(eqx.Module):
     It is conditioned on `(text, w)`, with `w` as in `Guided`: 1 is the conditional model.
     """
 
-    network: WidthScaledUNet
+    network: AbstractBackbone
     projection: Linear
 
-    def __init__(self, network: WidthScaledUNet, width: int = 256):
+    def __init__(self, network: AbstractBackbone, width: int = 256):
         """**Arguments:**
 
-        - `network`: the UNet.
+        - `network`: of captions.
         - `width`: of the embedded weight.
         """
-        into = network.time.hidden.weight.shape[0]
         self.network = network
-        self.projection = zeroed(Linear(width, into, bias=False, key=jax.random.key(0)))
+        projection = Linear(width, network.time_features, bias=False, key=jax.random.key(0))
+        self.projection = zeroed(projection)
 
     def __call__(
         self, x: Latent, t: Time, condition: tuple[TextEmbedding, Float[Array, ""]]
     ) -> Float[Array, "height width out_channels"]:
-        """See `WidthScaledUNet`."""
+        """See `AbstractBackbone`."""
         text, weight = condition
         shift = self.projection(guidance_sinusoid(weight, self.projection.weight.shape[0]))
         return self.network.at(x, self.network.time(t, shift), text)
@@ -78,12 +78,7 @@ class GuidanceEmbeddingConfig(AbstractNetworkWrap):
     """Width of the embedded scale; LCM's is 256."""
 
     def build(self, *, key: Key) -> GuidanceConditioned:
-        network = self.of.build(key=key)
-        if not isinstance(network, WidthScaledUNet):
-            raise ValueError(
-                "Guidance is embedded into a WidthScaledUNet, received a config of "
-                f"{type(network).__name__}. Put GuidanceEmbeddingConfig around the UNetConfig."
-            )
+        network = check_backbone(self.of.build(key=key), "Guidance is embedded into")
         return GuidanceConditioned(network, self.width)
 
     @property

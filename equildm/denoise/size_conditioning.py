@@ -1,4 +1,4 @@
-"""A UNet that is told the sizes of the image that it is to denoise."""
+"""A network that is told the sizes of the image that it is to denoise."""
 
 import dataclasses
 from typing import Any
@@ -10,11 +10,11 @@ from jaxtyping import Array, Float
 
 from .._types import Key, Latent, SizeCondition, TextEmbedding, Time
 from ..nn import Linear, sinusoid, zeroed
+from .backbone import AbstractBackbone, check_backbone
 from .denoiser import AbstractDenoiser
 from .guidance import Scalar
 from .network_config import AbstractNetworkWrap
 from .null_text import NullTextGuidance
-from .unet import WidthScaledUNet
 
 
 class SizeEmbedding(eqx.Module):
@@ -44,20 +44,20 @@ class SizeEmbedding(eqx.Module):
 
 
 class SizeConditioned(eqx.Module):
-    """A UNet with a `SizeEmbedding`, conditioned on a `SizeCondition`.
+    """A network with a `SizeEmbedding`, conditioned on a `SizeCondition`.
 
     Small images need not be left out of the training, nor crops be taken for how things are: the
     network learns what an enlarged or a cut image looks like, and in sampling it is told that the
     image is neither.
     """
 
-    network: WidthScaledUNet
+    network: AbstractBackbone
     sizes: SizeEmbedding
 
     def __call__(
         self, x: Latent, t: Time, condition: SizeCondition
     ) -> Float[Array, "height width out_channels"]:
-        """See `WidthScaledUNet`."""
+        """See `AbstractBackbone`."""
         time = self.network.time(t, self.sizes(condition.sizes))
         return self.network.at(x, time, condition.text)
 
@@ -74,15 +74,8 @@ class SizeConditioningConfig(AbstractNetworkWrap):
         return SizeCondition
 
     def build(self, *, key: Key) -> SizeConditioned:
-        network = self.of.build(key=key)
-        if not isinstance(network, WidthScaledUNet):
-            raise ValueError(
-                "Sizes are embedded into a WidthScaledUNet, received a config of "
-                f"{type(network).__name__}. Put SizeConditioningConfig around the UNetConfig."
-            )
-        return SizeConditioned(
-            network, SizeEmbedding(network.time.hidden.weight.shape[0], self.width)
-        )
+        network = check_backbone(self.of.build(key=key), "Sizes are embedded into")
+        return SizeConditioned(network, SizeEmbedding(network.time_features, self.width))
 
     def captioned(self, text: TextEmbedding, height: int, width: int) -> SizeCondition:
         """The image was of this size from the beginning, and nothing is cut."""

@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._types import Key, Latent, TextEmbedding, Time
+from .._types import Key, Latent, TextEmbedding
 from ..nn import Conv, Downsample, GroupNorm, ResBlock, SpatialTransformer, TimeEmbedding, Upsample
+from .backbone import AbstractBackbone
 from .blocks import encode, Level, Middle, Module, Stage, UNetFeatures
 
 
-class WidthScaledUNet(eqx.Module):
+class WidthScaledUNet(AbstractBackbone):
     """Stable Diffusion's UNet at any width (the paper, figure 2 and table 1).
 
     With the paper's defaults the channels of the four levels are `[c, 2c, 4c, 4c]`: two residual
@@ -131,21 +132,6 @@ class WidthScaledUNet(eqx.Module):
         self.conv_out = Conv(width, out_channels, key=next(keys))
         self.context_width = context_width
 
-    def __call__(
-        self, x: Latent, t: Time, text: TextEmbedding
-    ) -> Float[Array, "height width out_channels"]:
-        """Predicts noise, velocity or clean latent, as it was trained to.
-
-        **Arguments:**
-
-        - `x`: the noisy latent `alpha x0 + sigma eps`, `(height, width, in_channels)`.
-        - `t`: time, 0 (clean) to 999 (noise); may be fractional.
-        - `text`: the caption's tokens, `(tokens, context_width)`, and their mask.
-
-        **Returns:** an array `(height, width, out_channels)` in `x`'s dtype.
-        """
-        return self.at(x, self.time(t), text)
-
     def at(
         self,
         x: Latent,
@@ -172,6 +158,12 @@ class WidthScaledUNet(eqx.Module):
             if level.resample is not None:
                 x = level.resample(x)
         return self.conv_out(jax.nn.silu(self.norm_out(x)))
+
+    def widened(self, channels: int) -> "WidthScaledUNet":
+        """See `AbstractBackbone`."""
+        padding = ((0, 0), (0, 0), (0, channels), (0, 0))
+        weight = jnp.pad(self.conv_in.weight, padding)
+        return eqx.tree_at(lambda network: network.conv_in.weight, self, weight)
 
     def _check(self, x: Latent, text: TextEmbedding) -> None:
         height, width, channels = x.shape

@@ -2,9 +2,11 @@
 
 from ._init import initialised as initialised
 from .attention import CrossAttn as CrossAttn
+from .block_stack import AbstractBlock as AbstractBlock, BlockStack as BlockStack
 from .conv import Conv as Conv
-from .feed_forward import GEGLU as GEGLU
+from .feed_forward import GEGLU as GEGLU, MLP as MLP, SwiGLU as SwiGLU
 from .flash import attend as attend
+from .joint_attention import JointAttn as JointAttn
 from .kernels import fused_attend as fused_attend
 from .linear import Linear as Linear, zeroed as zeroed
 from .lora import (
@@ -15,9 +17,21 @@ from .lora import (
     new_lora as new_lora,
     with_lora_layers as with_lora_layers,
 )
-from .norm import GroupNorm as GroupNorm, LayerNorm as LayerNorm
+from .modulation import (
+    modulate as modulate,
+    Modulation as Modulation,
+    ModulationTable as ModulationTable,
+)
+from .norm import GroupNorm as GroupNorm, LayerNorm as LayerNorm, RMSNorm as RMSNorm
+from .patches import PatchEmbed as PatchEmbed, patchify as patchify, unpatchify as unpatchify
+from .positions import (
+    Positions as Positions,
+    RotaryPositions as RotaryPositions,
+    SincosPositions as SincosPositions,
+)
 from .resample import Downsample as Downsample, Upsample as Upsample
 from .resblock import ResBlock as ResBlock
+from .text_projection import TextProjection as TextProjection
 from .time import sinusoid as sinusoid, TimeEmbedding as TimeEmbedding
 from .transformer import (
     SpatialTransformer as SpatialTransformer,

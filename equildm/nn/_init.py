@@ -1,7 +1,8 @@
 """Initial weights, drawn straight into shards and without a compiled program for each shape."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -41,6 +42,26 @@ def initialised(build: Callable[[], T], mesh: Mesh, rule: Rule = partition) -> T
     finally:
         _place.reset(token)
     return put(model, shardings(model, mesh, rule))
+
+
+@contextmanager
+def on_host() -> Iterator[None]:
+    """Arrays that are drawn inside stay in the host's memory, where there is a backend for it."""
+    try:
+        device = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS names others only
+        device = None
+    token = _place.set(jax.device_put)
+    try:
+        with jax.default_device(device):
+            yield
+    finally:
+        _place.reset(token)
+
+
+def placed(drawn: np.ndarray) -> Array:
+    """An array of the host where the context, such as `initialised`, wants it."""
+    return _place.get()(drawn)
 
 
 def uniform(key: Key, shape: tuple[int, ...], bound: float) -> Float[Array, "..."]:

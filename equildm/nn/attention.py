@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax
+import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
 from .._types import Key
 from .kernels import fused_attend
 from .linear import Linear
+from .positions import rotated
 
 
 class CrossAttn(eqx.Module):
@@ -23,6 +25,8 @@ class CrossAttn(eqx.Module):
     to_key: Linear
     to_value: Linear
     to_out: Linear
+    norm_query: Callable[..., Array] | None
+    norm_key: Callable[..., Array] | None
     heads: int = eqx.field(static=True)
     attend: Callable[..., Array] = eqx.field(static=True)
 
@@ -34,6 +38,7 @@ class CrossAttn(eqx.Module):
         *,
         head_width: int | None = None,
         qkv_bias: bool = False,
+        qk_norm: Callable[[int], Callable[..., Array]] | None = None,
         attend: Callable[..., Array] = fused_attend,
         key: Key,
     ):
@@ -44,6 +49,8 @@ class CrossAttn(eqx.Module):
         - `heads`: number of heads.
         - `head_width`: width of each, by default `channels / heads`.
         - `qkv_bias`: whether query, key and value have a bias.
+        - `qk_norm`: makes the norms of every head's queries and keys, `qk_norm(head_width)`, such
+            as `RMSNorm` (Dehghani et al. 2023, section 2.1); by default there are none.
         - `attend`: the attention itself, `(query, key, value, mask)`.
         - `key`: for the initial weights.
         """
@@ -62,6 +69,8 @@ class CrossAttn(eqx.Module):
         self.to_key = Linear(context_width, inner, bias=qkv_bias, key=kkey)
         self.to_value = Linear(context_width, inner, bias=qkv_bias, key=vkey)
         self.to_out = Linear(inner, channels, key=okey)
+        self.norm_query = None if qk_norm is None else qk_norm(head_width)
+        self.norm_key = None if qk_norm is None else qk_norm(head_width)
         self.heads = heads
         self.attend = attend
 
@@ -70,7 +79,15 @@ class CrossAttn(eqx.Module):
         x: Float[Array, "queries channels"],
         context: Float[Array, "keys context_width"],
         mask: Bool[Array, "keys"] | None = None,
+        rotation: Float[Array | np.ndarray, "queries pairs"] | None = None,
     ) -> Float[Array, "queries channels"]:
+        """**Arguments:**
+
+        - `x`: the sequence.
+        - `context`: the sequence that it attends to.
+        - `mask`: true where the context may be attended to.
+        - `rotation`: angles of `RotaryPositions` for self-attention.
+        """
         if context.shape[-1] != self.to_key.weight.shape[0]:
             raise ValueError(
                 f"CrossAttn was built for a context of width {self.to_key.weight.shape[0]}, "
@@ -81,5 +98,9 @@ class CrossAttn(eqx.Module):
         query = rearrange(self.to_query(x), split, heads=self.heads)
         key = rearrange(self.to_key(context), split, heads=self.heads)
         value = rearrange(self.to_value(context), split, heads=self.heads)
+        if self.norm_query is not None and self.norm_key is not None:
+            query, key = self.norm_query(query), self.norm_key(key)
+        if rotation is not None:
+            query, key = rotated(query, rotation), rotated(key, rotation)
         out = self.attend(query, key, value, mask)
         return self.to_out(rearrange(out, "tokens heads width -> tokens (heads width)"))

@@ -1,4 +1,4 @@
-"""The gated feed-forward layer of a transformer block."""
+"""The feed-forward layers of a transformer block."""
 
 import equinox as eqx
 import jax
@@ -33,3 +33,50 @@ class GEGLU(eqx.Module):
         half = hidden.shape[-1] // 2
         value, gate = hidden[..., :half], hidden[..., half:]
         return self.to_out(value * jax.nn.gelu(gate, approximate=False))
+
+
+class MLP(eqx.Module):
+    """`W2 gelu(W1 x)`, the hidden width 4 times the input's, as in DiT and Stable Diffusion 3.
+
+    GELU is the approximate one, with the hyperbolic tangent.
+    """
+
+    to_hidden: Linear
+    to_out: Linear
+
+    def __init__(self, channels: int, *, expansion: int = 4, key: Key):
+        """**Arguments:** as of `GEGLU`."""
+        hkey, okey = jax.random.split(key)
+        self.to_hidden = Linear(channels, expansion * channels, key=hkey)
+        self.to_out = Linear(expansion * channels, channels, key=okey)
+
+    def __call__(self, x: Float[Array, "tokens channels"]) -> Float[Array, "tokens channels"]:
+        return self.to_out(jax.nn.gelu(self.to_hidden(x), approximate=True))
+
+
+class SwiGLU(eqx.Module):
+    """`W2 (a * silu(b))` with `[a, b] = W1 x` (Shazeer 2020), without biases.
+
+    The hidden width is two thirds of 4 times the input's, in whole multiples of 64, so that it has
+    about the weights of an `MLP`.
+    """
+
+    to_hidden: Linear
+    to_out: Linear
+
+    def __init__(self, channels: int, *, hidden: int | None = None, key: Key):
+        """**Arguments:**
+
+        - `channels`: width in and out.
+        - `hidden`: hidden width, by default `8/3 channels` rounded up to a multiple of 64.
+        - `key`: for the initial weights.
+        """
+        hkey, okey = jax.random.split(key)
+        hidden = 64 * -(-8 * channels // 192) if hidden is None else hidden
+        self.to_hidden = Linear(channels, 2 * hidden, bias=False, key=hkey)
+        self.to_out = Linear(hidden, channels, bias=False, key=okey)
+
+    def __call__(self, x: Float[Array, "tokens channels"]) -> Float[Array, "tokens channels"]:
+        hidden = self.to_hidden(x)
+        half = hidden.shape[-1] // 2
+        return self.to_out(hidden[..., :half] * jax.nn.silu(hidden[..., half:]))

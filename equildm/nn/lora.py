@@ -36,16 +36,18 @@ class LoRAWeights(eqx.Module):
 
     - `down`: a weight like the layer's with `rank` outputs; for a convolution with its kernel.
     - `up`: from there to the layer's outputs; for a convolution a 1x1 kernel.
+
+    Where blocks are stacked, the arrays of both have the axis that numbers the blocks in front.
     - `alpha`: not trained. It keeps the size of the difference the same for other ranks.
     """
 
     down: Float[Array, "*kernel in rank"]
-    up: Float[Array, "rank out"]
+    up: Float[Array, "*stack rank out"]
     alpha: float = eqx.field(static=True)
 
-    def scaled_up(self, scale: Scale) -> Float[Array, "rank out"]:
+    def scaled_up(self, scale: Scale) -> Float[Array, "*stack rank out"]:
         """`scale alpha / rank * up`."""
-        return self.up * (scale * (self.alpha / self.up.shape[0]))
+        return self.up * (scale * (self.alpha / self.up.shape[-2]))
 
 
 Adapters: TypeAlias = dict[str, LoRAWeights]
@@ -66,7 +68,7 @@ class LoRALayer(eqx.Module):
 
     layer: "Linear | Conv | LoRALayer"
     down: Linear | Conv
-    up: Float[Array, "rank out"]
+    up: Float[Array, "*stack rank out"]
 
     def __call__(self, x: Float[Array, "*rest in"]) -> Float[Array, "*new_rest out"]:
         """The layer's output with the difference added."""
@@ -121,9 +123,12 @@ def new_lora(
     alpha = float(rank if alpha is None else alpha)
     adapters = {}
     for path, subkey in zip(chosen, jax.random.split(key, len(chosen)), strict=True):
-        *inputs, out = _innermost(by_path[path]).weight.shape
-        down = uniform(subkey, (*inputs, rank), fan_in_bound(math.prod(inputs)))
-        adapters[path] = LoRAWeights(down, constant((rank, out), 0.0), alpha)
+        layer = _innermost(by_path[path])
+        *inputs, out = layer.weight.shape
+        stack = inputs[: layer.weight.ndim - (4 if isinstance(layer, Conv) else 2)]
+        bound = fan_in_bound(math.prod(inputs[len(stack) :]))
+        down = uniform(subkey, (*inputs, rank), bound)
+        adapters[path] = LoRAWeights(down, constant((*stack, rank, out), 0.0), alpha)
     return adapters
 
 

@@ -65,23 +65,50 @@ class GroupNorm(eqx.Module):
 class LayerNorm(eqx.Module):
     """Layer normalisation (Ba et al. 2016) of the last axis."""
 
-    weight: Float[Array, "channels"]
-    bias: Float[Array, "channels"]
+    weight: Float[Array, "channels"] | None
+    bias: Float[Array, "channels"] | None
     eps: float = eqx.field(static=True)
 
-    def __init__(self, channels: int, eps: float = 1e-5):
+    def __init__(self, channels: int, eps: float = 1e-5, *, affine: bool = True):
         """**Arguments:**
 
         - `channels`: size of the last axis.
         - `eps`: added to the variance.
+        - `affine`: whether it has a weight and a bias. A layer norm that is modulated has none.
         """
-        self.weight = constant((channels,), 1.0)
-        self.bias = constant((channels,), 0.0)
+        self.weight = constant((channels,), 1.0) if affine else None
+        self.bias = constant((channels,), 0.0) if affine else None
         self.eps = eps
 
     def __call__(self, x: Float[Array, "*rest channels"]) -> Float[Array, "*rest channels"]:
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
         variance = jnp.mean(centred * centred, axis=-1, keepdims=True)
-        y = centred * jax.lax.rsqrt(variance + self.eps) * self.weight + self.bias
+        y = centred * jax.lax.rsqrt(variance + self.eps)
+        if self.weight is not None and self.bias is not None:
+            y = y * self.weight + self.bias
         return y.astype(x.dtype)
+
+
+class RMSNorm(eqx.Module):
+    """`x / sqrt(mean(x^2) + eps) * weight` over the last axis (Zhang & Sennrich 2019).
+
+    Equinox's acts on arrays of one fixed shape; this one on any axes before the last.
+    """
+
+    weight: Float[Array, "channels"]
+    eps: float = eqx.field(static=True)
+
+    def __init__(self, channels: int, eps: float = 1e-6):
+        """**Arguments:**
+
+        - `channels`: size of the last axis.
+        - `eps`: added to the mean square.
+        """
+        self.weight = constant((channels,), 1.0)
+        self.eps = eps
+
+    def __call__(self, x: Float[Array, "*rest channels"]) -> Float[Array, "*rest channels"]:
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        square = jnp.mean(wide * wide, axis=-1, keepdims=True)
+        return (wide * jax.lax.rsqrt(square + self.eps) * self.weight).astype(x.dtype)

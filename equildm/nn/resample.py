@@ -1,14 +1,14 @@
 """Halving and doubling the size of an image inside a network."""
 
-import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Key
+from .block_stack import AbstractBlock
 from .conv import Conv, Padding
 
 
-class Downsample(eqx.Module):
+class Downsample(AbstractBlock):
     """A 3x3 convolution with stride 2."""
 
     conv: Conv
@@ -33,7 +33,7 @@ class Downsample(eqx.Module):
         return self.conv(x)
 
 
-class Upsample(eqx.Module):
+class Upsample(AbstractBlock):
     """Repeats every pixel in both directions, then applies a 3x3 convolution."""
 
     conv: Conv

@@ -11,16 +11,20 @@ from .._types import Key, Time
 from .linear import Linear
 
 
-def sinusoid(t: Float[Array, ""], width: int, max_period: float = 10000.0) -> Float[Array, "width"]:
+def sinusoid(
+    t: Float[Array, ""], width: int, max_period: float = 10000.0, *, closed: bool = False
+) -> Float[Array, "width"]:
     """`[cos(t f_i), sin(t f_i)]` with `f_i = max_period^(-2i/width)`, at least float32.
 
-    The order (cosines first) and the frequencies are Stable Diffusion's.
+    The order (cosines first) and the frequencies are Stable Diffusion's. Where `closed`,
+    `f_i = max_period^(-2i/(width - 2))`, which ends at `max_period` (diffusers' DiT).
     """
     if width % 2:
         raise ValueError(f"sinusoid's width must be even, received {width}. Use {width + 1}.")
     half = width // 2
     t = t.astype(jnp.promote_types(t.dtype, jnp.float32))
-    frequencies = jnp.exp(-math.log(max_period) * jnp.arange(half, dtype=t.dtype) / half)
+    count = half - 1 if closed else half
+    frequencies = jnp.exp(-math.log(max_period) * jnp.arange(half, dtype=t.dtype) / count)
     angles = t * frequencies
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)])
 
@@ -30,17 +34,20 @@ class TimeEmbedding(eqx.Module):
 
     hidden: Linear
     out: Linear
+    closed: bool = eqx.field(static=True)
 
-    def __init__(self, width: int, out_width: int, *, key: Key):
+    def __init__(self, width: int, out_width: int, *, closed: bool = False, key: Key):
         """**Arguments:**
 
         - `width`: width of the sinusoid.
         - `out_width`: width of the hidden layer and of the result.
+        - `closed`: see `sinusoid`.
         - `key`: for the initial weights.
         """
         hkey, okey = jax.random.split(key)
         self.hidden = Linear(width, out_width, key=hkey)
         self.out = Linear(out_width, out_width, key=okey)
+        self.closed = closed
 
     def __call__(
         self, t: Time, shift: Float[Array, "width"] | None = None
@@ -49,5 +56,5 @@ class TimeEmbedding(eqx.Module):
 
         `shift` is added to the sinusoid: an embedding of another scalar condition, if any.
         """
-        x = sinusoid(t, self.hidden.weight.shape[0])
+        x = sinusoid(t, self.hidden.weight.shape[0], closed=self.closed)
         return self.out(jax.nn.silu(self.hidden(x if shift is None else x + shift)))

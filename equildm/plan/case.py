@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from typing import Literal
 
 from jax.sharding import AbstractMesh
 
@@ -10,11 +9,8 @@ from ..denoise import preset, UNetConfig
 from ..runtime import check_batch, parse_mesh
 from ..runtime.mesh import AXES
 from ..training import EMAName, OptimizerName, Remat
-from .ahead import Effort
+from .names import Effort, ProgramName
 from .topology import parse_topology
-
-ProgramName = Literal["train", "sample"]
-"""The training step, or a guided sampler."""
 
 LARGEST = 128
 """Most examples that a chip takes at once when `per_chip` is searched."""

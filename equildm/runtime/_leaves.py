@@ -20,6 +20,19 @@ def arrays(tree: T) -> T:
     return eqx.filter(tree, is_array)
 
 
+def is_stacked(path: tuple[object, ...] | str) -> bool:
+    """Whether a leaf is that of several blocks: its first axis numbers them.
+
+    `nn.BlockStack` keeps its blocks in a field of this name.
+    """
+    return ".stacked." in (path if isinstance(path, str) else jax.tree_util.keystr(path))
+
+
+def is_vector(path: tuple[object, ...] | str, ndim: int) -> bool:
+    """Whether a leaf is a bias, a scale or a scalar, and no kernel; in a stack, those of blocks."""
+    return ndim - is_stacked(path) < 2
+
+
 def path_name(path: tuple[object, ...]) -> str:
     """A path of `jax.tree_util` as attributes with dots, as in `blocks.0.conv.weight`."""
     return jax.tree_util.keystr(path, simple=True, separator=".")

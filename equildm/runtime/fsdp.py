@@ -53,21 +53,28 @@ class Shard(eqx.Module):
 
     **Fields:**
 
-    - `part`: this device's part.
-    - `axis`: the axis that `fsdp` splits.
-    - `shape`: shape of the complete kernel.
-    - `tensor`: the axis that `tensor` splits, if any.
+    - `part`: this device's part. A scan over stacked blocks takes its first axis away.
+    - `axis`: the axis that `fsdp` splits, counted from the end.
+    - `parts`: into how many.
+    - `tensor`: the axis that `tensor` splits, counted from the end, if any.
     """
 
     part: Array
     axis: int = eqx.field(static=True)
-    shape: tuple[int, ...] = eqx.field(static=True)
-    tensor: PartitionSpec = eqx.field(static=True, default=PartitionSpec())
+    parts: int = eqx.field(static=True)
+    tensor: int | None = eqx.field(static=True, default=None)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the complete kernel."""
+        shape = list(self.part.shape)
+        shape[self.axis] *= self.parts
+        return tuple(shape)
 
     @property
     def ndim(self) -> int:
         """Number of axes, as of an array."""
-        return len(self.shape)
+        return self.part.ndim
 
     @property
     def dtype(self) -> np.dtype:
@@ -78,10 +85,12 @@ class Shard(eqx.Module):
         """The complete kernel in that dtype."""
 
         def gather(part: Array) -> Array:
-            return jax.lax.all_gather(part, FSDP, axis=self.axis, tiled=True)
+            return jax.lax.all_gather(part, FSDP, axis=self.ndim + self.axis, tiled=True)
 
-        if TENSOR in self.tensor:
-            spec = self.tensor
+        if self.tensor is not None:
+            axes: list[str | None] = [None] * self.ndim
+            axes[self.tensor] = TENSOR
+            spec = PartitionSpec(*axes)
             gather = jax.shard_map(
                 gather, in_specs=spec, out_specs=spec, axis_names={TENSOR}, check_vma=False
             )
@@ -133,17 +142,17 @@ def sharded_vmap(
         return every(constants, network, *examples)
 
     arrays, static = eqx.partition((constants, network), eqx.is_array)
-    leaves, structure = jax.tree.flatten(arrays[1])
-    shapes = [leaf.shape for leaf in leaves]
-    rules = [partition("", shape, sizes) for shape in shapes]
+    paths, structure = jax.tree_util.tree_flatten_with_path(arrays[1])
+    leaves = [leaf for _, leaf in paths]
+    rules = [partition(jax.tree_util.keystr(path), leaf.shape, sizes) for path, leaf in paths]
     specs = [_only(FSDP, spec) for spec in rules]
 
     def local(constants: PyTree, leaves: list[Array], *examples: PyTree) -> PyTree:
         shards = [
-            Shard(leaf, tuple(spec).index(FSDP), shape, _only(TENSOR, spec))
-            if FSDP in spec
-            else leaf
-            for leaf, spec, shape in zip(leaves, rules, shapes, strict=True)
+            leaf
+            if (axis := _place(FSDP, spec, leaf)) is None
+            else Shard(leaf, axis, sizes[FSDP], _place(TENSOR, spec, leaf))
+            for leaf, spec in zip(leaves, rules, strict=True)
         ]
         arrays = constants, jax.tree.unflatten(structure, shards)
         constants, network = eqx.combine(arrays, static, is_leaf=_is_shard)
@@ -192,6 +201,11 @@ def _sizes() -> dict[str, int]:
 
 def _is_shard(node: object) -> bool:
     return isinstance(node, Shard)
+
+
+def _place(name: str, spec: PartitionSpec, leaf: Array) -> int | None:
+    """The axis that a mesh axis splits, counted from the end."""
+    return tuple(spec).index(name) - leaf.ndim if name in spec else None
 
 
 def _only(name: str, spec: PartitionSpec) -> PartitionSpec:

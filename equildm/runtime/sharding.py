@@ -14,7 +14,7 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from .._types import Batch
-from ._leaves import arrays
+from ._leaves import arrays, is_vector
 
 Rule = Callable[[str, tuple[int, ...], Mapping[str, int]], PartitionSpec]
 """(path, shape, axis sizes) -> partition. A path looks like `.down.blocks[0].conv.weight`; in an
@@ -33,20 +33,20 @@ def partition(
     """The rule: split the output features over `tensor`, then input or output features over `fsdp`.
 
     Kernels of `Conv` (height, width, in, out) and `Linear` (in, out), stacked for a scan or not,
-    end in (in, out), and only these two axes are ever split. Each mesh axis splits the output
+    end in (in, out), and only these two axes are ever split; biases and scales never are, those of
+    stacked blocks included. Each mesh axis splits the output
     axis if it is free and divisible, else the input axis, else none: a size that nothing divides
     costs memory, never correctness.
 
     **Arguments:**
 
-    - `path`: path of the leaf; this rule ignores it.
+    - `path`: path of the leaf. It says whether blocks are stacked.
     - `shape`: shape of the complete array.
     - `sizes`: devices along each mesh axis, `mesh.shape`.
     - `small`: arrays with fewer elements are replicated.
     """
-    del path
     spec: list[str | None] = [None] * len(shape)
-    if len(shape) >= 2 and math.prod(shape) >= small:
+    if not is_vector(path, len(shape)) and math.prod(shape) >= small:
         for name in ("tensor", "fsdp"):
             for axis in (-1, -2):
                 size = sizes.get(name, 1)

@@ -17,6 +17,7 @@ import optax
 from jaxtyping import PyTree
 
 from ..runtime import put
+from ..runtime._leaves import is_stacked, is_vector
 from ..runtime.sharding import SMALL
 
 
@@ -29,7 +30,8 @@ class Packed(NamedTuple):
     **Fields:**
 
     - `kernels`: one vector of all small arrays with two axes or more; `None` where there are none.
-    - `vectors`: one vector of the other small arrays, or `None`.
+    - `vectors`: one vector of the other small arrays, or `None`. Biases and scales of stacked
+        blocks belong to it, whatever their size.
     - `others`: the other leaves, one by one.
     """
 
@@ -44,8 +46,8 @@ def pack(tree: PyTree) -> Packed:
     Outside of a trace `pack` and `unpack` work on the host, where no shape needs to be compiled.
     """
     groups: dict[str, list[Any]] = {"kernels": [], "vectors": [], "others": []}
-    for leaf in jax.tree.leaves(tree):
-        groups[_group(leaf)].append(leaf)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        groups[_group(path, leaf)].append(leaf)
 
     kernels, vectors = groups["kernels"], groups["vectors"]
     if not any(isinstance(leaf, jax.core.Tracer) for leaf in (*kernels, *vectors)):
@@ -65,12 +67,13 @@ def unpack(packed: Packed, like: PyTree) -> PyTree:
     - `packed`: from `pack`.
     - `like`: a tree of the same structure and shapes. It may hold `ShapeDtypeStruct`s.
     """
-    leaves, structure = jax.tree.flatten(like)
+    paths, structure = jax.tree_util.tree_flatten_with_path(like)
+    leaves = [leaf for _, leaf in paths]
     small: tuple[Any, Any] = packed.kernels, packed.vectors
     sample = next((vector for vector in small if vector is not None), None)
     traced = isinstance(sample, jax.core.Tracer)
     small = jax.lax.optimization_barrier(small) if traced else jax.device_get(small)
-    names = [_group(leaf) for leaf in leaves]
+    names = [_group(path, leaf) for path, leaf in paths]
     groups: dict[str, Iterator[Any]] = {}
     for group, vector in zip(("kernels", "vectors"), small, strict=True):
         shapes = [x.shape for x, name in zip(leaves, names, strict=True) if name == group]
@@ -100,10 +103,13 @@ def packed(inner: optax.GradientTransformation) -> optax.GradientTransformation:
     return optax.GradientTransformation(lambda params: inner.init(pack(params)), update)
 
 
-def _group(leaf: Any) -> Literal["kernels", "vectors", "others"]:
-    if not hasattr(leaf, "shape") or leaf.dtype != jnp.float32 or math.prod(leaf.shape) >= SMALL:
+def _group(path: tuple[Any, ...], leaf: Any) -> Literal["kernels", "vectors", "others"]:
+    if not hasattr(leaf, "shape") or leaf.dtype != jnp.float32:
         return "others"
-    return "kernels" if len(leaf.shape) > 1 else "vectors"
+    vector = is_vector(path, len(leaf.shape))
+    if math.prod(leaf.shape) >= SMALL and not (vector and is_stacked(path)):
+        return "others"
+    return "vectors" if vector else "kernels"
 
 
 def _joined(module: Any, leaves: list[Any]) -> Any:

@@ -5,28 +5,23 @@ with an axis `fsdp` the weights of a block are gathered for that block alone, in
 arithmetic, and gathered again backwards: no device holds more than its shards and one block.
 """
 
+import dataclasses
 from collections.abc import Callable
-from typing import Literal
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 from .._types import Network
-from ..denoise.blocks import Stage
-from ..nn import Downsample, Upsample
+from ..nn import AbstractBlock, BlockStack
 from ..runtime.fsdp import gathers, has_shards, splits_weights
-
-Remat = Literal["none", "blocks", "dots"]
+from .names import Remat
 
 _POLICIES: dict[str, Callable[..., bool]] = {
     "none": lambda primitive, *_, **__: not gathers(primitive),
     "blocks": jax.checkpoint_policies.nothing_saveable,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
-
-BLOCKS = (Stage, Downsample, Upsample)
-"""The blocks of a UNet."""
 
 
 class Rematerialised(eqx.Module):
@@ -36,18 +31,18 @@ class Rematerialised(eqx.Module):
 
     **Fields:**
 
-    - `module`: called with an array first.
+    - `module`: called with arrays first. That of a `BlockStack` is one block at a time.
     - `policy`: see `rematerialise`.
     """
 
-    module: Callable[..., Array]
+    module: Callable[..., PyTree]
     policy: Remat = eqx.field(static=True)
 
-    def __call__(self, x: Array, *args: PyTree) -> Array:
+    def __call__(self, x: PyTree, *args: PyTree) -> PyTree:
         """See the module's own."""
         splits = has_shards(self.module)
 
-        def call(module: Callable[..., Array], x: Array, *args: PyTree) -> Array:
+        def call(module: Callable[..., PyTree], x: PyTree, *args: PyTree) -> PyTree:
             if splits:
                 # Gathered once the block's input is there: not earlier, and not outside of a loop.
                 arrays, static = eqx.partition(module, eqx.is_array)
@@ -59,9 +54,9 @@ class Rematerialised(eqx.Module):
 
 
 def rematerialise(
-    network: Network, policy: Remat, blocks: type | tuple[type, ...] = BLOCKS
+    network: Network, policy: Remat, blocks: type | tuple[type, ...] = AbstractBlock
 ) -> Network:
-    """The network with each of its blocks wrapped in a `Rematerialised`.
+    """The network with each of its blocks wrapped in a `Rematerialised`, those of stacks as well.
 
     Call this inside of the loss, so that the plain network is what is trained and saved.
 
@@ -70,7 +65,8 @@ def rematerialise(
     - `network`: any module that contains such blocks.
     - `policy`: `"none"` stores every activation; `"blocks"` stores the inputs of the blocks alone
         (least memory, about a third more arithmetic); `"dots"` stores products with weights too.
-    - `blocks`: classes of the blocks. They are called with an array of the compute dtype first.
+    - `blocks`: classes of the blocks, by default what a network marks as one. They are called with
+        arrays of the compute dtype first. What a `BlockStack` holds is always a block.
 
     **Raises** `ValueError` for another policy, and for a network without such blocks.
     """
@@ -81,8 +77,10 @@ def rematerialise(
     if policy == "none" and not splits_weights():
         return network
 
+    types = (BlockStack, *(blocks if isinstance(blocks, tuple) else (blocks,)))
+
     def is_block(node: PyTree) -> bool:
-        return isinstance(node, blocks)
+        return isinstance(node, types)
 
     nodes, structure = jax.tree.flatten(network, is_leaf=is_block)
     if policy != "none" and not any(map(is_block, nodes)):
@@ -91,5 +89,11 @@ def rematerialise(
             f"{type(network).__name__} has none of {blocks}. Name its blocks, or use 'none'."
         )
     return jax.tree.unflatten(
-        structure, [Rematerialised(node, policy) if is_block(node) else node for node in nodes]
+        structure, [_wrapped(node, policy) if is_block(node) else node for node in nodes]
     )
+
+
+def _wrapped(block: PyTree, policy: Remat) -> PyTree:
+    if not isinstance(block, BlockStack):
+        return Rematerialised(block, policy)
+    return dataclasses.replace(block, stacked=Rematerialised(block.stacked, policy))

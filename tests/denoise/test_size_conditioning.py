@@ -83,6 +83,6 @@ def test_guidance_leads_away_from_the_caption_alone(network):
         super(SizeConditioningConfig, CONFIG).captioned(TEXT, 32, 48)
 
 
-def test_only_a_unet_takes_them():
-    with pytest.raises(ValueError, match="received a config of SizeConditioned"):
+def test_only_a_plain_network_takes_them():
+    with pytest.raises(ValueError, match="received a SizeConditioned"):
         SizeConditioningConfig(CONFIG).build(key=jax.random.key(0))
