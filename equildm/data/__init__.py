@@ -1,4 +1,4 @@
-"""Images with captions -> typed batches.
+"""Data sets: sources of captioned images, the cache of latents, and typed batches.
 
 source    random access to (image, caption, name): emoji, folder, tars, parquet, Fashion-MNIST, ...
 cache     every image through the VAE and every caption through the text encoder, once

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
 
 @dataclasses.dataclass(frozen=True)
 class DegradedDataConfig:
-    """A data set of large images, its split, and how small images are made of them.
+    """Options of a data set for super-resolution: the images, their split, and the degradation.
 
     training, held_out = config.splits()
     dataset = config.pairs(training, text)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
 
 @dataclasses.dataclass(frozen=True)
 class ImageDataConfig:
-    """A data set of images without captions, its split, and how squares are made of them.
+    """Options of a data set of images without captions: its split, and how squares are cut.
 
     training, held_out = config.splits()
     dataset = config.dataset(training)

@@ -46,7 +46,7 @@ class StoredImage(NamedTuple):
 
 
 class UnusableSample(ValueError):
-    """One sample cannot be used. The reader of the data set counts it, logs it and goes on.
+    """Raised for a sample that cannot be used. Its reader logs it, counts it and goes on.
 
     Only for faults of the data. An error of the machine is an `OSError`, which ends the run.
 

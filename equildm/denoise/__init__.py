@@ -1,4 +1,4 @@
-"""Noisy latent to clean estimate: networks, preconditioning, guidance. Each wraps the other."""
+"""Denoisers: networks, preconditioning and guidance. Each one wraps the one before."""
 
 from .backbone import (
     AbstractBackbone as AbstractBackbone,

@@ -18,7 +18,7 @@ from .null_text import NullTextGuidance
 
 
 class ImageCondition(eqx.Module):
-    """What a `Concatenated` network is conditioned on.
+    """The condition of a `Concatenated` network: a caption, and an image beside the noisy latent.
 
     **Fields:**
 

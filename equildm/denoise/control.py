@@ -24,7 +24,7 @@ HINT_CHANNELS = (16, 32, 96, 256)
 
 
 class ControlCondition(eqx.Module):
-    """What a `ControlNet` is conditioned on.
+    """The condition of a `ControlNet`: a caption and a control image.
 
     **Fields:**
 

@@ -18,7 +18,7 @@ from .network_config import AbstractNetworkWrap
 
 
 class GuidanceConditioned(eqx.Module):
-    """A network that is told the guidance weight its output is to look like.
+    """A network with the guidance scale as an input: its output is already guided.
 
     The weight `w` is embedded as a sinusoid of `1000 (w - 1)`, projected and added to the time's
     sinusoid (Meng et al. 2023, section 3; Luo et al. 2023, the layout of diffusers'
@@ -51,7 +51,7 @@ class GuidanceConditioned(eqx.Module):
 
 
 class EmbeddedGuidance(AbstractDenoiser):
-    """Stands where `Guided` does, for a denoiser that is told the weight: one evaluation.
+    """Replaces `Guided` for a network with the scale as an input: one evaluation a step.
 
     It is conditioned on the same pair `(condition, null)`; `null` is not looked at.
 

@@ -88,7 +88,7 @@ class AbstractNetworkConfig(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class AbstractNetworkWrap(AbstractNetworkConfig):
-    """A config around another, which does what that one does but for what a subclass overrides."""
+    """A config around another one. That one does whatever a subclass does not override."""
 
     of: AbstractNetworkConfig
     """The network inside."""

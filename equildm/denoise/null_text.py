@@ -7,7 +7,7 @@ from .denoiser import AbstractDenoiser
 
 
 class NullTextGuidance(AbstractDenoiser):
-    """Leads away from a caption only, and not from the image that stands beside it.
+    """Guidance that replaces the caption only: the image of the condition stays.
 
     It is conditioned on `(condition, null)`, where `condition` has a field `text`. A `null` that is
     the embedding of a caption becomes that condition with its caption replaced, so that one null

@@ -64,7 +64,7 @@ class SizeConditioned(eqx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class SizeConditioningConfig(AbstractNetworkWrap):
-    """A network that is told the sizes of original and crop: see `SizeConditioned`."""
+    """A network with the sizes of original image and crop as inputs: see `SizeConditioned`."""
 
     width: int = 256
     """Width of the sinusoid of each number."""

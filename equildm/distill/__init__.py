@@ -1,4 +1,4 @@
-"""Sampling in fewer steps: consistency, guided and progressive distillation, as objectives."""
+"""Distillation: students that sample in fewer steps. Each method is a training objective."""
 
 from .boundary import (
     AbstractBoundary as AbstractBoundary,

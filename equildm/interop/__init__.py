@@ -1,4 +1,4 @@
-"""Weights of other libraries, in and out."""
+"""Weights and schedulers of other libraries: reading and writing them."""
 
 from .autoencoder import (
     autoencoder_table as autoencoder_table,

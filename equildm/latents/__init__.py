@@ -1,4 +1,4 @@
-"""Pixels <-> latents: Stable Diffusion's autoencoder, its losses, tiles for large images."""
+"""Autoencoders between pixels and latents: Stable Diffusion's VAE, with tiles for large images."""
 
 from .discriminator import (
     discriminator_loss as discriminator_loss,

@@ -1,4 +1,4 @@
-"""Scores of images: beside a reference image, beside a caption, one set beside another."""
+"""Scores of images: against a reference image, a caption, or another set of images."""
 
 from .bootstrap import interval as interval
 from .caption_match import (

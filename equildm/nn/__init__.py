@@ -1,4 +1,4 @@
-"""Blocks that networks are built from. Each acts on one example, channels last."""
+"""Building blocks of networks. Each acts on one example, channels last."""
 
 from ._init import initialised as initialised
 from .attention import CrossAttn as CrossAttn

@@ -1,4 +1,4 @@
-"""Whole models: one type for them, and what samples it: text to image, small to large."""
+"""Whole models as one type and their samplers: text to image, upscaling and others."""
 
 from .color_fix import color_baseline as color_baseline, color_fix as color_fix
 from .control_to_image import ControlToImage as ControlToImage

@@ -1,4 +1,4 @@
-"""Programs compiled ahead for TPUs that are not there: their memory, traffic and least time."""
+"""Plans for TPUs that are not at hand: memory, traffic and least time of compiled programs."""
 
 from .ahead import (
     compile_ahead as compile_ahead,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlanConfig:
-    """What is compiled: every program of every model on every slice and mesh.
+    """Options of a plan. Every program of every model is compiled for every slice and mesh.
 
     **Raises** `ValueError` when one of these cases cannot be compiled.
     """

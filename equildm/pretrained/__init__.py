@@ -1,4 +1,4 @@
-"""Whole models in and out: run folders, folders of diffusers, single files."""
+"""Opening and saving whole models: run folders, folders of diffusers and single files."""
 
 from .adapters import apply_lora as apply_lora
 from .diffusers_folder import (

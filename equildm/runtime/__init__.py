@@ -1,4 +1,4 @@
-"""The machine, without diffusion: precision, devices, run folders, checkpoints, counting."""
+"""The machine: precision, devices, processes, run folders, checkpoints and logs."""
 
 from ._files import (
     replacing as replacing,

@@ -16,7 +16,7 @@ Scalars = Mapping[str, int | float]
 
 
 class AbstractTracker(abc.ABC):
-    """Receives what `MetricsLog` tells it, on the first process. Steps never fall.
+    """Receives the metrics and images of a run, on the first process. Steps never decrease.
 
     To show a run elsewhere, subclass this, or pass any function of a step and its numbers to
     `train(..., trackers=[function])`.

@@ -30,7 +30,7 @@ def check_wandb() -> None:
 
 @final
 class WandbTracker(AbstractTracker):
-    """A run of Weights & Biases. A run folder that is resumed goes on with the same one.
+    """A run of Weights & Biases. Resuming a run folder continues the same one.
 
     Its name is the folder's. The project is `equildm`, or that of `WANDB_PROJECT`; the package
     reads its other variables itself, such as `WANDB_MODE=offline`. `wandb.json` in the run folder

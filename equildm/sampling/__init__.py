@@ -1,4 +1,4 @@
-"""Noise to latent: a denoiser as a differential equation, and samplers as its solvers."""
+"""Sampling: a denoiser defines a differential equation, and a sampler is a solver for it."""
 
 from .comparison import (
     compare_samplers as compare_samplers,

@@ -1,4 +1,4 @@
-"""The paper's question on one's own runs: which size, sampler, steps and guidance for a budget?"""
+"""The scaling study: which size, sampler, steps and guidance are best for a sampling budget?"""
 
 from .compare import (
     difference as difference,

@@ -211,7 +211,7 @@ class SampleSetConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ReportConfig:
-    """What the report answers."""
+    """Options of a study's report."""
 
     unit: Literal["gflops", "paper"] = "gflops"
     """Unit of costs: operations at the run's own latent size, or the paper's evaluations of its

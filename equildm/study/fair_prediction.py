@@ -46,7 +46,7 @@ class Prediction:
 def predict_largest(
     rows: Sequence[Row], price: Price = FAIR_PRICE, *, gflops: float | None = None
 ) -> list[Prediction]:
-    """What a power law of the smaller widths says of the largest, for each number of DDIM's steps.
+    """The largest width's score, predicted by a power law of the smaller ones, by DDIM steps.
 
     The law is FID = a x^b, with x the price of an evaluation, fitted in logarithms to each smaller
     width's last checkpoint, DDIM, guidance 1. The interval is that of one more point about the

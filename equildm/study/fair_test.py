@@ -74,7 +74,7 @@ class FairBudget:
 
 @dataclasses.dataclass(frozen=True)
 class FairVerdict:
-    """What a fair test answers.
+    """The verdict of a fair test.
 
     **Fields:**
 

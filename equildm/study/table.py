@@ -20,7 +20,7 @@ from ..runtime import from_json, replacing, write_atomic
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Point:
-    """What is sampled: one model in one way.
+    """One model, sampled in one way.
 
     **Fields:**
 

@@ -1,4 +1,4 @@
-"""Captions as sequences of vectors: text encoders and their tokenizers."""
+"""Text encoders and their tokenizers: captions become sequences of vectors."""
 
 from .bert import Bert as Bert, BertConfig as BertConfig, BertLayer as BertLayer
 from .clip import (

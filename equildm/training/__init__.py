@@ -1,4 +1,4 @@
-"""From an objective to trained weights."""
+"""Training: objectives, averages of weights, the step and the loop."""
 
 from .accumulate import accumulate as accumulate
 from .config import TrainConfig as TrainConfig

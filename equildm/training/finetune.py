@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
 
 
 class Trainable(NamedTuple):
-    """A network in two parts: what is trained of it, and the rest.
+    """A network in two parts: the trained one and the frozen one.
 
         trainable = config.split(network, seed=0)
         state = train(trainable.model, trainable.objective(objective), ...)

@@ -1,4 +1,4 @@
-"""Data sets that need no files of the user."""
+"""Built-in data sets, which need no files of yours."""
 
 from .emoji import EmojiSource as EmojiSource
 from .fashion_mnist import FashionMNISTSource as FashionMNISTSource

@@ -90,7 +90,7 @@ _FILES = {
 
 @final
 class PhotographSource(AbstractSource):
-    """48 photographs of 2 to 15 megapixels, 265 in all, where Debian's packages install them.
+    """48 photographs from Debian's wallpaper packages, of 2 to 15 megapixels each.
 
     They have no captions. Licences are GPL, LGPL, CC-BY and CC-BY-SA by package: read the packages'
     copyright files before you pass on images derived from them. Photographs that are not installed

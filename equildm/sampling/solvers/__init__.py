@@ -67,7 +67,7 @@ SOLVERS: Mapping[str, Callable[[], diffrax.AbstractSolver]] = {
 
 
 def make_solver(solver: Solver, schedule: AbstractSchedule | None = None) -> diffrax.AbstractSolver:
-    """The solver of that name in `SOLVERS`, with its defaults. A solver is returned as it is.
+    """The solver of that name in `SOLVERS`, with default options. A solver is returned unchanged.
 
     **Arguments:**
 

@@ -1,1 +1,1 @@
-"""What is minimised, one loss a file."""
+"""Training objectives, one loss in each file."""

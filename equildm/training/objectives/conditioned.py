@@ -20,7 +20,7 @@ from .denoising import DenoisingObjective
 
 @runtime_checkable
 class MakeCondition(Protocol):
-    """A function from an example to what the network is conditioned on."""
+    """A function that makes the network's condition from an example."""
 
     def __call__(
         self, vae: VAE, example: CaptionedBatch, text: TextEmbedding, key: Key
@@ -35,7 +35,7 @@ class MakeCondition(Protocol):
 
 
 class ConditionedDenoising(AbstractObjective):
-    """Denoising score matching whose condition is made of each image, inside of the step.
+    """Denoising score matching. The training step makes the condition from each image.
 
         loss = weight(SNR) * mean((network(x_t, t, condition(image, text)) - target)^2)
 
