@@ -89,5 +89,5 @@ def _config(kind: type[C], sizes: Sizes, size: str, overrides: dict[str, Any]) -
             f"A preset of {kind.__name__} is one of {', '.join(sizes)}; received {size!r}. "
             "Use one of these names, or build the config with your own sizes."
         )
-    width, depth, heads = sizes[size]
-    return kind(width, depth, heads, **{"qk_norm": size not in DIT_PAPER, **overrides})
+    values = dict(zip(("width", "depth", "heads"), sizes[size], strict=True))
+    return kind(**{**values, "qk_norm": size not in DIT_PAPER, **overrides})

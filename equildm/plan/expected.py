@@ -44,7 +44,7 @@ def expected_collectives(case: PlanCase, mesh: Mesh | AbstractMesh) -> dict[Kind
     sizes = mesh.shape
     local: dict[str, int] = {}  # elements of each array, without what `tensor` splits off
     gathered: dict[str, int] = {}  # bytes of each array that is in shards over `fsdp`
-    for path, leaf in named(network_shapes(case.unet)).items():
+    for path, leaf in named(network_shapes(case.network)).items():
         if not is_array(leaf):
             continue
         spec = partition(path, leaf.shape, sizes)

@@ -11,6 +11,7 @@ import optax
 from jaxtyping import PyTree
 
 from .._types import Network
+from ..denoise import BackboneName
 from ..runtime import Checkpoints, Run
 from .config import TrainConfig
 from .groups import rate_groups
@@ -61,7 +62,9 @@ class FineTuneConfig:
     """Average of the start's weights: by name, `none` for the weights as trained, or a relative
     width such as 0.07 where the run has snapshots."""
     preset: str = "tiny"
-    """Size of fresh weights: tiny, mini, small, 39M .. 5B, or a width."""
+    """Size of fresh weights: tiny, mini, small, 39M .. 5B, or a UNet's width."""
+    backbone: BackboneName = "unet"
+    """Kind of a network with fresh weights."""
     vae: Path | None = None
     """Folder of another VAE with latents like those of the start's own."""
     trainable: tuple[str, ...] = ("*",)
