@@ -93,8 +93,11 @@ class PlanCase:
 
     @property
     def network(self) -> AbstractBackboneConfig:
-        """The sizes of the network."""
-        return BACKBONES[self.backbone](self.preset, context_width=self.context_width)
+        """The sizes of the network. Blocks are written out: the compiler counts the bytes of a loop
+        once, and the plan needs those of every block."""
+        options = {} if self.backbone == "unet" else {"scan": False}
+        sizes = BACKBONES[self.backbone]
+        return sizes(self.preset, context_width=self.context_width, **options)
 
     @property
     def batch_shards(self) -> int:
