@@ -31,7 +31,7 @@ from equildm.interop import load_minilm, load_vae, load_vgg16
 from equildm.metrics import CaptionMatcher, FeatureStatistics
 from equildm.metrics.caption_match import TAPS
 from equildm.noise import NoiseConfig
-from equildm.pipeline import new_model, TextToImage, unet_for
+from equildm.pipeline import backbone_for, new_model, TextToImage
 from equildm.runtime import Locks, make_mesh
 from equildm.study import Reference, Row, RowFiles, Scorer, Scores, share_work
 from equildm.text import AbstractTextEncoder, embed
@@ -80,7 +80,7 @@ def main(c: Config) -> None:
     """Times both."""
     text, vgg, vae = load_minilm(), load_vgg16(), load_vae()
     model = new_model(
-        unet_for(c.width, vae, text),
+        backbone_for("unet", c.width, vae, text),
         vae,
         text,
         image_size=c.side * vae.factor,

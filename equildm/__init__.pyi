@@ -403,6 +403,7 @@ from .noise import (
     ZeroTerminalSNR as ZeroTerminalSNR,
 )
 from .pipeline import (
+    backbone_for as backbone_for,
     color_baseline as color_baseline,
     color_fix as color_fix,
     ControlToImage as ControlToImage,
@@ -413,7 +414,6 @@ from .pipeline import (
     new_model as new_model,
     new_upscaler as new_upscaler,
     TextToImage as TextToImage,
-    unet_for as unet_for,
     UpscaleOptions as UpscaleOptions,
     Upscaler as Upscaler,
     UpscalerConfig as UpscalerConfig,

@@ -6,6 +6,7 @@ goes on; the last eight are not in the training set.
 
     python recipes/pretrain.py
     python recipes/pretrain.py --data my_images/ --run runs/mine --vae runs/vae/vae --size 256
+    python recipes/pretrain.py --backbone dit --run runs/dit             # a transformer
     python recipes/pretrain.py --resume          # goes on exactly where the run was stopped
 """
 
@@ -29,7 +30,9 @@ class Config:
     loss: eqd.Flat[eqd.LossConfig] = eqd.LossConfig()
     train: eqd.Flat[eqd.TrainConfig] = eqd.TrainConfig()
     preset: str = "tiny"
-    """Size of the UNet: tiny, mini, small, 39M .. 5B, or a width."""
+    """Size of the network: tiny, mini, small, 39M .. 5B; a UNet's width; DiT's S/2 .. XL/2."""
+    backbone: eqd.BackboneName = "unet"
+    """Kind of the network: UNet, or a transformer that attends to captions or jointly with them."""
     size_conditioning: bool = False
     """Tell the network the sizes of each image and its crop, as SDXL does."""
     vae: Path | None = None
@@ -56,15 +59,12 @@ def main(config: Config) -> None:
         may_change=("data.source", "data.cache", "prompts", "guidance_scale"),
     )
 
-    # The model: a fresh UNet, a frozen VAE and a frozen text encoder.
+    # The model: a fresh network, a frozen VAE and a frozen text encoder.
     vae, text_encoder = eqd.open_parts(
-        run.path,
-        vae=config.vae,
-        text_encoder=config.text_encoder,
-        max_tokens=config.max_tokens,
+        run.path, vae=config.vae, text_encoder=config.text_encoder, max_tokens=config.max_tokens
     )
-    unet = eqd.unet_for(config.preset, vae, text_encoder)
-    network = eqd.SizeConditioningConfig(unet) if config.size_conditioning else unet
+    sizes = eqd.backbone_for(config.backbone, config.preset, vae, text_encoder)
+    network = eqd.SizeConditioningConfig(sizes) if config.size_conditioning else sizes
     config.data.check_step(vae.factor * network.multiple)
     model = eqd.new_model(
         network,
@@ -92,7 +92,7 @@ def main(config: Config) -> None:
         dataset.null_text,
         dropout=config.caption_dropout,
     )
-    rate = 1e-4 if unet.has_paper_size else 1e-3
+    rate = 1e-4 if sizes.has_paper_size else 1e-3
     optimizer = config.train.optimizer.build(config.train.steps, rate)
 
     prompts = eqd.preview_captions(config.data) if config.prompts is None else config.prompts

@@ -16,6 +16,7 @@ docs/study.md is the guide.
 
 import dataclasses
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -47,13 +48,12 @@ class Config:
                 f"A study of existing runs trains nothing, received --runs and {self.phase}. "
                 "Leave --runs out."
             )
-        options, default = self.train, pretrain.Config()
-        if (options.run, options.preset, options.train.snapshots, options.train.resume) != (
-            *(default.run, default.preset, default.train.snapshots, default.train.resume),
-        ):
+        own = attrgetter("run", "preset", "backbone", "train.snapshots", "train.resume")
+        if own(self.train) != own(pretrain.Config()):
             raise ValueError(
-                "The study sets run, preset, snapshots and resume of its models, received one of "
-                "--train.run, --train.preset, --train.snapshots, --train.resume. Leave it out."
+                "The study sets run, preset, snapshots and resume of its models, which are UNets; "
+                "received --train.run, --train.preset, --train.backbone, --train.snapshots or "
+                "--train.resume. Leave it out."
             )
         self.runs()  # refuses what does not go together
 

@@ -24,7 +24,9 @@ class Config:
     """Prints the paper's table 1 beside this library's family."""
 
     sizes: tuple[str, ...] = tuple(eqd.SIZES)
-    """Rows of the table: tiny, mini, small, 39M .. 5B, or widths."""
+    """Rows of the table: tiny, mini, small, 39M .. 5B, or a UNet's widths."""
+    backbone: eqd.BackboneName = "unet"
+    """Kind of the network; the paper's are UNets."""
     side: int = 64
     """Side of the latent."""
     tokens: int = 77
@@ -53,15 +55,15 @@ def main(config: Config) -> None:
         table.add_column(column, justify="right")
     call = lambda network, *inputs: network(*inputs)
 
-    baseline = eqd.count_flops(call, *evaluation(config, "866M")).total
+    baseline = eqd.count_flops(call, *evaluation(config, "866M", "unet")).total
     for size in config.sizes:
-        network, *inputs = evaluation(config, size)
+        network, *inputs = evaluation(config, size, config.backbone)
         total = eqd.count_flops(call, network, *inputs).total
         unpadded = eqd.count_flops(call, network, *inputs, padded_taps=False).total
-        gflops, cost = PAPER.get(size, (math.nan, math.nan))
+        gflops, cost = PAPER.get(size if config.backbone == "unet" else "", (math.nan, math.nan))
         row = [
             size,
-            str(eqd.preset(size).width),
+            str(eqd.BACKBONES[config.backbone](size).width),
             f"{eqd.count_parameters(network) / 1e6:.2f}",
             f"{total / 1e9:.1f}",
             f"{unpadded / 1e9:.1f}",
@@ -80,10 +82,10 @@ def main(config: Config) -> None:
     console.print(NOTE)
 
 
-def evaluation(config: Config, size: str) -> tuple:
-    """The shapes of a UNet and of its inputs."""
-    unet = eqd.preset(size, context_width=config.context_width)
-    return (eqd.network_shapes(unet), *eqd.input_shapes(unet, config.side, config.tokens))
+def evaluation(config: Config, size: str, backbone: eqd.BackboneName) -> tuple:
+    """The shapes of a network and of its inputs."""
+    sizes = eqd.BACKBONES[backbone](size, context_width=config.context_width)
+    return (eqd.network_shapes(sizes), *eqd.input_shapes(sizes, config.side, config.tokens))
 
 
 if __name__ == "__main__":

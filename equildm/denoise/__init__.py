@@ -47,10 +47,9 @@ from .size_conditioning import (
     SizeConditioningConfig as SizeConditioningConfig,
     SizeEmbedding as SizeEmbedding,
 )
-from .sizes import SIZES as SIZES, SMALL as SMALL
+from .sizes import BackboneName as BackboneName, SIZES as SIZES, SMALL as SMALL
 from .transformer_parts import FinalLayer as FinalLayer
 from .transformer_presets import (
-    BackboneName as BackboneName,
     BACKBONES as BACKBONES,
     dit_preset as dit_preset,
     DIT_SIZES as DIT_SIZES,

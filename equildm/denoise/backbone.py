@@ -63,6 +63,8 @@ class AbstractBackboneConfig(AbstractNetworkConfig):
     A subclass is a frozen dataclass that has these fields among others.
     """
 
+    width: int
+    """Base number of channels, or width of a token."""
     in_channels: int
     """Channels of the latent."""
     out_channels: int

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from .._types import Network, TextEmbedding
+from .backbone import AbstractBackboneConfig
 from .network_config import AbstractNetworkConfig
-from .presets import UNetConfig
 
 
 def network_shapes(config: AbstractNetworkConfig) -> Network:
@@ -16,13 +16,13 @@ def network_shapes(config: AbstractNetworkConfig) -> Network:
 
 
 def input_shapes(
-    unet: UNetConfig, side: int, tokens: int, batch: tuple[int, ...] = ()
+    backbone: AbstractBackboneConfig, side: int, tokens: int, batch: tuple[int, ...] = ()
 ) -> tuple[PyTree, PyTree, TextEmbedding]:
     """The shapes of a latent, its time and its caption, all float32.
 
     **Arguments:**
 
-    - `unet`: the sizes of the network.
+    - `backbone`: the sizes of the network.
     - `side`: height and width of the latent.
     - `tokens`: tokens of the caption.
     - `batch`: leading axes; none for one example.
@@ -30,8 +30,8 @@ def input_shapes(
 
     def inputs() -> tuple[PyTree, PyTree, TextEmbedding]:
         text = TextEmbedding(
-            jnp.zeros((*batch, tokens, unet.context_width)), jnp.ones((*batch, tokens), bool)
+            jnp.zeros((*batch, tokens, backbone.context_width)), jnp.ones((*batch, tokens), bool)
         )
-        return jnp.zeros((*batch, side, side, unet.in_channels)), jnp.zeros(batch), text
+        return jnp.zeros((*batch, side, side, backbone.in_channels)), jnp.zeros(batch), text
 
     return eqx.filter_eval_shape(inputs)

@@ -1,11 +1,12 @@
 """Families of transformers with the parameters of the paper's UNets, and DiT's own sizes."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from .backbone import AbstractBackboneConfig
 from .dit_config import DiTConfig, MMDiTConfig, TransformerConfig
 from .presets import preset
+from .sizes import BackboneName
 
 C = TypeVar("C", bound=TransformerConfig)
 
@@ -72,9 +73,6 @@ def mmdit_preset(size: str, **overrides: Any) -> MMDiTConfig:
     return _config(MMDiTConfig, {**SMALL_TRANSFORMERS, **MMDIT_SIZES}, size, overrides)
 
 
-BackboneName = Literal["unet", "dit", "mmdit"]
-"""Kind of a network."""
-
 BACKBONES: Mapping[BackboneName, Callable[..., AbstractBackboneConfig]] = {
     "unet": preset,
     "dit": dit_preset,
@@ -89,5 +87,5 @@ def _config(kind: type[C], sizes: Sizes, size: str, overrides: dict[str, Any]) -
             f"A preset of {kind.__name__} is one of {', '.join(sizes)}; received {size!r}. "
             "Use one of these names, or build the config with your own sizes."
         )
-    width, depth, heads = sizes[size]
-    return kind(width, depth, heads, **{"qk_norm": size not in DIT_PAPER, **overrides})
+    values = dict(zip(("width", "depth", "heads"), sizes[size], strict=True))
+    return kind(**{**values, "qk_norm": size not in DIT_PAPER, **overrides})

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 from jax.sharding import Mesh
 
-from ..denoise import AbstractNetworkConfig, preset, UNetConfig
+from ..denoise import AbstractBackboneConfig, AbstractNetworkConfig, BackboneName, BACKBONES
 from ..interop import Scheduler
 from ..latents import VAE
 from ..nn import initialised
@@ -14,16 +14,22 @@ from ..text import AbstractTextEncoder
 from .model import LatentDiffusion, ModelConfig
 
 
-def unet_for(size: str | int, vae: VAE, text_encoder: AbstractTextEncoder) -> UNetConfig:
+def backbone_for(
+    kind: BackboneName, size: str | int, vae: VAE, text_encoder: AbstractTextEncoder
+) -> AbstractBackboneConfig:
     """The config of a preset for the latents of a VAE and the captions of a text encoder.
 
     **Arguments:**
 
-    - `size`: a name such as `"tiny"` or `"866M"`, or a width, see `preset`.
-    - `vae`, `text_encoder`: the parts that the UNet is for.
+    - `kind`: a name in `BACKBONES`.
+    - `size`: a name such as `"tiny"` or `"866M"`, or a UNet's width, see `preset`, `dit_preset` and
+        `mmdit_preset`.
+    - `vae`, `text_encoder`: the parts that the network is for.
+
+    **Raises** `ValueError` for a size that the kind does not have.
     """
     channels = vae.latent_channels
-    return preset(
+    return BACKBONES[kind](
         size, in_channels=channels, out_channels=channels, context_width=text_encoder.width
     )
 
@@ -42,7 +48,7 @@ def new_model(
 
     **Arguments:**
 
-    - `network`: sizes of the network, see `unet_for`.
+    - `network`: sizes of the network, see `backbone_for`.
     - `vae`, `text_encoder`: the other parts, which are pretrained.
     - `image_size`: side of the images in pixels.
     - `noise`: schedule and prediction.

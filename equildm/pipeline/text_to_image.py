@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from .._types import Condition, Key, Keys
-from ..denoise import AbstractDenoiser, AbstractNetworkConfig, UNetConfig
+from ..denoise import AbstractBackboneConfig, AbstractDenoiser, AbstractNetworkConfig
 from ..denoise.guidance import Scalar
 from ..interop import Sampling
 from ..latents import VAE
@@ -60,8 +60,8 @@ class TextToImage(eqx.Module):
         - `height`, `width`: of the images in pixels; by default the size it was trained on.
         - `compute`: dtype of the network's arithmetic, by default float32.
 
-        **Raises** `ValueError` for sides that the network cannot take, and for a UNet and a VAE of
-        different numbers of latent channels.
+        **Raises** `ValueError` for sides that the network cannot take, and for a network and a VAE
+        of different numbers of latent channels.
         """
         _check_channels(model)
         factor = model.vae.factor
@@ -243,11 +243,11 @@ class TextToImage(eqx.Module):
 
 def _check_channels(model: LatentDiffusion) -> None:
     backbone, channels = model.config.network.backbone, model.vae.latent_channels
-    if isinstance(backbone, UNetConfig) and backbone.in_channels != channels:
+    if isinstance(backbone, AbstractBackboneConfig) and backbone.in_channels != channels:
         raise ValueError(
-            f"This UNet takes {backbone.in_channels} channels and its VAE makes {channels}: they "
-            "belong to different models, or the UNet is conditioned on an image, as those for "
-            "inpainting are."
+            f"This network takes {backbone.in_channels} channels and its VAE makes {channels}: "
+            "they belong to different models, or the network is conditioned on an image, as those "
+            "for inpainting are."
         )
 
 

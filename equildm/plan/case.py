@@ -2,10 +2,11 @@
 
 import dataclasses
 import math
+import re
 
 from jax.sharding import AbstractMesh
 
-from ..denoise import preset, UNetConfig
+from ..denoise import AbstractBackboneConfig, BackboneName, BACKBONES
 from ..runtime import check_batch, parse_mesh
 from ..runtime.mesh import AXES
 from ..training import EMAName, OptimizerName, Remat
@@ -26,7 +27,7 @@ class PlanCase:
     program: ProgramName
     """What is compiled."""
     preset: str
-    """Size of the UNet, see `equildm.denoise.preset`."""
+    """Size of the network, see `equildm.denoise.BACKBONES`."""
     context_width: int
     """Width of a token."""
     topology: str
@@ -52,6 +53,8 @@ class PlanCase:
     """Steps of the sampler."""
     effort: Effort
     """Optimisation level of the compiler."""
+    backbone: BackboneName = "unet"
+    """Kind of the network."""
 
     def __post_init__(self) -> None:
         chips = math.prod(parse_topology(self.topology)[1])
@@ -61,7 +64,7 @@ class PlanCase:
                 f"A mesh uses every chip of {self.topology} once, {chips} in all; received "
                 f"{self.mesh!r}. Change the sizes."
             )
-        multiple = self.unet.multiple
+        multiple = self.network.multiple
         if self.side < 1 or self.side % multiple:
             raise ValueError(
                 f"--side is a positive multiple of {multiple}, received {self.side}. "
@@ -85,9 +88,12 @@ class PlanCase:
             )
 
     @property
-    def unet(self) -> UNetConfig:
-        """The sizes of the network."""
-        return preset(self.preset, context_width=self.context_width)
+    def network(self) -> AbstractBackboneConfig:
+        """The sizes of the network. Blocks are written out: the compiler counts the bytes of a loop
+        once, and the plan needs those of every block."""
+        options = {} if self.backbone == "unet" else {"scan": False}
+        sizes = BACKBONES[self.backbone]
+        return sizes(self.preset, context_width=self.context_width, **options)
 
     @property
     def batch_shards(self) -> int:
@@ -133,18 +139,25 @@ class PlanCase:
         `what`, `batch` and `sampler_steps` are the names in files of results.
         """
         values = dataclasses.asdict(self)
+        if self.backbone == "unet":  # as results that were saved before there were others
+            del values["backbone"]
         names = {"program": "what", "batch_size": "batch", "sampling_steps": "sampler_steps"}
         return {names.get(name, name): value for name, value in values.items()}
 
     def file_name(self) -> str:
         """A name for a file about the case, without a suffix."""
-        parts = (self.program, self.preset, self.topology, self.mesh, self.per_chip)
+        parts = (self.program, self._model, self.topology, self.mesh, self.per_chip)
         words = "_".join(map(str, (*parts, self.remat, self.optimizer)))
-        return words.replace(":", "-").replace(",", "-")
+        return re.sub("[:,/ ]", "-", words)
+
+    @property
+    def _model(self) -> str:
+        """The size, and the kind of a network that is no UNet."""
+        return self.preset if self.backbone == "unet" else f"{self.backbone} {self.preset}"
 
     def title(self) -> str:
         """The case in a line, for people."""
         return (
-            f"{self.preset} {self.program}, {self.topology}, {self.mesh}, {self.per_chip} a chip x "
+            f"{self._model} {self.program}, {self.topology}, {self.mesh}, {self.per_chip} a chip x "
             f"{self.parts}, remat {self.remat}, {self.optimizer}"
         )

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
+from ..denoise import BackboneName
 from ..runtime.options import is_default
 from ..training import EMAName, OptimizerName, Remat
 from .names import Effort, ProgramName
@@ -21,7 +22,9 @@ class PlanConfig:
     """
 
     presets: tuple[str, ...] = ("39M",)
-    """Sizes of the UNet: tiny, mini, small, 39M .. 5B, or widths."""
+    """Sizes of the network: tiny, mini, small, 39M .. 5B, or a UNet's widths."""
+    backbone: BackboneName = "unet"
+    """Kind of the network."""
     topologies: tuple[str, ...] = ("v5e:4x4",)
     """Slices: v5e:AxB, v5p:AxBxC, v6e:AxB."""
     meshes: tuple[str, ...] = ("",)

@@ -6,9 +6,9 @@ from typing import TypedDict
 
 from jax.sharding import AbstractMesh, Mesh
 
-from ..denoise import network_shapes
+from ..denoise import network_shapes, UNetConfig
 from ..runtime import partition
-from ..runtime._leaves import is_array, named
+from ..runtime._leaves import is_array, is_stacked, named
 from .case import PlanCase
 from .collectives import Kind
 
@@ -39,12 +39,23 @@ def expected_collectives(case: PlanCase, mesh: Mesh | AbstractMesh) -> dict[Kind
 
     Captions have no gradient, so that the kernels that read them are not gathered in the backward
     pass, unless blocks are computed again. The embedding of the time stands outside of the blocks:
-    it is float32, and gathered once.
+    it is float32, and gathered once. In a transformer the caption is projected outside of the
+    blocks, so that it has a gradient; what lies outside of its stacks is gathered once. An array of
+    stacked blocks counts once, with the bytes of all blocks.
     """
+    stacks = not isinstance(case.network, UNetConfig)
+
+    def again(path: str) -> bool:
+        """Whether the backward pass gathers it a second time."""
+        if stacks:
+            return is_stacked(path)
+        reads_caption = any(name in path for name in _CAPTIONS)
+        return not path.startswith(_TIME) and (case.remat == "blocks" or not reads_caption)
+
     sizes = mesh.shape
     local: dict[str, int] = {}  # elements of each array, without what `tensor` splits off
     gathered: dict[str, int] = {}  # bytes of each array that is in shards over `fsdp`
-    for path, leaf in named(network_shapes(case.unet)).items():
+    for path, leaf in named(network_shapes(case.network)).items():
         if not is_array(leaf):
             continue
         spec = partition(path, leaf.shape, sizes)
@@ -59,12 +70,7 @@ def expected_collectives(case: PlanCase, mesh: Mesh | AbstractMesh) -> dict[Kind
     forward = list(gathered.values())
     if case.program == "sample":
         return {"all-gather": traffic(forward)}
-    backward = [
-        size
-        for path, size in gathered.items()
-        if not path.startswith(_TIME)
-        and (case.remat == "blocks" or not any(name in path for name in _CAPTIONS))
-    ]
+    backward = [size for path, size in gathered.items() if again(path)]
     summed = [
         4 * (size // sizes["fsdp"] if path in gathered else size)
         for path, size in local.items()

@@ -51,8 +51,8 @@ def model_flops(case: PlanCase) -> float:
     """Operations that the model requires for the batch: three forward passes an example to train,
     two an example and step to sample with guidance. Nothing computed again or padded counts."""
     call = lambda network, *inputs: network(*inputs)
-    inputs = input_shapes(case.unet, case.side, case.tokens)
-    forward = count_flops(call, network_shapes(case.unet), *inputs).total
+    inputs = input_shapes(case.network, case.side, case.tokens)
+    forward = count_flops(call, network_shapes(case.network), *inputs).total
     passes = 3 if case.program == "train" else 2 * case.sampling_steps
     return float(passes * forward * case.batch_size)
 
@@ -72,7 +72,7 @@ def _training(case: PlanCase, mesh: Mesh | AbstractMesh) -> AbstractProgram:
         remat=case.remat,
     )
     state = eqx.filter_eval_shape(
-        lambda network: TrainState.create(network, optimizer, ema), network_shapes(case.unet)
+        lambda network: TrainState.create(network, optimizer, ema), network_shapes(case.network)
     )
     state, state_static = eqx.partition(state, _is_shape)
     objective, objective_static = eqx.partition(objective, _is_shape)
@@ -99,7 +99,7 @@ def _training(case: PlanCase, mesh: Mesh | AbstractMesh) -> AbstractProgram:
 def _sampling(case: PlanCase, mesh: Mesh | AbstractMesh) -> AbstractProgram:
     """The sampler of `sample.py` up to the decoder, for one part of the batch: guided,
     DPM-Solver++(2M), bfloat16."""
-    network, static = eqx.partition(network_shapes(case.unet), _is_shape)
+    network, static = eqx.partition(network_shapes(case.network), _is_shape)
     latents, text, null_text = _inputs(case)
     levels = grids.trailing(ScaledLinear(), case.sampling_steps)
 
@@ -124,8 +124,8 @@ def _sampling(case: PlanCase, mesh: Mesh | AbstractMesh) -> AbstractProgram:
 def _inputs(case: PlanCase) -> tuple[PyTree, PyTree, PyTree]:
     """Shapes of the program's latents, of their captions and of the empty caption."""
     batch = (case.program_batch_size,)
-    latents, _, text = input_shapes(case.unet, case.side, case.tokens, batch)
-    return latents, text, input_shapes(case.unet, case.side, case.tokens)[2]
+    latents, _, text = input_shapes(case.network, case.side, case.tokens, batch)
+    return latents, text, input_shapes(case.network, case.side, case.tokens)[2]
 
 
 def _placed(tree: PyTree, sharding: NamedSharding) -> PyTree:

@@ -1,6 +1,6 @@
 """The results of a plan as a table, on the terminal and in Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -54,11 +54,11 @@ def markdown_table(results: Sequence[PlanResult], updates: int) -> str:
 
 def is_fastest(result: PlanResult, results: Sequence[PlanResult]) -> bool:
     """Whether `results` has other meshes for this case, and none of them is faster."""
-    names = result["case"].keys() - {"mesh", "per_chip"}
+    names = (result["case"].keys() | {"backbone"}) - {"mesh", "per_chip"}
     rivals = [
         other
         for other in results
-        if other["fits"] and all(other["case"].get(n) == result["case"][n] for n in names)
+        if other["fits"] and all(other["case"].get(n) == result["case"].get(n) for n in names)
     ]
     if not result["fits"] or len({other["case"]["mesh"] for other in rivals}) < 2:
         return False
@@ -70,7 +70,7 @@ def table_row(result: PlanResult, updates: int, fastest: bool = False) -> list[s
     case = result["case"]
     excess = (result["memory"] - result["limit"]) / _GIB
     cells = [
-        str(case["preset"]),
+        _model(case),
         str(case["what"]),
         str(case["topology"]),
         str(case["mesh"]) + (" *" if fastest else ""),
@@ -107,12 +107,16 @@ def sent_over_theory(result: PlanResult) -> str:
     return f"{sent / theory:.3f}" if sent and theory else ""
 
 
+def _model(case: Mapping[str, object]) -> str:
+    return f"{case.get('backbone', '')} {case['preset']}".strip()
+
+
 def collective_lines(result: PlanResult) -> list[str]:
     """The collectives of a program beside those of theory, one kind a line."""
     if not result.get("collectives"):
         return []
     case = result["case"]
-    lines = [f"{case['preset']} {case['what']} {case['topology']} {case['mesh']}:"]
+    lines = [f"{_model(case)} {case['what']} {case['topology']} {case['mesh']}:"]
     for kind, theory in result["expected"].items():
         lines.append(f"  theory: {theory['count']} {kind}, {theory['bytes'] / 1e9:.3f} GB")
     for kind, sent in sorted(result["collectives"].items()):

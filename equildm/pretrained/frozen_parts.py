@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jax.typing import DTypeLike
 
-from ..denoise import AbstractNetworkConfig, UNetConfig
+from ..denoise import AbstractBackboneConfig, AbstractNetworkConfig
 from ..interop import (
     autoencoder_table,
     load_sd3_text,
@@ -71,9 +71,9 @@ def frozen_tables(model: LatentDiffusion) -> list[PartTable]:
 
 def check_width(network: AbstractNetworkConfig, width: int, source: object) -> None:
     """Raises `ValueError` where the network attends to captions of another width than this."""
-    unet = network.backbone
-    if isinstance(unet, UNetConfig) and unet.context_width != width:
+    backbone = network.backbone
+    if isinstance(backbone, AbstractBackboneConfig) and backbone.context_width != width:
         raise ValueError(
-            f"{source}: the UNet attends to captions of width {unet.context_width}, and the text "
+            f"{source}: the network takes captions of width {backbone.context_width}, and the text "
             f"encoder gives {width}. They belong to different models."
         )

@@ -9,7 +9,7 @@ from ..denoise import AbstractNetworkWrap
 from ..interop import load_vae, Scheduler
 from ..latents import VAE
 from ..noise import NoiseConfig
-from ..pipeline import LatentDiffusion, new_model, unet_for
+from ..pipeline import backbone_for, LatentDiffusion, new_model
 from ..pipeline.new_model import with_best_sampling
 from ..runtime import local_folder, Run
 from ..training import FineTuneConfig
@@ -54,10 +54,10 @@ def open_start(
                 "it out, or give a run as --start."
             )
         vae, text_encoder = open_parts(run, vae=config.vae)
-        unet = unet_for(config.preset, vae, text_encoder)
+        network = backbone_for(config.backbone, config.preset, vae, text_encoder)
         size = 32 if image_size is None else image_size
         return new_model(
-            unet, vae, text_encoder, image_size=size, noise=NoiseConfig(), seed=seed, mesh=mesh
+            network, vae, text_encoder, image_size=size, noise=NoiseConfig(), seed=seed, mesh=mesh
         )
     _check_start(config.start)
     model = load_pretrained(config.start, mesh=mesh, ema=config.start_ema)

@@ -8,7 +8,7 @@ in either is `Price`.
 
 import functools
 
-from ..denoise import input_shapes, network_shapes, preset, UNetConfig
+from ..denoise import AbstractBackboneConfig, input_shapes, network_shapes, preset
 from ..runtime import count_flops
 
 BASELINE_GFLOPS = 804.26140672
@@ -17,18 +17,18 @@ BASELINE_GFLOPS = 804.26140672
 
 
 @functools.cache
-def evaluation_gflops(unet: UNetConfig, side: int, tokens: int) -> float:
+def evaluation_gflops(backbone: AbstractBackboneConfig, side: int, tokens: int) -> float:
     """1e9 operations (2 x multiply-accumulates) of one evaluation for one sample.
 
     They are counted on abstract shapes; no weight is allocated.
 
     **Arguments:**
 
-    - `unet`: the sizes.
+    - `backbone`: the sizes.
     - `side`: of the latent.
     - `tokens`: of the caption.
     """
-    shapes = network_shapes(unet), *input_shapes(unet, side, tokens)
+    shapes = network_shapes(backbone), *input_shapes(backbone, side, tokens)
     return count_flops(lambda network, *inputs: network(*inputs), *shapes).total / 1e9
 
 

@@ -48,7 +48,13 @@ class StudyRun:
         section = run.read_config()["train"]
         train = from_json(TrainConfig, section, f"{path / 'config.json'}: train")
         data, distill = DataConfig.of_run(run), DistillConfig.of_run(run)
-        return cls(run, read_run_model(run), data, distill, train.batch_size)
+        model = read_run_model(run)
+        if not isinstance(model.model.network.backbone, UNetConfig):
+            raise ValueError(
+                f"A study is of UNets of different widths, received {path}, a "
+                f"{type(model.model.network.backbone).__name__}. Leave it out of --runs."
+            )
+        return cls(run, model, data, distill, train.batch_size)
 
     @property
     def name(self) -> str:

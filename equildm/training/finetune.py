@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import NamedTuple, TYPE_CHECKING
 
+from ..denoise import BackboneName
+
 if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
     import optax
     from jaxtyping import PyTree
@@ -57,7 +59,9 @@ class FineTuneConfig:
     """Average of the start's weights: by name, `none` for the weights as trained, or a relative
     width such as 0.07 where the run has snapshots."""
     preset: str = "tiny"
-    """Size of fresh weights: tiny, mini, small, 39M .. 5B, or a width."""
+    """Size of fresh weights: tiny, mini, small, 39M .. 5B, or a UNet's width."""
+    backbone: BackboneName = "unet"
+    """Kind of a network with fresh weights."""
     vae: Path | None = None
     """Folder of another VAE with latents like those of the start's own."""
     trainable: tuple[str, ...] = ("*",)

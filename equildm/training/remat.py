@@ -5,7 +5,6 @@ with an axis `fsdp` the weights of a block are gathered for that block alone, in
 arithmetic, and gathered again backwards: no device holds more than its shards and one block.
 """
 
-import dataclasses
 from collections.abc import Callable
 
 import equinox as eqx
@@ -96,4 +95,5 @@ def rematerialise(
 def _wrapped(block: PyTree, policy: Remat) -> PyTree:
     if not isinstance(block, BlockStack):
         return Rematerialised(block, policy)
-    return dataclasses.replace(block, stacked=Rematerialised(block.stacked, policy))
+    wrapped = Rematerialised(block.stacked, policy)
+    return eqx.tree_at(lambda stack: stack.stacked, block, wrapped)

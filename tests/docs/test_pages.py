@@ -47,6 +47,20 @@ def test_the_guide_to_composing_runs():
     assert jnp.array_equal(eqx.filter_jit(middle)(x, jnp.ones(128), None, None), x)
 
 
+def test_the_guide_to_transformers_runs():
+    """Traced, and nothing compiled; its assertions are the test."""
+    names: dict = {}
+
+    def traced():
+        run("docs/transformers.md", names)
+        return names["predicted"], names["student"]
+
+    predicted, student = eqx.filter_eval_shape(traced)
+    assert predicted.shape == (2, 16, 10, 4)
+    assert student.network.blocks.depth == 4
+    assert names["sd35"].dual_depth == 13
+
+
 def test_the_guide_to_sampling_runs():
     names = run("docs/sampling.md")  # its assertions are the test
     assert names["previews"].shape == (20, 4, 4, 1)

@@ -5,7 +5,7 @@ import pytest
 from model_folders import clip_model, VAE
 
 from equildm.noise import NoiseConfig, Velocity, ZeroTerminalSNR
-from equildm.pipeline import new_model, unet_for
+from equildm.pipeline import backbone_for, new_model
 from equildm.runtime import make_mesh
 
 
@@ -16,7 +16,7 @@ def text_encoder(tmp_path_factory):
 
 def test_sizes_fit_the_parts(text_encoder):
     vae = VAE.build(key=jax.random.key(0))
-    unet = unet_for(8, vae, text_encoder)
+    unet = backbone_for("unet", 8, vae, text_encoder)
     assert (unet.width, unet.in_channels, unet.context_width) == (8, 4, 64)
     noise = NoiseConfig("scaled-linear-zero-snr")
     mesh = make_mesh("")

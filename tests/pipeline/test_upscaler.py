@@ -15,12 +15,12 @@ from equildm.interop.scheduler_file import parse_scheduler
 from equildm.latents import VAEConfig
 from equildm.noise import grids, NoiseConfig, ScaledLinear
 from equildm.pipeline import (
+    backbone_for,
     color_fix,
     LatentDiffusion,
     ModelConfig,
     new_model,
     new_upscaler,
-    unet_for,
     Upscaler,
     UpscalerConfig,
 )
@@ -148,7 +148,7 @@ def test_colours_of_the_small_image_are_taken_on_request(upscaler):
 def test_a_new_upscaler_is_its_start_and_ignores_the_image(parts):
     vae, text_encoder = parts
     start = new_model(
-        unet_for(8, vae, text_encoder),
+        backbone_for("unet", 8, vae, text_encoder),
         vae,
         text_encoder,
         image_size=16,

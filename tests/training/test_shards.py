@@ -109,6 +109,41 @@ def test_shards_change_nothing_and_are_sent_as_often_as_theory_says():
     assert helpers.run_python(EIGHT, timeout=1200).split()[-1] == "agreed"
 
 
+STACKED = (
+    EIGHT[: EIGHT.index("class Block(")]
+    + """
+from equildm.denoise import DiTConfig, MMDiTConfig
+
+null = TextEmbedding(jnp.zeros((4, 3)), jnp.ones(4, bool))
+optimizer, ema = adamw(1e-3), DecayEMA(0.9)
+sizes = dict(in_channels=2, out_channels=2, context_width=3, patch=2)
+"""
+    + EIGHT[EIGHT.index("def run(") : EIGHT.index("truth, sent")].replace(
+        "Network(jax.random.key(0))", "config.build(key=jax.random.key(0))"
+    )
+    + """
+for config, sharded in (
+    (DiTConfig(128, 3, 2, **sizes), 4), (MMDiTConfig(128, 3, 2, qk_norm=True, **sizes), 11)
+):
+    truth, sent = run("")
+    assert sent == {}
+    for name, remat in (("fsdp=8", "none"), ("fsdp=8", "blocks"), ("fsdp=4,tensor=2", "none")):
+        losses, sent = run(name, remat)
+        np.testing.assert_allclose(losses, truth, rtol=2e-5, err_msg=name)
+        print(name, remat, sent, flush=True)
+    half, _ = run("fsdp=8", "blocks", policy=Policy("bfloat16"))
+    np.testing.assert_allclose(half, truth, rtol=2e-2)
+print("agreed")
+"""
+)
+
+
+@pytest.mark.slow
+def test_stacked_blocks_are_gathered_one_at_a_time():
+    """In a scan an instruction is one gather a block: few of them, whatever the depth."""
+    assert helpers.run_python(STACKED, timeout=1200).split()[-1] == "agreed"
+
+
 @pytest.fixture
 def params():
     keys = jax.random.split(jax.random.key(0), 3)

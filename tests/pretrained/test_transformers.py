@@ -1,0 +1,68 @@
+"""Models whose network is a transformer, in and out of folders."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from small_models import moved_weights, VAE
+
+from equildm import load_pretrained, new_model, NoiseConfig, save_pretrained, TextToImage
+from equildm.denoise import ControlNetConfig, dit_preset, mmdit_preset
+from equildm.interop import load_minilm
+from equildm.pipeline import backbone_for, new_upscaler
+from equildm.runtime import make_mesh
+
+SMALL = {"width": 16, "depth": 2, "heads": 2, "context_width": 384}
+LATENT = {"in_channels": 2, "out_channels": 2}
+
+
+def model_of(config):
+    vae = VAE.build(key=jax.random.key(0))
+    model = new_model(
+        config,
+        vae,
+        load_minilm(max_tokens=8),
+        image_size=16,
+        noise=NoiseConfig(),
+        mesh=make_mesh(""),
+    )
+    network = moved_weights(model.network, 0.05, np.random.default_rng(0))
+    return model.with_network(network)
+
+
+@pytest.mark.parametrize("preset", [dit_preset, mmdit_preset])
+def test_a_model_survives_its_folder(preset, tmp_path):
+    model = model_of(preset("tiny", **SMALL, **LATENT))
+    save_pretrained(tmp_path / "saved", model)
+    loaded = load_pretrained(tmp_path / "saved")
+    assert loaded.config == model.config
+    for one, two in zip(jax.tree.leaves(loaded.network), jax.tree.leaves(model.network)):
+        np.testing.assert_array_equal(one, two)
+    images = TextToImage(loaded)(["a red circle"], steps=2, guidance_scale=2.0)
+    assert images.shape == (1, 16, 16, 3) and np.isfinite(images).all()
+
+
+def test_an_upscaler_is_made_of_it():
+    model = model_of(dit_preset("tiny", **SMALL, **LATENT))
+    wide = new_upscaler(model, scale=2)
+    assert wide.network.network.embed.in_channels == 4
+    assert wide.config.network.backbone == model.config.network
+
+
+def test_a_config_for_vae_and_text_encoder():
+    vae, text_encoder = VAE.build(key=jax.random.key(0)), load_minilm(max_tokens=8)
+    config = backbone_for("mmdit", "tiny", vae, text_encoder)
+    assert (config.in_channels, config.out_channels, config.context_width) == (2, 2, 384)
+    with pytest.raises(ValueError, match="received '40M'"):
+        backbone_for("dit", "40M", vae, text_encoder)
+
+
+def test_what_is_of_unets_alone_is_refused():
+    config = dit_preset("tiny", **SMALL, **LATENT)
+    with pytest.raises(ValueError, match="made of a WidthScaledUNet, received a WidthScaledDiT"):
+        ControlNetConfig(config).build(key=jax.random.key(0))
+    model = model_of(config)
+    other = dataclasses.replace(config, in_channels=3)
+    with pytest.raises(ValueError, match="takes 3 channels and its VAE makes 2"):
+        TextToImage(model.with_network(model.network, other))
