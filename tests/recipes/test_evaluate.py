@@ -101,5 +101,5 @@ def test_what_cannot_be_scored_is_refused_before_anything_is_loaded(folder, tmp_
     assert_refused(RECIPES / "evaluate.py", cases, model)
     options = ((), ("--solvers", "none"), ("--evaluations", "0"), ("--count", "0"))
     messages = refusals(RECIPES / "compare_samplers.py", *((model, *o) for o in options))
-    assert "Give --out" in messages[0] and "A solver is one of" in messages[1]
+    assert "Give --out" in messages[0] and "--solvers is one of" in messages[1]
     assert all("--fine-steps and --count are at least" in message for message in messages[2:])
