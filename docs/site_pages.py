@@ -51,17 +51,21 @@ def docstrings(tree: ast.Module) -> dict[str, str]:
 
 def public_names(package: str) -> dict[str, list[str]]:
     """The public names of a package by the module that defines them, such as `noise.schedules`."""
-    if package in MODULES:
-        module, file = MODULES[package], PACKAGE / "__init__.pyi"
-        prefix = ""
-    else:
-        module, file = None, PACKAGE / package / "__init__.py"
-        prefix = f"{package}."
+    imports = [
+        (node.module, node.names)
+        for node in ast.parse((PACKAGE / "__init__.pyi").read_text()).body
+        if isinstance(node, ast.ImportFrom) and node.module
+        if node.module == MODULES.get(package) or node.module.startswith(f"{package}.")
+    ]
+    if package not in MODULES:
+        imports += [
+            (f"{package}.{node.module or node.names[0].name}", node.names)
+            for node in ast.parse((PACKAGE / package / "__init__.py").read_text()).body
+            if isinstance(node, ast.ImportFrom)
+        ]
     names: dict[str, list[str]] = {}
-    for node in ast.parse(file.read_text()).body:
-        if isinstance(node, ast.ImportFrom) and module in (None, node.module):
-            for alias in node.names:
-                names.setdefault(f"{prefix}{node.module or alias.name}", []).append(alias.name)
+    for module, aliases in imports:
+        names.setdefault(module, []).extend(alias.name for alias in aliases)
     return names
 
 
