@@ -7,6 +7,8 @@ from typing import Any
 
 from equildm.interop.scheduler_classes import CLASSES
 
+IMAGE_TOKENS = 1024
+"""Patches of the image, for dynamic shifts."""
 STEPS = (1, 3, 7, 10, 15, 30)
 
 Fields = dict[str, Any]
@@ -55,6 +57,16 @@ VALUES: tuple[Fields, ...] = (
     {"disable_corrector": [0]},
     *({"original_inference_steps": n} for n in (30, 100, 1000)),
     {"timestep_scaling": 1.0},
+    {"shift": 3.0},
+    {"shift": 3.0, "use_karras_sigmas": True},
+    {"use_dynamic_shifting": True},
+    {"use_dynamic_shifting": True, "time_shift_type": "linear", "use_beta_sigmas": True},
+    {"use_dynamic_shifting": True, "shift_terminal": 0.1},
+    {"stochastic_sampling": True, "shift": 3.0},
+    {"invert_sigmas": True},
+    {"sigma_schedule": "exponential", "sigma_data": 1.0, "prediction_type": "v_prediction"},
+    {"sigma_schedule": "exponential", "final_sigmas_type": "sigma_min"},
+    {"rho": 5.0, "sigma_min": 0.01, "sigma_max": 20.0},
     {"no_scheduler_has_this": 1},
 )
 ORDERS = (1, 2, 3)

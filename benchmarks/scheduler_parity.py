@@ -23,7 +23,7 @@ import tyro
 from jaxtyping import Array
 
 from benchmarks._peer import Peer, ROOT
-from benchmarks.scheduler_cases import all_cases, Case, STEPS
+from benchmarks.scheduler_cases import all_cases, Case, IMAGE_TOKENS, STEPS
 from equildm.interop import Sampling
 from equildm.interop.scheduler_classes import CLASSES
 from equildm.interop.scheduler_file import parse_scheduler
@@ -89,7 +89,7 @@ def problem() -> Problem:
 def refusal_or_sampling(case: Case) -> str | Sampling:
     """What our loader makes of a file."""
     try:
-        return parse_scheduler(case.document).sampling(case.steps)
+        return parse_scheduler(case.document).sampling(case.steps, IMAGE_TOKENS)
     except ValueError as error:
         return str(error)
 

@@ -16,15 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
 from rich.console import Console
 
 import equildm as eqd
-from equildm.study import error_figure, error_table, evaluations_within, first_latents
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +31,7 @@ class Config:
     """A run folder or a folder of diffusers."""
     ema: str | None = None
     """Which average of a run's weights; `none` for the weights as trained."""
-    solvers: tuple[str, ...] = (
+    solvers: tuple[eqd.SolverName, ...] = (
         *("ddim", "plms", "lms", "deis3", "dpm++2m", "dpm++3m", "unipc2", "unipc3", "dpm++2s"),
         *("dpm2", "heun", "tsit5", "dopri5", "ddpm", "sde-dpm++2m", "dpm++sde", "sra1", "shark"),
     )
@@ -58,8 +54,6 @@ class Config:
     """Folder for the results; by default `samplers` in the run."""
 
     def __post_init__(self) -> None:
-        for solver in self.solvers:
-            eqd.make_solver(solver)
         if not (self.solvers and self.evaluations and self.prompts):
             raise ValueError("Give at least one of --solvers, --evaluations and --prompts.")
         numbers = (*self.evaluations, self.fine_steps, self.count)
@@ -71,6 +65,10 @@ class Config:
 
 
 def main(config: Config) -> None:
+    import equinox as eqx  # not at the top, so that --help is quick
+    import jax
+    import jax.numpy as jnp
+
     step = eqd.run_step(config.model, ema=config.ema)
     if step is None and config.out is None:
         raise ValueError(f"{config.model} is no run folder to leave the results in. Give --out.")
@@ -99,17 +97,19 @@ def main(config: Config) -> None:
 
     out = config.out or config.model / "samplers"
     out.mkdir(parents=True, exist_ok=True)
-    latents, labels = first_latents(comparison, config.evaluations)
+    latents, labels = eqd.study.first_latents(comparison, config.evaluations)
     decode = eqx.filter_jit(lambda vae, latents: jax.vmap(vae.decode_scaled)(latents))
     images = np.asarray(decode(model.vae, latents))
     grid = eqd.image_grid(eqd.to_uint8(images), labels, columns=len(config.evaluations))
     eqd.save_png(out / "images.png", grid)
-    error_figure(comparison).savefig(out / "errors.png", dpi=120)
+    eqd.study.error_figure(comparison).savefig(out / "errors.png", dpi=120)
     facts = {"step": step, "guidance_scale": scale, "grid": config.grid}
-    counts = {name: evaluations_within(name, config.evaluations) for name in config.solvers}
+    counts = {
+        name: eqd.study.evaluations_within(name, config.evaluations) for name in config.solvers
+    }
     document = facts | {"errors": comparison.errors, "evaluations made": counts}
     eqd.write_json(out / "errors.json", document)
-    Console().print(error_table(comparison, config.evaluations))
+    Console().print(eqd.study.error_table(comparison, config.evaluations))
     eqd.log(f"Plot, images and numbers are in {out}.")
 
 

@@ -17,7 +17,6 @@ import dataclasses
 from functools import partial
 from typing import Literal
 
-import jax
 import numpy as np
 from jaxtyping import UInt8
 
@@ -48,6 +47,8 @@ class Config:
 
 
 def main(config: Config) -> None:
+    import jax  # not at the top, so that --help is quick
+
     mesh, seed = config.train.launch(), config.train.seed
     run = config.train.prepare_run(
         config.run, config, "controlnet", may_change=("preview_count", "guidance_scale")

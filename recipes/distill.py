@@ -14,7 +14,6 @@ import dataclasses
 from functools import partial
 from typing import Annotated
 
-import jax
 import numpy as np
 import tyro
 from jaxtyping import UInt8
@@ -55,6 +54,8 @@ class Config:
 
 
 def main(config: Config) -> None:
+    import jax  # not at the top, so that --help is quick
+
     mesh = config.train.launch()
     distill = config.distill
     data = eqd.DataConfig.of_run(eqd.Run.open(config.teacher))

@@ -24,7 +24,6 @@ from typing import Annotated
 import tyro
 
 import equildm as eqd
-from equildm.study import evaluations_in
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,7 @@ class Config:
     """How many of them, at most."""
     guidance_scale: float | None = None
     """Scale of classifier-free guidance; by default the model's own."""
-    solver: str | None = None
+    solver: eqd.SolverName | None = None
     """Sampler by name; by default the model's own."""
     sampling_steps: int | None = None
     """Steps of the sampler; by default the model's own."""
@@ -52,8 +51,6 @@ class Config:
     scores: eqd.Flat[eqd.ScoreConfig] = eqd.ScoreConfig()
 
     def __post_init__(self) -> None:
-        if self.solver is not None:
-            eqd.make_solver(self.solver)
         for name in ("count", "batch_size", "sampling_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -107,7 +104,7 @@ def main(config: Config) -> None:
         "images": len(images),
         "solver": config.solver or own.solver,
         "sampling_steps": config.sampling_steps or own.sampling_steps,
-        "evaluations": evaluations_in(
+        "evaluations": eqd.study.evaluations_in(
             config.solver or own.solver, config.sampling_steps or own.sampling_steps
         ),
         "guidance_scale": (

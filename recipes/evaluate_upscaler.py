@@ -15,7 +15,6 @@ import numpy as np
 import tyro
 
 import equildm as eqd
-from equildm.study import evaluations_in
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,7 @@ class Config:
     """Run folders of super_resolution.py with the same data, size, scale and held-out share."""
     count: int = 64
     """Held-out squares that are scored."""
-    solver: str | None = None
+    solver: eqd.SolverName | None = None
     """Name of the solver; by default each model's own."""
     sampling_steps: int = 16
     """Steps of the solver."""
@@ -68,7 +67,7 @@ def main(config: Config) -> None:
     for path in config.models:
         upscaler = eqd.Upscaler(eqd.load_pretrained(path, ema=config.ema))
         solver = config.solver or upscaler.model.config.solver
-        evaluations[str(path)] = evaluations_in(solver, config.sampling_steps)
+        evaluations[str(path)] = eqd.study.evaluations_in(solver, config.sampling_steps)
         images = upscaler.batch(
             squares.low,
             steps=config.sampling_steps,

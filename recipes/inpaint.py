@@ -14,7 +14,6 @@ model. Regions are random boxes and brush strokes, drawn anew for every example.
 import dataclasses
 from functools import partial
 
-import jax
 import numpy as np
 from jaxtyping import UInt8
 
@@ -43,6 +42,8 @@ class Config:
 
 
 def main(config: Config) -> None:
+    import jax  # not at the top, so that --help is quick
+
     mesh, seed = config.train.launch(), config.train.seed
     run = config.train.prepare_run(
         config.run, config, "inpaint", may_change=("preview_count", "guidance_scale")

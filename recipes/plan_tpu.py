@@ -17,23 +17,13 @@ import dataclasses
 from pathlib import Path
 
 import equildm as eqd
-from equildm.plan import (
-    append_result,
-    markdown_table,
-    plan_case,
-    plan_on_this_host,
-    PlanConfig,
-    print_table,
-    read_results,
-    result_of,
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """Plans training and sampling on TPUs that are not here."""
 
-    plan: eqd.Flat[PlanConfig] = PlanConfig()
+    plan: eqd.Flat[eqd.plan.PlanConfig] = eqd.plan.PlanConfig()
     steps: int = 500_000
     """Updates of a training."""
     out: Path = Path("runs/plans.jsonl")
@@ -49,24 +39,24 @@ class Config:
 
 
 def main(config: Config) -> None:
-    plan_on_this_host()
-    saved = read_results(config.out)
+    eqd.plan.plan_on_this_host()
+    saved = eqd.plan.read_results(config.out)
     results = []
     for case in config.plan.cases():
         # With --per-chip 0 there are several attempts, the largest first, until one fits.
         for attempt in case.attempts():
-            result = result_of(saved, attempt)
+            result = eqd.plan.result_of(saved, attempt)
             if result is None:
                 eqd.log(f"Compiling {attempt.title()} ...")
-                result = plan_case(attempt, text=config.text)
-                append_result(config.out, result)
+                result = eqd.plan.plan_case(attempt, text=config.text)
+                eqd.plan.append_result(config.out, result)
                 saved.append(result)
             results.append(result)
             if result["fits"]:
                 break
-    print_table(results, config.steps)
+    eqd.plan.print_table(results, config.steps)
     if config.report is not None:
-        config.report.write_text(markdown_table(saved, config.steps), encoding="utf-8")
+        config.report.write_text(eqd.plan.markdown_table(saved, config.steps), encoding="utf-8")
 
 
 if __name__ == "__main__":

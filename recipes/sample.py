@@ -32,7 +32,7 @@ class Config:
     guidance_scale: tuple[float, ...] = ()
     """Scales of classifier-free guidance; 1 is the conditional model. Each is a group of columns.
     By default the model's own."""
-    solver: str | None = None
+    solver: eqd.SolverName | None = None
     """Sampler by name; by default the model's own."""
     sampling_steps: int | None = None
     """Steps of the sampler; by default the model's own."""
@@ -71,8 +71,6 @@ class Config:
             if getattr(self, name) < 1:
                 flag = name.replace("_", "-")
                 raise ValueError(f"--{flag} is at least 1, received {getattr(self, name)}.")
-        if self.solver is not None:
-            eqd.make_solver(self.solver)
 
 
 def main(config: Config) -> None:

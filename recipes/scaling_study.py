@@ -25,16 +25,6 @@ import pretrain
 import tyro
 
 import equildm as eqd
-from equildm.study import (
-    describe_effort,
-    LossCurve,
-    open_runs,
-    StudyConfig,
-    StudyFolder,
-    sweep,
-    train_runs,
-    write_report,
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +37,7 @@ class Config:
         Literal["all", "train", "distill", "sweep", "report"], tyro.conf.Positional
     ] = "all"
     """What to do: everything, or one phase after the other."""
-    study: eqd.Flat[StudyConfig] = StudyConfig()
+    study: eqd.Flat[eqd.study.StudyConfig] = eqd.study.StudyConfig()
     train: pretrain.Config = pretrain.Config(train=eqd.TrainConfig(steps=1000), prompts=())
     """Options of pretrain.py, the same for every width. The study sets run, preset, snapshots and
     resume."""
@@ -71,7 +61,7 @@ class Config:
         """What pretrain.py is called with, for each width: identical but for that."""
         if self.study.runs:
             return []
-        ladder, run = self.study.ladder, StudyFolder(self.folder).run
+        ladder, run = self.study.ladder, eqd.study.StudyFolder(self.folder).run
         train = ladder.training(self.train.train)
         return [
             dataclasses.replace(self.train, preset=str(c), run=run(f"c{c:03d}"), train=train)
@@ -80,7 +70,7 @@ class Config:
 
     def students(self) -> list[distill.Config]:
         """What distill.py is called with, for each width and method."""
-        ladder, run = self.study.ladder, StudyFolder(self.folder).run
+        ladder, run = self.study.ladder, eqd.study.StudyFolder(self.folder).run
         return [
             distill.Config(
                 teacher=model.run,
@@ -103,8 +93,8 @@ def main(config: Config) -> None:
     study, phase = config.study, config.phase
     if phase in ("all", "sweep"):
         study.samples.check_files()
-        open_runs(study.runs)
-    folder, earlier = StudyFolder(config.folder), remembered(config.folder)
+        eqd.study.open_runs(study.runs)
+    folder, earlier = eqd.study.StudyFolder(config.folder), remembered(config.folder)
     if earlier is not None:
         folder.check_unchanged(earlier.study.samples, study.samples)
     folder.write_options(config)
@@ -113,20 +103,20 @@ def main(config: Config) -> None:
 
     with folder.locks(study.stale) as locks:
         if phase in ("all", "train"):
-            train_runs(config.models(), pretrain.main, locks)
+            eqd.study.train_runs(config.models(), pretrain.main, locks)
         if phase in ("all", "distill"):
-            train_runs(config.students(), distill.main, locks)
+            eqd.study.train_runs(config.students(), distill.main, locks)
         if phase in ("all", "sweep"):
-            sweep(folder, open_runs(config.runs()), study, locks)
+            eqd.study.sweep(folder, eqd.study.open_runs(config.runs()), study, locks)
     if phase in ("all", "report"):
         rows = folder.write_table()
-        page = write_report(
+        page = eqd.study.write_report(
             folder.report,
             rows,
             title=f"Scaling study: {config.folder.name}",
-            about=[describe_effort(rows)],
+            about=[eqd.study.describe_effort(rows)],
             images_of=folder.images,
-            losses=[LossCurve.of_run(run) for run in config.runs() if run.exists()],
+            losses=[eqd.study.LossCurve.of_run(run) for run in config.runs() if run.exists()],
             price=study.report.price,
             budgets=study.report.budgets,
         )
@@ -135,7 +125,7 @@ def main(config: Config) -> None:
 
 def remembered(folder: Path) -> Config | None:
     """The options of the last call, with this folder's name; None for a new study."""
-    config = StudyFolder(folder).read_options(Config)
+    config = eqd.study.StudyFolder(folder).read_options(Config)
     return config and dataclasses.replace(config, folder=folder, phase="all")
 
 

@@ -15,7 +15,6 @@ By default: 8-pixel emoji to 32 pixels, from fresh weights.
 import dataclasses
 from typing import Literal
 
-import jax
 import numpy as np
 from jaxtyping import UInt8
 
@@ -47,6 +46,8 @@ class Config:
 
 
 def main(config: Config) -> None:
+    import jax  # not at the top, so that --help is quick
+
     mesh, seed = config.train.launch(), config.train.seed
     run = config.train.prepare_run(
         config.run, config, "super_resolution", may_change=("count", "sampling_steps")

@@ -15,9 +15,6 @@ import json
 from pathlib import Path
 from typing import Literal
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
@@ -62,6 +59,10 @@ class Config:
 
 
 def main(config: Config) -> None:
+    import equinox as eqx  # not at the top, so that --help is quick
+    import jax
+    import jax.numpy as jnp
+
     mesh, seed = config.train.launch(), config.train.seed
     run = config.train.prepare_run(config.run, config, "train_vae", may_change=("dtype",))
 

@@ -24,7 +24,7 @@ class Config:
     """Image files of any size."""
     out: Path = Path("samples")
     """Folder for the large images, PNG."""
-    solver: str | None = None
+    solver: eqd.SolverName | None = None
     """Name of the solver; by default the model's own."""
     sampling_steps: int | None = None
     """Steps of the solver; by default the model's own."""

@@ -8,12 +8,14 @@ are tested against it with no network and no training.
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from equildm.denoise import AbstractDenoiser
+from equildm.noise import AbstractPrediction, AbstractSchedule
 
 
 class GaussianMixture(AbstractDenoiser):
@@ -60,6 +62,20 @@ class GaussianMixture(AbstractDenoiser):
         flat = self.means.reshape(len(self.means), -1)
         centred = flat - flat.mean(0)
         return centred.T @ centred / len(flat) + jnp.mean(self.stds**2) * jnp.eye(flat.shape[1])
+
+
+class ExactNetwork(eqx.Module):
+    """The best possible network of a schedule and a prediction, for data of a mixture."""
+
+    oracle: GaussianMixture
+    schedule: AbstractSchedule
+    prediction: AbstractPrediction
+
+    def __call__(self, x: Array, t: Array, condition: Any = None) -> Array:
+        """The prediction of the mean clean data and the mean noise."""
+        alpha, sigma, s = self.schedule.alpha(t), self.schedule.sigma(t), self.schedule.level(t)
+        clean = self.oracle(x / alpha, s, condition)
+        return self.prediction.target(clean, (x - alpha * clean) / sigma, alpha, sigma)
 
 
 def mixture(

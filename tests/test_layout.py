@@ -12,6 +12,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A package imports only from those above it.
 ORDER = (
+    "_rooms",
     "_types",
     "runtime",
     "images",

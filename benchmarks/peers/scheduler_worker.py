@@ -12,6 +12,7 @@ from benchmarks.peers._serve import Command, serve
 from benchmarks.peers.exact_model import denoise, handed
 
 INFINITE = 1e6
+IMAGE_TOKENS = 1024
 
 
 def build(config: dict[str, Any]) -> dict[str, Command]:
@@ -54,8 +55,11 @@ def _sampled(
     # As StableDiffusionPipeline does when it is made.
     scheduler = kind.from_config(document, steps_offset=1, clip_sample=False)
     means, stds = tensors["means"], tensors["stds"]
-    scheduler.set_timesteps(steps)
-    latents = tensors["noise"] * scheduler.init_noise_sigma
+    is_dynamic = (
+        getattr(scheduler.config, "use_dynamic_shifting", False) and "Flow" in kind.__name__
+    )
+    scheduler.set_timesteps(steps, **({"mu": _mu(scheduler.config)} if is_dynamic else {}))
+    latents = tensors["noise"] * getattr(scheduler, "init_noise_sigma", 1)
     for i, t in enumerate(scheduler.timesteps):
         if not getattr(scheduler, "state_in_first_order", True) and "KDPM2" in kind.__name__:
             s = scheduler.sigmas_interpol[i - ("Ancestral" in kind.__name__)]
@@ -64,6 +68,10 @@ def _sampled(
         else:
             left = scheduler.alphas_cumprod[t]
             s = ((1 - left) / left) ** 0.5
+        if kind.__name__.startswith(("FlowMatch", "EDM")):
+            output = _output(scheduler, latents, t, s, means, stds)
+            latents = scheduler.step(output, t, latents).prev_sample
+            continue
         s = torch.clamp(s, max=INFINITE)
         y = scheduler.scale_model_input(latents, t) * (1 + s**2) ** 0.5
         clean = denoise(y, s, means, stds)
@@ -75,6 +83,36 @@ def _sampled(
         }[scheduler.config.prediction_type]
         latents = scheduler.step(output, t, latents).prev_sample
     return latents
+
+
+def _mu(config: Any) -> float:
+    """Of an image of `IMAGE_TOKENS` patches, as the public pipelines count it."""
+    slope = (config.max_shift - config.base_shift) / (
+        config.max_image_seq_len - config.base_image_seq_len
+    )
+    return config.base_shift + slope * (IMAGE_TOKENS - config.base_image_seq_len)
+
+
+def _output(
+    scheduler: Any,
+    latents: torch.Tensor,
+    t: torch.Tensor,
+    s: torch.Tensor,
+    means: torch.Tensor,
+    stds: torch.Tensor,
+) -> torch.Tensor:
+    """What a network of flow matching, or of EDM, predicts at a state of its own frame."""
+    if "Flow" in type(scheduler).__name__:
+        s = torch.clamp(s / (1 - s), max=INFINITE)
+        y = latents * (1 + s)
+        clean = denoise(y, s, means, stds)
+        return (y - clean) / s - clean
+    config = scheduler.config
+    scheduler.scale_model_input(latents, t)
+    clean, variance = denoise(latents, s, means, stds), config.sigma_data**2
+    sign = -1 if config.prediction_type == "v_prediction" else 1
+    skip = variance / (s**2 + variance)
+    return sign * (clean - skip * latents) * (s**2 + variance) ** 0.5 / (s * config.sigma_data)
 
 
 if __name__ == "__main__":

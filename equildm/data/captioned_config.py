@@ -1,22 +1,21 @@
 """Which captioned images a model that sees pixels is trained on, as options."""
 
 import dataclasses
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TYPE_CHECKING
 
 import numpy as np
 import tyro
 from jaxtyping import UInt8
 
-from ..text import AbstractTextEncoder, embed_captions
-from .captioned_images import CaptionedImages, MakeControl
 from .first_captions import Captions, with_captions
-from .in_memory import InMemory
-from .open import open_source
 from .option_checks import check_held_out, check_max_skipped, check_shuffle_files, check_size
 from .source import AbstractSource
 from .subset import HoldOut, split, Subset
 from .transforms import Crop
-from .usable import centre_crops, spread_indices, usable_indices
+
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from ..text import AbstractTextEncoder
+    from .captioned_images import CaptionedImages, MakeControl
 
 
 class Examples(NamedTuple):
@@ -76,17 +75,23 @@ class CaptionedDataConfig:
 
     def splits(self) -> tuple[Subset, Subset]:
         """`(training, held out)`."""
+        from .in_memory import InMemory
+        from .open import open_source
+
         source = with_captions(open_source(self.source), self.captions)
         return split(InMemory(source), self.held_out, by=self.hold_out)
 
     def dataset(
         self,
         training: AbstractSource,
-        text_encoder: AbstractTextEncoder,
+        text_encoder: "AbstractTextEncoder",
         *,
-        control: MakeControl | None = None,
-    ) -> CaptionedImages:
+        control: "MakeControl | None" = None,
+    ) -> "CaptionedImages":
         """The training images in batches. `control` makes a control image of a crop."""
+        from ..text import embed_captions
+        from .captioned_images import CaptionedImages
+
         crop = Crop(self.size, flip=self.flip)
         return CaptionedImages(
             training,
@@ -102,6 +107,8 @@ class CaptionedDataConfig:
 
         **Raises** `ValueError` if none is usable.
         """
+        from .usable import centre_crops, spread_indices, usable_indices
+
         spread = spread_indices(len(source), count)
         others = np.setdiff1d(np.arange(len(source)), spread)
         indices = usable_indices(source, [*spread, *others.tolist()], count)

@@ -3,25 +3,26 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TYPE_CHECKING
 
 import tyro
 
-from ..latents import VAE
-from ..runtime import Progress, Run
 from ..runtime.options import Location
-from ..text import AbstractTextEncoder, fingerprint
-from .batch import LatentBatch
-from .bucketed import BucketedLatents
 from .buckets import Buckets
-from .cache import LatentCache
 from .first_captions import Captions, FirstCaptions, with_captions
-from .latents import CachedLatents
-from .open import open_source
 from .option_checks import check_held_out, check_max_skipped, check_size
-from .parallel_encoders import ParallelEncoders
 from .subset import HoldOut, split, split_unit, Subset
 from .usable import spread_indices
+
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from ..latents import VAE
+    from ..runtime import Run
+    from ..text import AbstractTextEncoder
+    from .batch import LatentBatch
+    from .bucketed import BucketedLatents
+    from .cache import LatentCache
+    from .latents import CachedLatents
+    from .parallel_encoders import ParallelEncoders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +93,7 @@ class DataConfig:
             )
 
     @classmethod
-    def of_run(cls, run: Run) -> "DataConfig":
+    def of_run(cls, run: "Run") -> "DataConfig":
         """The `data` section of a run's config.json, whatever recipe wrote it.
 
         **Raises** `ValueError` if the run has none of this kind.
@@ -107,20 +108,26 @@ class DataConfig:
 
     def splits(self) -> tuple[Subset, Subset]:
         """`(training, held out)`."""
+        from .open import open_source
+
         source = with_captions(open_source(self.source), self.captions)
         return split(source, self.held_out, by=self.hold_out)
 
     def split_unit(self) -> Literal["caption", "image"]:
         """What is held out; where `hold_out` is "auto", the data decide."""
+        from .open import open_source
+
         return split_unit(open_source(self.source)) if self.hold_out == "auto" else self.hold_out
 
     def latents(
-        self, vae: VAE, text_encoder: AbstractTextEncoder, *, with_sizes: bool = False
-    ) -> CachedLatents | BucketedLatents:
+        self, vae: "VAE", text_encoder: "AbstractTextEncoder", *, with_sizes: bool = False
+    ) -> "CachedLatents | BucketedLatents":
         """The training split through both encoders, once: later runs read the cache.
 
         With `with_sizes` the conditions are `SizeCondition`s.
         """
+        from .parallel_encoders import ParallelEncoders
+
         training, _ = self.splits()
         encoders = ParallelEncoders(vae, text_encoder)
         with self._cache(encoders, len(training), self.flip, self.max_skipped) as cache:
@@ -130,17 +137,19 @@ class DataConfig:
 
     def held_out_latents(
         self,
-        vae: VAE,
-        text_encoder: AbstractTextEncoder,
+        vae: "VAE",
+        text_encoder: "AbstractTextEncoder",
         count: int,
         *,
         with_sizes: bool = False,
-    ) -> LatentBatch | None:
+    ) -> "LatentBatch | None":
         """Up to `count` held-out images, always the same ones, through the same caches, as squares.
 
         Unusable ones are left out, and of several captions the first is used. `None` where nothing
         is held out.
         """
+        from .parallel_encoders import ParallelEncoders
+
         _, held_out = self.splits()
         if not len(held_out):
             return None
@@ -152,9 +161,13 @@ class DataConfig:
 
     @contextlib.contextmanager
     def _cache(
-        self, encoders: ParallelEncoders, total: int, flip: bool, max_skipped: float
-    ) -> Iterator[LatentCache]:
+        self, encoders: "ParallelEncoders", total: int, flip: bool, max_skipped: float
+    ) -> "Iterator[LatentCache]":
         """The cache of these encoders, which shows its progress."""
+        from ..runtime import Progress
+        from ..text import fingerprint
+        from .cache import LatentCache
+
         with Progress(total, label="encoding", unit="images") as progress:
             yield LatentCache(
                 folder=self.cache,

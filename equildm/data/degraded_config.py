@@ -3,20 +3,20 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TYPE_CHECKING
 
 import tyro
 
-from .._types import TextEmbedding
-from ..runtime import Run
-from .degrade import AbstractDegradation, DEGRADATIONS
-from .degraded_pairs import check_scale, DegradedPairs
-from .held_squares import held_squares, HeldSquares
-from .in_memory import InMemory
-from .open import open_source
-from .option_checks import check_held_out, check_max_skipped
+from .option_checks import check_held_out, check_max_skipped, check_scale
 from .source import AbstractSource
 from .subset import HoldOut, split, Subset
+
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from .._types import TextEmbedding
+    from ..runtime import Run
+    from .degrade import AbstractDegradation
+    from .degraded_pairs import DegradedPairs
+    from .held_squares import HeldSquares
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ class DegradedDataConfig:
         check_held_out(self.held_out)
 
     @classmethod
-    def of_run(cls, run: Run) -> "DegradedDataConfig":
+    def of_run(cls, run: "Run") -> "DegradedDataConfig":
         """The `data` section of a run's config.json, whatever recipe wrote it.
 
         **Raises** `ValueError` if the run has none of this kind.
@@ -80,6 +80,8 @@ class DegradedDataConfig:
 
         **Raises** `ValueError` naming the options in which two runs differ.
         """
+        from ..runtime import Run
+
         configs = [cls.of_run(Run.open(path)) for path in paths]
         for path, other in zip(paths, configs, strict=True):
             fields = [field.name for field in dataclasses.fields(cls)]
@@ -94,13 +96,18 @@ class DegradedDataConfig:
                 )
         return configs[0]
 
-    def build_degradation(self) -> AbstractDegradation:
+    def build_degradation(self) -> "AbstractDegradation":
         """The distribution of degradations."""
+        from .degrade import DEGRADATIONS
+
         return DEGRADATIONS[self.degradation](self.scale)
 
     def splits(self) -> tuple[Subset, Subset]:
         """`(training, held out)`, by image where no caption is held out."""
         # A run of before names of class folders were captions had none there, and held out images.
+        from .in_memory import InMemory
+        from .open import open_source
+
         source = open_source(self.source, class_folders=self.hold_out != "caption")
         images = InMemory(source, self.shrink)
         training, held_out = split(images, self.held_out, by=self.hold_out)
@@ -110,8 +117,10 @@ class DegradedDataConfig:
         _, held_out = self.splits()
         return [held_out.name(index) for index in range(len(held_out))]
 
-    def pairs(self, training: AbstractSource, text: TextEmbedding) -> DegradedPairs:
+    def pairs(self, training: AbstractSource, text: "TextEmbedding") -> "DegradedPairs":
         """The data set of the training images. `text`: see `DegradedPairs`."""
+        from .degraded_pairs import DegradedPairs
+
         degradation = self.build_degradation()
         return DegradedPairs(
             training,
@@ -123,6 +132,8 @@ class DegradedDataConfig:
             max_skipped=self.max_skipped,
         )
 
-    def held_squares(self, held_out: AbstractSource, count: int) -> HeldSquares:
+    def held_squares(self, held_out: AbstractSource, count: int) -> "HeldSquares":
         """Squares of the held-out images, always the same ones."""
+        from .held_squares import held_squares
+
         return held_squares(held_out, self.size, self.build_degradation(), count)

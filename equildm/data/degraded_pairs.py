@@ -9,6 +9,7 @@ from .._types import TextEmbedding
 from .batch import host_text
 from .degrade import AbstractDegradation, degraded
 from .image_dataset import decoded
+from .option_checks import check_scale
 from .pipeline import AbstractDataset, shuffled
 from .skips import Skips
 from .source import AbstractSource
@@ -129,12 +130,3 @@ class DegradedPairs(AbstractDataset):
         tokens, mask = self._text.tokens[captions], self._text.mask[captions]
         text = host_text(np.asarray(tokens, np.float32), np.asarray(mask))
         return DegradedBatch(images, low, text)
-
-
-def check_scale(size: int, scale: int) -> None:
-    """Raises `ValueError` unless images of that size can be reduced by that factor."""
-    if scale < 2 or size < scale or size % scale:
-        raise ValueError(
-            f"Images of {size} pixels are reduced by a whole factor of at least 2 that divides "
-            f"{size}; got {scale}. Use for instance size {max(1, size // scale) * scale}."
-        )

@@ -2,22 +2,20 @@
 
 import dataclasses
 import itertools
-from typing import Annotated
+from typing import Annotated, TYPE_CHECKING
 
 import numpy as np
 import tyro
 from jaxtyping import Float
 
-from ..images import to_unit
-from .image_dataset import ImageDataset
-from .in_memory import InMemory
-from .open import open_source
 from .option_checks import check_max_skipped, check_shuffle_files, check_size
 from .skips import Skips
 from .source import AbstractSource
 from .subset import HoldOut, split, Subset
 from .transforms import Crop, Cut
-from .usable import spread_indices
+
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from .image_dataset import ImageDataset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +64,9 @@ class ImageDataConfig:
 
     def splits(self) -> tuple[Subset, Subset]:
         """`(training, held out)`."""
+        from .in_memory import InMemory
+        from .open import open_source
+
         source = open_source(self.source)
         if self.cut is None:
             return split(source, self.held_out, by=self.hold_out)
@@ -75,8 +76,10 @@ class ImageDataConfig:
         """What makes a square of an image."""
         return (Crop if self.cut is None else Cut)(self.size, random=random, flip=flip)
 
-    def dataset(self, training: AbstractSource) -> ImageDataset:
+    def dataset(self, training: AbstractSource) -> "ImageDataset":
         """Random squares of the training images, in batches."""
+        from .image_dataset import ImageDataset
+
         crop = self.crop(random=True, flip=self.flip)
         return ImageDataset(
             training, crop, max_skipped=self.max_skipped, shuffle_files=self.shuffle_files
@@ -93,6 +96,9 @@ class ImageDataConfig:
 
         **Raises** `ValueError` if no image can be used.
         """
+        from ..images import to_unit
+        from .usable import spread_indices
+
         skips = Skips(source)
         crop = self.crop(random=self.cut is not None, flip=False)
         generator = None if self.cut is None else np.random.default_rng(0)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..runtime import is_address
 from ..runtime.address import Address, file_path, FilePath
+from ..runtime.hub import pinned_address
 from ..runtime.remote import local_path, RemoteFolder
 from .address_files import address_files
 from .arrayrecord import ArrayRecordSource
@@ -17,6 +18,7 @@ from .builtin.fashion_mnist import FashionMNISTSource, FOLDER as FASHION_MNIST_F
 from .builtin.photographs import PhotographSource
 from .builtin.shapes import ShapesSource
 from .builtin.tinted import TintedEmoji
+from .data_folder import DATA, data_files
 from .data_spec import expanded_braces, parted_spec
 from .decode import IMAGE_SUFFIXES
 from .folder import FolderSource
@@ -62,12 +64,14 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
     - `fashion-mnist`, `fashion-mnist-test`: 60,000 and 10,000 images of ten classes of clothes,
       where Debian's package has them, or in a folder: `fashion-mnist:/path/to/folder`;
     - a folder of images with captions or of a folder for each class, or a folder of `.tar`,
-      `.parquet`, `.arrayrecord` or `.arrow` files, or one that `save_to_disk` of the `datasets`
-      library wrote;
+      `.parquet`, `.arrayrecord` or `.arrow` files (also where these lie in its folder `data`, as in
+      repositories of the Hugging Face Hub), or one that `save_to_disk` of the `datasets` library
+      wrote;
     - such a file, or a pattern that matches several (`data/train-*.tar`), or names them all
       (`data/train-{0000..0099}.tar`).
 
-    All of these but the built-in ones may be at an address, such as `s3://bucket/train-*.tar`.
+    All of these but the built-in ones may be at an address, such as `s3://bucket/train-*.tar` or
+    `hf://datasets/USER/NAME`.
 
     Columns are named behind a question mark: `train.parquet?image=jpg&caption=prompt`. `caption` is
     the column, field or JSON key of the captions; `image` is the column of the images, in parquet
@@ -87,6 +91,7 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
             else FASHION_MNIST_FOLDER
         )
         return FashionMNISTSource(path, _FASHION_MNIST[name])
+    spec = pinned_address(spec)
     if _is_folder(spec):
         files = _files_in(file_path(spec))
         if not files:
@@ -130,6 +135,9 @@ def _files_in(folder: FilePath) -> list[str]:
         names = {name: entry is None for name, entry in RemoteFolder(str(folder)).top().items()}
     if STATE in names or SPLITS in names:
         return saved_files(folder)
+    folders = [name for name, is_folder in names.items() if is_folder and name[0] != "."]
+    if folders == [DATA] and (data := data_files(folder, _files_in(folder / DATA))):
+        return data
     inside = [folder / name for name in sorted(names) if not name.startswith(".")]
     shards = [p for p in inside if p.suffix.lower() in _FILES and p.name not in METADATA]
     tars = {path.stem for path in shards if path.suffix.lower() == ".tar"}

@@ -31,3 +31,12 @@ def check_shuffle_files(count: int | None) -> None:
             f"At least 1 file is read at a time, received --shuffle-files {count}. Leave it out "
             "for a full shuffle."
         )
+
+
+def check_scale(size: int, scale: int) -> None:
+    """Raises `ValueError` unless images of that size can be reduced by that factor."""
+    if scale < 2 or size < scale or size % scale:
+        raise ValueError(
+            f"Images of {size} pixels are reduced by a whole factor of at least 2 that divides "
+            f"{size}; got {scale}. Use for instance size {max(1, size // scale) * scale}."
+        )

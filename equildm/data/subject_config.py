@@ -1,17 +1,19 @@
 """A subject to be learned from a few images, as options."""
 
 import dataclasses
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TYPE_CHECKING
 
 import numpy as np
 import tyro
 from jaxtyping import UInt8
 
-from ..runtime import log, Run
-from .builtin.tinted import TintedEmoji, UNSEEN
-from .open import open_source
+from .builtin.tinted import UNSEEN
 from .source import UnusableSample
 from .transforms import Crop
+
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from ..runtime import Run
+
 
 PLACE = "{}"
 """Where the rare token goes in a prompt."""
@@ -55,7 +57,7 @@ class SubjectConfig:
             )
 
     @classmethod
-    def of_run(cls, run: Run) -> "SubjectConfig":
+    def of_run(cls, run: "Run") -> "SubjectConfig":
         """The `subject` section of a run's config.json.
 
         **Raises** `ValueError` if the run has none.
@@ -75,6 +77,9 @@ class SubjectConfig:
 
         **Raises** `ValueError` if none is left.
         """
+        from ..runtime import log
+        from .open import open_source
+
         source, crop = open_source(self.source), Crop(size)
         images, captions = [], []
         for i in range(len(source)):
@@ -93,6 +98,8 @@ class SubjectConfig:
 
     def unseen(self, size: int) -> Subject | None:
         """The subject in captions that it has no training image of; known for "tinted" alone."""
+        from .builtin.tinted import TintedEmoji
+
         if self.source != "tinted":
             return None
         source, crop = TintedEmoji(UNSEEN), Crop(size)

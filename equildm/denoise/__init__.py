@@ -34,22 +34,23 @@ from .guidance_embedding import (
 )
 from .mmdit import MMDiT as MMDiT
 from .mmdit_block import MMDiTBlock as MMDiTBlock
+from .names import BackboneName as BackboneName
 from .network_config import (
     AbstractNetworkConfig as AbstractNetworkConfig,
     AbstractNetworkWrap as AbstractNetworkWrap,
 )
 from .null_text import NullTextGuidance as NullTextGuidance
 from .precondition import Preconditioned as Preconditioned
-from .presets import preset as preset, SIZES as SIZES, SMALL as SMALL, UNetConfig as UNetConfig
+from .presets import preset as preset, UNetConfig as UNetConfig
 from .shapes import input_shapes as input_shapes, network_shapes as network_shapes
 from .size_conditioning import (
     SizeConditioned as SizeConditioned,
     SizeConditioningConfig as SizeConditioningConfig,
     SizeEmbedding as SizeEmbedding,
 )
+from .sizes import SIZES as SIZES, SMALL as SMALL
 from .transformer_parts import FinalLayer as FinalLayer
 from .transformer_presets import (
-    BackboneName as BackboneName,
     BACKBONES as BACKBONES,
     dit_preset as dit_preset,
     DIT_SIZES as DIT_SIZES,

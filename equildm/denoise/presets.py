@@ -1,28 +1,14 @@
 """The paper's family of UNets by width or by size name (table 1), and smaller ones."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
-from .._types import Key
 from .backbone import AbstractBackboneConfig
-from .unet import WidthScaledUNet
+from .sizes import SIZES, SMALL
 
-SIZES = {
-    "39M": 64,
-    "83M": 96,
-    "145M": 128,
-    "223M": 160,
-    "318M": 192,
-    "430M": 224,
-    "558M": 256,
-    "704M": 288,
-    "866M": 320,
-    "2B": 512,
-    "5B": 768,
-}
-"""Size name to width `c`: the eleven models of the paper's table 1."""
-
-SMALL = {"tiny": 16, "mini": 32, "small": 48}
-"""The same structure below the paper's range, for small data and for tests."""
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from .._types import Key
+    from .unet import WidthScaledUNet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +37,10 @@ class UNetConfig(AbstractBackboneConfig):
     """Whether its files keep the maps in and out of a transformer as linear ones (Stable Diffusion
     2) or as 1x1 convolutions (1). The network is the same."""
 
-    def build(self, *, key: Key) -> WidthScaledUNet:
+    def build(self, *, key: "Key") -> "WidthScaledUNet":
         """The network with fresh weights. Under `eqx.filter_eval_shape` nothing is allocated."""
+        from .unet import WidthScaledUNet
+
         sizes = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         del sizes["linear_projections"]
         return WidthScaledUNet(**sizes, key=key)

@@ -1,10 +1,11 @@
 """Families of transformers with the parameters of the paper's UNets, and DiT's own sizes."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from .backbone import AbstractBackboneConfig
 from .dit_config import DiTConfig, MMDiTConfig, TransformerConfig
+from .names import BackboneName
 from .presets import preset
 
 C = TypeVar("C", bound=TransformerConfig)
@@ -71,9 +72,6 @@ def mmdit_preset(size: str, **overrides: Any) -> MMDiTConfig:
     `dit_preset`."""
     return _config(MMDiTConfig, {**SMALL_TRANSFORMERS, **MMDIT_SIZES}, size, overrides)
 
-
-BackboneName = Literal["unet", "dit", "mmdit"]
-"""Kind of a network."""
 
 BACKBONES: Mapping[BackboneName, Callable[..., AbstractBackboneConfig]] = {
     "unet": preset,

@@ -14,7 +14,6 @@ from .consistency import (
 )
 from .distance import (
     AbstractDistance as AbstractDistance,
-    DistanceName as DistanceName,
     JointPseudoHuber as JointPseudoHuber,
     make_distance as make_distance,
     PixelDistance as PixelDistance,
@@ -25,7 +24,6 @@ from .guidance import (
     embedded_guidance as embedded_guidance,
     fixed_guidance as fixed_guidance,
     Guidance as Guidance,
-    GuidanceName as GuidanceName,
     inherited_guidance as inherited_guidance,
     make_guidance as make_guidance,
     no_guidance as no_guidance,
@@ -35,6 +33,10 @@ from .guided import GuidedDistillation as GuidedDistillation
 from .methods import (
     DISTILL_METHODS as DISTILL_METHODS,
     DistillMethod as DistillMethod,
+)
+from .names import (
+    DistanceName as DistanceName,
+    GuidanceName as GuidanceName,
     MethodName as MethodName,
 )
 from .pairs import (

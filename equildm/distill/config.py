@@ -2,49 +2,29 @@
 
 import dataclasses
 import math
+from typing import TYPE_CHECKING
 
-import jax
-import jax.numpy as jnp
-import optax
-from jaxtyping import PyTree
-
-from .._types import Condition, Key, Network, TextEmbedding
-from ..denoise import (
-    AbstractNetworkConfig,
-    GuidanceConditioned,
-    GuidanceEmbeddingConfig,
-    Preconditioned,
-)
-from ..noise import AbstractPrediction, AbstractSchedule, grids
-from ..runtime import InPrecision, Run
-from ..sampling import make_solver
-from ..training import (
-    AbstractMovingObjective,
-    AbstractObjective,
-    AbstractTrainedPart,
-    AllWeights,
-    LoRAConfig,
-    packed,
-    ScheduledOptimizer,
-    TrainConfig,
-)
-from .boundary import ConsistencyConfig
-from .distance import AbstractDistance, DistanceName
-from .guidance import GuidanceName, make_guidance
-from .guided import GuidedDistillation
+from ..training import TrainConfig
 from .methods import (
     check_guidance,
     check_solver,
     check_stages,
     DISTILL_METHODS,
     DistillMethod,
-    MethodName,
     methods_with,
 )
-from .presets import CM, CoDi, ConsistencyOptions, iCT, LCM
-from .progressive import ProgressiveDistillation
-from .student import AbstractStudent, LoRAStudent, Student
-from .trajectory import TeacherStep
+from .names import DistanceName, GuidanceName, MethodName
+
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    import optax
+    from jaxtyping import PyTree
+
+    from .._types import Condition, Key, Network
+    from ..denoise import AbstractNetworkConfig
+    from ..noise import AbstractPrediction, AbstractSchedule
+    from ..runtime import Run
+    from ..training import AbstractMovingObjective, AbstractObjective, AbstractTrainedPart
+    from .distance import AbstractDistance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,12 +80,13 @@ class DistillConfig:
                 f"{own.guidance} guidance. Leave it out, or pass --guidance fixed "
                 "--guidance-range 3 3."
             )
-        _ = self.part  # checks the rank
+        if self.lora is not None:
+            _ = self.part  # checks the rank
         if own.staged:
             check_stages(self.stages)
 
     @classmethod
-    def of_run(cls, run: Run) -> "DistillConfig | None":
+    def of_run(cls, run: "Run") -> "DistillConfig | None":
         """The `distill` section of a run's config.json; None for a run that has none."""
         return run.section("distill", cls)
 
@@ -130,8 +111,10 @@ class DistillConfig:
         return self.settings.staged or self.method == "ict"
 
     @property
-    def part(self) -> AbstractTrainedPart:
+    def part(self) -> "AbstractTrainedPart":
         """Which part of the network is trained."""
+        from ..training import AllWeights, LoRAConfig
+
         return AllWeights() if self.lora is None else LoRAConfig(self.lora)
 
     @property
@@ -170,8 +153,12 @@ class DistillConfig:
             )
         self.optimizer(train)
 
-    def optimizer(self, train: TrainConfig) -> optax.GradientTransformation:
+    def optimizer(self, train: TrainConfig) -> "optax.GradientTransformation":
         """The optimiser of one phase: the method's own where `train` names none."""
+        import optax
+
+        from ..training import packed, ScheduledOptimizer
+
         own, options, steps = self.settings, train.optimizer, train.steps // len(self.phases)
         if own.optimizer == "adamw" or options.optimizer is not None:
             return options.build(steps, own.learning_rate, own.weight_decay)
@@ -184,11 +171,15 @@ class DistillConfig:
         chain = optax.chain(optax.clip_by_global_norm(options.clip), optax.radam(rate))
         return ScheduledOptimizer(packed(chain), rate)
 
-    def network(self, teacher: AbstractNetworkConfig) -> AbstractNetworkConfig:
+    def network(self, teacher: "AbstractNetworkConfig") -> "AbstractNetworkConfig":
         """The student's network config, of the teacher's.
 
         **Raises** `ValueError` for a teacher that is no denoiser conditioned on captions alone.
         """
+        from .._types import TextEmbedding
+        from ..denoise import GuidanceEmbeddingConfig
+        from .boundary import ConsistencyConfig
+
         if teacher.condition_type is not TextEmbedding or isinstance(
             teacher, ConsistencyConfig | GuidanceEmbeddingConfig
         ):
@@ -201,11 +192,16 @@ class DistillConfig:
             student = GuidanceEmbeddingConfig(student)
         return student if own.boundary is None else ConsistencyConfig(student, own.boundary)
 
-    def trainable(self, teacher: Network, *, key: Key) -> PyTree:
+    def trainable(self, teacher: "Network", *, key: "Key") -> "PyTree":
         """What a phase trains, before its first step: a copy of its teacher, or new adapters.
 
         Either answers as the teacher does. The teacher of later phases has its guidance embedded.
         """
+        import jax
+        import jax.numpy as jnp
+
+        from ..denoise import GuidanceConditioned
+
         trained = jax.tree.map(jnp.copy, self.part.split(teacher, key=key)[0])
         if self.settings.guidance != "embedded" or isinstance(trained, GuidanceConditioned):
             return trained
@@ -214,14 +210,14 @@ class DistillConfig:
     def objective(
         self,
         train: TrainConfig,
-        teacher: Network,
+        teacher: "Network",
         *,
-        schedule: AbstractSchedule,
-        prediction: AbstractPrediction,
-        null_text: Condition,
-        distance: AbstractDistance | None = None,
+        schedule: "AbstractSchedule",
+        prediction: "AbstractPrediction",
+        null_text: "Condition",
+        distance: "AbstractDistance | None" = None,
         phase: int = 0,
-    ) -> AbstractObjective | AbstractMovingObjective:
+    ) -> "AbstractObjective | AbstractMovingObjective":
         """What a phase minimises.
 
         **Arguments:**
@@ -233,6 +229,20 @@ class DistillConfig:
         - `distance`: see `make_distance`; by default the method's own.
         - `phase`: the number of the phase.
         """
+        import jax
+        import jax.numpy as jnp
+
+        from ..denoise import Preconditioned
+        from ..noise import grids
+        from ..runtime import InPrecision
+        from ..sampling import make_solver
+        from .guidance import make_guidance
+        from .guided import GuidedDistillation
+        from .presets import CM, CoDi, ConsistencyOptions, iCT, LCM
+        from .progressive import ProgressiveDistillation
+        from .student import AbstractStudent, LoRAStudent, Student
+        from .trajectory import TeacherStep
+
         null_text = jax.tree.map(jnp.asarray, null_text)
         student: AbstractStudent = Student(schedule, prediction, train.policy, train.remat)
         if self.lora is not None:

@@ -3,7 +3,6 @@
 import abc
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -12,8 +11,8 @@ from jaxtyping import Array, Float
 from .._types import Image, Latent
 from ..interop import load_lpips
 from ..latents import VAE
+from .names import DistanceName
 
-DistanceName = Literal["l2", "huber", "joint-huber", "lpips"]
 Scalar = Float[Array, ""]
 
 

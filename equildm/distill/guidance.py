@@ -5,7 +5,7 @@ Scales are those of `Guided`: 1 is the conditional model. LCM and Meng et al. wr
 """
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import equinox as eqx
 import jax
@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 
 from .._types import Key
 from ..denoise import AbstractDenoiser, EmbeddedGuidance, Guided
+from .names import GuidanceName
 
-GuidanceName = Literal["none", "fixed", "embedded", "shared"]
 Scale: TypeAlias = Float[Array, ""] | float
 Guide: TypeAlias = Callable[[AbstractDenoiser, Scale], AbstractDenoiser]
 """From a denoiser conditioned on a caption to one conditioned on a pair `(caption, null)`."""

@@ -5,11 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from ..sampling import make_solver, needs_key
 from ..training import EMAName
-from .guidance import GuidanceName
-
-MethodName = Literal["codi", "lcm", "cm", "ict", "guided", "progressive"]
+from .names import GuidanceName, MethodName
 
 _ALL: tuple[GuidanceName, ...] = ("none", "fixed", "embedded", "shared")
 
@@ -102,6 +99,8 @@ def check_solver(name: MethodName, solver: str) -> None:
 
     **Raises** `ValueError`.
     """
+    from ..sampling import make_solver, needs_key
+
     if not DISTILL_METHODS[name].has_solver:
         raise ValueError(
             f"{name} has no teacher's step whose solver could be chosen, received --solver "

@@ -10,7 +10,8 @@ from ..denoise import AbstractDenoiser, Preconditioned
 from ..nn import Adapters, with_lora_layers
 from ..noise import AbstractPrediction, AbstractSchedule
 from ..runtime import InPrecision, Policy
-from ..training.remat import Remat, rematerialise
+from ..training.names import Remat
+from ..training.remat import rematerialise
 
 
 class AbstractStudent(eqx.Module):

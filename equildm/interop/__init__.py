@@ -30,6 +30,7 @@ from .pairs import (
     Pair as Pair,
     POINTWISE_OUT_IN as POINTWISE_OUT_IN,
     SAME as SAME,
+    stacked as stacked,
     Transform as Transform,
 )
 from .safe_pickle import read_pickled_arrays as read_pickled_arrays

@@ -11,6 +11,7 @@ The template says where each array goes: with the shapes of `runtime.abstract(te
 read straight to its shards.
 """
 
+import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -76,7 +77,7 @@ def read_weights(
     _check_names(table, tensors, ignored, source)
 
     def read(pair: Pair) -> jax.Array:
-        return _read(pair, _get(template, pair.ours), tensors[pair.theirs], dtype, source)
+        return _read(pair, _get(template, pair.ours), tensors, dtype, source)
 
     arrays = []
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # numpy copies in parallel
@@ -136,7 +137,7 @@ def template_of(config: Builder[M], *, mesh: Mesh | None = None, source: object)
 def _check_names(
     table: Sequence[Pair], tensors: Collection[str], ignored: Collection[str], source: object
 ) -> None:
-    expected = {pair.theirs for pair in table}
+    expected = {name for pair in table for name in pair.names}
     missing = sorted(expected - set(tensors))
     extra = sorted(
         name
@@ -158,69 +159,89 @@ def write_weights(
     Each tensor is made on demand. Floating ones become `dtype`; by default they keep their own.
     """
     _check_covers(module, table)
-    groups: dict[str, list[Pair]] = {}
+    groups: dict[str, list[tuple[Pair, int]]] = {}
     for pair in table:
-        groups.setdefault(pair.theirs, []).append(pair)
+        for index, name in enumerate(pair.names):
+            groups.setdefault(name, []).append((pair, index))
 
     def make(name: str) -> np.ndarray:
-        parts = sorted(groups[name], key=lambda pair: pair.part)
-        rows = [pair.transform.write(np.asarray(_get(module, pair.ours))) for pair in parts]
+        parts = sorted(groups[name], key=lambda entry: entry[0].part)
+        rows = [_written(pair, index, _get(module, pair.ours)) for pair, index in parts]
         tensor = rows[0] if len(rows) == 1 else np.concatenate(rows)
         return np.ascontiguousarray(tensor, specs[name].dtype)
 
     specs = {}
-    for name, pairs in groups.items():
-        ours = _get(module, pairs[0].ours)
+    for name, entries in groups.items():
+        pair, _ = entries[0]
+        ours = _get(module, pair.ours)
         floating = jnp.issubdtype(ours.dtype, jnp.floating)
         specs[name] = jax.ShapeDtypeStruct(
-            _their_shape(pairs[0], ours), dtype if dtype is not None and floating else ours.dtype
+            _their_shape(pair, ours), dtype if dtype is not None and floating else ours.dtype
         )
     return LazyTensors(specs, make)
 
 
+def _written(pair: Pair, index: int, ours: Any) -> np.ndarray:
+    return pair.transform.write(np.asarray(ours if pair.layers is None else ours[index]))
+
+
 def _their_shape(pair: Pair, ours: Any) -> tuple[int, ...]:
     # A broadcast scalar has the shape of our array and the memory of one number.
-    shape = pair.transform.write(np.broadcast_to(np.float32(0), ours.shape)).shape
+    own = ours.shape if pair.layers is None else ours.shape[1:]
+    shape = pair.transform.write(np.broadcast_to(np.float32(0), own)).shape
     return shape if pair.parts == 1 else (shape[0] * pair.parts, *shape[1:])
 
 
-def _read(pair: Pair, ours: Any, theirs: np.ndarray, dtype: Any, source: object) -> jax.Array:
-    shape = _their_shape(pair, ours)
-    if theirs.shape != shape:
-        raise ValueError(
-            f"{source}: tensor '{pair.theirs}' must have shape {shape} to be '{pair.ours}', "
-            f"received {theirs.shape}."
-        )
-    floating = jnp.issubdtype(theirs.dtype, jnp.floating)
-    if floating != jnp.issubdtype(ours.dtype, jnp.floating):
-        raise ValueError(
-            f"{source}: tensor '{pair.theirs}' holds {theirs.dtype}, '{pair.ours}' {ours.dtype}."
-        )
-    part = theirs if pair.parts == 1 else np.split(theirs, pair.parts)[pair.part]
-    target: Any = ours.dtype if dtype is None else dtype
-    if isinstance(dtype, str) and dtype == "stored":
-        target = theirs.dtype
-    array = _contiguous(pair.transform.read(part), target if floating else ours.dtype)
+def _read(
+    pair: Pair, ours: Any, tensors: Mapping[str, np.ndarray], dtype: Any, source: object
+) -> jax.Array:
+    floating = jnp.issubdtype(ours.dtype, jnp.floating)
+    target: Any = ours.dtype if dtype is None or not floating else dtype
+    array: np.ndarray | None = None
+    for index, name in enumerate(pair.names):
+        theirs = tensors[name]
+        _check_tensor(pair, name, ours, theirs, source)
+        part = theirs if pair.parts == 1 else np.split(theirs, pair.parts)[pair.part]
+        if array is None:
+            is_stored = isinstance(target, str) and target == "stored"
+            array = _aligned(ours.shape, theirs.dtype if is_stored else target)
+        _copy(pair.transform.read(part), array if pair.layers is None else array[index, ...])
+    assert array is not None, "a stack has at least one layer"
     sharding = getattr(ours, "sharding", None) if isinstance(ours, jax.ShapeDtypeStruct) else None
     if sharding is None:
         return jax.device_put(array)
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
-def _contiguous(view: np.ndarray, dtype: Any) -> np.ndarray:
-    """A copy in C order, at an address where jax takes it over on CPUs instead of copying it."""
-    size = view.size * np.dtype(dtype).itemsize
+def _check_tensor(pair: Pair, name: str, ours: Any, theirs: np.ndarray, source: object) -> None:
+    shape = _their_shape(pair, ours)
+    if theirs.shape != shape:
+        raise ValueError(
+            f"{source}: tensor '{name}' must have shape {shape} to be '{pair.ours}', "
+            f"received {theirs.shape}."
+        )
+    if jnp.issubdtype(theirs.dtype, jnp.floating) != jnp.issubdtype(ours.dtype, jnp.floating):
+        raise ValueError(
+            f"{source}: tensor '{name}' holds {theirs.dtype}, '{pair.ours}' {ours.dtype}."
+        )
+
+
+def _aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Memory in C order, at an address where jax takes it over on CPUs instead of copying it."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     raw = np.empty(size + 64, np.uint8)
     start = -raw.ctypes.data % 64
-    copy = raw[start : start + size].view(dtype).reshape(view.shape)
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def _copy(view: np.ndarray, copy: np.ndarray) -> None:
     if view.flags.c_contiguous:
         copy[...] = view
-        return copy
+        return
     for i in range(0, view.shape[-1], 16):
         # Our last axis is their first. A cache line holds 16 of our numbers, and 16 of their rows
         # are contiguous: they are converted before the transposition.
-        copy[..., i : i + 16] = view[..., i : i + 16].astype(dtype, copy=False)
-    return copy
+        copy[..., i : i + 16] = view[..., i : i + 16].astype(copy.dtype, copy=False)
 
 
 def _get(module: Any, path: str) -> Any:

@@ -46,6 +46,9 @@ class Pair(NamedTuple):
     Some of their tensors hold several of our arrays along the first axis, for instance a fused
     projection to query, key and value. Then each of our arrays has a pair: it is `part` (0, 1, ..)
     of `parts`.
+
+    Of the blocks in a `BlockStack`, one of our arrays holds what are `layers` of theirs: then their
+    name has a `{}` for the layer's number.
     """
 
     ours: str
@@ -53,6 +56,14 @@ class Pair(NamedTuple):
     transform: Transform = SAME
     part: int = 0
     parts: int = 1
+    layers: range | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Their tensors: one, or one for each layer."""
+        if self.layers is None:
+            return [self.theirs]
+        return [self.theirs.format(layer) for layer in self.layers]
 
 
 def linear(
@@ -62,6 +73,11 @@ def linear(
     yield Pair(f"{ours}.weight", f"{theirs}.weight", weight)
     if bias:
         yield Pair(f"{ours}.bias", f"{theirs}.bias")
+
+
+def stacked(pairs: Iterable[Pair], layers: range) -> Iterable[Pair]:
+    """The pairs of a block, for a `BlockStack` of blocks that have these numbers there."""
+    return (pair._replace(layers=layers) for pair in pairs)
 
 
 def conv(ours: str, theirs: str, *, bias: bool = True) -> Iterable[Pair]:

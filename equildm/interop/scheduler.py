@@ -10,6 +10,7 @@ from ..noise import AbstractPrediction, AbstractSchedule, Epsilon, grids, Scaled
 from ..noise.grids import Levels
 from ..sampling import make_solver
 from .scheduler_levels import close, Settings, spaced
+from .scheduler_process import process_fields
 from .scheduler_samplers import lcm, Sampling
 from .scheduler_settings import public_class, read_settings
 
@@ -44,25 +45,35 @@ class Scheduler:
         sampler = public_class(self.kind).sampler
         return sampler if isinstance(sampler, str) else sampler(self._settings())
 
-    def sampling(self, steps: int) -> Sampling:
+    def sampling(self, steps: int, image_tokens: int | None = None) -> Sampling:
         """How the public sampler of `document` takes this number of steps.
 
         A scheduler without a document takes `levels(steps)` and its sampler as they are.
 
+        **Arguments:**
+
+        - `steps`: number of steps.
+        - `image_tokens`: the number of the image's patches, which sets a dynamic shift.
+
         **Raises** `ValueError` for steps that the public sampler cannot take.
         """
-        if not self.document:
-            return Sampling(self.levels(steps), make_solver(self.sampler))
-        return public_class(self.kind).make(self._settings(), self.schedule, steps)
+        public = public_class(self.kind)
+        if not (self.document or public.has_own_levels):
+            return Sampling(self.levels(steps), make_solver(self.sampler, self.schedule))
+        settings = {**self._settings(), "image_tokens": image_tokens}
+        return public.make(settings, self.schedule, steps)
 
-    def levels(self, steps: int, sampler: str | None = None) -> Levels:
+    def levels(
+        self, steps: int, sampler: str | None = None, image_tokens: int | None = None
+    ) -> Levels:
         """The noise levels of a number of steps with this scheduler's spacing.
 
         `sampler` is a name in `equildm.sampling.SOLVERS`, by default this scheduler's own, of which
         a `document` counts.
         """
-        if self.document and sampler in (None, self.sampler):
-            return self.sampling(steps).levels
+        is_own = public_class(self.kind).has_own_levels
+        if is_own or (self.document and sampler in (None, self.sampler)):
+            return self.sampling(steps, image_tokens).levels
         sampler = sampler or self.sampler
         ends_at_time_0 = sampler in ("ddim", "dpm++1") and not self.ends_clean
         final = self.schedule.lowest if ends_at_time_0 else 0.0
@@ -83,5 +94,10 @@ class Scheduler:
         return grids.leading(self.schedule, steps, final=final, endpoint=endpoint)
 
     def _settings(self) -> Settings:
-        fields = json.loads(self.document) if self.document else {"_class_name": self.kind}
-        return read_settings(fields)
+        if self.document:
+            return read_settings(json.loads(self.document))
+        public, process = public_class(self.kind), {}
+        if public.has_own_levels:
+            process = process_fields(self.schedule, self.prediction)
+        own = {name: value for name, value in process.items() if name in public.fields}
+        return read_settings({"_class_name": self.kind} | own)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..sampling.solvers import Ancestral, DDIM, DPM2, Heun, LMS
 from . import scheduler_fields as fields
+from .scheduler_flow import edm_euler, edm_multistep, flow_euler, flow_heun
 from .scheduler_levels import Settings
 from .scheduler_multistep import deis, dpm_multistep, dpm_name, dpm_singlestep, unipc
 from .scheduler_samplers import by_level, ddim, ddpm, lcm, MakeSampling, near, pndm, tcd
@@ -27,12 +28,15 @@ class PublicScheduler:
     """Our name of the solver, in `SOLVERS`."""
     fields: Defaults
     """The fields that it knows and their defaults."""
-    supported: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
-    """The values of its fields that are supported, beside those of `fields.SUPPORTED`."""
+    supported: Mapping[str, tuple[Any, ...] | None] = dataclasses.field(default_factory=dict)
+    """The values of its fields that are supported, beside those of `fields.SUPPORTED`; None for any
+    number."""
     aliases: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     """Values that another class's file brings with it, and what this class takes for them."""
     refused: tuple[tuple[Mapping[str, Any], str], ...] = ()
     """Values that are refused together, and why."""
+    has_own_levels: bool = False
+    """Whether its levels are for any solver, and follow from no spacing of a schedule's times."""
 
 
 CLASSES: Mapping[str, PublicScheduler] = {
@@ -101,13 +105,10 @@ CLASSES: Mapping[str, PublicScheduler] = {
         | fields.LINSPACE
         | fields.ZERO_SNR
         | {"euler_at_final": False, "use_lu_lambdas": False},
-        fields.DPM_VALUES | {"algorithm_type": ("dpmsolver++", "sde-dpmsolver++")},
+        fields.DPM_VALUES | {"algorithm_type": fields.DPM_PLUS_PLUS},
         fields.DPM_ALIASES,
         (
-            (
-                {"algorithm_type": "sde-dpmsolver++", "solver_order": 3},
-                "the public step of order 3 has a wrong sign and is of no order",
-            ),
+            ({"algorithm_type": "sde-dpmsolver++", "solver_order": 3}, fields.WRONG_ORDER_3),
             (
                 {
                     "algorithm_type": "sde-dpmsolver++",
@@ -182,5 +183,33 @@ CLASSES: Mapping[str, PublicScheduler] = {
     ),
     "LCMScheduler": PublicScheduler(lcm, "consistency", fields.LCM),
     "TCDScheduler": PublicScheduler(tcd, "tcd", fields.LCM),
+    "FlowMatchEulerDiscreteScheduler": PublicScheduler(
+        flow_euler,
+        lambda settings: "consistency" if settings["stochastic_sampling"] else "ddim",
+        fields.DYNAMIC_FLOW,
+        fields.DYNAMIC_FLOW_VALUES,
+        has_own_levels=True,
+    ),
+    "FlowMatchHeunDiscreteScheduler": PublicScheduler(
+        flow_heun, "flow-heun", fields.FLOW, has_own_levels=True
+    ),
+    "EDMEulerScheduler": PublicScheduler(
+        edm_euler, "ddim", fields.EDM, fields.EDM_VALUES, has_own_levels=True
+    ),
+    "EDMDPMSolverMultistepScheduler": PublicScheduler(
+        edm_multistep,
+        dpm_name,
+        fields.EDM_DPM,
+        fields.EDM_VALUES | fields.DPM_VALUES | {"algorithm_type": fields.DPM_PLUS_PLUS},
+        fields.DPM_ALIASES,
+        (
+            ({"algorithm_type": "sde-dpmsolver++", "solver_order": 3}, fields.WRONG_ORDER_3),
+            *(
+                (values | {"final_sigmas_type": "sigma_min"}, fields.NO_LENGTH)
+                for values in ({"algorithm_type": "sde-dpmsolver++"}, {"solver_order": 3})
+            ),
+        ),
+        has_own_levels=True,
+    ),
 }
 """By their names in diffusers. A class that is missing here is refused by name."""

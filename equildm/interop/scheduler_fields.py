@@ -8,6 +8,7 @@ SUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "prediction_type": ("epsilon", "v_prediction", "sample"),
     "timestep_spacing": ("leading", "linspace", "trailing"),
     "timestep_type": ("discrete",),
+    "sigma_schedule": ("karras", "exponential"),
     "interpolation_type": ("linear", "log_linear"),
     "final_sigmas_type": ("zero", "sigma_min"),
     "solver_order": (1, 2, 3),
@@ -76,6 +77,7 @@ DPM = MULTISTEP | {
     "variance_type": None,
 }
 DPM_VALUES = {"solver_type": ("midpoint",), "variance_type": (None,)}
+DPM_PLUS_PLUS = ("dpmsolver++", "sde-dpmsolver++")
 DPM_ALIASES = {
     "solver_type": dict.fromkeys(("logrho", "bh1", "bh2"), "midpoint"),
 }
@@ -91,4 +93,45 @@ LCM = {
     "original_inference_steps": 50,
     "timestep_scaling": 10.0,
 }
+FLOW = {"num_train_timesteps": 1000, "shift": 1.0}
+DYNAMIC_FLOW = {
+    **FLOW,
+    **KARRAS,
+    "use_dynamic_shifting": False,
+    "base_shift": 0.5,
+    "max_shift": 1.15,
+    "base_image_seq_len": 256,
+    "max_image_seq_len": 4096,
+    "invert_sigmas": False,
+    "shift_terminal": None,
+    "time_shift_type": "exponential",
+    "stochastic_sampling": False,
+}
+DYNAMIC_FLOW_VALUES: Mapping[str, tuple[Any, ...] | None] = {
+    "use_dynamic_shifting": (False, True),
+    "time_shift_type": ("exponential", "linear"),
+    "shift_terminal": None,
+    "invert_sigmas": (False,),
+}
+EDM = {
+    "sigma_min": 0.002,
+    "sigma_max": 80.0,
+    "sigma_data": 0.5,
+    "sigma_schedule": "karras",
+    "num_train_timesteps": 1000,
+    "prediction_type": "epsilon",
+    "rho": 7.0,
+    "final_sigmas_type": "zero",
+}
+EDM_VALUES = {"prediction_type": ("epsilon", "v_prediction")}
+EDM_DPM = {
+    **EDM,
+    **THRESHOLD,
+    "solver_order": 2,
+    "algorithm_type": "dpmsolver++",
+    "solver_type": "midpoint",
+    "lower_order_final": True,
+    "euler_at_final": False,
+}
+WRONG_ORDER_3 = "the public step of order 3 is missing or has a wrong sign"
 NO_LENGTH = "the last step of the public grid has no length, and its result is rounding"

@@ -3,34 +3,16 @@
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
-from ..noise import (
-    AbstractPrediction,
-    AbstractSchedule,
-    Clean,
-    Epsilon,
-    LinearSchedule,
-    ScaledLinear,
-    SquaredCosine,
-    Velocity,
-    ZeroTerminalSNR,
-)
 from ..runtime import write_atomic
 from .config import read_config
 from .config_fields import Fields, flag
 from .scheduler import Scheduler
-from .scheduler_levels import Settings
+from .scheduler_process import process_fields, read_process
 from .scheduler_settings import public_class, read_settings
 
 FILE = "scheduler_config.json"
-
-_PREDICTIONS: dict[str, AbstractPrediction] = {
-    "epsilon": Epsilon(),
-    "v_prediction": Velocity(),
-    "sample": Clean(),
-}
 
 
 def load_scheduler(folder: str | os.PathLike[str]) -> Scheduler:
@@ -87,25 +69,15 @@ def parse_scheduler(fields: Fields) -> Scheduler:
         spacing = name if settings.get(f"use_{name}_sigmas") else spacing
     if "original_inference_steps" in settings:
         spacing = "lcm"
+    schedule, prediction = read_process(settings)
     return Scheduler(
-        schedule=_schedule(settings),
-        prediction=_PREDICTIONS[settings["prediction_type"]],
+        schedule=schedule,
+        prediction=prediction,
         kind=fields["_class_name"],
         spacing=spacing,
         ends_clean=flag(fields, "set_alpha_to_one", settings.get("set_alpha_to_one", True)),
         document=_text(fields),
     )
-
-
-def _schedule(settings: Settings) -> AbstractSchedule:
-    kind, steps = settings["beta_schedule"], settings["num_train_timesteps"]
-    schedule: AbstractSchedule
-    if kind == "squaredcos_cap_v2":
-        schedule = SquaredCosine(steps)
-    else:
-        make = LinearSchedule if kind == "linear" else ScaledLinear
-        schedule = make(settings["beta_start"], settings["beta_end"], steps)
-    return ZeroTerminalSNR(schedule) if settings.get("rescale_betas_zero_snr") else schedule
 
 
 def scheduler_document(scheduler: Scheduler) -> str:
@@ -142,45 +114,16 @@ def _text(fields: Fields) -> str:
 
 
 def _fields(scheduler: Scheduler) -> Fields:
-    predictions: dict[type, str] = {type(each): name for name, each in _PREDICTIONS.items()}
-    base = scheduler.schedule
-    zero_terminal = isinstance(base, ZeroTerminalSNR)
-    if isinstance(base, ZeroTerminalSNR):
-        base = base.schedule
-    kinds: dict[type, str] = {
-        ScaledLinear: "scaled_linear",
-        LinearSchedule: "linear",
-        SquaredCosine: "squaredcos_cap_v2",
-    }
-    for value, known in ((base, kinds), (scheduler.prediction, predictions)):
-        if type(value) not in known:
-            raise ValueError(
-                f"diffusers has no {type(value).__name__}, only {_names(kinds)} as schedules and "
-                f"{_names(predictions)} as predictions. Save this model in the layout equildm."
-            )
-    ends = (
-        (base.start, base.end)
-        if isinstance(base, ScaledLinear | LinearSchedule)
-        else (0.0001, 0.02)
-    )
     spaced = scheduler.spacing in ("leading", "trailing", "linspace")
     fields = {
-        "num_train_timesteps": base.steps,
-        "beta_schedule": kinds[type(base)],
-        "beta_start": ends[0],
-        "beta_end": ends[1],
-        "rescale_betas_zero_snr": zero_terminal,
-        "prediction_type": predictions[type(scheduler.prediction)],
+        **process_fields(scheduler.schedule, scheduler.prediction),
         "timestep_spacing": scheduler.spacing if spaced else "leading",
         **{f"use_{n}_sigmas": scheduler.spacing == n for n in ("karras", "exponential", "beta")},
         "steps_offset": 1,
         "set_alpha_to_one": scheduler.ends_clean,
         "clip_sample": False,
     }
-    names = (*public_class(scheduler.kind).fields, "set_alpha_to_one")
+    names = [*public_class(scheduler.kind).fields]
+    names += [] if scheduler.ends_clean else ["set_alpha_to_one"]
     own = {name: value for name, value in fields.items() if name in names}
     return {"_class_name": scheduler.kind} | own
-
-
-def _names(classes: Mapping[type, str]) -> str:
-    return ", ".join(each.__name__ for each in classes)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import diffrax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from ..noise import AbstractSchedule
 from ..noise.grids import check_levels, Levels
@@ -24,7 +25,13 @@ from .scheduler_samplers import noisy_end, Sampling
 
 def dpm_multistep(settings: Settings, schedule: AbstractSchedule, steps: int) -> Sampling:
     """DPM-Solver++ of order 1, 2 or 3, and SDE-DPM-Solver++ of order 1 or 2."""
-    starts, final = _inner(settings, schedule, steps)
+    return noisy_end(*multistep_solver(settings, *_inner(settings, schedule, steps)))
+
+
+def multistep_solver(
+    settings: Settings, starts: Float[np.ndarray, "starts"], final: float
+) -> tuple[Levels, diffrax.AbstractSolver]:
+    """The grid of these steps, and the solver with the order of its last steps."""
     grid, repeated = close(starts, final)
     few = settings["lower_order_final"] and len(starts) < 15
     first = few or settings["euler_at_final"]
@@ -38,7 +45,7 @@ def dpm_multistep(settings: Settings, schedule: AbstractSchedule, steps: int) ->
         "ddpm": Ancestral,
         "sde-dpm++2m": lambda: SDEDPMpp2M(first_to),
     }
-    return noisy_end(grid, solvers[dpm_name(settings)]())
+    return grid, solvers[dpm_name(settings)]()
 
 
 def dpm_name(settings: Settings) -> str:

@@ -76,6 +76,18 @@ def _check_together(public: PublicScheduler, settings: Settings) -> None:
         raise ValueError(f"{' and '.join(spacings)} are both true. Choose one")
     if public.sampler == "consistency":
         _check_boundary(settings)
+    if settings.get("sigma_data", 1) != 1 and settings["prediction_type"] == "v_prediction":
+        raise ValueError(
+            f"sigma_data is {settings['sigma_data']} and prediction_type 'v_prediction', which is "
+            "read for unit data only. Use sigma_data 1, or 'epsilon'"
+        )
+    if settings.get("use_dynamic_shifting"):
+        ends = settings["base_image_seq_len"], settings["max_image_seq_len"]
+        if ends[0] >= ends[1]:
+            raise ValueError(
+                f"base_image_seq_len is {ends[0]} and max_image_seq_len {ends[1]}: the shift grows "
+                "from the first to the second. Use 256 and 4096"
+            )
 
 
 def _check_boundary(settings: Settings) -> None:
@@ -101,7 +113,9 @@ def _size(fields: Fields, name: str, default: Any) -> int:
 
 
 def _level(fields: Fields, name: str, default: Any) -> float | None:
-    return None if fields.get(name) is None else positive_float(fields, name)
+    if default is None and fields.get(name) is None:
+        return None
+    return positive_float(fields, name, default)
 
 
 def _positive(fields: Fields, name: str, default: Any) -> float:
@@ -115,6 +129,12 @@ def _clip(fields: Fields, name: str, default: Any) -> float:
 
 _READERS = {
     "num_train_timesteps": _size,
+    "base_image_seq_len": _size,
+    "max_image_seq_len": _size,
+    "shift": _positive,
+    "shift_terminal": _level,
+    "sigma_data": _positive,
+    "rho": _positive,
     "original_inference_steps": _size,
     "beta_start": _positive,
     "beta_end": _positive,

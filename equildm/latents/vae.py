@@ -11,10 +11,10 @@ from jaxtyping import Array, Float
 
 from .._types import Image, Key, Latent
 from ..nn import Conv, GroupNorm
-from ..runtime.options import Hidden
 from .decoder import Decoder
 from .encoder import Encoder
 from .gaussian import DiagonalGaussian
+from .vae_config import VAEConfig
 
 
 class VAE(eqx.Module):
@@ -80,7 +80,7 @@ class VAE(eqx.Module):
         return 2 ** (len(self.encoder.levels) - 1)
 
     @property
-    def config(self) -> "VAEConfig":
+    def config(self) -> VAEConfig:
         """The sizes, from the shapes of the arrays."""
         levels, norm = self.encoder.levels, self.encoder.norm_out
         assert isinstance(norm, GroupNorm)
@@ -162,38 +162,6 @@ class VAE(eqx.Module):
                 f"The VAE reduces images by {self.factor}, which must divide height and width; "
                 f"received {height}x{width}. Crop or resize the image."
             )
-
-
-@dataclasses.dataclass(frozen=True)
-class VAEConfig:
-    """The sizes of a `VAE`, as plain values."""
-
-    width: int = 128
-    """Channels at the image's resolution."""
-    multipliers: tuple[int, ...] = (1, 2, 4, 4)
-    """Channels of each level in multiples of the width; one halving between two levels."""
-    depth: int = 2
-    """Residual blocks of each level of the encoder; one more in the decoder."""
-    latent_channels: int = 4
-    """Channels of the latent."""
-    image_channels: Hidden[int] = 3
-    """Channels of the image."""
-    groups: int = 32
-    """Groups of the norms."""
-    scale: Hidden[float] = 0.18215
-    """Factor from raw to scaled latents, after the shift."""
-    shift: Hidden[float] = 0.0
-    """Subtracted from raw latents before they are scaled."""
-
-    @property
-    def factor(self) -> int:
-        """Pixels of the image per position of the latent, in each direction."""
-        return 2 ** (len(self.multipliers) - 1)
-
-    def build(self, *, key: Key) -> VAE:
-        """The network with fresh weights. Under `eqx.filter_eval_shape` nothing is allocated."""
-        sizes = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return VAE(**sizes, key=key)
 
 
 def _check_sizes(width, multipliers, depth, groups) -> None:

@@ -10,8 +10,6 @@ from .clip_score import clip_score as clip_score
 from .comparison import Comparison as Comparison
 from .config import (
     ExtractorConfig as ExtractorConfig,
-    MetricName as MetricName,
-    RESIZES as RESIZES,
     ScoreConfig as ScoreConfig,
     settings_name as settings_name,
 )
@@ -22,18 +20,19 @@ from .image_sets import (
     check_enough as check_enough,
     compare_sets as compare_sets,
     FIDReference as FIDReference,
-    SetMetricName as SetMetricName,
 )
 from .inception_score import (
     inception_score as inception_score,
     InceptionScore as InceptionScore,
 )
 from .kid import kernel_distance as kernel_distance, KID as KID
+from .names import MetricName as MetricName, SetMetricName as SetMetricName
 from .precision_recall import (
     precision_recall as precision_recall,
     PrecisionRecall as PrecisionRecall,
 )
 from .psnr import psnr as psnr
+from .resizes import RESIZES as RESIZES
 from .restoration import (
     bicubic_baseline as bicubic_baseline,
     reconstruction_baseline as reconstruction_baseline,

@@ -3,35 +3,23 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
 
-from ..features import (
-    AbstractFeatureExtractor,
-    antialiased_bicubic,
-    Resize,
-    Resized,
-    tf1_bilinear,
-)
-from ..interop import load_classifier, load_clip, load_inception, load_vgg16
 from ..runtime.options import Flat
-from .comparison import Comparison
-from .image_pairs import PairMetricName
-from .image_sets import check_enough, FIDReference, SetMetricName
-from .statistics import collect_statistics, describe_features, FeatureStatistics
+from .names import MetricName
 
-MetricName = Literal["caption-match"] | SetMetricName | PairMetricName
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from ..features import AbstractFeatureExtractor
+    from .comparison import Comparison
+    from .image_sets import FIDReference
+
+
 ResizeName = Literal["tf1", "antialiased"]
-
-RESIZES: Mapping[str, Callable[[], Resize]] = {
-    "tf1": tf1_bilinear,
-    "antialiased": antialiased_bicubic,
-}
-"""Name to constructor: FID's own resize to 299 pixels, and clean-FID's."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,11 +54,15 @@ class ExtractorConfig:
         """The files of weights that may be named, by option."""
         return {"inception": self.inception, "classifier": self.classifier}
 
-    def load(self) -> AbstractFeatureExtractor:
+    def load(self) -> "AbstractFeatureExtractor":
         """The network with its weights, and the resize before it.
 
         **Raises** `ValueError` if the file of weights is of another network.
         """
+        from ..features import Resized
+        from ..interop import load_classifier, load_inception, load_vgg16
+        from .resizes import RESIZES
+
         if self.classifier is not None:
             return load_classifier(self.classifier)
         if self.inception is None:
@@ -121,7 +113,7 @@ class ScoreConfig:
 
     def open(
         self, real: UInt8[np.ndarray, "images height width 3"], real_name: str = "real images"
-    ) -> Comparison:
+    ) -> "Comparison":
         """Loads the networks, writes the statistics of the real images and reads the reference.
 
         Whatever cannot work is refused here, before images are made.
@@ -134,6 +126,11 @@ class ScoreConfig:
         **Raises** `ValueError` if the images are too few for one of the metrics, or the reference
         is of another network or does not record its count.
         """
+        from ..interop import load_clip
+        from .comparison import Comparison
+        from .image_sets import check_enough
+        from .statistics import collect_statistics
+
         check_enough(self.metrics, len(real))
         extractor = self.extractor.load()
         if self.save_reference is not None:
@@ -146,8 +143,11 @@ class ScoreConfig:
         return dataclasses.replace(comparison, clip=load_clip(self.clip), clip_name=clip_name)
 
     def _read_reference(
-        self, extractor: AbstractFeatureExtractor, shape: tuple[int, ...]
-    ) -> FIDReference | None:
+        self, extractor: "AbstractFeatureExtractor", shape: tuple[int, ...]
+    ) -> "FIDReference | None":
+        from .image_sets import FIDReference
+        from .statistics import describe_features, FeatureStatistics
+
         if self.reference is None:
             return None
         name = describe_features(extractor, shape)

@@ -1,7 +1,6 @@
 """Scores of images one by one: beside their captions, and beside the real images of those."""
 
 from collections.abc import Collection, Sequence
-from typing import Literal
 
 import equinox as eqx
 import numpy as np
@@ -12,8 +11,6 @@ from ..interop import load_lpips
 from ..text import CLIP
 from .clip_score import clip_score
 from .score import Score
-
-PairMetricName = Literal["clip-score", "lpips"]
 
 Images = Shaped[np.ndarray, "images height width 3"]
 

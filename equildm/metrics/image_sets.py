@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Collection
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,8 +22,6 @@ from .kid import kernel_distance
 from .precision_recall import precision_recall
 from .score import Score, score_name
 from .statistics import describe_features, FeatureStatistics
-
-SetMetricName = Literal["fid", "kid", "precision-recall", "is"]
 
 SPLITS = 10
 """Of the Inception score."""

@@ -3,19 +3,21 @@
 from . import grids as grids
 from .config import (
     GridName as GridName,
-    GRIDS as GRIDS,
     LossConfig as LossConfig,
     NoiseConfig as NoiseConfig,
-    PREDICTIONS as PREDICTIONS,
-    SCHEDULES as SCHEDULES,
-    TIMES as TIMES,
-    WEIGHTS as WEIGHTS,
 )
 from .corrupt import corrupt as corrupt
 from .edm import (
     EDMPrediction as EDMPrediction,
     EDMSchedule as EDMSchedule,
     LogNormalTimes as LogNormalTimes,
+)
+from .named import (
+    GRIDS as GRIDS,
+    PREDICTIONS as PREDICTIONS,
+    SCHEDULES as SCHEDULES,
+    TIMES as TIMES,
+    WEIGHTS as WEIGHTS,
 )
 from .predictions import (
     AbstractPrediction as AbstractPrediction,

@@ -1,24 +1,14 @@
 """The noising process by name, for command lines and run folders."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Mapping
+from typing import cast, get_args, Literal, TYPE_CHECKING, TypeVar
 
-import numpy as np
-
-from . import grids
-from .edm import EDMPrediction, EDMSchedule, LogNormalTimes
-from .predictions import AbstractPrediction, check_prediction, Clean, Epsilon, Velocity
-from .rectified_flow import FlowVelocity, RectifiedFlow
-from .schedules import AbstractSchedule, ScaledLinear, SquaredCosine, ZeroTerminalSNR
-from .times import (
-    AbstractTimes,
-    LogitNormalTimes,
-    LogSNRUniformTimes,
-    ShiftedTimes,
-    UniformTimes,
-)
-from .weights import AbstractWeight, EDM, MinSNR, P2, Uniform
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from .predictions import AbstractPrediction
+    from .schedules import AbstractSchedule
+    from .times import AbstractTimes
+    from .weights import AbstractWeight
 
 ScheduleName = Literal[
     "scaled-linear", "squared-cosine", "scaled-linear-zero-snr", "rectified-flow", "edm"
@@ -32,66 +22,79 @@ GridName = Literal[
     "trailing", "leading", "linspace", "shifted", "beta", "karras", "exponential", "uniform-lambda"
 ]
 
-SCHEDULES: Mapping[str, AbstractSchedule] = {
-    "scaled-linear": ScaledLinear(),
-    "squared-cosine": SquaredCosine(),
-    "scaled-linear-zero-snr": ZeroTerminalSNR(ScaledLinear()),
-    "rectified-flow": RectifiedFlow(),
-    "edm": EDMSchedule(),
-}
-PREDICTIONS: Mapping[str, AbstractPrediction] = {
-    "eps": Epsilon(),
-    "v": Velocity(),
-    "x0": Clean(),
-    "flow": FlowVelocity(),
-    "edm": EDMPrediction(),
-}
-WEIGHTS: Mapping[str, AbstractWeight] = {
-    "uniform": Uniform(),
-    "min-snr": MinSNR(),
-    "p2": P2(),
-    "edm": EDM(),
-}
-TIMES: Mapping[str, AbstractTimes] = {
-    "uniform": UniformTimes(),
-    "logit-normal": LogitNormalTimes(),
-    "log-snr": LogSNRUniformTimes(),
-    "log-normal": LogNormalTimes(),
-    "shifted": ShiftedTimes(UniformTimes()),
-    "shifted-logit-normal": ShiftedTimes(LogitNormalTimes()),
-}
-GRIDS: Mapping[str, Callable[[AbstractSchedule, int], np.ndarray]] = {
-    "trailing": grids.trailing,
-    "leading": grids.leading,
-    "linspace": grids.linspace,
-    "shifted": grids.shifted,
-    "beta": grids.beta,
-    "karras": grids.karras,
-    "exponential": grids.exponential,
-    "uniform-lambda": grids.uniform_lambda,
-}
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
 class NoiseConfig:
-    """How images become noise, and what the network predicts."""
+    """How images become noise, and what the network predicts.
 
-    schedule: ScheduleName = "scaled-linear"
+    **Raises** `ValueError` for a name or a Python path that is not there, and for a combination
+    that cannot work.
+    """
+
+    schedule: ScheduleName | str = "scaled-linear"
     """The noise schedule; scaled-linear is Stable Diffusion's, rectified-flow that of flow
-    matching."""
-    prediction: PredictionName = "v"
+    matching. Or one of your own, for instance my_noise.py:MySchedule."""
+    prediction: PredictionName | str = "v"
     """What the network predicts: noise, velocity, clean latent, a flow's velocity (flow), or as EDM
-    (edm)."""
+    (edm). Or one of your own."""
 
     def __post_init__(self) -> None:
-        check_prediction(PREDICTIONS[self.prediction], SCHEDULES[self.schedule])
+        if (self.schedule, self.prediction) != ("scaled-linear", "v"):
+            from .predictions import check_prediction  # the default needs no check, and no jax
+
+            schedule, prediction = self.build()
+            check_prediction(prediction, schedule)
+
+    def build(self) -> "tuple[AbstractSchedule, AbstractPrediction]":
+        """The schedule and the prediction."""
+        from .named import PREDICTIONS, SCHEDULES
+        from .predictions import AbstractPrediction
+        from .schedules import AbstractSchedule
+
+        return (
+            _named("schedule", self.schedule, SCHEDULES, AbstractSchedule),
+            _named("prediction", self.prediction, PREDICTIONS, AbstractPrediction),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
-    """The noise levels of a loss, and the weight of each."""
+    """The noise levels of a loss, and the weight of each.
 
-    weight: WeightName = "min-snr"
-    """Weight of each noise level in the loss."""
-    times: TimesName = "uniform"
-    """Distribution of the training times."""
+    **Raises** `ValueError` for a name or a Python path that is not there.
+    """
+
+    weight: WeightName | str = "min-snr"
+    """Weight of each noise level in the loss, by name or of your own."""
+    times: TimesName | str = "uniform"
+    """Distribution of the training times, by name or of your own."""
+
+    def __post_init__(self) -> None:
+        if self.weight not in get_args(WeightName) or self.times not in get_args(TimesName):
+            self.build()
+
+    def build(self) -> "tuple[AbstractWeight, AbstractTimes]":
+        """The weight and the distribution of the times."""
+        from .named import TIMES, WEIGHTS
+        from .times import AbstractTimes
+        from .weights import AbstractWeight
+
+        return (
+            _named("weight", self.weight, WEIGHTS, AbstractWeight),
+            _named("times", self.times, TIMES, AbstractTimes),
+        )
+
+
+def _named(option: str, name: str, choices: Mapping[str, T], base: type) -> T:
+    from ..runtime.python_path import load_object
+
+    if name in choices:
+        return choices[name]
+    if ":" in name:
+        return cast(T, load_object(name, base))
+    raise ValueError(
+        f"--{option} is one of {', '.join(choices)}, or a class of your own by its Python path, "
+        f"my_module:MyClass or my_file.py:MyClass; received {name!r}."
+    )

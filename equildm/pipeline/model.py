@@ -104,14 +104,17 @@ class LatentDiffusion(eqx.Module):
         solver: Solver | None = None,
         grid: GridName | None = None,
         levels: Levels | None = None,
+        latent_shape: tuple[int, ...] | None = None,
     ) -> Sampling:
         """The levels and the solver of a number of sampling steps, arguments as of `levels`.
 
         Where these name nothing else than the model's own scheduler, it is sampled as that says:
         with the options of its file, such as the order of the last steps. `levels` are taken as
-        they are.
+        they are. `latent_shape` is by default that of the training; a dynamic shift follows it.
         """
         config = self.config
+        height, width, *_ = config.latent_shape if latent_shape is None else latent_shape
+        tokens = height * width // config.network.multiple**2
         steps = config.sampling_steps if steps is None else steps
         if solver is None:
             solver, grid = config.solver, grid or config.grid
@@ -119,10 +122,10 @@ class LatentDiffusion(eqx.Module):
             levels = GRIDS[grid](self.schedule, steps)
         if levels is None:
             if isinstance(solver, str) and solver == config.scheduler.sampler:
-                return config.scheduler.sampling(steps)
+                return config.scheduler.sampling(steps, tokens)
             named = solver if isinstance(solver, str) else config.solver
-            levels = config.scheduler.levels(steps, named)
-        return Sampling(levels, make_solver(solver))
+            levels = config.scheduler.levels(steps, named, tokens)
+        return Sampling(levels, make_solver(solver, self.schedule))
 
     def null_text(self) -> TextEmbedding:
         """The embedding of the empty caption."""

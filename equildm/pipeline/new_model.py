@@ -9,7 +9,7 @@ from ..denoise import AbstractBackboneConfig, AbstractNetworkConfig, BackboneNam
 from ..interop import Scheduler
 from ..latents import VAE
 from ..nn import initialised
-from ..noise import NoiseConfig, PREDICTIONS, SCHEDULES
+from ..noise import NoiseConfig
 from ..text import AbstractTextEncoder
 from .model import LatentDiffusion, ModelConfig
 
@@ -70,12 +70,7 @@ def new_model(
         network=network,
         image_size=image_size,
         latent_shape=(side, side, vae.latent_channels),
-        scheduler=Scheduler(
-            SCHEDULES[noise.schedule],
-            PREDICTIONS[noise.prediction],
-            spacing="trailing",
-            ends_clean=True,
-        ),
+        scheduler=Scheduler(*noise.build(), spacing="trailing", ends_clean=True),
         max_tokens=text_encoder.max_tokens,
     )
     config = with_best_sampling(config)

@@ -126,7 +126,7 @@ class TextToImage(eqx.Module):
         captions, null = embed_prompts(self.model.text_encoder, prompts, negative_prompt)
         height, width = (self.model.vae.factor * side for side in self.latent_shape[:2])
         conditions = network.captioned(captions, height, width)
-        sampling = self.model.sampling(steps, solver, grid, levels)
+        sampling = self.model.sampling(steps, solver, grid, levels, self.latent_shape)
         options: Options = {} if interval is None else {"interval": interval}
         if rescale != 0:
             options["rescale"] = rescale

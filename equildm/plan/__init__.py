@@ -3,11 +3,10 @@
 from .ahead import (
     compile_ahead as compile_ahead,
     DoesNotFit as DoesNotFit,
-    Effort as Effort,
     out_of_memory as out_of_memory,
     Program as Program,
 )
-from .case import PlanCase as PlanCase, ProgramName as ProgramName
+from .case import PlanCase as PlanCase
 from .collectives import (
     Collective as Collective,
     CollectiveTotals as CollectiveTotals,
@@ -21,6 +20,7 @@ from .expected import (
     ExpectedTraffic as ExpectedTraffic,
 )
 from .measure import plan_case as plan_case
+from .names import Effort as Effort, ProgramName as ProgramName
 from .programs import (
     abstract_program as abstract_program,
     AbstractProgram as AbstractProgram,

@@ -5,16 +5,13 @@ import re
 import resource
 import time
 from collections.abc import Callable
-from typing import Literal
 
 import jax
 from jaxtyping import PyTree
 
 from ..runtime.flops import Flops, jaxpr_flops
 from .collectives import Collective, read_collectives
-
-Effort = Literal["O0", "O1", "O2"]
-"""XLA's optimisation level."""
+from .names import Effort
 
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = r"([\d.]+)([KMGT])"

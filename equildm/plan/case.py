@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import re
-from typing import Literal
 
 from jax.sharding import AbstractMesh
 
@@ -11,11 +10,8 @@ from ..denoise import AbstractBackboneConfig, BackboneName, BACKBONES
 from ..runtime import check_batch, parse_mesh
 from ..runtime.mesh import AXES
 from ..training import EMAName, OptimizerName, Remat
-from .ahead import Effort
+from .names import Effort, ProgramName
 from .topology import parse_topology
-
-ProgramName = Literal["train", "sample"]
-"""The training step, or a guided sampler."""
 
 LARGEST = 128
 """Most examples that a chip takes at once when `per_chip` is searched."""

@@ -2,13 +2,16 @@
 
 import dataclasses
 import math
+from typing import TYPE_CHECKING
 
 from ..denoise import BackboneName
-from ..runtime import parse_mesh
+from ..runtime.options import is_default
 from ..training import EMAName, OptimizerName, Remat
-from .ahead import Effort
-from .case import PlanCase, ProgramName
+from .names import Effort, ProgramName
 from .topology import parse_topology
+
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from .case import PlanCase
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,10 +56,13 @@ class PlanConfig:
         for name in ("presets", "topologies", "meshes", "programs"):
             if not getattr(self, name):
                 raise ValueError(f"--{name} takes at least one value, received none.")
-        self.cases()
+        if not is_default(self):  # the default can be compiled, and is shown without jax
+            self.cases()
 
-    def cases(self) -> list[PlanCase]:
+    def cases(self) -> "list[PlanCase]":
         """Every case, in the order of the options."""
+        from .case import PlanCase
+
         names = {field.name for field in dataclasses.fields(PlanCase)}
         shared = {
             field.name: getattr(self, field.name)
@@ -80,5 +86,7 @@ class PlanConfig:
 
 def _full_mesh(mesh: str, topology: str) -> str:
     """A mesh as it is written in a case; an empty one has every chip on `fsdp`."""
+    from ..runtime import parse_mesh
+
     sizes = parse_mesh(mesh) or {"fsdp": math.prod(parse_topology(topology)[1])}
     return ",".join(f"{axis}={size}" for axis, size in sizes.items())

@@ -8,9 +8,10 @@ import importlib.util
 import math
 import os
 import re
+from typing import TYPE_CHECKING
 
-import jax
-from jax.experimental import topologies
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    import jax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +66,8 @@ def plan_on_this_host() -> None:
 
     Arrays that are really allocated are on the host's CPU.
     """
+    import jax
+
     os.environ.update(_ENVIRONMENT)
     jax.config.update("jax_platforms", "cpu")
 
@@ -104,11 +107,13 @@ def _sides(name: str) -> str:
     return ", ".join("x".join(map(str, sides)) for sides in _SLICES.get(name, _SMALL))
 
 
-def describe_devices(topology: str) -> list[jax.Device]:
+def describe_devices(topology: str) -> "list[jax.Device]":
     """The devices of a slice that need not exist, for a mesh to compile for.
 
     **Raises** `ValueError` for what is no topology, and `ImportError` where libtpu is missing.
     """
+    from jax.experimental import topologies
+
     _, shape = parse_topology(topology)
     if importlib.util.find_spec("libtpu") is None:
         raise ImportError(

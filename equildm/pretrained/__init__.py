@@ -6,6 +6,7 @@ from .diffusers_folder import (
     save_diffusers as save_diffusers,
     stable_diffusion as stable_diffusion,
 )
+from .layouts import ModelLayout as ModelLayout
 from .load import load_pretrained as load_pretrained, run_step as run_step
 from .part_table import PartTable as PartTable, summarise_parts as summarise_parts
 from .run_model import (
@@ -16,7 +17,6 @@ from .run_model import (
 )
 from .save import (
     default_layout as default_layout,
-    ModelLayout as ModelLayout,
     part_tables as part_tables,
     save_pretrained as save_pretrained,
 )

@@ -30,7 +30,7 @@ from ..text import AbstractTextEncoder, CLIPText
 from .frozen_parts import check_width, frozen_tables, load_frozen, save_frozen
 from .model_json import MODEL, read_model_config
 from .part_table import PartTable
-from .public_scheduler import public_scheduler
+from .public_scheduler import check_unet_scheduler, public_scheduler
 
 INDEX = "model_index.json"
 _PIPELINES = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
@@ -72,7 +72,9 @@ def load_diffusers(
     if (folder / INDEX).exists() or not (folder / "unet").is_dir():
         read_config(folder, "a pipeline of Stable Diffusion", _check_index, file=INDEX)
     given_scheduler = scheduler
-    scheduler = load_scheduler(folder / "scheduler") if scheduler is None else scheduler
+    if scheduler is None:
+        scheduler = load_scheduler(folder / "scheduler")
+        check_unet_scheduler(scheduler)
     vae, text_encoder = load_frozen(folder, dtype=dtype, advance=advance)
     network, config = load_unet(folder / "unet", dtype=dtype, mesh=mesh, advance=advance)
     check_width(config, text_encoder.width, folder)

@@ -42,7 +42,7 @@ def summarise_parts(parts: Sequence[PartTable]) -> Table:
         table.add_row(
             part.name,
             type(part.module).__name__,
-            f"{len({pair.theirs for pair in part.pairs})}",
+            f"{len({name for pair in part.pairs for name in pair.names})}",
             f"{sum(array.size for array in arrays):,}",
             f"{sum(array.size * array.dtype.itemsize for array in arrays) / 2**20:,.1f}",
         )

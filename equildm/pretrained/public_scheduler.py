@@ -9,6 +9,7 @@ from ..denoise import GuidanceEmbeddingConfig
 from ..distill import ConsistencyConfig
 from ..interop import Scheduler
 from ..interop.scheduler_file import parse_scheduler, scheduler_document
+from ..interop.scheduler_settings import public_class
 from ..pipeline import ModelConfig
 
 ONLY_OURS = "Save it in this library's own layout: layout='equildm'."
@@ -28,8 +29,21 @@ def public_scheduler(config: ModelConfig) -> Scheduler:
             "diffusers samples a UNet with embedded guidance with its LCMScheduler only, received "
             f"{scheduler.kind} and the solver {config.solver}. {ONLY_OURS}"
         )
+    check_unet_scheduler(scheduler)
     scheduler_document(scheduler)
     return scheduler
+
+
+def check_unet_scheduler(scheduler: Scheduler) -> None:
+    """**Raises** `ValueError` for one with which no pipeline of diffusers asks a UNet at its times.
+
+    EDM's is asked at `log(s) / 4`, and that of flow matching not at all.
+    """
+    if public_class(scheduler.kind).has_own_levels:
+        raise ValueError(
+            f"A UNet is not sampled with {scheduler.kind}: diffusers asks it at other times than "
+            f"here, or not at all. Give another, `scheduler=Scheduler(...)`. {ONLY_OURS}"
+        )
 
 
 def _lcm(config: ModelConfig, network: ConsistencyConfig) -> Scheduler:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import equinox as eqx
 import jax
@@ -14,12 +13,11 @@ from ..pipeline import LatentDiffusion
 from ..runtime import replacing
 from .diffusers_folder import fits_diffusers, folder_tables, save_diffusers
 from .frozen_parts import frozen_tables
+from .layouts import ModelLayout
 from .own_folder import own_table, save_own
 from .part_table import PartTable
 from .progress import byte_progress
 from .single_file import save_single_file, single_file_tables
-
-ModelLayout = Literal["diffusers", "single-file", "equildm"]
 
 
 def save_pretrained(

@@ -6,6 +6,7 @@ from ._files import (
     write_json as write_json,
 )
 from .checkpoint import Checkpoints as Checkpoints, Restored as Restored
+from .cluster import Cluster as Cluster
 from .command import run_command as run_command, UserError as UserError
 from .compile_cache import (
     cache_folder as cache_folder,
@@ -15,7 +16,6 @@ from .config import from_json as from_json, to_json as to_json
 from .device_limits import memory_use as memory_use, peak_flops as peak_flops
 from .distributed import (
     abort_together as abort_together,
-    Cluster as Cluster,
     first_process as first_process,
     log as log,
 )

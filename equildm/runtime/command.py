@@ -1,18 +1,27 @@
 """The edge between a recipe and the shell: options in, an exit code and one line of error out."""
 
+import contextlib
+import difflib
 import errno
+import io
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from .ending import leave
-from .run import Run
+from .command_help import command_help, options_of
 
 C = TypeVar("C")
 DEBUG = "--debug"
+_CHECK = "Check the path."
+_FIXES = {
+    errno.ENOENT: "Check the path; nothing can be made there.",
+    errno.EACCES: "Choose another path, or change its permissions.",
+    errno.EROFS: "The disk is read-only: choose another path.",
+}
 
 
 class UserError(Exception):
@@ -45,7 +54,13 @@ def run_command(
     """
     arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
     try:
-        main(parse(arguments) if parse else _parsed(arguments, config, description))
+        if {"-h", "--help"} & {*arguments}:
+            description = description or sys.modules[config.__module__].__doc__ or ""
+            print(command_help(config, description, Path(sys.argv[0]).name), end="")
+            return
+        with _one_line(config):
+            options = parse(arguments) if parse else _parsed(arguments, config)
+        main(options)
     except KeyboardInterrupt:
         _end("Stopped by ctrl-C.", 130)
     except Exception as error:
@@ -55,16 +70,55 @@ def run_command(
         _end(text, 1)
 
 
-def _parsed(arguments: Sequence[str], config: type[C], description: str | None) -> C:
+@contextlib.contextmanager
+def _one_line(config: type) -> Iterator[None]:
+    """Makes one `UserError` of the box that tyro prints for options that it refuses."""
+    box = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(box):
+            yield
+    except SystemExit as end:
+        if end.code != 2:
+            raise
+        raise UserError(_condensed(box.getvalue(), config)) from end
+
+
+def _condensed(box: str, config: type) -> str:
+    """The line that says what the box says; it has no names of arguments, and repeats the help."""
+    rows = [row[2:].rstrip("│ ") for row in box.splitlines()[1:-1]]
+    ends = [number for number, row in enumerate(rows) if row.startswith("──")]
+    rows = rows[: ends[0] if ends else None]
+    text = " ".join(" ".join(rows).split())
+    options = options_of(config)
+    if text.startswith("Missing from"):
+        heads = [row.split()[0] for row in rows if re.match(r" {4}\S", row)]
+        flags = [head for head in heads if head.startswith("--")]
+        names = [option.flag for option in options if option.required and option.flag[0] != "-"]
+        missing = names[len(names) + len(flags) - len(heads) :] + flags
+        return f"{' and '.join(missing)} must be given. See --help."
+    choice = re.match(r"invalid choice (.*) for argument '(.*?)'\. Expected", text)
+    if choice:
+        values = next(option.values for option in options if option.flag == choice[2])
+        return f"{choice[2]} is one of {values.replace('|', ', ')}; received {choice[1]}."
+    number = re.match(r"Error parsing (--\S+): (?:.*int\(\)|.*(float)).*: ('.*')$", text)
+    if number:
+        return f"{number[1]} is a {'' if number[2] else 'whole '}number; received {number[3]}."
+    text = re.sub(r"^Error parsing (.*?): ", lambda m: f"{m[1]}: " * (m[1][0] == "-"), text)
+    wrong = re.match(r"Unrecognized options: (--[^\s,=]+)", text)
+    flags = [option.flag for option in options]
+    near = difflib.get_close_matches(wrong[1], flags, 2) if wrong else []
+    hint = f" Did you mean {' or '.join(near)}?" if near else " See --help." if wrong else ""
+    return text.rstrip(".") + "." + hint
+
+
+def _parsed(arguments: Sequence[str], config: type[C]) -> C:
     import tyro  # not needed by those who use the library from Python
 
     from .options import check_paths
 
     options = _options_of_run(arguments, config)
-    if options is None:
-        options = tyro.cli(config, description=description, args=arguments)
-    else:
-        options = tyro.cli(config, description=description, args=arguments, default=options)
+    default = tyro.MISSING_NONPROP if options is None else options
+    options = tyro.cli(config, args=arguments, default=default)
     check_paths(options)
     return options
 
@@ -74,6 +128,8 @@ def _options_of_run(arguments: Sequence[str], config: type[C]) -> C | None:
     folder = _value("--run", arguments) or getattr(config, "run", None)
     if "--resume" not in arguments or folder is None:
         return None
+    from .run import Run  # loads jax, which other options do not need
+
     if not Run.exists(folder):
         return None
     run = Run.open(folder)
@@ -95,6 +151,8 @@ def _explained(error: Exception) -> str | None:
     text = str(error).strip()
     if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in text:
         return f"The disk is full: {text}. What was complete is saved. Free some space, then go on."
+    if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}. {_FIXES.get(error.errno or 0, _CHECK)}"
     if isinstance(error, UserError | ValueError | OSError | ImportError):
         return text or None
     if "RESOURCE_EXHAUSTED" in text:
@@ -107,6 +165,10 @@ def _end(text: str, code: int) -> None:
     if DEBUG in sys.argv:
         traceback.print_exc()
     print(f"{Path(sys.argv[0]).name}: {text}", file=sys.stderr, flush=True)
+    if "jax" not in sys.modules:  # this process cannot have met others
+        raise SystemExit(code) from None
+    from .ending import leave
+
     # Others that wait for this process do not know of it.
     leave(code, "was stopped by ctrl-C" if code == 130 else "has ended with an error")
     raise SystemExit(code) from None

@@ -2,16 +2,20 @@
 
 Values are numbers, text, booleans, `None`, `Path`, enums, tuples, lists, dicts by text, and
 dataclasses of these, which carry their class name under `"class"` so that a field may be one of
-several (`data: Emoji | Folder`), or of an abstract class.
+several (`data: Emoji | Folder`), or of an abstract class. A user's own subclass of an abstract
+class is named with its module, `my_module:MyClass`, which is imported to read it.
 """
 
 import dataclasses
 import enum
+import importlib
 import inspect
 import types
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, get_args, get_origin, get_type_hints, Literal, Union
+
+from .python_path import class_text, load_class
 
 _CLASS = "class"
 
@@ -36,7 +40,7 @@ def to_json(value: object, where: str = "config") -> Any:
             field.name: to_json(getattr(value, field.name), f"{where}.{field.name}")
             for field in dataclasses.fields(value)
         }
-        return {_CLASS: type(value).__name__, **fields}
+        return {_CLASS: class_text(type(value)), **fields}
     raise ValueError(
         "A config holds numbers, text, booleans, None, paths, enums, tuples, lists, dicts by text "
         f"and dataclasses of these; received {type(value).__name__} at {where}. "
@@ -112,12 +116,18 @@ def _subclass(kind: Any, name: Any) -> Any:
     """`kind`, or for an abstract one the subclass of that name."""
     if name == kind.__name__ or not inspect.isabstract(kind):
         return kind
+    # A public class of the same package, whose file may not be loaded yet.
+    public = getattr(importlib.import_module(kind.__module__.partition(".")[0]), str(name), None)
+    if isinstance(public, type) and issubclass(public, kind):
+        return public
     below = list(kind.__subclasses__())
     while below:
         candidate = below.pop()
-        if candidate.__name__ == name:
+        if name in (candidate.__name__, class_text(candidate)):
             return candidate
         below += candidate.__subclasses__()
+    if ":" in str(name):
+        return load_class(name, kind)
     raise ValueError(
         f"A {kind.__name__} is one of the classes that are imported, received {name!r}. Import the "
         "module that defines it first."

@@ -20,6 +20,16 @@ Location: TypeAlias = Annotated[str | Path, tyro.conf.arg(metavar="PATH|ADDRESS"
 """A folder of this machine, or an address such as `gs://bucket/run`, which a `Path` cannot hold."""
 
 
+def is_default(options: object) -> bool:
+    """Whether every field of a dataclass has its default."""
+    assert dataclasses.is_dataclass(options)
+    return all(
+        getattr(options, field.name) == field.default
+        for field in dataclasses.fields(options)
+        if field.default is not dataclasses.MISSING
+    )
+
+
 def check_paths(options: object) -> None:
     """**Raises** `ValueError` for an address in an option that takes a path of this machine."""
     if dataclasses.is_dataclass(options):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ._files import replacing
+from ._outages import error_text, may_pass
 
 T = TypeVar("T")
 
@@ -26,10 +27,13 @@ _COLLAPSED = re.compile(r"[a-z][a-z0-9+.-]+:/")
 """How an address begins after `pathlib` took it for a path. A drive of Windows has one letter."""
 _WHOLE_OBJECTS = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci", "memory"}
 """Protocols whose objects appear when they are complete, and that know no folders."""
-_FINAL = (ValueError, TypeError, ImportError, NotImplementedError, PermissionError)
-"""Errors that waiting does not mend, beside a file that is not there."""
-_VERSIONS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "mtime", "created")
+_VERSIONS = (
+    *("ETag", "etag", "md5Hash", "generation", "blob_id", "xet_hash"),
+    *("LastModified", "mtime", "created"),
+)
 """What the protocols call that which changes with the content, the surest first."""
+_PINNED = re.compile(r"hf://[^@]*@[0-9a-f]{40}(/|$)")
+"""An address in a commit of the Hugging Face Hub, where nothing changes."""
 _WORKERS = 8
 
 
@@ -76,6 +80,7 @@ class RemoteFolder:
         self.patience = float(os.environ.get(PATIENCE, 300)) if patience is None else patience
         protocol = address.partition("://")[0]
         self._whole = protocol in _WHOLE_OBJECTS
+        self._pinned = _PINNED.match(address) is not None
         try:
             from fsspec.core import url_to_fs
 
@@ -167,7 +172,7 @@ class RemoteFolder:
         **Raises** `OSError` if it has changed.
         """
         content = self.read_range(name, start, stop)
-        if self.entry(name).version != entry.version:
+        if not self._pinned and self.entry(name).version != entry.version:
             raise OSError(
                 errno.ESTALE,
                 "The file has changed since it was opened; open it again",
@@ -251,15 +256,15 @@ class RemoteFolder:
                     return missing["missing"]
                 raise FileNotFoundError(f"{self.address}: not there: {error}") from error
             except Exception as error:
-                if not _passes(error):
+                if not may_pass(error):
                     raise ValueError(
-                        f"{self.address} cannot be used: {_text(error)}. Check the name of the "
-                        "bucket, your credentials and what they may do."
+                        f"{self.address} cannot be used: {error_text(error)}. Check the name "
+                        "of the bucket, your credentials and what they may do."
                     ) from error
                 if time.monotonic() - start + pause > self.patience:
                     raise ConnectionError(
                         f"{self.address} could not be reached for {self.patience:g} s: "
-                        f"{_text(error)}. Try again later; what was complete there is safe."
+                        f"{error_text(error)}. Try again later; what was complete there is safe."
                     ) from error
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, 30.0)
@@ -281,15 +286,3 @@ def _entry(info: dict[str, Any]) -> Entry:
 def _check_size(name: str, expected: int, received: int) -> None:
     if expected != received:
         raise ConnectionError(f"{name} was cut off: {received} of {expected} bytes")
-
-
-def _passes(error: Exception) -> bool:
-    """Whether an error may be an outage that passes."""
-    code = getattr(error, "code", None)
-    if isinstance(code, int):
-        return code in (408, 429) or code >= 500
-    return not isinstance(error, _FINAL) and "Credentials" not in type(error).__name__
-
-
-def _text(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

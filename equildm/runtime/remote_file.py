@@ -1,29 +1,9 @@
-"""Data at an address: files that a pattern names, opened for reading some of their bytes."""
+"""Files at an address, opened for reading some of their bytes."""
 
 import io
 import os
-import re
 
 from .remote import RemoteFolder
-
-
-def list_addresses(pattern: str) -> list[str]:
-    """The addresses of the files that a pattern names, such as `gs://bucket/data/*.tar`, in order.
-
-    **Arguments:**
-
-    - `pattern`: an address; `*`, `?` and `[...]` stand for parts of a name, `**` for folders.
-
-    **Raises** `ValueError` if no file fits.
-    """
-    protocol, _, rest = pattern.partition("://")
-    parts = rest.split("/")
-    plain = next((i for i, part in enumerate(parts) if re.search(r"[*?\[]", part)), len(parts) - 1)
-    folder = RemoteFolder(f"{protocol}://{'/'.join(parts[:plain])}")
-    addresses = [f"{folder.address}/{n}" for n in folder.matching("/".join(parts[plain:]))]
-    if not addresses:
-        raise ValueError(f"A pattern names files, received {pattern}, which none fits. Correct it.")
-    return addresses
 
 
 def open_address(address: str, *, buffer: int = 2**20) -> io.BufferedReader:

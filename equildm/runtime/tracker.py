@@ -2,12 +2,14 @@
 
 import abc
 from collections.abc import Callable, Mapping
-from typing import final
+from typing import final, TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
 
-from .run import Run
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from .run import Run
+
 
 Scalars = Mapping[str, int | float]
 """Numbers on the host, by the names of their curves."""
@@ -48,7 +50,7 @@ class FunctionTracker(AbstractTracker):
 class TensorBoardTracker(AbstractTracker):
     """TensorBoard's event files, in the run's `tensorboard/`."""
 
-    def __init__(self, run: Run, start: int = 0):
+    def __init__(self, run: "Run", start: int = 0):
         """**Arguments:**
 
         - `run`: the run folder.

@@ -4,14 +4,17 @@ import importlib.util
 import json
 import os
 import uuid
-from typing import Any, final
+from typing import Any, final, TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
 
 from ._files import write_json
-from .run import Run
 from .tracker import AbstractTracker, Scalars
+
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from .run import Run
+
 
 _MISSING = (
     "Weights & Biases is an optional package, received --tracker wandb where it is not installed. "
@@ -35,7 +38,7 @@ class WandbTracker(AbstractTracker):
     Biases keeps the first ones.
     """
 
-    def __init__(self, run: Run, start: int = 0):
+    def __init__(self, run: "Run", start: int = 0):
         """**Arguments:**
 
         - `run`: the run folder.

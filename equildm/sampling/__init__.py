@@ -21,6 +21,7 @@ from .solve import (
     needs_key as needs_key,
     solve as solve,
 )
+from .solver_names import SolverName as SolverName
 from .solvers import (
     AbstractFlowSolver as AbstractFlowSolver,
     AbstractNoisySolver as AbstractNoisySolver,
@@ -34,6 +35,7 @@ from .solvers import (
     DPMpp2S as DPMpp2S,
     DPMpp3M as DPMpp3M,
     DPMppSDE as DPMppSDE,
+    FlowHeun as FlowHeun,
     Heun as Heun,
     LMS as LMS,
     make_solver as make_solver,

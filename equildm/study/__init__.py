@@ -17,7 +17,6 @@ from .config import (
 from .contest import contest as contest, group_values as group_values, regrets as regrets
 from .cost import (
     BASELINE_GFLOPS as BASELINE_GFLOPS,
-    Counting as Counting,
     evaluation_gflops as evaluation_gflops,
     normalised_cost as normalised_cost,
     reference_gflops as reference_gflops,
@@ -65,6 +64,7 @@ from .jackknife import (
     leave_out_images as leave_out_images,
 )
 from .loss_figure import draw_losses as draw_losses, LossCurve as LossCurve
+from .names import Counting as Counting, Unit as Unit
 from .paper import (
     Finding as Finding,
     FINDINGS as FINDINGS,
@@ -72,7 +72,7 @@ from .paper import (
     PaperModel as PaperModel,
     TABLE_1 as TABLE_1,
 )
-from .price import OWN_COST as OWN_COST, Price as Price, Unit as Unit
+from .price import OWN_COST as OWN_COST, Price as Price
 from .queue import share_work as share_work
 from .recommend import recommend as recommend, Recommendation as Recommendation
 from .reference import fit_reference as fit_reference, Reference as Reference

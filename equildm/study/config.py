@@ -3,16 +3,15 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args, Literal
 
 from ..data import SplitName
-from ..denoise import preset
 from ..distill import DistillConfig, MethodName
 from ..metrics import ExtractorConfig
-from ..runtime.options import Flat
-from ..sampling import make_solver
+from ..runtime.options import Flat, is_default
+from ..sampling import SolverName
 from ..training import OptimizerConfig, TrainConfig
-from .cost import Counting
+from .names import Counting
 from .price import Price
 
 
@@ -57,8 +56,11 @@ class LadderConfig:
             self.widths,
             "Leave out repeated ones",
         )
-        for width in self.widths:
-            preset(width)  # refuses a width that is none
+        if not is_default(self):
+            from ..denoise import preset
+
+            for width in self.widths:
+                preset(width)  # refuses a width that is none
         _at_least("Checkpoints", 1, "checkpoints", self.checkpoints, self.checkpoints)
         _at_least("Steps", 1, "distill-steps", self.distill_steps, self.distill_steps)
         low, high = scales = self.distill_guidance_range
@@ -137,7 +139,13 @@ class GridConfig:
     def __post_init__(self) -> None:
         sampler, steps, scale = self.reference
         for name in (*self.samplers, sampler):
-            make_solver(name)
+            _require(
+                name in get_args(SolverName),
+                f"A solver is one of {', '.join(get_args(SolverName))}",
+                "samplers" if name in self.samplers else "reference",
+                name,
+                "Choose one of these",
+            )
         _at_least("Steps", 1, "sampling-steps", self.sampling_steps, *self.sampling_steps)
         _at_least("Steps", 1, "student-steps", self.student_steps, *self.student_steps)
         _at_least("Steps", 1, "reference", self.reference, steps)

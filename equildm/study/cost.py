@@ -7,19 +7,9 @@ in either is `Price`.
 """
 
 import functools
-from typing import Literal
 
 from ..denoise import AbstractBackboneConfig, input_shapes, network_shapes, preset
 from ..runtime import count_flops
-
-Counting = Literal["once", "twice"]
-"""How guidance counts.
-
-- `once`: a guided evaluation is one. The paper's definition, "normalized cost x sampling steps".
-- `twice`: a guided one is two. One with guidance scale 1 or 0, or of a
-    guidance-conditioned network, is one. This is what a machine pays, and what agrees with the
-    paper's remarks on distilled models (4 steps of the 866M at a cost of 7 to 8, section 3.6).
-"""
 
 BASELINE_GFLOPS = 804.26140672
 """One evaluation of the 866M model on 64x64x4 and 77 tokens, as `reference_gflops(320)` counts.

@@ -3,9 +3,6 @@
 import functools
 from collections.abc import Sequence
 
-from ..noise import grids, ScaledLinear
-from ..sampling import count_evaluations, steps_within
-
 
 def evaluations_in(solver: str, steps: int) -> int:
     """The evaluations of a solver in so many steps: they are linear in the steps.
@@ -29,10 +26,16 @@ def evaluations_within(solver: str, budgets: Sequence[int]) -> dict[int, int]:
     - `solver`: a name in `SOLVERS`.
     - `budgets`: numbers of evaluations; one that pays for no step is left out.
     """
+    from ..noise import grids, ScaledLinear
+    from ..sampling import steps_within
+
     steps = steps_within(solver, budgets, functools.partial(grids.trailing, ScaledLinear()))
     return {budget: evaluations_in(solver, n) for budget, n in zip(budgets, steps) if n}
 
 
 @functools.cache
 def _counted(solver: str, steps: int) -> int:
+    from ..noise import grids, ScaledLinear
+    from ..sampling import count_evaluations
+
     return count_evaluations(solver, grids.trailing(ScaledLinear(), steps))

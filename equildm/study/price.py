@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import get_args, Literal
+from typing import get_args, TYPE_CHECKING
 
-from .cost import BASELINE_GFLOPS, Counting
-from .table import Row
+from .names import Counting, Unit
 
-Unit = Literal["gflops", "paper", "seconds"]
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from .table import Row
+
 
 WORDS: Mapping[Unit, str] = {
     "gflops": "GFLOP an image",
@@ -41,15 +42,17 @@ class Price:
             if value not in names:
                 raise ValueError(f"{what} one of {', '.join(names)}; received {value!r}.")
 
-    def __call__(self, row: Row) -> float:
+    def __call__(self, row: "Row") -> float:
         """The cost of an image of this row."""
         if self.unit == "seconds":
             return row.seconds
         evaluation = row.gflops if self.unit == "gflops" else row.cost
         return evaluation * row.evaluations * (row.branches if self.counting == "twice" else 1)
 
-    def training(self, row: Row) -> float:
+    def training(self, row: "Row") -> float:
         """Training steps x GFLOPs of an evaluation, the axis of the paper's figure 3."""
+        from .cost import BASELINE_GFLOPS  # here: options need no networks
+
         return row.train_step * (row.cost * BASELINE_GFLOPS if self.unit == "paper" else row.gflops)
 
     def guidance_twice(self) -> "Price":

@@ -11,7 +11,8 @@ import numpy as np
 from .compare import Estimate, score
 from .contest import contest, regrets
 from .frontier import best, by, common_budgets, newest, ROUNDING
-from .price import Price, Unit
+from .names import Unit
+from .price import Price
 from .scaling_laws import reference_rows, training_law
 from .table import Row
 

@@ -7,7 +7,8 @@ import numpy as np
 from .compare import draws, Estimate
 from .contest import contest
 from .frontier import best, by, DRAWS, last_checkpoints, newest, optimal_guidance
-from .price import Price, Unit
+from .names import Unit
+from .price import Price
 from .rules import by_sign, Ruling, smaller_at_budgets, UNKNOWN
 from .students import steps_worth
 from .table import Row

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 from . import rules, rules_distilled
 from .compare import mean_over_seeds
+from .names import Unit
 from .paper import Finding, FINDINGS
-from .price import Unit
 from .table import Row
 
 

@@ -1,10 +1,11 @@
 """From an objective to trained weights."""
 
 from .accumulate import accumulate as accumulate
-from .config import EMAName as EMAName, EMAS as EMAS, TrainConfig as TrainConfig
+from .config import TrainConfig as TrainConfig
 from .ema import (
     AbstractEMA as AbstractEMA,
     DecayEMA as DecayEMA,
+    EMAS as EMAS,
     power_exponent as power_exponent,
     PowerEMA as PowerEMA,
 )
@@ -30,6 +31,7 @@ from .monitor_config import (
     TrackerName as TrackerName,
     TRACKERS as TRACKERS,
 )
+from .names import EMAName as EMAName, OptimizerName as OptimizerName, Remat as Remat
 from .objectives.adversarial import (
     AdversarialObjective as AdversarialObjective,
     AdversarialVAE as AdversarialVAE,
@@ -53,11 +55,14 @@ from .objectives.prior_preservation import PriorPreservation as PriorPreservatio
 from .objectives.super_resolution import SuperResolution as SuperResolution
 from .objectives.vae import VAEObjective as VAEObjective
 from .objectives.vae_config import VAELossConfig as VAELossConfig
-from .optimizer import adafactor as adafactor, adamw as adamw, learning_rate as learning_rate
+from .optimizer import (
+    adafactor as adafactor,
+    adamw as adamw,
+    learning_rate as learning_rate,
+    OPTIMIZERS as OPTIMIZERS,
+)
 from .optimizer_config import (
     OptimizerConfig as OptimizerConfig,
-    OptimizerName as OptimizerName,
-    OPTIMIZERS as OPTIMIZERS,
 )
 from .packing import pack as pack, Packed as Packed, packed as packed, unpack as unpack
 from .posthoc import (
@@ -66,7 +71,7 @@ from .posthoc import (
     Snapshot as Snapshot,
 )
 from .prior_config import PriorConfig as PriorConfig
-from .remat import Remat as Remat, rematerialise as rematerialise
+from .remat import rematerialise as rematerialise
 from .scheduled import ScheduledOptimizer as ScheduledOptimizer
 from .state import TrainState as TrainState
 from .step import make_step as make_step

@@ -1,43 +1,24 @@
 """The options of every training run."""
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, get_args, Literal, TYPE_CHECKING
 
-from jax.sharding import Mesh
-
-from .._types import Condition
-from ..noise import AbstractPrediction, AbstractSchedule, LossConfig, TIMES, WEIGHTS
-from ..runtime import (
-    check_batch,
-    check_seeds,
-    Checkpoints,
-    Cluster,
-    enable_compile_cache,
-    exit_on_sigterm,
-    log,
-    make_mesh,
-    parse_mesh,
-    Policy,
-    Run,
-)
+from ..noise import LossConfig
+from ..runtime import check_seeds, Cluster
 from ..runtime.options import Flat
-from .ema import AbstractEMA, DecayEMA, PowerEMA
 from .monitor_config import MonitorConfig, NO_VALIDATION
-from .objectives.denoising import DenoisingObjective
-from .optimizer_config import check_name, OptimizerConfig
-from .remat import Remat
+from .names import check_name, EMAName, Remat
+from .optimizer_config import OptimizerConfig
 
-EMAName = Literal["power", "decay", "decay-0.999", "decay-0.995", "decay-0.95"]
-EMAS: Mapping[str, AbstractEMA] = {
-    "power": PowerEMA(),
-    "decay": DecayEMA(),
-    "decay-0.999": DecayEMA(0.999),
-    "decay-0.995": DecayEMA(0.995),
-    "decay-0.95": DecayEMA(0.95),
-}
-"""Averages of the weights, by the names that command lines and run folders use."""
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from jax.sharding import Mesh
+
+    from .._types import Condition
+    from ..noise import AbstractPrediction, AbstractSchedule
+    from ..runtime import Policy, Run
+    from .objectives.denoising import DenoisingObjective
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +29,15 @@ class TrainConfig:
     depends on the devices is checked by `launch`.
     """
 
+    GROUPS: ClassVar = {
+        "training": ("steps", "batch_size", "ema", "seed", "bad_steps"),
+        "run folder": (
+            *("resume", "new", "log_every", "save_every", "preview_every"),
+            *("keep", "snapshots"),
+        ),
+        "devices": ("mesh", "accumulate", "compute", "remat"),
+    }
+    """The groups of `--help`."""
     MAY_CHANGE: ClassVar[tuple[str, ...]] = tuple(
         f"train.{name}"
         for name in (
@@ -139,11 +129,16 @@ class TrainConfig:
                 f"--accumulate {self.accumulate}. Choose a divisor."
             )
         if self.ema is not None:
-            check_name("ema", self.ema, EMAS)
-        if self.compute != "auto":
-            Policy(self.compute)
-        parse_mesh(self.mesh)
-        self.optimizer.build(self.steps)
+            check_name("ema", self.ema, get_args(EMAName))
+        if self.compute not in ("auto", "float32", "bfloat16"):
+            raise ValueError(
+                f"--compute is one of auto, float32, bfloat16; received {self.compute!r}."
+            )
+        if self.mesh:
+            from ..runtime import parse_mesh
+
+            parse_mesh(self.mesh)
+        self.optimizer.check(self.steps)
 
     @property
     def validate_every(self) -> int:
@@ -152,16 +147,20 @@ class TrainConfig:
         return self.preview_every if every is None else every
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> "Policy":
         """The arithmetic of the network."""
+        from ..runtime import Policy
+
         return Policy.default() if self.compute == "auto" else Policy(self.compute)
 
-    def launch(self) -> Mesh:
+    def launch(self) -> "Mesh":
         """Joins the other processes, arranges the devices and turns on the compile cache.
 
         **Raises** `ValueError` for a mesh that does not use every device, for a batch that the
         devices do not divide, and for a tracker that is not installed.
         """
+        from ..runtime import check_batch, enable_compile_cache, exit_on_sigterm, make_mesh
+
         self.monitor.check_installed()
         exit_on_sigterm()
         self.cluster.join()
@@ -178,7 +177,7 @@ class TrainConfig:
         *,
         may_change: Collection[str] = (),
         fixed: Collection[str] = (),
-    ) -> Run:
+    ) -> "Run":
         """The run in `folder`, new or resumed; nothing is written: see `Run.prepare`.
 
         **Arguments:**
@@ -191,6 +190,8 @@ class TrainConfig:
             are used (where that makes other data, the checkpoint refuses them).
         - `fixed`: those of `MAY_CHANGE` that must not.
         """
+        from ..runtime import Run
+
         if self.resume and not self.new and not Run.exists(folder):
             raise ValueError(
                 f"A run that is resumed exists, received --resume for {folder}, which holds none. "
@@ -209,7 +210,9 @@ class TrainConfig:
             self._tell_of_longer_cosine(run)
         return run
 
-    def _tell_of_longer_cosine(self, run: Run) -> None:
+    def _tell_of_longer_cosine(self, run: "Run") -> None:
+        from ..runtime import Checkpoints, log
+
         done, (before, now) = Checkpoints(run.checkpoints).latest() or 0, run.changes["train.steps"]
         optimizer = dataclasses.replace(self.optimizer, learning_rate=1.0)
         old, new = (float(optimizer.schedule(steps)(done)) for steps in (before, now))
@@ -221,12 +224,12 @@ class TrainConfig:
     def denoising(
         self,
         loss: LossConfig,
-        schedule: AbstractSchedule,
-        prediction: AbstractPrediction,
-        null_condition: Condition,
+        schedule: "AbstractSchedule",
+        prediction: "AbstractPrediction",
+        null_condition: "Condition",
         *,
         dropout: float,
-    ) -> DenoisingObjective:
+    ) -> "DenoisingObjective":
         """Denoising score matching in this config's arithmetic.
 
         **Arguments:**
@@ -236,11 +239,14 @@ class TrainConfig:
         - `null_condition`, `dropout`: the condition that replaces a share of the others, see
             `DenoisingObjective`.
         """
+        from .objectives.denoising import DenoisingObjective
+
+        weight, times = loss.build()
         return DenoisingObjective(
             schedule=schedule,
             prediction=prediction,
-            weight=WEIGHTS[loss.weight],
-            times=TIMES[loss.times],
+            weight=weight,
+            times=times,
             null_text=null_condition,
             dropout=dropout,
             policy=self.policy,

@@ -1,7 +1,7 @@
 """Moving averages of the weights."""
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import equinox as eqx
 import jax
@@ -113,3 +113,13 @@ def power_exponent(sigma_rel: float) -> float:
 
 def _copy(leaf: PyTree) -> PyTree:
     return jnp.copy(leaf) if eqx.is_array(leaf) else leaf
+
+
+EMAS: Mapping[str, AbstractEMA] = {
+    "power": PowerEMA(),
+    "decay": DecayEMA(),
+    "decay-0.999": DecayEMA(0.999),
+    "decay-0.995": DecayEMA(0.995),
+    "decay-0.95": DecayEMA(0.95),
+}
+"""Averages of the weights, by the names that command lines and run folders use."""

@@ -3,22 +3,19 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TYPE_CHECKING
 
-import equinox as eqx
-import jax
-import optax
-from jaxtyping import PyTree
-
-from .._types import Network
 from ..denoise import BackboneName
-from ..runtime import Checkpoints, Run
-from .config import TrainConfig
-from .groups import rate_groups
-from .objectives.base import AbstractObjective
-from .scheduled import ScheduledOptimizer
-from .trainable import check_patterns
-from .trained_part import AbstractTrainedPart, AllWeights, LoRAConfig, MatchingWeights
+
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    import optax
+    from jaxtyping import PyTree
+
+    from .._types import Network
+    from ..runtime import Run
+    from .config import TrainConfig
+    from .objectives.base import AbstractObjective
+    from .trained_part import AbstractTrainedPart
 
 
 class Trainable(NamedTuple):
@@ -35,15 +32,15 @@ class Trainable(NamedTuple):
     - `part`: which part is trained.
     """
 
-    model: PyTree
-    frozen: PyTree | None
-    part: AbstractTrainedPart
+    model: "PyTree"
+    frozen: "PyTree | None"
+    part: "AbstractTrainedPart"
 
-    def network(self, model: PyTree) -> Network:
+    def network(self, model: "PyTree") -> "Network":
         """The network, of a trained part such as `state.average()`."""
         return self.part.join(model, self.frozen)
 
-    def objective(self, objective: AbstractObjective) -> AbstractObjective:
+    def objective(self, objective: "AbstractObjective") -> "AbstractObjective":
         """An objective of the network, as an objective of the trained part."""
         return self.part.objective(objective, self.frozen)
 
@@ -75,7 +72,9 @@ class FineTuneConfig:
     """Groups of learning rates: PATTERN=FACTOR, such as "text.*=0.1"; the first match counts."""
 
     def __post_init__(self) -> None:
-        _ = self.factors, self.part
+        _ = self.factors
+        if self.lora is not None:
+            _ = self.part
         if self.lora is not None and self.trainable != ("*",):
             raise ValueError(
                 f"A run trains adapters or a part of the weights, received --lora {self.lora} and "
@@ -88,8 +87,10 @@ class FineTuneConfig:
             )
 
     @property
-    def part(self) -> AbstractTrainedPart:
+    def part(self) -> "AbstractTrainedPart":
         """Which part of the network is trained."""
+        from .trained_part import AllWeights, LoRAConfig, MatchingWeights
+
         if self.lora is not None:
             return LoRAConfig(self.lora)
         return AllWeights() if self.trainable == ("*",) else MatchingWeights(self.trainable)
@@ -112,7 +113,7 @@ class FineTuneConfig:
             factors[pattern] = factor
         return factors
 
-    def split(self, network: Network, *, seed: int, run: Run | None = None) -> Trainable:
+    def split(self, network: "Network", *, seed: int, run: "Run | None" = None) -> Trainable:
         """The network's trained part and the rest.
 
         **Arguments:**
@@ -124,25 +125,42 @@ class FineTuneConfig:
 
         **Raises** `ValueError` for a pattern of `trainable` or of `groups` that matches nothing.
         """
+        import jax
+
+        from ..runtime import Checkpoints
+        from .trainable import check_patterns
+
         trained, frozen = self.part.split(network, key=jax.random.key(seed))
         if frozen is not None and run is not None and Checkpoints(run.base).latest() is not None:
             frozen = _saved(frozen, run)
         check_patterns(trained, list(self.factors))
         return Trainable(trained, frozen, self.part)
 
-    def optimizer(self, config: TrainConfig, default_rate: float) -> optax.GradientTransformation:
+    def optimizer(
+        self, config: "TrainConfig", default_rate: float
+    ) -> "optax.GradientTransformation":
         """The optimiser of `config`, its rate multiplied by the factor of each group.
 
         The log has the rate without the factors.
         """
+        import optax
+
+        from .groups import rate_groups
+        from .scheduled import ScheduledOptimizer
+
         optimizer, factors = config.optimizer.build(config.steps, default_rate), self.factors
         if not factors:
             return optimizer
         return ScheduledOptimizer(optax.chain(optimizer, rate_groups(factors)), optimizer.schedule)
 
 
-def _saved(frozen: PyTree, run: Run) -> PyTree:
+def _saved(frozen: "PyTree", run: "Run") -> "PyTree":
     """The frozen part as the run saved it, where the arrays of `frozen` are."""
+    import equinox as eqx
+    import jax
+
+    from ..runtime import Checkpoints
+
     arrays, static = eqx.partition(frozen, eqx.is_array)
     like = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), arrays

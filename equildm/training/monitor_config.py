@@ -2,16 +2,20 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, get_args, Literal, TYPE_CHECKING
 
 import tyro
 
-from .._types import Batch
-from ..runtime import AbstractTracker, check_wandb, log, Run, TensorBoardTracker, WandbTracker
-from .optimizer_config import check_name
+from ..runtime import AbstractTracker, check_wandb, TensorBoardTracker, WandbTracker
+from .names import check_name
+
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from .._types import Batch
+    from ..runtime import Run
+
 
 TrackerName = Literal["tensorboard", "wandb", "none"]
-TRACKERS: Mapping[str, Callable[[Run, int], AbstractTracker]] = {
+TRACKERS: "Mapping[str, Callable[[Run, int], AbstractTracker]]" = {
     "tensorboard": TensorBoardTracker,
     "wandb": WandbTracker,
 }
@@ -37,7 +41,7 @@ class MonitorConfig:
 
     def __post_init__(self) -> None:
         for name in self.trackers:
-            check_name("tracker", name, {**TRACKERS, "none": None})
+            check_name("tracker", name, get_args(TrackerName))
         if len(set(self.trackers)) < len(self.trackers) or (
             "none" in self.trackers and len(self.trackers) > 1
         ):
@@ -61,7 +65,7 @@ class MonitorConfig:
         if "wandb" in self.trackers:
             check_wandb()
 
-    def open_trackers(self, run: Run, start: int) -> list[AbstractTracker]:
+    def open_trackers(self, run: "Run", start: int) -> list[AbstractTracker]:
         """The trackers, which are closed with the run's log. Only the first process calls this.
 
         **Arguments:**
@@ -72,8 +76,8 @@ class MonitorConfig:
         return [TRACKERS[name](run, start) for name in self.trackers if name != "none"]
 
     def held_out(
-        self, make: Callable[..., Batch | None], *args: object, **options: object
-    ) -> Batch | None:
+        self, make: "Callable[..., Batch | None]", *args: object, **options: object
+    ) -> "Batch | None":
         """Held-out examples for `train(held_out=...)`; `None` where none are wanted.
 
             monitor.held_out(data.held_out_latents, vae, text_encoder)
@@ -84,6 +88,8 @@ class MonitorConfig:
             nothing is held out: the log says so then.
         - `args`, `options`: its other arguments.
         """
+        from ..runtime import log
+
         if self.validate_every == 0:
             return None
         batch = make(*args, **options, count=self.validation_images)

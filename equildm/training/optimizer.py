@@ -1,6 +1,7 @@
 """AdamW with warm-up and clipping, and optimisers that take less memory."""
 
-import math
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from ..runtime._leaves import is_vector
+from .optimizer_checks import check_decay_and_clip, check_learning_rate
 from .packing import Packed, packed
 
 
@@ -32,24 +34,12 @@ def learning_rate(
     **Raises** `ValueError` for a rate that is not positive, and for a cosine that would end before
     the warm-up does.
     """
-    if not 0 < peak < math.inf:
-        raise ValueError(f"A learning rate is positive, received {peak}. The paper's is 1e-4.")
-    if decay not in ("constant", "cosine"):
-        raise ValueError(
-            f"A learning rate's decay is 'constant' or 'cosine', received {decay!r}. The paper's "
-            "is constant."
-        )
-    if warmup < 0:
-        raise ValueError(f"A warm-up has 0 steps or more, received {warmup}. Use 0 for none.")
+    check_learning_rate(peak, warmup=warmup, steps=steps, decay=decay)
     # The first update is step 0 of a schedule, so the peak is its step `warmup - 1`.
     rise = optax.warmup_constant_schedule(peak / max(warmup, 1), peak, max(warmup - 1, 1))
     if decay == "constant":
         return rise
-    if steps is None or steps <= warmup:
-        raise ValueError(
-            f"A cosine decay ends at `steps`, which must exceed the warm-up of {warmup}, received "
-            f"{steps}. Train longer, warm up less or use a constant rate."
-        )
+    assert steps is not None  # checked above
     fall = optax.cosine_decay_schedule(peak, steps - warmup)
     return optax.join_schedules([rise, fall], [warmup])
 
@@ -77,7 +67,7 @@ def adamw(
 
     **Raises** `ValueError` for a negative weight decay and a clip that is not positive.
     """
-    _check(weight_decay, clip)
+    check_decay_and_clip(weight_decay, clip)
     if momentum not in ("float32", "bfloat16"):
         raise ValueError(f"Momentum is 'float32' or 'bfloat16', received {momentum!r}.")
     return packed(
@@ -110,7 +100,7 @@ def adafactor(
 
     **Arguments:** as of `adamw`.
     """
-    _check(weight_decay, clip)
+    check_decay_and_clip(weight_decay, clip)
     return optax.chain(
         optax.clip_by_global_norm(clip),
         optax.scale_by_factored_rms(),
@@ -125,14 +115,13 @@ def adafactor(
     )
 
 
-def _check(weight_decay: float, clip: float) -> None:
-    if not 0 <= weight_decay < math.inf:
-        raise ValueError(f"Weight decay is 0 or more, received {weight_decay}. Use 0 for none.")
-    if not clip > 0:
-        raise ValueError(
-            f"Gradients are clipped to a norm above 0, received {clip}. Use inf not to clip."
-        )
-
-
 def _decays(params: Packed) -> Packed:
     return Packed(True, False, tuple(leaf.ndim > 1 for leaf in params.others))
+
+
+OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
+    "adamw": adamw,
+    "adamw-bf16": partial(adamw, momentum="bfloat16"),
+    "adafactor": adafactor,
+}
+"""Optimisers by name. Each takes a rate or a schedule, `weight_decay=` and `clip=`."""

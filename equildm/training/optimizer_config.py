@@ -1,22 +1,15 @@
 """The optimiser of a training and its learning rate, as options."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Literal
+from typing import get_args, Literal, TYPE_CHECKING
 
-import optax
+from .names import check_name, OptimizerName
+from .optimizer_checks import check_decay_and_clip, check_learning_rate
 
-from .optimizer import adafactor, adamw, learning_rate
-from .scheduled import ScheduledOptimizer
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    import optax
 
-OptimizerName = Literal["adamw", "adamw-bf16", "adafactor"]
-OPTIMIZERS: Mapping[str, Callable[..., optax.GradientTransformation]] = {
-    "adamw": adamw,
-    "adamw-bf16": partial(adamw, momentum="bfloat16"),
-    "adafactor": adafactor,
-}
-"""Optimisers by name. Each takes a rate or a schedule, `weight_decay=` and `clip=`."""
+    from .scheduled import ScheduledOptimizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +38,16 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         if self.optimizer is not None:
-            check_name("optimizer", self.optimizer, OPTIMIZERS)
-        self.build(self.warmup + 1)  # of the shortest training that any decay takes
+            check_name("optimizer", self.optimizer, get_args(OptimizerName))
+        self.check(self.warmup + 1)  # of the shortest training that any decay takes
 
-    def schedule(self, steps: int, default_rate: float = 1e-4) -> optax.Schedule:
+    def check(self, steps: int) -> None:
+        """**Raises** `ValueError` for what a training of so many steps does not take."""
+        peak = 1.0 if self.learning_rate is None else self.learning_rate
+        check_learning_rate(peak, warmup=self.warmup, steps=steps, decay=self.decay)
+        check_decay_and_clip(self.weight_decay or 0.0, self.clip)
+
+    def schedule(self, steps: int, default_rate: float = 1e-4) -> "optax.Schedule":
         """The learning rate by step.
 
         **Arguments:**
@@ -58,26 +57,25 @@ class OptimizerConfig:
 
         **Raises** `ValueError` for a cosine in a training that is no longer than the warm-up.
         """
+        from .optimizer import learning_rate
+
         peak = default_rate if self.learning_rate is None else self.learning_rate
         return learning_rate(peak, warmup=self.warmup, steps=steps, decay=self.decay)
 
     def build(
         self, steps: int, default_rate: float = 1e-4, default_weight_decay: float = 0.01
-    ) -> ScheduledOptimizer:
+    ) -> "ScheduledOptimizer":
         """The optimiser, which knows its learning rate.
 
         **Arguments:** as of `schedule`, and
 
         - `default_weight_decay`: where no `weight_decay` is set.
         """
+        from .optimizer import OPTIMIZERS
+        from .scheduled import ScheduledOptimizer
+
         weight_decay = default_weight_decay if self.weight_decay is None else self.weight_decay
         make = OPTIMIZERS[self.optimizer or "adamw"]
         rate = self.schedule(steps, default_rate)
         optimizer = make(rate, weight_decay=weight_decay, clip=self.clip)
         return ScheduledOptimizer(optimizer, rate)
-
-
-def check_name(option: str, value: str, choices: Mapping[str, object]) -> None:
-    """**Raises** `ValueError` for a name that is not among the choices of an option."""
-    if value not in choices:
-        raise ValueError(f"--{option} is one of {', '.join(choices)}; received {value!r}.")

@@ -3,14 +3,15 @@
 import dataclasses
 import itertools
 import math
-from typing import Annotated
+from typing import Annotated, TYPE_CHECKING
 
 import tyro
 
-from ..data import Subject, without_token
-from .objectives.base import AbstractObjective
-from .objectives.denoising import DenoisingObjective
-from .objectives.prior_preservation import PriorPreservation
+from ..data import Subject
+
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from .objectives.base import AbstractObjective
+    from .objectives.denoising import DenoisingObjective
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +42,14 @@ class PriorConfig:
 
     def captions(self, subject: Subject) -> list[str]:
         """The captions of the class's images: the distinct prompts in turn, `count` in all."""
+        from ..data import without_token
+
         prompts = self.prompts or tuple(dict.fromkeys(subject.captions))
         prompts = tuple(without_token(prompt) for prompt in prompts)
         return list(itertools.islice(itertools.cycle(prompts), self.count))
 
-    def objective(self, objective: DenoisingObjective) -> AbstractObjective:
+    def objective(self, objective: "DenoisingObjective") -> "AbstractObjective":
         """The loss of subject and class; that of the subject alone for a weight of 0."""
+        from .objectives.prior_preservation import PriorPreservation
+
         return PriorPreservation(objective, self.weight) if self.weight else objective

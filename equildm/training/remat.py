@@ -6,7 +6,6 @@ arithmetic, and gathered again backwards: no device holds more than its shards a
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import equinox as eqx
 import jax
@@ -15,8 +14,7 @@ from jaxtyping import PyTree
 from .._types import Network
 from ..nn import AbstractBlock, BlockStack
 from ..runtime.fsdp import gathers, has_shards, splits_weights
-
-Remat = Literal["none", "blocks", "dots"]
+from .names import Remat
 
 _POLICIES: dict[str, Callable[..., bool]] = {
     "none": lambda primitive, *_, **__: not gathers(primitive),

@@ -30,8 +30,8 @@ from ..runtime import (
 )
 from ..runtime.locks import exclusive
 from ..runtime.tracker import Scalars
-from .config import EMAS, TrainConfig
-from .ema import AbstractEMA
+from .config import TrainConfig
+from .ema import AbstractEMA, EMAS
 from .loop import fit, Intervals, PeakShare, Preview, resume, Stopped
 from .objectives.base import AbstractMovingObjective, AbstractObjective
 from .state import TrainState

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hub_server import hub_server
 from remote_servers import (
     failing,
     gcs_environment,
@@ -246,3 +247,50 @@ def test_gcs(kind, write, monkeypatch):
         upload(folder, "gs://bucket/data")
         found = contents("gs://bucket/data" + SPECS[kind])
     assert found == contents(f"{folder}{SPECS[kind]}")
+
+
+@pytest.mark.parametrize("kind", ["tars in braces", "metadata", "parquet", "saved"])
+def test_a_repository_of_the_hub(kind, write, monkeypatch):
+    folder = write(kind)
+    expected = contents(f"{folder}{SPECS[kind]}")
+    with hub_server(monkeypatch) as hub:
+        commit = hub.push(folder)
+        assert contents(f"hf://datasets/user/set{SPECS[kind]}") == expected
+        assert contents(f"hf://datasets/user/set@{commit}{SPECS[kind]}") == expected
+
+
+def test_a_push_changes_nothing_of_what_is_read(write, tmp_path, monkeypatch):
+    """The commit is that of the opening; reads ask for nothing else."""
+    with hub_server(monkeypatch) as hub:
+        hub.push(write("parquet"))
+        source = open_source("hf://datasets/user/set/0.parquet")
+        expected = [source[index].image.tobytes() for index in range(len(source))]
+        (tmp_path / "new").mkdir()
+        hub.push(tmp_path / "new")
+        hub.requests.clear()
+        assert [source[index].image.tobytes() for index in range(len(source))] == expected
+        assert all("/resolve/" in path for path in hub.requests)
+        with pytest.raises(ValueError, match="A data set must be"):
+            open_source("hf://datasets/user/set/0.parquet")
+
+
+def test_splits_of_a_repository(write, tmp_path, monkeypatch):
+    shard = write("parquet") / "0.parquet"
+    (tmp_path / "repository/data").mkdir(parents=True)
+    (tmp_path / "repository/README.md").write_text("card")
+    shard.rename(tmp_path / "repository/data/train-00000-of-00001.parquet")
+    with hub_server(monkeypatch) as hub:
+        hub.push(tmp_path / "repository")
+        assert contents("hf://datasets/user/set") == contents(str(tmp_path / "repository"))
+        shutil.copy(next(tmp_path.rglob("train-*")), tmp_path / "repository/data/test-0.parquet")
+        with pytest.raises(ValueError, match=r"one split.*test, train.*/data/train\*\.parquet'"):
+            open_source("hf://datasets/user/set")
+        assert len(open_source("hf://datasets/user/set/data/train*.parquet")) == 10
+
+
+def test_what_is_not_on_the_hub(write, monkeypatch):
+    with hub_server(monkeypatch) as hub:
+        hub.push(write("parquet"))
+        for address in ("hf://datasets/user/other", "hf://datasets/user/set@gone/0.parquet"):
+            with pytest.raises(ValueError, match=r"must be of a repository.*user/.*hf auth login"):
+                open_source(address)

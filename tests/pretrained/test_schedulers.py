@@ -10,7 +10,7 @@ from model_folders import UNET
 
 from equildm.denoise import GuidanceEmbeddingConfig
 from equildm.distill import ConsistencyConfig
-from equildm.interop import Scheduler
+from equildm.interop import load_scheduler, Scheduler
 from equildm.noise import ScaledLinear, Velocity
 from equildm.pipeline import TextToImage
 from equildm.pretrained import default_layout, load_pretrained, save_pretrained
@@ -42,6 +42,21 @@ def test_the_file_of_a_folder_is_written_back(model, tmp_path):
         save_pretrained(tmp_path / name, loaded, layout=layout)
         assert load_pretrained(tmp_path / name).config == loaded.config
     assert (tmp_path / "2" / SCHEDULER).read_text() == text
+
+
+@pytest.mark.parametrize("kind", ["FlowMatchEulerDiscreteScheduler", "EDMEulerScheduler"])
+def test_a_unet_is_not_asked_at_other_times_than_it_was_trained_at(model, tmp_path, kind):
+    """diffusers asks EDM's networks at `log(s) / 4`, and samples no UNet of flow matching."""
+    save_pretrained(tmp_path / "1", model)
+    (tmp_path / "1" / SCHEDULER).write_text(json.dumps({"_class_name": kind}))
+    (tmp_path / "1" / "model.json").unlink()
+    with pytest.raises(ValueError, match=f"A UNet is not sampled with {kind}: .*scheduler="):
+        load_pretrained(tmp_path / "1")
+    scheduler = load_scheduler(tmp_path / "1" / "scheduler")
+    model = configured(model, scheduler=scheduler, solver=scheduler.sampler)
+    assert default_layout(tmp_path / "2", model) == "equildm"
+    save_pretrained(tmp_path / "2", model)
+    assert load_pretrained(tmp_path / "2").config.scheduler == scheduler
 
 
 def test_a_folder_is_sampled_with_the_options_of_its_file(model, tmp_path):

@@ -12,7 +12,7 @@ REFUSED = [
     (["--snapshots", "-1"], "received --snapshots -1"),
     (["--decay", "cosine", "--steps", "50"], "exceed the warm-up of 100"),
     (["--mesh", "data=3"], "received 'data=3' which makes 3"),
-    (["--optimizer", "sgd"], "invalid choice"),
+    (["--optimizer", "sgd"], "--optimizer is one of adamw, adamw-bf16, adafactor; received"),
     (["--tracker", "none", "wandb"], "none stands alone, received --tracker none wandb"),
     (["--validate-every", "-5"], "a number of steps, received -5"),
 ]

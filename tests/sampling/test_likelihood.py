@@ -8,9 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxtyping import Array
-from oracle import mixture
+from oracle import ExactNetwork, mixture
 
-from equildm.noise import grids, ScaledLinear
+from equildm.denoise import Preconditioned
+from equildm.noise import (
+    EDMPrediction,
+    EDMSchedule,
+    FlowVelocity,
+    grids,
+    RectifiedFlow,
+    ScaledLinear,
+)
 from equildm.sampling import (
     bits_per_dimension,
     DDIM,
@@ -32,12 +40,26 @@ def points(count: int = 4) -> Array:
     return jnp.concatenate([drawn, 1.5 * drawn])  # also where data is unlikely
 
 
-def test_log_likelihood_is_the_closed_form() -> None:
+@pytest.mark.parametrize(
+    "process",
+    [
+        None,
+        pytest.param((RectifiedFlow(), FlowVelocity()), marks=pytest.mark.slow),
+        pytest.param((EDMSchedule(0.7), EDMPrediction(0.7)), marks=pytest.mark.slow),
+    ],
+    ids=["exact", "flow", "edm"],
+)
+def test_log_likelihood_is_the_closed_form(process: Any) -> None:
+    """Of the exact denoiser, also as a network of flow matching or EDM predicts it."""
     with jax.enable_x64(True):
         oracle, ys = mixture(), points()
-        prior = lambda y: oracle.log_density(y, jnp.array(HIGH))
+        denoiser, high = oracle, HIGH
+        if process is not None:
+            denoiser = Preconditioned(ExactNetwork(oracle, *process), *process)
+            high = min(HIGH, process[0].highest)
+        prior = lambda y: oracle.log_density(y, jnp.array(high))
         options = {"log_prior": prior, "controller": FINE}
-        values = jax.jit(jax.vmap(lambda y: log_likelihood(oracle, y, LOW, HIGH, **options)))(ys)
+        values = jax.jit(jax.vmap(lambda y: log_likelihood(denoiser, y, LOW, high, **options)))(ys)
         exact = jax.vmap(lambda y: oracle.log_density(y, jnp.array(LOW)))(ys)
     assert float(np.ptp(exact)) > 5
     np.testing.assert_allclose(values, exact, atol=1e-3)

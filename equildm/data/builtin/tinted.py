@@ -6,7 +6,6 @@ from typing import final
 import numpy as np
 from jaxtyping import UInt8
 
-from ...images import to_uint8
 from ..source import AbstractSource, digest
 from .emoji import EmojiSource
 
@@ -58,6 +57,8 @@ class TintedEmoji(AbstractSource):
         return f"woman {self._jobs[index]}"
 
     def image(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+        from ...images import to_uint8
+
         medium, dark = (self._emoji.image(i).astype(np.float64) for i in self._places[index])
         along = _MEDIUM - _DARK
         skin = np.clip((medium - dark) @ along / (along @ along), 0, 1)[..., None]

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import diffrax
 
+from ...noise import AbstractSchedule
 from .ancestral import Ancestral as Ancestral
 from .base import (
     AbstractFlowSolver as AbstractFlowSolver,
@@ -19,6 +20,7 @@ from .dpm_2m import DPMpp2M as DPMpp2M, SDEDPMpp2M as SDEDPMpp2M
 from .dpm_2s import DPMpp2S as DPMpp2S
 from .dpm_3m import DPMpp3M as DPMpp3M, SDEDPMpp3M as SDEDPMpp3M
 from .dpm_sde import DPMppSDE as DPMppSDE
+from .flow_heun import FlowHeun as FlowHeun
 from .heun import ChurnedHeun as ChurnedHeun, Heun as Heun
 from .lms import LMS as LMS
 from .plms import PLMS as PLMS
@@ -46,6 +48,7 @@ SOLVERS: Mapping[str, Callable[[], diffrax.AbstractSolver]] = {
     "deis2": partial(DEIS, max_order=2),
     "deis3": DEIS,
     "heun": Heun,
+    "flow-heun": FlowHeun,
     "heun-churned": ChurnedHeun,
     "lms": LMS,
     "plms": PLMS,
@@ -63,8 +66,13 @@ SOLVERS: Mapping[str, Callable[[], diffrax.AbstractSolver]] = {
 """Name to constructor, for command lines. Some samplers have several names."""
 
 
-def make_solver(solver: Solver) -> diffrax.AbstractSolver:
+def make_solver(solver: Solver, schedule: AbstractSchedule | None = None) -> diffrax.AbstractSolver:
     """The solver of that name in `SOLVERS`, with its defaults. A solver is returned as it is.
+
+    **Arguments:**
+
+    - `solver`: a name, or a solver.
+    - `schedule`: of the model, whose times `tcd` splits; by default Stable Diffusion's.
 
     **Raises** `ValueError` for an unknown name.
     """
@@ -72,4 +80,4 @@ def make_solver(solver: Solver) -> diffrax.AbstractSolver:
         return solver
     if solver not in SOLVERS:
         raise ValueError(f"A solver is one of {', '.join(SOLVERS)}; received {solver!r}.")
-    return SOLVERS[solver]()
+    return TCD(schedule) if solver == "tcd" else SOLVERS[solver]()

@@ -20,7 +20,8 @@ from ...noise import (
 )
 from ...runtime import InPrecision, Policy
 from ...runtime.fsdp import sharded_vmap
-from ..remat import Remat, rematerialise
+from ..names import Remat
+from ..remat import rematerialise
 from .base import AbstractObjective
 
 C = TypeVar("C")

@@ -1,13 +1,13 @@
 """The loss of a VAE, as options."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
-import jax
-
-from ...latents import PatchDiscriminator, VAE
-from ...runtime import Policy
-from .adversarial import AdversarialObjective, AdversarialVAE
-from .vae import VAEObjective
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from ...latents import VAE
+    from ...runtime import Policy
+    from .adversarial import AdversarialObjective, AdversarialVAE
+    from .vae import VAEObjective
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +38,8 @@ class VAELossConfig:
             )
 
     def build(
-        self, policy: Policy, batch_size: int = 1, parts: int = 1
-    ) -> VAEObjective | AdversarialObjective:
+        self, policy: "Policy", batch_size: int = 1, parts: int = 1
+    ) -> "VAEObjective | AdversarialObjective":
         """The loss.
 
         **Arguments:**
@@ -50,6 +50,9 @@ class VAELossConfig:
         **Raises** `ValueError` where a slice's share of the perceptual term would not be the same
         part of its examples as the whole batch's.
         """
+        from .adversarial import AdversarialObjective
+        from .vae import VAEObjective
+
         examples = max(1, round(self.lpips_share * batch_size))
         if self.lpips and parts > 1 and self.lpips_share * batch_size % parts:
             raise ValueError(
@@ -68,8 +71,13 @@ class VAELossConfig:
         )
         return AdversarialObjective(objective, self.adversarial) if self.adversarial else objective
 
-    def trained(self, vae: VAE, *, seed: int) -> VAE | AdversarialVAE:
+    def trained(self, vae: "VAE", *, seed: int) -> "VAE | AdversarialVAE":
         """The model of that loss: the VAE, with a fresh discriminator where the loss has one."""
+        import jax
+
+        from ...latents import PatchDiscriminator
+        from .adversarial import AdversarialVAE
+
         if not self.adversarial:
             return vae
         return AdversarialVAE(vae, PatchDiscriminator(key=jax.random.key(seed)))

@@ -1,0 +1,36 @@
+"""The names of the solvers, which a command line shows without loading them."""
+
+from typing import Literal
+
+SolverName = Literal[
+    "ddim",
+    "ddpm",
+    "euler",
+    "euler-ancestral",
+    "dpm++1",
+    "dpm++2m",
+    "dpm++2s",
+    "dpm++2s-ancestral",
+    "dpm++3m",
+    "dpm++sde",
+    "sde-dpm++2m",
+    "sde-dpm++3m",
+    "dpm2",
+    "dpm2-ancestral",
+    "deis2",
+    "deis3",
+    "heun",
+    "heun-churned",
+    "lms",
+    "plms",
+    "tcd",
+    "unipc1",
+    "unipc2",
+    "unipc3",
+    "consistency",
+    "consistency-deterministic",
+    "tsit5",
+    "dopri5",
+    "sra1",
+    "shark",
+]
