@@ -34,6 +34,7 @@ from .guidance_embedding import (
 )
 from .mmdit import MMDiT as MMDiT
 from .mmdit_block import MMDiTBlock as MMDiTBlock
+from .names import BackboneName as BackboneName
 from .network_config import (
     AbstractNetworkConfig as AbstractNetworkConfig,
     AbstractNetworkWrap as AbstractNetworkWrap,

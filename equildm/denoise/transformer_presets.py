@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from .backbone import AbstractBackboneConfig
 from .dit_config import DiTConfig, MMDiTConfig, TransformerConfig
+from .names import BackboneName
 from .presets import preset
 from .sizes import BackboneName
 

@@ -77,7 +77,7 @@ def test_image_and_level_are_learned(unet):
 
 def test_what_does_not_fit_is_refused(unet):
     wide = widen_input(unet, 2)
-    with pytest.raises(ValueError, match="received a Concatenated"):
+    with pytest.raises(ValueError, match=r"input that is widened .* received a Concatenated"):
         widen_input(wide, 2)
     with pytest.raises(ValueError, match="as high and wide"):
         wide(drawn(4, 6, 3), jnp.asarray(0.0), ImageCondition(TEXT, drawn(2, 6, 2), jnp.zeros(())))

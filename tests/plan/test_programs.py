@@ -54,3 +54,16 @@ def test_a_training_step_takes_the_batch_and_donates_the_state():
     assert program.donate == (1,) and state.step.shape == ()
     assert batch.latents.shape == (64, 16, 16, 4) and batch.text.mask.shape == (64, 7)
     assert objective.null_text.tokens.shape == (7, 64)
+
+
+def test_a_transformer_is_gathered_block_by_block():
+    """Its caption is projected, so that the kernels which read it are gathered again."""
+    sizes = {"backbone": "dit", "presets": ("39M",), "side": 16, "tokens": 7}
+    case, mesh = case_on("fsdp=8", remat="blocks", **sizes)
+    network = case.network
+    assert not network.scan and case.title().startswith("dit 39M train")
+    assert case.key()["backbone"] == "dit"
+    expected = expected_collectives(case, mesh)
+    stacked = 11  # modulation, eight projections of attentions, two of the feed-forward layer
+    outside = expected["reduce-scatter"]["count"] - stacked
+    assert expected["all-gather"]["count"] == 2 * stacked + outside
