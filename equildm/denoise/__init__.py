@@ -48,7 +48,7 @@ from .size_conditioning import (
     SizeConditioningConfig as SizeConditioningConfig,
     SizeEmbedding as SizeEmbedding,
 )
-from .sizes import BackboneName as BackboneName, SIZES as SIZES, SMALL as SMALL
+from .sizes import SIZES as SIZES, SMALL as SMALL
 from .transformer_parts import FinalLayer as FinalLayer
 from .transformer_presets import (
     BACKBONES as BACKBONES,

@@ -1,6 +1,4 @@
-"""Names of sizes and of kinds of networks: widths of the paper's UNets and of smaller ones."""
-
-from typing import Literal
+"""Widths of the paper's family of UNets by size name, and smaller ones."""
 
 SIZES = {
     "39M": 64,
@@ -19,6 +17,3 @@ SIZES = {
 
 SMALL = {"tiny": 16, "mini": 32, "small": 48}
 """The same structure below the paper's range, for small data and for tests."""
-
-BackboneName = Literal["unet", "dit", "mmdit"]
-"""Kind of a network."""

@@ -7,7 +7,6 @@ from .backbone import AbstractBackboneConfig
 from .dit_config import DiTConfig, MMDiTConfig, TransformerConfig
 from .names import BackboneName
 from .presets import preset
-from .sizes import BackboneName
 
 C = TypeVar("C", bound=TransformerConfig)
 

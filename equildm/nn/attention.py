@@ -25,8 +25,8 @@ class CrossAttn(eqx.Module):
     to_key: Linear
     to_value: Linear
     to_out: Linear
-    norm_query: Callable[..., Array] | None
-    norm_key: Callable[..., Array] | None
+    norm_query: Callable[..., Array] | None = eqx.field(metadata={"before": None})
+    norm_key: Callable[..., Array] | None = eqx.field(metadata={"before": None})
     heads: int = eqx.field(static=True)
     attend: Callable[..., Array] = eqx.field(static=True)
 

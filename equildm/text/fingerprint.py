@@ -19,7 +19,8 @@ def fingerprint(module: PyTree) -> str:
     **Arguments:**
 
     - `module`: a pytree of modules, data classes, arrays, plain values and named functions. For a
-        static object of another kind its `fingerprint` attribute counts.
+        static object of another kind its `fingerprint` attribute counts. A field that was added
+        later, with `metadata={"before": None}`, counts where it is not `None`.
 
     **Returns:**
 
@@ -35,6 +36,8 @@ def _add(digest: Any, name: str, node: PyTree) -> None:
     if dataclasses.is_dataclass(node) and not isinstance(node, type):  # as every module is
         digest.update(f"{name}:{type(node).__name__};".encode())
         for field in dataclasses.fields(node):
+            if "before" in field.metadata and getattr(node, field.name) is None:
+                continue  # a later field that changes nothing: caches of before are still good
             _add(digest, f"{name}.{field.name}", getattr(node, field.name))
     elif isinstance(node, tuple | list):
         digest.update(f"{name}:{len(node)};".encode())

@@ -8,6 +8,7 @@ import optax
 import pytest
 
 from equildm._types import TextEmbedding
+from equildm.interop import load_minilm, load_vae
 from equildm.text import (
     Bert,
     ByteTokenizer,
@@ -161,3 +162,9 @@ def test_the_small_encoder_learns(encoder):
         encoder, state, value = step(encoder, state)
         similarities.append(float(value))
     assert similarities[0] > 0.9 and similarities[-1] < 0.0
+
+
+def test_caches_of_earlier_versions_stay_good():
+    """Fingerprints name caches on disk. A new optional field must not change them."""
+    assert fingerprint(load_vae()).startswith("2518b3d451f2")
+    assert load_minilm().fingerprint.startswith("e2e2967919aa")
