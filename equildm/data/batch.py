@@ -1,12 +1,16 @@
 """The typed batches that training takes."""
 
-from typing import NamedTuple
+import dataclasses
+from typing import Any, NamedTuple, TypeVar
 
+import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
 from .._types import Batch, Condition, SizeCondition, TextEmbedding
+
+M = TypeVar("M", bound=eqx.Module)
 
 
 class LatentBatch(NamedTuple):
@@ -43,18 +47,20 @@ def host_text(
     It is built without `__init__`, whose annotations are those of device arrays, as JAX builds
     modules from leaves.
     """
-    text = object.__new__(TextEmbedding)
-    object.__setattr__(text, "tokens", tokens)
-    object.__setattr__(text, "mask", mask)
-    return text
+    return _built(TextEmbedding, tokens=tokens, mask=mask)
 
 
 def host_sizes(text: TextEmbedding, sizes: Float[np.ndarray, "*batch 6"]) -> SizeCondition:
     """A `SizeCondition` whose leaves are numpy arrays, see `host_text`."""
-    condition = object.__new__(SizeCondition)
-    object.__setattr__(condition, "text", text)
-    object.__setattr__(condition, "sizes", sizes)
-    return condition
+    return _built(SizeCondition, text=text, sizes=sizes)
+
+
+def _built(kind: type[M], **values: Any) -> M:
+    """A module with these values of its fields, and the defaults of the others."""
+    module = object.__new__(kind)
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        object.__setattr__(module, field.name, values.get(field.name, field.default))
+    return module
 
 
 def full_precision(batch: Batch) -> Batch:

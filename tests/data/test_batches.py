@@ -3,9 +3,12 @@
 import itertools
 import time
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from equildm._types import SizeCondition, TextEmbedding
 from equildm.data import (
     batches,
     Crop,
@@ -14,6 +17,7 @@ from equildm.data import (
     LatentBatch,
     LatentCache,
 )
+from equildm.data.batch import host_sizes, host_text
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +187,13 @@ def test_pieces_are_the_rows_of_the_batch(make_source, monkeypatch, batch_size):
     expected = _take(dataset, 4, batch_size=batch_size)
     monkeypatch.setattr("os.cpu_count", lambda: 6)
     np.testing.assert_array_equal(_take(dataset, 4, batch_size=batch_size), expected)
+
+
+def test_a_text_of_the_host_is_built_as_any_other():
+    """Batches meet null embeddings, which encoders build, in one tree."""
+    tokens, mask = np.zeros((3, 4), np.float32), np.ones(3, bool)
+    ours, theirs = host_text(tokens, mask), TextEmbedding(jnp.asarray(tokens), jnp.asarray(mask))
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    sizes = np.zeros(6, np.float32)
+    theirs = SizeCondition(theirs, jnp.asarray(sizes))
+    assert jax.tree.structure(host_sizes(ours, sizes)) == jax.tree.structure(theirs)

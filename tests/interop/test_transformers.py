@@ -168,7 +168,7 @@ def test_other_transformers_are_refused_by_name(tmp_path, name, changes, message
         (DiTConfig(24, 2, 2), save_dit),
         (MMDiTConfig(24, 2, 2), save_dit),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
 )
 def test_what_no_public_class_holds_is_refused(tmp_path, config, save):
     network = eqx.filter_eval_shape(config.build, key=jax.random.key(0))
