@@ -68,3 +68,12 @@ class SizeCondition(eqx.Module):
 
     text: TextEmbedding
     sizes: Float[Array, "*batch 6"]
+
+
+def check_one(x: Array, what: str) -> None:
+    """**Raises** `ValueError` for a batch of what a module takes one of."""
+    if x.ndim != 3:
+        raise ValueError(
+            f"A module takes one {what}, (height, width, channels); received shape {x.shape}. Map "
+            "it over a batch: jax.vmap(module)(...)."
+        )

@@ -5,7 +5,7 @@ import abc
 import equinox as eqx
 from jaxtyping import Array, Float
 
-from .._types import Latent, Network, TextEmbedding, Time
+from .._types import check_one, Latent, Network, TextEmbedding, Time
 from ..nn import TimeEmbedding
 from .network_config import AbstractNetworkConfig
 
@@ -39,6 +39,7 @@ class AbstractBackbone(eqx.Module):
 
         **Returns:** an array `(height, width, out_channels)` in `x`'s dtype.
         """
+        check_one(x, "latent")
         return self.at(x, self.time(t), text)
 
     @abc.abstractmethod

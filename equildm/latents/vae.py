@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._types import Image, Key, Latent
+from .._types import check_one, Image, Key, Latent
 from ..nn import Conv, GroupNorm
 from .decoder import Decoder
 from .encoder import Encoder
@@ -124,6 +124,7 @@ class VAE(eqx.Module):
 
     def decode(self, z: Latent) -> Float[Array, "image_height image_width rgb"]:
         """The image of a raw latent `z`, about in [-1, 1] (not clipped)."""
+        check_one(z, "latent")
         if z.shape[-1] != self.latent_channels:
             raise ValueError(
                 f"The VAE decodes latents of {self.latent_channels} channels, received shape "
@@ -159,6 +160,7 @@ class VAE(eqx.Module):
 
     def check_image(self, image: Image) -> None:
         """Raises `ValueError` for an image that cannot be encoded."""
+        check_one(image, "image")
         height, width, channels = image.shape
         if channels != self.image_channels:
             raise ValueError(

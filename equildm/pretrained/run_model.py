@@ -18,6 +18,7 @@ from jaxtyping import PyTree
 
 from ..interop import load_minilm, load_text_encoder, load_vae, save_text_encoder, save_vae
 from ..interop.config import read_config, write_config
+from ..interop.text_encoders import text_table
 from ..latents import VAE
 from ..pipeline import LatentDiffusion, ModelConfig
 from ..runtime import Checkpoints, from_json, on_first_process, replacing, Run, to_json
@@ -93,10 +94,14 @@ def begin_run(
     - `ema`: averages of the weights that the run keeps, `power` by default.
     - `trained`, `frozen`: which part of the network is trained, and the rest of it.
     - `trains_text_encoder`, `stages`: see `RunModelConfig`.
+
+    **Raises** `ValueError` for a text encoder that a run folder cannot hold.
     """
     config = RunModelConfig(
         model.config, ema or "power", trained, trains_text_encoder, tuple(stages)
     )
+    if not is_packaged(model.text_encoder):
+        text_table(model.text_encoder)  # refuses an encoder that no folder holds, and makes none
     run.make()
 
     def save() -> None:

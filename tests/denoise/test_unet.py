@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from diffusers_names import weights
+from helpers import run_python
 from small_models import moved_weights
 
 from equildm import TextEmbedding
@@ -60,3 +61,23 @@ def test_bfloat16_in_bfloat16_out():
     latent = jnp.zeros((8, 8, 4), jnp.bfloat16)
     out = eqx.filter_eval_shape(network, latent, jnp.zeros(()), text)
     assert out.dtype == jnp.bfloat16 and out.shape == (8, 8, 4)
+
+
+def test_a_batch_is_told_to_be_mapped():
+    """In a process without checked annotations, as users have it."""
+    run_python(
+        """
+import jax.numpy as jnp, equildm as eqd, equinox as eqx, jax
+network = eqx.filter_eval_shape(lambda: eqd.preset("tiny").build(key=jax.random.key(0)))
+text = eqd.TextEmbedding(jnp.zeros((2, 4, 1024)), jnp.ones((2, 4), bool))
+vae, x = eqd.load_vae(), jnp.zeros((2, 32, 32, 3))
+for call in (lambda: eqx.filter_eval_shape(network, jnp.zeros((2, 8, 8, 4)), jnp.zeros(2), text),
+             lambda: vae.encode(x), lambda: vae.decode(x)):
+    try:
+        call()
+    except ValueError as error:
+        assert "takes one" in str(error) and "jax.vmap" in str(error), error
+    else:
+        raise AssertionError("not refused")
+"""
+    )
