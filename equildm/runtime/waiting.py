@@ -6,6 +6,7 @@ ends the processes when the heartbeat of one of them stops, and a process that e
 leaves a note, so that nobody waits for it.
 """
 
+import contextlib
 import functools
 import sys
 import threading
@@ -22,6 +23,8 @@ from jax._src.distributed import global_state  # the store has no public name
 from .ending import end_now, ENDED, endings, leave, note_ending, process_number, read_place
 from .interrupt import handled_by_loop, STOPPED
 
+_LOOKING = 10
+"""Seconds that the end of a program waits for the look for devices."""
 _FIRST_LINE, _NEXT_LINE = 10, 30
 """Seconds until a wait says what it is for, and until it says so again."""
 _PAUSE = 0.2
@@ -83,6 +86,9 @@ def end_together() -> None:
         ends = _wait(endings, "the end of the program", everyone, before)
         if any(how != ENDED for how in ends.values()):
             end_now(STOPPED)  # not all of them come to JAX's barrier
+        # One that waited may be looking for devices still, and needs the others for it. Python
+        # cannot stop a thread in C++: the process would abort at its end.
+        _look_for_devices().join(_LOOKING)
     except (KeyboardInterrupt, SystemExit) as error:
         end_now(130 if isinstance(error, KeyboardInterrupt) else STOPPED)
 
@@ -149,10 +155,17 @@ def _wait(
 
 
 @functools.cache
-def _look_for_devices() -> None:
+def _look_for_devices() -> threading.Thread:
     """JAX looks for devices in all processes together: whoever waits must not keep the others from
     it. It does so in C++, where signals are not handled, and therefore not in this thread."""
-    threading.Thread(target=jax.devices, name="devices", daemon=True).start()
+
+    def look() -> None:
+        with contextlib.suppress(Exception):  # whoever uses the devices gets the error
+            jax.devices()
+
+    thread = threading.Thread(target=look, name="devices", daemon=True)
+    thread.start()
+    return thread
 
 
 def _stop(why: str) -> NoReturn:

@@ -132,7 +132,7 @@ def test_an_inpainting_unet_of_diffusers_is_refused(model):
                       transformer_depths=(1,))  # fmt: skip
     parts = unet.build(key=jax.random.key(0)), unet, model.vae, model.text_encoder
     inpainting = stable_diffusion(*parts, model.config.scheduler)
-    with pytest.raises(ValueError, match="they belong to different models, or the UNet is"):
+    with pytest.raises(ValueError, match="they belong to different models, or the network is"):
         TextToImage(inpainting)
 
 
