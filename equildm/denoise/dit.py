@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from .._types import Key, Latent, TextEmbedding
+from .._types import Key
 from ..nn import (
     BlockStack,
     PatchEmbed,
@@ -15,15 +16,14 @@ from ..nn import (
     SincosPositions,
     TextProjection,
     TimeEmbedding,
-    unpatchify,
 )
-from .backbone import AbstractBackbone
+from .abstract_transformer import AbstractTransformer
 from .blocks import Module
 from .dit_block import DiTBlock
-from .transformer_parts import check_inputs, FinalLayer
+from .transformer_parts import check_heads, FinalLayer
 
 
-class WidthScaledDiT(AbstractBackbone):
+class WidthScaledDiT(AbstractTransformer):
     """A diffusion transformer (DiT) on patches of a latent, at any width and depth.
 
     Every patch is a token. Equal blocks follow, which the time modulates and which attend to the
@@ -92,11 +92,7 @@ class WidthScaledDiT(AbstractBackbone):
 
         **Raises** `ValueError` for heads that do not divide the width.
         """
-        if heads < 1 or width % heads:
-            raise ValueError(
-                f"A transformer's heads divide its width, received heads={heads} and width={width}."
-                " Choose heads of 64, for instance."
-            )
+        check_heads(heads, width)
         keys = jax.random.split(key, 7)
         self.embed = PatchEmbed(in_channels, width, patch, key=keys[0])
         self.time = time(256, width, key=keys[1])
@@ -109,26 +105,15 @@ class WidthScaledDiT(AbstractBackbone):
         self.rotary = None if rotary is None else rotary(width // heads)
         self.context_width = context_width
 
-    def at(
-        self, x: Latent, time: Float[Array, "time_width"], text: TextEmbedding
-    ) -> Float[Array, "height width out_channels"]:
-        """See `AbstractBackbone`."""
-        check_inputs(self.embed, self.context_width, self.pooled, x, text)
-        (height, width, _), patch = x.shape, self.embed.patch
-        tokens = self.embed(x)
-        grid = height // patch, width // patch
-        if self.positions is not None:
-            tokens = tokens + self.positions(*grid).astype(x.dtype)
-        rotation = None if self.rotary is None else self.rotary(*grid)
-
-        condition = time.astype(x.dtype)
-        if self.pooled is not None and text.pooled is not None:
-            condition = condition + self.pooled(text.pooled.astype(x.dtype))
+    def run_blocks(
+        self,
+        tokens: Float[Array, "tokens width"],
+        condition: Float[Array, "width"],
+        context: Float[Array, "words context_width"],
+        mask: Bool[Array, "words"],
+        rotation: Any,
+    ) -> Float[Array, "tokens width"]:
+        """See `AbstractTransformer`."""
         modulation = condition if self.shared is None else self.shared(condition)
-        context = None if self.caption is None else self.caption(text.tokens.astype(x.dtype))
-        tokens = self.blocks(tokens, modulation, context, text.mask, rotation)
-        return unpatchify(self.final(tokens, condition), height, width, patch)
-
-    def widened(self, channels: int) -> "WidthScaledDiT":
-        """See `AbstractBackbone`."""
-        return eqx.tree_at(lambda network: network.embed, self, self.embed.widened(channels))
+        words = None if self.caption is None else self.caption(context)
+        return self.blocks(tokens, modulation, words, mask, rotation)

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from .._types import Key, Latent, TextEmbedding
+from .._types import Key
 from ..nn import (
     BlockStack,
     Linear,
@@ -16,15 +17,14 @@ from ..nn import (
     SincosPositions,
     TextProjection,
     TimeEmbedding,
-    unpatchify,
 )
-from .backbone import AbstractBackbone
+from .abstract_transformer import AbstractTransformer
 from .blocks import Module
 from .mmdit_block import MMDiTBlock, second_attention, Streams
-from .transformer_parts import check_inputs, FinalLayer
+from .transformer_parts import check_heads, FinalLayer
 
 
-class MMDiT(AbstractBackbone):
+class MMDiT(AbstractTransformer):
     """The multimodal diffusion transformer of Stable Diffusion 3 (Esser et al. 2024, figure 2).
 
     The caption's tokens are a second stream beside the image's, with weights of its own, and the
@@ -80,11 +80,7 @@ class MMDiT(AbstractBackbone):
         **Raises** `ValueError` for heads that do not divide the width, and for more first blocks
         than there are before the last.
         """
-        if heads < 1 or width % heads:
-            raise ValueError(
-                f"A transformer's heads divide its width, received heads={heads} and width={width}."
-                " Choose heads of 64, for instance."
-            )
+        check_heads(heads, width)
         if not 0 <= dual_depth < depth:
             raise ValueError(
                 "An MMDiT has a last block, and before it dual_depth blocks with a second "
@@ -110,26 +106,16 @@ class MMDiT(AbstractBackbone):
         self.rotary = None if rotary is None else rotary(width // heads)
         self.context_width = context_width
 
-    def at(
-        self, x: Latent, time: Float[Array, "time_width"], text: TextEmbedding
-    ) -> Float[Array, "height width out_channels"]:
-        """See `AbstractBackbone`."""
-        check_inputs(self.embed, self.context_width, self.pooled, x, text)
-        (height, width, _), patch = x.shape, self.embed.patch
-        tokens = self.embed(x)
-        grid = height // patch, width // patch
-        if self.positions is not None:
-            tokens = tokens + self.positions(*grid).astype(x.dtype)
-        rotation = None if self.rotary is None else self.rotary(*grid)
-
-        condition = time.astype(x.dtype)
-        if self.pooled is not None and text.pooled is not None:
-            condition = condition + self.pooled(text.pooled.astype(x.dtype))
-        streams = tokens, self.caption(text.tokens.astype(x.dtype))
+    def run_blocks(
+        self,
+        tokens: Float[Array, "tokens width"],
+        condition: Float[Array, "width"],
+        context: Float[Array, "words context_width"],
+        mask: Bool[Array, "words"],
+        rotation: Any,
+    ) -> Float[Array, "tokens width"]:
+        """See `AbstractTransformer`."""
+        streams = tokens, self.caption(context)
         for stack in self.stacks:
-            streams = stack(streams, condition, text.mask, rotation)
-        return unpatchify(self.final(streams[0], condition), height, width, patch)
-
-    def widened(self, channels: int) -> "MMDiT":
-        """See `AbstractBackbone`."""
-        return eqx.tree_at(lambda network: network.embed, self, self.embed.widened(channels))
+            streams = stack(streams, condition, mask, rotation)
+        return streams[0]

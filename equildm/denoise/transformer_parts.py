@@ -1,4 +1,4 @@
-"""What the transformers share: their last layer, and the check of what they are given."""
+"""What the transformers share: their last layer, and checks of what they are given."""
 
 from collections.abc import Callable
 
@@ -44,6 +44,15 @@ class FinalLayer(eqx.Module):
     ) -> Float[Array, "tokens features"]:
         shift, scale = self.modulation(condition)
         return self.projection(modulate(self.norm(x), shift, scale))
+
+
+def check_heads(heads: int, width: int) -> None:
+    """**Raises** `ValueError` for heads that do not divide the width."""
+    if heads < 1 or width % heads:
+        raise ValueError(
+            f"A transformer's heads divide its width, received heads={heads} and width={width}."
+            " Choose heads of 64, for instance."
+        )
 
 
 def check_inputs(

@@ -5,24 +5,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from paper_sizes import PARAMETERS
 
 from equildm import TextEmbedding
 from equildm.denoise import preset, SIZES, UNetConfig, WidthScaledUNet
 from equildm.runtime import count_parameters
-
-PARAMETERS = {
-    "39M": 38.80,
-    "83M": 83.40,
-    "145M": 144.79,
-    "223M": 222.98,
-    "318M": 317.97,
-    "430M": 429.76,
-    "558M": 558.35,
-    "704M": 703.73,
-    "866M": 865.91,
-    "2B": 2191.75,
-    "5B": 4900.20,
-}
 
 
 def shapes(config):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from paper_sizes import PARAMETERS
 from small_models import moved_weights
 
 from equildm import ImageCondition, SizeCondition, TextEmbedding
@@ -30,19 +31,6 @@ from equildm.nn import merge_lora, new_lora, with_lora_layers
 from equildm.noise import FlowVelocity, RectifiedFlow, ScaledLinear, Velocity
 from equildm.runtime import count_flops, count_parameters, from_json, to_json
 
-UNET_PARAMETERS = {
-    "39M": 38.80,
-    "83M": 83.40,
-    "145M": 144.79,
-    "223M": 222.98,
-    "318M": 317.97,
-    "430M": 429.76,
-    "558M": 558.35,
-    "704M": 703.73,
-    "866M": 865.91,
-    "2B": 2191.75,
-    "5B": 4900.20,
-}
 DIT = DiTConfig(16, 3, 2, in_channels=3, out_channels=3, context_width=5)
 PIXART = dataclasses.replace(
     DIT, modulation="shared", cross_norm=False, positions="rotary", qk_norm=True
@@ -88,7 +76,7 @@ def test_families_have_the_parameters_of_the_unets(size):
             count_parameters(network_shapes(make(size, depth=n))) for n in (3, 4)
         )  # fmt: skip
         total = few + (depth - 3) * (more - few)
-        assert total / 1e6 == pytest.approx(UNET_PARAMETERS[size], rel=0.03)
+        assert total / 1e6 == pytest.approx(PARAMETERS[size], rel=0.03)
         assert width // heads == (128 if size in ("2B", "5B") else 64)
 
 
