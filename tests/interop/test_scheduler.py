@@ -5,84 +5,19 @@ import json
 
 import numpy as np
 import pytest
+from scheduler_files import FLOW, OWN_FILES, read, SD
 
 from equildm.interop import load_scheduler, save_scheduler, Scheduler
 from equildm.interop.scheduler_classes import CLASSES
 from equildm.interop.scheduler_file import has_diffusers_form, parse_scheduler
 from equildm.noise import (
-    EDMPrediction,
-    EDMSchedule,
     Epsilon,
-    FlowVelocity,
-    INFINITE_LEVEL,
-    RectifiedFlow,
     ScaledLinear,
     SquaredCosine,
     Velocity,
     ZeroTerminalSNR,
 )
-from equildm.sampling import Ancestral, DDIM, DPMpp2M, DPMpp3M, FlowHeun, SDEDPMpp2M
-
-SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-OWN_FILES = {
-    "Stable Diffusion 2": {
-        "_class_name": "DDIMScheduler",
-        "_diffusers_version": "0.8.0",
-        "clip_sample": False,
-        "num_train_timesteps": 1000,
-        "prediction_type": "v_prediction",
-        "steps_offset": 1,
-        "set_alpha_to_one": False,
-        "skip_prk_steps": True,
-        "trained_betas": None,
-    },
-    "SD-Turbo": {
-        "_class_name": "EulerDiscreteScheduler",
-        "_diffusers_version": "0.24.0.dev0",
-        "clip_sample": False,
-        "interpolation_type": "linear",
-        "num_train_timesteps": 1000,
-        "prediction_type": "epsilon",
-        "sample_max_value": 1.0,
-        "set_alpha_to_one": False,
-        "sigma_max": None,
-        "skip_prk_steps": True,
-        "steps_offset": 1,
-        "timestep_spacing": "trailing",
-        "timestep_type": "discrete",
-        "trained_betas": None,
-    },
-    "Stable Diffusion 3": {
-        "_class_name": "FlowMatchEulerDiscreteScheduler",
-        "_diffusers_version": "0.29.0.dev0",
-        "num_train_timesteps": 1000,
-        "shift": 3.0,
-    },
-    "Playground 2.5": {
-        "_class_name": "EDMDPMSolverMultistepScheduler",
-        "_diffusers_version": "0.27.0.dev0",
-        "algorithm_type": "dpmsolver++",
-        "dynamic_thresholding_ratio": 0.995,
-        "euler_at_final": False,
-        "final_sigmas_type": "zero",
-        "lower_order_final": True,
-        "num_train_timesteps": 1000,
-        "prediction_type": "epsilon",
-        "rho": 7.0,
-        "sample_max_value": 1.0,
-        "sigma_data": 0.5,
-        "sigma_max": 80.0,
-        "sigma_min": 0.002,
-        "solver_order": 2,
-        "solver_type": "midpoint",
-        "thresholding": False,
-    },
-}
-FLOW = "FlowMatchEulerDiscreteScheduler"
-
-
-def read(kind, **fields):
-    return parse_scheduler({"_class_name": kind} | SD | fields)
+from equildm.sampling import Ancestral, DDIM, DPMpp2M, DPMpp3M, SDEDPMpp2M
 
 
 def write(folder, fields):
@@ -173,57 +108,6 @@ def test_an_lcm_chooses_among_its_own_steps():
     )
     with pytest.raises(ValueError, match="in 1 to 100 steps, received 101"):
         scheduler.sampling(101)
-
-
-def test_flow_matching_is_sampled_along_shifted_times():
-    """Stable Diffusion 3's: from noise alone, and the shift counts twice at the lower end."""
-    scheduler = read(FLOW, shift=3.0)
-    assert scheduler.schedule == RectifiedFlow() and scheduler.prediction == FlowVelocity()
-    levels, solver, *scales = scheduler.sampling(28)
-    assert levels[0] == INFINITE_LEVEL and levels[-1] == 0 and len(levels) == 29
-    assert isinstance(solver, DDIM) and scales == [1.0, 1.0]
-    shift = lambda u: 3 * u / (1 + 2 * u)
-    assert levels[-2] / (1 + levels[-2]) == pytest.approx(shift(shift(0.001)))
-    # The levels are the file's, whatever the solver.
-    np.testing.assert_array_equal(scheduler.levels(28, "dpm++2m"), levels)
-    heun = read("FlowMatchHeunDiscreteScheduler", shift=3.0).sampling(28)
-    assert isinstance(heun.solver, FlowHeun)
-    np.testing.assert_array_equal(heun.levels, levels)
-
-
-def test_a_dynamic_shift_follows_the_image():
-    scheduler = read(FLOW, use_dynamic_shifting=True)
-    small, large = (scheduler.sampling(4, tokens).levels for tokens in (256, 4096))
-    ratio = large[1:-1] / small[1:-1]  # in levels a shift is a factor: of exp(0.5) and of exp(1.15)
-    np.testing.assert_allclose(ratio, np.exp(1.15 - 0.5), rtol=1e-6)
-    with pytest.raises(ValueError, match=r"sampling\(steps, image_tokens=...\)"):
-        scheduler.sampling(4)
-
-
-def test_edm_has_its_own_process():
-    scheduler = parse_scheduler(OWN_FILES["Playground 2.5"])
-    assert scheduler.schedule == EDMSchedule(0.5) and scheduler.prediction == EDMPrediction(0.5)
-    levels, solver, *_ = scheduler.sampling(20)
-    assert levels[0] == pytest.approx(80) and levels[-2:] == pytest.approx([0.002, 0])
-    assert isinstance(solver, DPMpp2M)
-    unit = read("EDMEulerScheduler", sigma_data=1.0, prediction_type="v_prediction")
-    assert unit.prediction == Velocity() and isinstance(unit.sampling(3).solver, DDIM)
-
-
-@pytest.mark.parametrize(
-    "scheduler",
-    [
-        Scheduler(RectifiedFlow(), FlowVelocity(), FLOW, "linspace", True),
-        Scheduler(EDMSchedule(0.5), EDMPrediction(0.5), "EDMEulerScheduler", "linspace", True),
-        Scheduler(EDMSchedule(low=0.01), Velocity(), "EDMEulerScheduler", "linspace", True),
-    ],
-    ids=["flow", "edm", "edm-v"],
-)
-def test_a_process_of_its_own_is_written_and_read(scheduler, tmp_path):
-    save_scheduler(tmp_path, scheduler)
-    loaded = load_scheduler(tmp_path)
-    assert dataclasses.replace(loaded, document="") == scheduler
-    np.testing.assert_array_equal(loaded.levels(9), scheduler.levels(9))
 
 
 @pytest.mark.parametrize(
