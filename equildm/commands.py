@@ -43,23 +43,24 @@ def main() -> None:
         sys.exit(f"equildm: There is no command {name!r}. {hint}")
 
 
-def _run(name: str, arguments: list[str]) -> None:
+def load_recipe(name: str) -> ModuleType:
+    """The module of a recipe, which its neighbours find by its name as well."""
     path = recipes_folder() / f"{name}.py"
-    sys.argv = [str(path), *arguments]
     sys.path.insert(0, str(path.parent))  # a study runs its neighbours
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _run(name: str, arguments: list[str]) -> None:
+    sys.argv = [str(recipes_folder() / f"{name}.py"), *arguments]
     try:
-        recipe = _loaded(path)
+        recipe = load_recipe(name)
     except KeyboardInterrupt:
         print(f"equildm {name}: Stopped by ctrl-C.", file=sys.stderr)
         raise SystemExit(130) from None
     parse = getattr(recipe, "parse", None)
     run_command(recipe.main, recipe.Config, recipe.__doc__, parse=parse, program=f"equildm {name}")
-
-
-def _loaded(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module

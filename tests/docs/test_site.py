@@ -1,5 +1,6 @@
 """The site: every public name has an entry, pages' code runs, and the strict build passes."""
 
+import importlib
 import importlib.util
 import os
 import re
@@ -51,6 +52,12 @@ def test_the_dictionary_names_what_exists():
     names = names_in_tables("docs/coming_from.md")
     assert len(names) > 8
     assert {name for name in names if not hasattr(equildm, name)} == set()
+
+
+def test_the_options_are_those_of_the_recipes(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    page = importlib.import_module("options_page")
+    assert page.PAGE.read_text() == page.page(), "run python docs/options_page.py"
 
 
 def test_every_page_is_in_the_navigation():
