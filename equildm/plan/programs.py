@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from jaxtyping import Array, PyTree
 
@@ -18,9 +19,8 @@ from ..sampling import DPMpp2M, sample
 from ..training import (
     DenoisingObjective,
     EMAS,
-    learning_rate,
     make_step,
-    OPTIMIZERS,
+    OptimizerConfig,
     rematerialise,
     TrainState,
 )
@@ -58,8 +58,8 @@ def model_flops(case: PlanCase) -> float:
 
 
 def _training(case: PlanCase, mesh: Mesh | AbstractMesh) -> AbstractProgram:
-    """The step of `pretrain.py`: bfloat16, clipped AdamW, averages, accumulation."""
-    optimizer = OPTIMIZERS[case.optimizer](learning_rate(1e-4, warmup=10_000))
+    """The step of `pretrain.py`: batches in float16, arithmetic in bfloat16, clipping, averages."""
+    optimizer = OptimizerConfig(case.optimizer).build(steps=1)
     ema = EMAS[case.ema]
     latents, text, null_text = _inputs(case)
     objective = DenoisingObjective(
@@ -78,7 +78,7 @@ def _training(case: PlanCase, mesh: Mesh | AbstractMesh) -> AbstractProgram:
     objective, objective_static = eqx.partition(objective, _is_shape)
     state = abstract(state, mesh)
     places = jax.tree.map(lambda leaf: leaf.sharding, state)
-    batch = eqx.filter_eval_shape(LatentBatch, latents, text)
+    batch = _stored(eqx.filter_eval_shape(LatentBatch, latents, text))
 
     def step(objective: PyTree, state: PyTree, batch: LatentBatch) -> tuple[PyTree, Metrics]:
         update = make_step(
@@ -126,6 +126,13 @@ def _inputs(case: PlanCase) -> tuple[PyTree, PyTree, PyTree]:
     batch = (case.program_batch_size,)
     latents, _, text = input_shapes(case.network, case.side, case.tokens, batch)
     return latents, text, input_shapes(case.network, case.side, case.tokens)[2]
+
+
+def _stored(batch: PyTree) -> PyTree:
+    """As the cache stores a batch, which the step converts."""
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, jnp.float16) if x.dtype == jnp.float32 else x, batch
+    )
 
 
 def _placed(tree: PyTree, sharding: NamedSharding) -> PyTree:
