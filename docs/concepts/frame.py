@@ -34,7 +34,16 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constraine
 left.plot(levels, states * alpha[:, None], color="tab:gray", linewidth=1)
 left.set(title="x, what the network sees", ylabel="x = alpha · y")
 right.plot(levels, states, color="tab:gray", linewidth=1)
-right.plot(coarse_levels, coarse, "o-", color="tab:red", label="DDIM, 5 straight steps")
+label = f"DDIM, 5 straight steps from s = {coarse_levels[0]:.1f}"
+right.plot(coarse_levels, coarse, "o-", color="tab:red", label=label)
+for text, step, offset in (
+    ("1", 1, (-2, -18)),
+    ("2", 2, (0, 8)),
+    ("3", 3, (-3, -16)),
+    ("4, 5", 4, (-32, 22)),
+):
+    at = (coarse_levels[step], coarse[step, 0])
+    right.annotate(text, at, offset, textcoords="offset points", color="tab:red")
 right.set(title="y, what solvers step through", ylabel="y = x / alpha", ylim=(-4, 4))
 right.legend(loc="lower right")
 left.set(xscale="symlog", xlim=(15, 0))

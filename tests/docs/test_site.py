@@ -24,21 +24,28 @@ def run(page: str) -> dict:
     return names
 
 
-def test_the_concept_runs():
+@pytest.fixture
+def beside_a_run(tmp_path, monkeypatch):
+    """The current folder: it has a small run where recipes make one, and takes what pages save."""
+    old_run = ROOT / "tests" / "pretrained" / "format_1" / "pretrained"
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "emoji").symlink_to(old_run)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_concept_runs(beside_a_run):
     run("docs/concepts.md")  # its assertions are the test
+    assert (beside_a_run / "heart.png").is_file()
 
 
 def test_the_walkthroughs_of_contributing_run():
     run("docs/contributing.md")  # its assertions are the test
 
 
-def test_the_translated_scripts_run(tmp_path, monkeypatch):
-    old_run = ROOT / "tests" / "pretrained" / "format_1" / "pretrained"
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "emoji").symlink_to(old_run)
-    monkeypatch.chdir(tmp_path)
+def test_the_translated_scripts_run(beside_a_run):
     run("docs/coming_from.md")
-    assert (tmp_path / "heart.png").is_file()
+    assert (beside_a_run / "heart.png").is_file()
 
 
 def names_in_tables(page: str) -> set[str]:
