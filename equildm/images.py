@@ -30,9 +30,9 @@ def to_unit(images: Shaped[_Pixels, "*shape"]) -> Float[_Pixels, "*shape"]:
     return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def to_uint8(images: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """From [-1, 1] to 0 .. 255, clipped and rounded: the inverse of `to_unit`."""
-    return np.rint((np.clip(images, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
+def to_uint8(images: Float[np.ndarray | Array, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """From [-1, 1] to 0 .. 255 on the host, clipped and rounded: the inverse of `to_unit`."""
+    return np.rint((np.clip(np.asarray(images), -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
 
 
 def rounded(images: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -19,7 +19,7 @@ def test_bytes_and_floats_are_inverse():
         unit = to_unit(images)
         assert unit.dtype == np.float32 and isinstance(unit, type(images))
         assert (unit[0], unit[255]) == (-1, 1)
-        np.testing.assert_array_equal(to_uint8(np.asarray(unit)), pixels)
+        np.testing.assert_array_equal(to_uint8(unit), pixels)
     np.testing.assert_array_equal(to_unit(np.array([0.3, -2.0])), np.float32([0.3, -2.0]))
 
 

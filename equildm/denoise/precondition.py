@@ -20,7 +20,7 @@ class Preconditioned(AbstractDenoiser):
     The scalings are float32 whatever the network computes in.
 
     **Raises** `ValueError` for a prediction that cannot be sampled on the schedule, see
-    `check_prediction`.
+    `check_prediction`, and when called for a network whose output has not the shape of its latent.
 
     **Fields:**
 
@@ -42,5 +42,10 @@ class Preconditioned(AbstractDenoiser):
         alpha, sigma = self.schedule.alpha_at(s), self.schedule.sigma_at(s)
         x = alpha * y
         output = self.network(x.astype(self.compute or y.dtype), self.schedule.time(s), condition)
+        if output.shape != x.shape:  # numpy's broadcasting would hide it
+            raise ValueError(
+                f"A network's output has the shape of its latent, {x.shape}; received an output of "
+                f"{output.shape}. Check the channels of its last layer."
+            )
         clean = self.prediction.clean(x, output.astype(x.dtype), alpha, sigma)
         return jnp.asarray(clean, y.dtype)

@@ -39,7 +39,7 @@ def equal_cost(
         best(r for r in group if price(r) <= budget * (1 + ROUNDING)) for group in widths.values()
     ]
     labels = [
-        f"c = {row.width}, {row.steps} steps {row.sampler}, w {row.guidance:g}" for row in columns
+        f"c = {row.width}, {row.steps} steps {row.sampler}, guidance {row.guidance:g}" for row in columns
     ]
     return _columns(columns, labels, images_of, captions)
 
@@ -61,7 +61,7 @@ def guidance_strips(
         steps = max(row.steps for row in widths[width])
         group = [row for row in widths[width] if row.steps == steps]
         group = sorted(group, key=lambda row: row.guidance)
-        labels = [f"c = {width}, w {row.guidance:g}" for row in group]
+        labels = [f"c = {width}, guidance {row.guidance:g}" for row in group]
         strip = _columns(group, labels, images_of, captions, most=1)
         if strip is not None:
             strips.append(strip)

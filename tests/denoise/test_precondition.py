@@ -115,3 +115,10 @@ def test_noise_is_not_predicted_where_nothing_else_is() -> None:
         NoiseConfig(schedule="scaled-linear-zero-snr", prediction="eps")
     with pytest.raises(ValueError, match="zero terminal SNR"):
         DenoisingObjective(zero, Epsilon(), Uniform(), UniformTimes(), None)
+
+
+def test_an_output_that_would_be_broadcast_is_refused() -> None:
+    schedule = ScaledLinear()
+    one_channel = Preconditioned(lambda x, t, c: x[..., :1], schedule, Velocity())
+    with pytest.raises(ValueError, match=r"\(4, 4, 3\); received an output of \(4, 4, 1\)"):
+        one_channel(jnp.zeros((4, 4, 3)), jnp.array(1.0), None)
