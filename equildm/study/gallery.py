@@ -39,7 +39,8 @@ def equal_cost(
         best(r for r in group if price(r) <= budget * (1 + ROUNDING)) for group in widths.values()
     ]
     labels = [
-        f"c = {row.width}, {row.steps} steps {row.sampler}, guidance {row.guidance:g}" for row in columns
+        f"c = {row.width}, {row.steps} steps {row.sampler}, guidance {row.guidance:g}"
+        for row in columns
     ]
     return _columns(columns, labels, images_of, captions)
 
