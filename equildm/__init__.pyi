@@ -503,6 +503,7 @@ from .sampling import (
     AbstractNoisySolver as AbstractNoisySolver,
     Ancestral as Ancestral,
     bits_per_dimension as bits_per_dimension,
+    check_solvers as check_solvers,
     ChurnedHeun as ChurnedHeun,
     compare_samplers as compare_samplers,
     Consistency as Consistency,

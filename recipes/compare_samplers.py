@@ -7,7 +7,7 @@ ones. The recipe leaves a plot, the numbers, and images: a row for each sampler,
 number of evaluations.
 
     python recipes/compare_samplers.py runs/emoji
-    python recipes/compare_samplers.py runs/emoji --solvers ddim dpm++2m tsit5 --grid karras
+    python recipes/compare_samplers.py runs/emoji --solvers ddim dpm++2m my_solver.py:MySolver
     python recipes/compare_samplers.py stable-diffusion-v1-5/ --out runs/samplers --count 1
 """
 
@@ -31,11 +31,11 @@ class Config:
     """A run folder or a folder of diffusers."""
     ema: str | None = None
     """Which average of a run's weights; `none` for the weights as trained."""
-    solvers: tuple[eqd.SolverName, ...] = (
+    solvers: tuple[eqd.SolverName | str, ...] = (
         *("ddim", "plms", "lms", "deis3", "dpm++2m", "dpm++3m", "unipc2", "unipc3", "dpm++2s"),
         *("dpm2", "heun", "tsit5", "dopri5", "ddpm", "sde-dpm++2m", "dpm++sde", "sra1", "shark"),
     )
-    """Samplers by name."""
+    """Samplers by name, and of your own: my_solver.py:MySolver."""
     evaluations: tuple[int, ...] = (4, 6, 8, 12, 16, 24, 32, 48, 64)
     """Network evaluations in a sample; a sampler of several a step takes fewer steps."""
     fine_steps: int = 250
@@ -56,6 +56,7 @@ class Config:
     def __post_init__(self) -> None:
         if not (self.solvers and self.evaluations and self.prompts):
             raise ValueError("Give at least one of --solvers, --evaluations and --prompts.")
+        eqd.check_solvers(*self.solvers, option="solvers")
         numbers = (*self.evaluations, self.fine_steps, self.count)
         if min(numbers) < 1:
             raise ValueError(

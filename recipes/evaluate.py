@@ -38,8 +38,8 @@ class Config:
     """How many of them, at most."""
     guidance_scale: float | None = None
     """Scale of classifier-free guidance; by default the model's own."""
-    solver: eqd.SolverName | None = None
-    """Sampler by name; by default the model's own."""
+    solver: eqd.SolverName | str | None = None
+    """Sampler by name, or of your own: my_solver.py:MySolver. By default the model's own."""
     sampling_steps: int | None = None
     """Steps of the sampler; by default the model's own."""
     ema: str | None = None
@@ -51,6 +51,7 @@ class Config:
     scores: eqd.Flat[eqd.ScoreConfig] = eqd.ScoreConfig()
 
     def __post_init__(self) -> None:
+        eqd.check_solvers(self.solver)
         for name in ("count", "batch_size", "sampling_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -21,7 +21,7 @@ from .solve import (
     needs_key as needs_key,
     solve as solve,
 )
-from .solver_names import SolverName as SolverName
+from .solver_names import check_solvers as check_solvers, SolverName as SolverName
 from .solvers import (
     AbstractFlowSolver as AbstractFlowSolver,
     AbstractNoisySolver as AbstractNoisySolver,

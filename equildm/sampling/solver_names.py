@@ -1,6 +1,6 @@
 """The names of the solvers, which a command line shows without loading them."""
 
-from typing import Literal
+from typing import get_args, Literal
 
 SolverName = Literal[
     "ddim",
@@ -35,3 +35,14 @@ SolverName = Literal[
     "sra1",
     "shark",
 ]
+
+
+def check_solvers(*solvers: str | None, option: str = "solver") -> None:
+    """**Raises** `ValueError` for a solver of no such name that is no Python path either."""
+    names = get_args(SolverName)
+    for solver in solvers:
+        if solver is not None and solver not in names and ":" not in solver:
+            raise ValueError(
+                f"--{option} is one of {', '.join(names)}; received {solver!r}. One of your own is "
+                "named by its file, such as my_solver.py:MySolver."
+            )

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from equildm.noise import grids, ScaledLinear, SCHEDULES
-from equildm.sampling import compare_samplers, count_evaluations, problem_of, steps_within
+from equildm.sampling import (
+    check_solvers,
+    compare_samplers,
+    count_evaluations,
+    DPMpp2M,
+    make_solver,
+    problem_of,
+    steps_within,
+)
 
 GRID = partial(grids.trailing, ScaledLinear())
 
@@ -37,6 +45,33 @@ def test_what_a_solver_solves():
     assert {solver: problem_of(solver) for solver in problems} == problems
     with pytest.raises(ValueError, match="A solver is one of"):
         count_evaluations("none", GRID(4))
+
+
+OWN = """
+import diffrax
+from equildm.sampling import DPMpp2M
+
+class Midpoint(diffrax.Midpoint):
+    pass
+
+second = DPMpp2M()
+number = 3
+"""
+
+
+def test_a_solver_of_ones_own_has_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_solver.py").write_text(OWN)
+    assert make_solver("my_solver.py:second") == DPMpp2M()
+    assert count_evaluations("my_solver.py:Midpoint", GRID(4)) > 4
+    assert problem_of("my_solver.py:Midpoint") == "flow"
+    with pytest.raises(ValueError, match=r"my_solver\.py has no 'none'"):
+        make_solver("my_solver.py:none")
+    with pytest.raises(ValueError, match="is a subclass of AbstractSolver or an object of one"):
+        make_solver("my_solver.py:number")
+    check_solvers(None, "ddim", "my_solver.py:second")
+    with pytest.raises(ValueError, match=r"--solver is one of ddim.*received 'eule'"):
+        check_solvers("eule")
 
 
 def test_errors_fall_with_evaluations():

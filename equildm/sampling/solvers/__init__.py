@@ -7,6 +7,7 @@ from typing import TypeAlias
 import diffrax
 
 from ...noise import AbstractSchedule
+from ...runtime.python_path import load_object
 from .ancestral import Ancestral as Ancestral
 from .base import (
     AbstractFlowSolver as AbstractFlowSolver,
@@ -28,7 +29,8 @@ from .tcd import TCD as TCD
 from .unipc import UniPC as UniPC
 
 Solver: TypeAlias = str | diffrax.AbstractSolver
-"""A name in `SOLVERS`, or any solver of this library's or diffrax's."""
+"""A name in `SOLVERS`, the Python path of a solver of your own (`my_solver.py:MySolver`), or any
+solver of this library's or diffrax's."""
 
 SOLVERS: Mapping[str, Callable[[], diffrax.AbstractSolver]] = {
     "ddim": DDIM,
@@ -71,13 +73,16 @@ def make_solver(solver: Solver, schedule: AbstractSchedule | None = None) -> dif
 
     **Arguments:**
 
-    - `solver`: a name, or a solver.
+    - `solver`: a name, a Python path, or a solver.
     - `schedule`: of the model, whose times `tcd` splits; by default Stable Diffusion's.
 
-    **Raises** `ValueError` for an unknown name.
+    **Raises** `ValueError` for an unknown name, and for a path where no solver is.
     """
     if not isinstance(solver, str):
         return solver
+    if ":" in solver:
+        own: diffrax.AbstractSolver = load_object(solver, diffrax.AbstractSolver)
+        return own
     if solver not in SOLVERS:
         raise ValueError(f"A solver is one of {', '.join(SOLVERS)}; received {solver!r}.")
     return TCD(schedule) if solver == "tcd" else SOLVERS[solver]()
