@@ -29,7 +29,7 @@ class Config:
     out: Path = Path("runs/plans.jsonl")
     """File for the results."""
     report: Path | None = None
-    """File for a table, in Markdown, of all that --out holds."""
+    """File for a page, in Markdown, with a table of all that --out holds."""
     text: Path | None = None
     """Folder for the text of the compiled programs."""
 
@@ -56,7 +56,7 @@ def main(config: Config) -> None:
                 break
     eqd.plan.print_table(results, config.steps)
     if config.report is not None:
-        config.report.write_text(eqd.plan.markdown_table(saved, config.steps), encoding="utf-8")
+        config.report.write_text(eqd.plan.markdown_page(saved, config.steps), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,11 @@ from .results import (
     result_of as result_of,
 )
 from .roofline import Roofline as Roofline, roofline as roofline
-from .table import markdown_table as markdown_table, print_table as print_table
+from .table import (
+    markdown_page as markdown_page,
+    markdown_table as markdown_table,
+    print_table as print_table,
+)
 from .topology import (
     Chip as Chip,
     CHIPS as CHIPS,

@@ -6,27 +6,54 @@ from rich.console import Console
 from rich.table import Table
 
 from .results import PlanResult
+from .roofline import Limit
 
 HEADERS = (
     "size",
     "program",
     "slice",
     "mesh",
-    "a chip x parts",
+    "examples per chip x accumulation steps",
     "memory / limit (GiB)",
     "fits",
     "TFLOP",
-    "GB moved",
-    "GB received",
+    "HBM traffic (GB)",
+    "interconnect traffic received (GB)",
     "sent / theory",
-    "bound (s)",
+    "lower bound (s)",
     "set by",
-    "MFU <=",
+    "MFU upper bound",
     "training",
+    "compiler level",
     "compile (s)",
 )
 _LEFT = HEADERS[:4]
 _GIB = 2**30
+_LIMITS: Mapping[Limit, str] = {"compute": "compute", "memory": "HBM", "links": "interconnect"}
+
+_LEGEND = """\
+# All plans
+
+`recipes/plan_tpu.py` wrote this page with `--report`. Each row is a program that was compiled for a
+slice of TPUs. Nothing was run. All numbers are those of one chip.
+
+- **program**: `train` is one update of the weights. `sample` is one guided batch of images.
+- **examples per chip x accumulation steps**: the first number is what a chip computes at once.
+- **memory / limit**: memory at the fullest moment, and the memory of a chip.
+- **TFLOP**: operations of one update, or of one step of a sampler, with padding to the matrix unit.
+- **HBM traffic**: bytes between a chip and its memory, by XLA's count.
+- **sent / theory**: bytes that the compiled program sends, over those that sharding predicts. It is
+  blank with an axis `tensor`, which also sends activations, and where the program does not fit.
+- **lower bound**: the longest of compute, HBM and interconnect time, at the chip's published rates.
+  **set by** names that resource. It is no forecast: nothing was timed.
+- **MFU upper bound**: model-FLOPs utilisation at that bound.
+- **training**: {updates:,} updates at that bound.
+- **compiler level**: XLA's optimisation level. A run is compiled at O2, which may need more memory.
+- **compile**: processor seconds of the compiler.
+- A star marks the mesh with the lowest bound, where several were compiled with the same options. Of
+  equal bounds, the mesh with less traffic has it.
+
+"""
 
 
 def print_table(results: Sequence[PlanResult], updates: int) -> None:
@@ -52,6 +79,22 @@ def markdown_table(results: Sequence[PlanResult], updates: int) -> str:
     return "".join("| " + " | ".join(cells) + " |\n" for cells in rows)
 
 
+def markdown_page(results: Sequence[PlanResult], updates: int) -> str:
+    """A page with the table: its title, what the columns mean, and what the rows have in common."""
+    page = _LEGEND.format(updates=updates)
+    if results:
+        page += f"Options that all rows share: {_shared(results)}.\n\n"
+    return page + markdown_table(results, updates)
+
+
+def _shared(results: Sequence[PlanResult]) -> str:
+    """The options and versions that are equal in all results, as text."""
+    rows = [{**result["case"], **result["versions"]} for result in results]
+    listed = ("remat", "optimizer", "ema", "side", "tokens", "context_width", "jax", "libtpu")
+    equal = [name for name in listed if len({row.get(name) for row in rows}) == 1]
+    return ", ".join(f"{name} {rows[0].get(name)}" for name in equal)
+
+
 def is_fastest(result: PlanResult, results: Sequence[PlanResult]) -> bool:
     """Whether `results` has other meshes for this case, and none of them is faster."""
     names = (result["case"].keys() | {"backbone"}) - {"mesh", "per_chip"}
@@ -62,7 +105,14 @@ def is_fastest(result: PlanResult, results: Sequence[PlanResult]) -> bool:
     ]
     if not result["fits"] or len({other["case"]["mesh"] for other in rivals}) < 2:
         return False
-    return result["bound"]["seconds"] == min(other["bound"]["seconds"] for other in rivals)
+    return _times(result) == min(map(_times, rivals))
+
+
+def _times(result: PlanResult) -> list[float]:
+    """What meshes are ordered by: the bound, then the times of the three resources."""
+    bound = result["bound"]
+    times = (bound["compute"], bound["memory"], bound["links"])
+    return [bound["seconds"], *sorted(times, reverse=True)]
 
 
 def table_row(result: PlanResult, updates: int, fastest: bool = False) -> list[str]:
@@ -79,7 +129,8 @@ def table_row(result: PlanResult, updates: int, fastest: bool = False) -> list[s
         "yes" if result["fits"] else f"no, {excess:.1f} over",
     ]
     if "bound" not in result:
-        return cells + [""] * (len(HEADERS) - len(cells))
+        cells += [""] * (len(HEADERS) - len(cells))
+        return [*cells[:-2], str(case["effort"]), ""]
     seconds = result["bound"]["seconds"]
     return [
         *cells,
@@ -88,9 +139,10 @@ def table_row(result: PlanResult, updates: int, fastest: bool = False) -> list[s
         f"{result['received'] / 1e9:.2f}",
         sent_over_theory(result),
         f"{seconds:.3g}",
-        result["bound"]["by"],
+        _LIMITS[result["bound"]["by"]],
         f"{result['mfu']:.0%}",
         f"{updates * seconds / 86400:.1f} d" if case["what"] == "train" else "",
+        str(case["effort"]),
         f"{result['compile']['compile_seconds']:.0f}",
     ]
 
