@@ -1,6 +1,6 @@
 """The effect of each part of the TPU's training step: the same step compiled without it.
 
-    pip install "equildm[tpu]"
+    pip install -e ".[tpu]"
     python benchmarks/plan_changes.py                       # 39M, a v5e of 4x4, 8 examples a chip
     python benchmarks/plan_changes.py --changes unchanged remat-blocks
 

@@ -19,6 +19,7 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "house_rules.md",
     "equildm/latents/emoji_vae/README.md": "emoji_vae.md",
+    "equildm/pretrained/emoji/README.md": "emoji_model.md",
 }
 """Pages that lie outside of `docs/`, and where they lie on the site."""
 

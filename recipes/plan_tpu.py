@@ -4,7 +4,7 @@ Compiles the training step and the sampler for a described slice, on this machin
 without allocating anything. Prints what a chip would need: memory beside what it has, arithmetic,
 traffic, what goes over the links, and how fast a step can be at best.
 
-    pip install "equildm[tpu]"
+    pip install -e ".[tpu]"
     python recipes/plan_tpu.py --presets 39M --topologies v5e:4x4 --per-chip 8
     python recipes/plan_tpu.py --presets 866M 2B --topologies v5p:4x4x4 --meshes fsdp=64
     python recipes/plan_tpu.py --presets 5B --programs sample --batch-size 16

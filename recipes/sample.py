@@ -1,6 +1,6 @@
-"""Samples images from a run folder, or from the weights of a Stable Diffusion.
+"""Samples images from the model that ships, a run folder, or a Stable Diffusion.
 
-python recipes/sample.py runs/emoji --prompt "red heart" "green apple"
+python recipes/sample.py --prompt "red heart" "green apple"
 python recipes/sample.py runs/emoji --prompt "cat face" --solver dpm++2m --sampling-steps 12
 python recipes/sample.py runs/emoji --prompt "cat face" --guidance-scale 1 2 4 8 --seed 3
 python recipes/sample.py runs/emoji --prompt "cat face" --separate
@@ -19,10 +19,11 @@ import equildm as eqd
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Samples images from a run folder, or from the weights of a Stable Diffusion."""
+    """Samples images from the model that ships, a run folder, or a Stable Diffusion."""
 
-    model: Annotated[eqd.Location, tyro.conf.Positional]
-    """A run folder, a folder of diffusers, or a single file of Stable Diffusion at any width."""
+    model: Annotated[eqd.Location, tyro.conf.Positional] = "emoji"
+    """A run folder, a folder of diffusers, or a single file of Stable Diffusion at any width. By
+    default the model of emoji that ships with this library."""
     prompt: tuple[str, ...]
     """Captions; each is a row of the grid."""
     negative_prompt: str = ""
@@ -32,8 +33,8 @@ class Config:
     guidance_scale: tuple[float, ...] = ()
     """Scales of classifier-free guidance; 1 is the conditional model. Each is a group of columns.
     By default the model's own."""
-    solver: eqd.SolverName | None = None
-    """Sampler by name; by default the model's own."""
+    solver: eqd.SolverName | str | None = None
+    """Sampler by name, or of your own: my_solver.py:MySolver. By default the model's own."""
     sampling_steps: int | None = None
     """Steps of the sampler; by default the model's own."""
     grid: eqd.GridName | None = None
@@ -67,6 +68,7 @@ class Config:
     def __post_init__(self) -> None:
         if not self.prompt:
             raise ValueError("sample.py needs a caption. Pass --prompt 'red heart'.")
+        eqd.check_solvers(self.solver)
         for name in ("count", "batch_size"):
             if getattr(self, name) < 1:
                 flag = name.replace("_", "-")
@@ -111,7 +113,7 @@ def main(config: Config) -> None:
     beside = step is not None and not eqd.is_address(config.model)
     folder = Path(config.model, "samples") if beside else Path("samples")
     solver = config.solver or model.config.solver
-    name = f"{solver}_{steps or model.config.sampling_steps}.png"
+    name = f"{solver.rpartition(':')[2]}_{steps or model.config.sampling_steps}.png"
     out, pixels = config.out or unused(folder / name), eqd.to_uint8(images)
     sheet = eqd.image_grid(pixels, labels, columns=len(columns), rows=config.prompt)
     eqd.save_png(out, sheet)

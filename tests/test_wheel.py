@@ -98,3 +98,21 @@ def test_the_console_command_runs_the_recipes_that_the_wheel_holds(python, tmp_p
     assert "train.steps" in run([*equildm, "scaling-study", "--help"], tmp_path)
     assert "39M" in run([*equildm, "table1", "--sizes", "39M"], tmp_path)
     assert run([*equildm, "--version"], tmp_path, PYTHONSAFEPATH="1").startswith("equildm ")
+
+
+@pytest.mark.slow  # compiles in a process of its own
+def test_the_model_that_ships_samples(python, tmp_path):
+    (tmp_path / "launch.py").write_text("from equildm.commands import main\nmain()\n")
+    options = ["--prompt", "red heart", "--count", "1", "--sampling-steps", "2"]
+    run([python, tmp_path / "launch.py", "sample", *options], tmp_path)
+    assert list((tmp_path / "samples").glob("*.png"))
+
+
+@pytest.mark.slow  # asks the package index
+@pytest.mark.skipif(shutil.which("uv") is None, reason="uv resolves without downloading wheels")
+@pytest.mark.parametrize("extra", ["gpu", "tpu", "remote", "docs", "test"])
+def test_the_extras_have_versions_that_go_together(extra, tmp_path):
+    platform = ["--python-platform", "x86_64-manylinux_2_31", "--python-version", "3.12"]
+    command = ["uv", "pip", "compile", "-q", "--extra", extra, *platform]
+    found = run([*command, str(ROOT / "pyproject.toml")], tmp_path)
+    assert "\njax==" in found

@@ -118,7 +118,7 @@ def describe_devices(topology: str) -> "list[jax.Device]":
     if importlib.util.find_spec("libtpu") is None:
         raise ImportError(
             "Compiling for a TPU needs libtpu, which is not installed. On Linux: "
-            'pip install "equildm[tpu]".'
+            'pip install "jax[tpu]".'
         )
     # A host holds four chips (v5e: eight); a smaller slice has to state its number.
     small = math.prod(shape) < 4

@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 
 from ..interop import Scheduler
 from ..pipeline import LatentDiffusion
-from ..runtime import local_folder, Run
+from ..runtime import Run
 from ..runtime.near import near_runs
 from ..text import TextConditioned
 from .diffusers_folder import is_diffusers_folder, load_diffusers
@@ -21,6 +21,7 @@ from .progress import byte_progress
 from .run_model import is_run, open_parts, read_run_model
 from .run_weights import read_network, training_step
 from .sd3_folder import is_sd3_folder, load_sd3
+from .shipped import model_path
 from .single_file import load_single_file
 from .single_file_record import PredictionKind
 
@@ -39,13 +40,14 @@ def load_pretrained(
 ) -> LatentDiffusion:
     """Opens a run folder, a folder of `save_pretrained` or of diffusers, or a single file.
 
-        model = load_pretrained("runs/emoji")
-        images = TextToImage(model)(["a red heart"], steps=50, guidance_scale=3)
+        model = load_pretrained("emoji")    # the model that ships with this package
+        images = TextToImage(model)(["red heart"], steps=20, guidance_scale=3)
 
     **Arguments:**
 
     - `path`: the folder or file. Its content tells which of these it is. A folder may lie at an
-        address such as `gs://bucket/runs/emoji`, as text; it is copied to this machine.
+        address such as `gs://bucket/runs/emoji`, as text; it is copied to this machine. `"emoji"`
+        is the model that ships, unless the current folder holds something of that name.
     - `mesh`: where the network goes, each array straight to its shards; by default on the first
         device. VAE and text encoder are on the first device.
     - `dtype`: of the floating arrays in memory; `"stored"` keeps the files' own.
@@ -61,11 +63,11 @@ def load_pretrained(
 
     **Raises** `ValueError` naming the path and what is missing or wrong.
     """
-    location, path = path, local_folder(path)
+    location, path = path, model_path(path)
     if not path.exists():
         raise ValueError(
-            f"There is no {path}. Give a run folder, a folder of diffusers or a .safetensors file; "
-            f"python recipes/pretrain.py makes runs/emoji.{near_runs(path)}"
+            f"There is no {path}. Give a run folder, a folder of diffusers, a .safetensors file or "
+            f"'emoji', the model that ships. pretrain.py makes runs/emoji.{near_runs(path)}"
         )
     if path.is_dir() and not (tokenizer is None and prediction is None):
         raise ValueError(
@@ -116,7 +118,7 @@ def run_step(
 
     **Arguments:** those of `load_pretrained`.
     """
-    if not is_run(local_folder(path)):
+    if not is_run(model_path(path)):
         return None
     run = Run.open(path)
     config = read_run_model(run)

@@ -3,6 +3,8 @@
 model.json              the model's config
 network.safetensors     the network, by the names of its attributes
 vae/, text_encoder/, tokenizer/    as diffusers and transformers save them
+
+A model that ships with this package has the first two, and takes the packaged VAE and MiniLM.
 """
 
 import os
@@ -12,13 +14,24 @@ from jax.sharding import Mesh
 from jax.typing import DTypeLike
 from jaxtyping import PyTree
 
-from ..interop import Pair, read_weights, SafetensorsFile, save_safetensors, write_weights
+from ..interop import (
+    load_minilm,
+    load_vae,
+    Pair,
+    read_weights,
+    SafetensorsFile,
+    save_safetensors,
+    write_weights,
+)
 from ..interop.config import write_config
 from ..interop.mapping import Advance, named_arrays, template_of
+from ..latents import VAE
 from ..pipeline import LatentDiffusion
 from ..runtime import to_json
+from ..text import AbstractTextEncoder
 from .frozen_parts import check_width, load_frozen, save_frozen
 from .model_json import MODEL, read_model_config
+from .shipped import SHIPPED
 
 NETWORK = "network.safetensors"
 
@@ -39,9 +52,13 @@ def load_own(
     folder = Path(folder)
     config = read_model_config(folder)
     template = template_of(config.network, mesh=mesh, source=folder / MODEL)
-    vae, text_encoder = load_frozen(
-        folder, max_tokens=config.max_tokens, dtype=dtype, advance=advance
-    )
+    if folder in SHIPPED.values():
+        vae: VAE = load_vae(dtype=dtype)
+        text_encoder: AbstractTextEncoder = load_minilm(max_tokens=config.max_tokens, dtype=dtype)
+    else:
+        vae, text_encoder = load_frozen(
+            folder, max_tokens=config.max_tokens, dtype=dtype, advance=advance
+        )
     check_width(config.network, text_encoder.width, folder)
     file = folder / NETWORK
     network = read_weights(

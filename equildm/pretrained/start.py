@@ -11,11 +11,12 @@ from ..latents import VAE
 from ..noise import NoiseConfig
 from ..pipeline import backbone_for, LatentDiffusion, new_model
 from ..pipeline.new_model import with_best_sampling
-from ..runtime import local_folder, Run
+from ..runtime import Run
 from ..training import FineTuneConfig
 from .load import load_pretrained
 from .model_json import MODEL
 from .run_model import is_run, open_parts, read_run_model, vae_folder
+from .shipped import model_path
 
 NONE = "none"
 """The start of fresh weights."""
@@ -70,7 +71,7 @@ def open_start(
 
 def _check_start(start: str) -> None:
     """Refuses what `load_pretrained` would open in vain, or not at all."""
-    path = local_folder(start)
+    path = model_path(start)
     if is_run(path):
         trained = read_run_model(Run.open(start))
         wrap = isinstance(trained.model.network, AbstractNetworkWrap)
@@ -78,8 +79,8 @@ def _check_start(start: str) -> None:
             raise _wrong_task(start)
     elif not ((path / MODEL).is_file() or (path / "unet").is_dir()):
         raise ValueError(
-            f"A start is a run folder, a folder of diffusers or 'none'; {start} is none of these. "
-            "python recipes/pretrain.py makes runs/emoji."
+            f"A start is a run folder, a folder of diffusers, 'emoji' (the model that ships) or "
+            f"'none'; {start} is none of these. python recipes/pretrain.py makes runs/emoji."
         )
 
 

@@ -88,7 +88,7 @@ class RemoteFolder:
         except ImportError as error:
             raise ValueError(
                 f"{address} needs a package that is not installed ({error}). Use pip install "
-                '"equildm[remote]" for gs:// and s3://, or the package that fsspec names.'
+                "gcsfs for gs://, s3fs for s3://, or the package that fsspec names."
             ) from error
         except ValueError as error:
             raise ValueError(

@@ -30,11 +30,13 @@ def lines(code: str) -> int:
     return sum(bool(line.strip()) and number not in gone for number, line in numbered)
 
 
+@pytest.mark.slow  # trains
 def test_points():
     names = run("Points in two dimensions")  # its assertion compares them with the data
     assert names["samples"].shape == (2048, 1, 1, 2)
 
 
+@pytest.mark.slow  # trains
 def test_images_of_a_class():
     names = run("Images of a class")
     assert names["of_the_data"].shape == names["of_one_class"].shape == (4, 32, 32, 3)
@@ -42,6 +44,7 @@ def test_images_of_a_class():
     assert sum(x.size for x in weights) == sum(x.size for x in jax.tree.leaves(names["module"]))
 
 
+@pytest.mark.slow  # trains
 def test_images_by_a_transformer():
     names = run("Images by a transformer")
     assert bool(jnp.isfinite(names["of_the_data"]).all())

@@ -26,7 +26,7 @@ def test_topologies():
 
 def test_without_libtpu_the_fix_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"equildm\[tpu\]"):
+    with pytest.raises(ImportError, match=r"jax\[tpu\]"):
         describe_devices("v5e:4x4")
     with pytest.raises(ValueError, match="v9"):
         describe_devices("v9:4x4")

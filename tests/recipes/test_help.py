@@ -69,7 +69,7 @@ def test_mistakes_are_one_line_with_the_option_and_the_fix():
     assert lines[1] == "sample.py: --count is a whole number; received 'two'."
     assert lines[3] == "sample.py: --rescale is a number; received 'x'."
     assert lines[5].startswith("sample.py: --solver is one of ddim, ddpm,")
-    assert lines[6] == "sample.py: MODEL and --prompt must be given. See --help."
+    assert lines[6] == "sample.py: --prompt must be given. See --help."
 
 
 def test_every_solver_has_a_name_to_choose():
