@@ -1,6 +1,6 @@
 """Which model is best at each sampling budget: the paper's question, answered on your own data.
 
-Trains a model at several widths, identical but for that, with checkpoints on the way; distils each;
+Trains a model in several sizes, identical but for that, with checkpoints on the way; distils each;
 samples all of them in every way of a grid; and writes a report with the paper's figures and the
 answer. Each phase goes on where it was stopped. Any number of processes, on machines that share the
 folder, may run the same command at once: none does what another has done or is doing. The folder
@@ -9,6 +9,7 @@ remembers its options. By default: widths 16 and 32 on emoji.
     python recipes/scaling_study.py runs/study                        # everything
     python recipes/scaling_study.py runs/study sweep --sampling-steps 2 4 8 16 32 50
     python recipes/scaling_study.py runs/study report --counting twice
+    python recipes/scaling_study.py runs/two --transformers dit:tiny dit:mini
     python recipes/scaling_study.py runs/mine sweep --runs runs/emoji runs/emoji-lcm
 
 docs/study.md is the guide.
@@ -29,7 +30,7 @@ import equildm as eqd
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Trains a model at several widths, samples it in every way, and reports what is best."""
+    """Trains a model in several sizes, samples it in every way, and reports what is best."""
 
     folder: Annotated[Path, tyro.conf.Positional]
     """Folder of the study. Later calls need no other option: the folder remembers them."""
@@ -39,8 +40,8 @@ class Config:
     """What to do: everything, or one phase after the other."""
     study: eqd.Flat[eqd.study.StudyConfig] = eqd.study.StudyConfig()
     train: pretrain.Config = pretrain.Config(train=eqd.TrainConfig(steps=1000), prompts=())
-    """Options of pretrain.py, the same for every width. The study sets run, preset, snapshots and
-    resume."""
+    """Options of pretrain.py, the same for every model. The study sets run, preset, backbone,
+    snapshots and resume."""
 
     def __post_init__(self) -> None:
         if self.study.runs and self.phase in ("train", "distill"):
@@ -51,25 +52,25 @@ class Config:
         own = attrgetter("run", "preset", "backbone", "train.snapshots", "train.resume")
         if own(self.train) != own(pretrain.Config()):
             raise ValueError(
-                "The study sets run, preset, snapshots and resume of its models, which are UNets; "
-                "received --train.run, --train.preset, --train.backbone, --train.snapshots or "
-                "--train.resume. Leave it out."
+                "The study sets run, preset, backbone, snapshots and resume of models; received "
+                "--train.run, --train.preset, --train.backbone, --train.snapshots or "
+                "--train.resume. Leave it out, and name models by --widths and --transformers."
             )
         self.runs()  # refuses what does not go together
 
     def models(self) -> list[pretrain.Config]:
-        """What pretrain.py is called with, for each width: identical but for that."""
+        """What pretrain.py is called with, for each model: identical but for its network."""
         if self.study.runs:
             return []
         ladder, run = self.study.ladder, eqd.study.StudyFolder(self.folder).run
         train = ladder.training(self.train.train)
         return [
-            dataclasses.replace(self.train, preset=str(c), run=run(f"c{c:03d}"), train=train)
-            for c in sorted(ladder.widths)
+            dataclasses.replace(self.train, backbone=kind, preset=size, run=run(name), train=train)
+            for name, (kind, size) in ladder.members.items()
         ]
 
     def students(self) -> list[distill.Config]:
-        """What distill.py is called with, for each width and method."""
+        """What distill.py is called with, for each model and method."""
         ladder, run = self.study.ladder, eqd.study.StudyFolder(self.folder).run
         return [
             distill.Config(

@@ -45,11 +45,17 @@ from .fair_training import (
     FairFraction as FairFraction,
     training_luck as training_luck,
 )
+from .families import (
+    family_verdicts as family_verdicts,
+    FamilyVerdict as FamilyVerdict,
+    straightness as straightness,
+)
 from .figures import FIGURES as FIGURES
 from .folder import StudyFolder as StudyFolder
 from .frontier import (
     best as best,
     common_budgets as common_budgets,
+    families as families,
     newest as newest,
     optimal_guidance as optimal_guidance,
     pareto as pareto,
@@ -98,6 +104,7 @@ from .table import (
     read_table as read_table,
     Row as Row,
     RowFiles as RowFiles,
+    Size as Size,
     write_table as write_table,
 )
 from .train_runs import train_runs as train_runs

@@ -3,9 +3,10 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, get_args, Literal
+from typing import Any, cast, get_args, Literal
 
 from ..data import SplitName
+from ..denoise import BackboneName
 from ..distill import DistillConfig, MethodName
 from ..metrics import ExtractorConfig
 from ..runtime.options import Flat, is_default
@@ -13,6 +14,8 @@ from ..sampling import SolverName
 from ..training import OptimizerConfig, TrainConfig
 from .names import Counting
 from .price import Price
+
+TRANSFORMERS = [name for name in get_args(BackboneName) if name != "unet"]
 
 
 def _require(holds: bool, rule: str, flag: str, value: Any, fix: str) -> None:
@@ -32,10 +35,13 @@ def _are_scales(flag: str, value: Any, *scales: float) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class LadderConfig:
-    """The models that a study trains: the same one at several widths, and students of each."""
+    """The models that a study trains: UNets and transformers of several sizes, and students of
+    each."""
 
     widths: tuple[int, ...] = (16, 32)
-    """Base channels of each model."""
+    """Base channels of each UNet."""
+    transformers: tuple[str, ...] = ()
+    """Transformers beside the UNets, by kind and preset: dit:tiny, mmdit:39M."""
     checkpoints: int = 4
     """Checkpoints of each model that are sampled, at equal intervals."""
     distill: tuple[MethodName, ...] = ("lcm",)
@@ -48,7 +54,8 @@ class LadderConfig:
     """Range of guidance scales that students are conditioned on."""
 
     def __post_init__(self) -> None:
-        _at_least("Widths", 1, "widths", self.widths, len(self.widths))
+        models = len(self.widths) + len(self.transformers)
+        _at_least("Models", 1, "widths", self.widths, models)
         _require(
             len(set(self.widths)) == len(self.widths),
             "Each width is trained once",
@@ -56,11 +63,16 @@ class LadderConfig:
             self.widths,
             "Leave out repeated ones",
         )
+        for name in self.transformers:
+            _require(
+                name.partition(":")[0] in TRANSFORMERS,
+                "A transformer has a kind and a preset, such as dit:tiny or mmdit:39M",
+                "transformers",
+                name,
+                f"Kinds are {', '.join(TRANSFORMERS)}; UNets are given by --widths",
+            )
         if not is_default(self):
-            from ..denoise import preset
-
-            for width in self.widths:
-                preset(width)  # refuses a width that is none
+            self._check_sizes()
         _at_least("Checkpoints", 1, "checkpoints", self.checkpoints, self.checkpoints)
         _at_least("Steps", 1, "distill-steps", self.distill_steps, self.distill_steps)
         low, high = scales = self.distill_guidance_range
@@ -81,6 +93,28 @@ class LadderConfig:
                 self.distill_steps,
                 "Use a multiple of 12",
             )
+
+    @property
+    def members(self) -> dict[str, tuple[BackboneName, str]]:
+        """Kind and preset of each model, by the name of its run."""
+        unets = {f"c{width:03d}": ("unet", str(width)) for width in sorted(self.widths)}
+        split = [name.partition(":")[::2] for name in self.transformers]
+        others = {f"{kind}-{size}".replace("/", "-"): (kind, size) for kind, size in split}
+        return cast(dict[str, tuple[BackboneName, str]], unets | others)
+
+    def _check_sizes(self) -> None:
+        """Refuses a preset that is none, and two of one kind, width and depth."""
+        from ..denoise import BACKBONES
+
+        configs = [BACKBONES[kind](size) for kind, size in self.members.values()]
+        sizes = {(type(c), c.width, getattr(c, "depth", 0)) for c in configs}
+        _require(
+            len(sizes) == len(self.widths) + len(self.transformers),
+            "Transformers of a kind differ in width or depth",
+            "transformers",
+            self.transformers,
+            "Leave out repeated ones",
+        )
 
     def training(self, train: TrainConfig) -> TrainConfig:
         """The options of a model's training, with the study's checkpoints.

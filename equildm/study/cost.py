@@ -6,7 +6,9 @@ whatever image size it is used for. `gflops` are counted on a run's own latents.
 in either is `Price`.
 """
 
+import dataclasses
 import functools
+from typing import Any
 
 from ..denoise import AbstractBackboneConfig, input_shapes, network_shapes, preset
 from ..runtime import count_flops
@@ -32,14 +34,24 @@ def evaluation_gflops(backbone: AbstractBackboneConfig, side: int, tokens: int) 
     return count_flops(lambda network, *inputs: network(*inputs), *shapes).total / 1e9
 
 
-def reference_gflops(width: int) -> float:
-    """`evaluation_gflops` of a preset on the paper's input: 64x64x4, 77 tokens of 1024."""
-    return evaluation_gflops(preset(width), 64, 77)
+def reference_gflops(size: int | AbstractBackboneConfig) -> float:
+    """`evaluation_gflops` on the paper's input: 64x64x4, 77 tokens of 1024.
+
+    **Arguments:**
+
+    - `size`: a width of the family of UNets, or the sizes of any network.
+    """
+    sizes = preset(size) if isinstance(size, int) else size
+    of_paper: dict[str, Any] = {"in_channels": 4, "out_channels": 4, "context_width": 1024}
+    return evaluation_gflops(dataclasses.replace(sizes, **of_paper), 64, 77)
 
 
-def normalised_cost(width: int) -> float:
-    """Cost of one evaluation of a preset, in evaluations of the 866M model (paper, table 1)."""
-    return reference_gflops(width) / BASELINE_GFLOPS
+def normalised_cost(size: int | AbstractBackboneConfig) -> float:
+    """Cost of one evaluation, in evaluations of the 866M model (paper, table 1).
+
+    `size` is that of `reference_gflops`.
+    """
+    return reference_gflops(size) / BASELINE_GFLOPS
 
 
 def training_flops(gflops: float, batch: int, steps: int) -> float:

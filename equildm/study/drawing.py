@@ -1,6 +1,7 @@
 """What the figures of a study have in common: axes, colours of sizes, error bars, labels.
 
-Sizes are colours, small to large from dark to light; error bars and bands are 95 % intervals.
+Sizes are colours, small to large from dark to light, of another hue for each family; error bars and
+bands are 95 % intervals.
 """
 
 import itertools
@@ -33,6 +34,8 @@ Color = tuple[float, ...] | str
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
 """Okabe and Ito's, which readers who confuse red and green tell apart, without the yellow."""
+HUES = ("Blues_r", "Oranges_r", "Greens_r", "Purples_r", "Greys_r")
+"""Colormaps of families."""
 MARKERS = "os^vD<>Pp*hX8"
 LINES = ("-", "--", "-.", ":")
 
@@ -44,18 +47,28 @@ def new_axes(columns: int, rows: int = 1) -> tuple[Figure, list[list[Axes]]]:
 
 
 def by_size(rows: Iterable[Row]) -> list[tuple[list[Row], Style]]:
-    """The rows of each size with its style, small to large."""
-    widths = by(sorted(rows, key=lambda row: (row.width, row.point)), lambda row: row.width)
-    colors = sequence_colors(len(widths), "viridis")
+    """The rows of each size with its style, small to large; of several families, one by one.
+
+    With one family each size has a marker, with several each family.
+    """
+    sizes = by(sorted(rows, key=lambda row: (row.size, row.point)), lambda row: row.size)
+    members = by((group[0] for group in sizes.values()), lambda row: row.family)
+    colors = sequence_colors(len(sizes), "viridis")
+    markers: Iterable[str] = itertools.cycle(MARKERS)
+    if len(members) > 1:
+        counts = [len(family) for family in members.values()]
+        hues = [sequence_colors(n, hue, 0.6) for n, hue in zip(counts, itertools.cycle(HUES))]
+        colors = list(itertools.chain(*hues))
+        markers = "".join(m * n for m, n in zip(itertools.cycle(MARKERS), counts))
     return [
-        (group, {"color": color, "marker": marker, "markersize": 3.5, "label": f"c = {width}"})
-        for (width, group), color, marker in zip(widths.items(), colors, itertools.cycle(MARKERS))
+        (group, {"color": color, "marker": marker, "markersize": 3.5, "label": str(size)})
+        for (size, group), color, marker in zip(sizes.items(), colors, markers)
     ]
 
 
-def sequence_colors(count: int, name: str) -> list[Color]:
-    """So many colours of one of matplotlib's colormaps."""
-    positions = np.linspace(0.0, 0.85, max(count, 2))
+def sequence_colors(count: int, name: str, most: float = 0.85) -> list[Color]:
+    """So many colours of one of matplotlib's colormaps, from its beginning to `most` of it."""
+    positions = np.linspace(0.0, most, max(count, 2))
     return [colormaps[name](x) for x in positions[:count]]
 
 

@@ -33,11 +33,11 @@ def describe_effort(rows: Sequence[Row]) -> str:
 def _training(rows: Sequence[Row]) -> str:
     """How long each run trained, and the operations of its own network."""
     last: dict[str, Row] = {}
-    for row in sorted(rows, key=lambda row: (row.width, row.run, row.train_step)):
+    for row in sorted(rows, key=lambda row: (row.size, row.run, row.train_step)):
         last[row.run] = row
     lengths = []
     for row in last.values():
-        model = f"c = {row.width}" + (f" by {row.method}" if row.method else "")
+        model = str(row.size) + (f" by {row.method}" if row.method else "")
         lengths.append(f"{model}: {row.train_step:,} steps")
     total = sum(training_flops(row.gflops, row.batch, row.train_step) for row in last.values())
     return f"{', '.join(lengths)}, {total:.2g} operations in all"

@@ -8,7 +8,7 @@ import numpy as np
 
 from .compare import Estimate, mean_over_seeds, quantile, score
 from .fair_crossover import evaluation_price, FAIR_PRICE
-from .frontier import by, newest, ROUNDING
+from .frontier import by, check_one_family, newest, ROUNDING
 from .price import Price
 from .table import in_steps, Row
 
@@ -59,9 +59,10 @@ def predict_largest(
     - `gflops`: an evaluation of the largest, in that unit; by default, the dearest of the rows.
         Rows that cost as much are the measurement, and no part of the fit.
 
-    **Raises** `ValueError` where no number of steps has two smaller widths, and where a row is
-    dearer than `gflops`.
+    **Raises** `ValueError` where no number of steps has two smaller widths, where a row is dearer
+    than `gflops`, and for several families.
     """
+    check_one_family(rows, "A law of sizes")
     plain = [r for r in mean_over_seeds(newest(rows)) if not r.method and r.fid > 0]
     chosen = [row for row in plain if row.sampler == "ddim" and row.guidance == 1]
     costs = {row.width: evaluation_price(row, price) for row in chosen}

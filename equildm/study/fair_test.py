@@ -15,7 +15,7 @@ import numpy as np
 from .compare import Estimate, mean_over_seeds
 from .contest import contest
 from .fair_crossover import Crossover, crossover, evaluation_price, FAIR_PRICE
-from .frontier import best, by, ROUNDING
+from .frontier import best, by, check_one_family, ROUNDING
 from .price import Price
 from .table import Row
 
@@ -164,6 +164,7 @@ def _sides(rows: Sequence[Row], top: int) -> tuple[list[Row], list[Row]]:
 
 def _entrants(rows: Sequence[Row]) -> list[Row]:
     """The rows that take part, averaged over seeds."""
+    check_one_family(rows, "A fair test")
     widths = by(rows, lambda row: row.width)
     references = sorted({row.reference for row in rows})
     models = sorted({(row.width, row.run, row.train_step) for row in rows})

@@ -87,7 +87,7 @@ def training_luck(rows: Sequence[Row]) -> float:
     """
     plain = [row for row in mean_over_seeds(rows) if not row.method]
     variances = []
-    for group in by(plain, lambda row: row.width).values():
+    for group in by(plain, lambda row: row.size).values():
         runs = {row.run for row in group}
         ways = by(group, lambda row: (row.train_step, row.sampler, row.steps, row.guidance))
         alike = [[row.fid for row in way] for way in ways.values() if len(way) == len(runs) > 1]

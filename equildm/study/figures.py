@@ -25,7 +25,7 @@ from .drawing import (
 from .frontier import by, last_checkpoints, newest, optimal_guidance
 from .paper import TABLE_1
 from .price import OWN_COST, Price
-from .scaling_laws import laws, reference_rows
+from .scaling_laws import laws, reference_rows, training_groups
 from .student_figures import distilled, stages, students
 from .students import main_sampler
 from .table import Row
@@ -51,25 +51,25 @@ def training(rows: Sequence[Row], price: Price = OWN_COST) -> Figure | None:
 def guidance(rows: Sequence[Row]) -> Figure | None:
     """Figure 8: FID over the guidance scale by steps, and the best scale of each size over steps.
 
-    The former for the smallest and the largest size; all for the main sampler.
+    The former for the sizes of the fewest and the most operations; all for the main sampler.
     """
     plain = [row for row in newest(mean_over_seeds(rows)) if not row.method]
     if len({row.guidance for row in plain}) < 2:
         return None
     sampler = main_sampler(plain)
-    plain = [row for row in plain if row.sampler == sampler]
-    widths = by(sorted(plain, key=lambda row: row.width), lambda row: row.width)
-    ends = sorted({min(widths), max(widths)})
+    plain = sorted((r for r in plain if r.sampler == sampler), key=lambda row: row.gflops)
+    sizes = by(plain, lambda row: row.size)
+    ends = list(dict.fromkeys((plain[0].size, plain[-1].size)))
     figure, [axes] = new_axes(len(ends) + 1)
-    for axis, width in zip(axes, ends):
-        curves = by(sorted(widths[width], key=lambda row: row.point), lambda row: row.steps)
+    for axis, size in zip(axes, ends):
+        curves = by(sorted(sizes[size], key=lambda row: row.point), lambda row: row.steps)
         colors = sequence_colors(len(curves), "plasma")
         for (steps, group), color in zip(sorted(curves.items()), colors):
             group = sorted(group, key=lambda row: row.guidance)
             style: Style = {"color": color, "marker": "o", "markersize": 3}
             style["label"] = f"{steps} steps"
             draw_distances(axis, [row.guidance for row in group], group, style)
-        label_axes(axis, "guidance", plain[0].score, title=f"c = {width}, {sampler}")
+        label_axes(axis, "guidance", plain[0].score, title=f"{size}, {sampler}")
     for group, style in by_size(optimal_guidance(plain)):
         group = sorted(group, key=lambda row: row.steps)
         axes[-1].plot([row.steps for row in group], [row.guidance for row in group], **style)
@@ -123,21 +123,20 @@ def fitted(rows: Sequence[Row], price: Price = OWN_COST) -> Figure | None:
     """The power laws with their bands, over the points that they were fitted to."""
     all_laws = laws(rows, price)
     sampling = all_laws.get("sampling, frontier")
-    training_laws = {n: law for n, law in all_laws.items() if n.startswith("training")}
-    panels = bool(training_laws) + (sampling is not None)
+    chosen = reference_rows(rows)
+    fits = {n: group for n, group in training_groups(chosen).items() if n in all_laws}
+    panels = bool(fits) + (sampling is not None)
     if not panels:
         return None
     figure, [axes] = new_axes(panels)
-    if training_laws:
-        chosen = reference_rows(rows)
-        colors = {group[0].width: style["color"] for group, style in by_size(chosen)}
+    if fits:
+        colors = {group[0].size: style["color"] for group, style in by_size(chosen)}
         for group, style in by_size(chosen):
             x = [price.training(row) for row in group]
             draw_distances(axes[0], x, group, style | {"linestyle": "none"})
-        for name, law in training_laws.items():
-            width = int(name.rpartition(" ")[2]) if "c =" in name else None
-            x = [price.training(r) for r in chosen if width in (None, r.width)]
-            draw_law(axes[0], law, x, "black" if width is None else colors[width])
+        for name, group in fits.items():
+            color = "black" if "all sizes" in name else colors[group[0].size]
+            draw_law(axes[0], all_laws[name], [price.training(row) for row in group], color)
         label_axes(axes[0], COMPUTE, chosen[0].score, log="xy")
     if sampling is not None:
         plain = last_checkpoints(mean_over_seeds(rows))

@@ -8,7 +8,7 @@ import numpy as np
 
 from .compare import draws, finite, mean_over_seeds
 from .price import OWN_COST, Price
-from .table import Row
+from .table import Row, Size
 
 DRAWS = 2000
 ROUNDING = 1e-9
@@ -25,6 +25,21 @@ def by(rows: Iterable[Row], key: Callable[[Row], T]) -> dict[T, list[Row]]:
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return groups
+
+
+def families(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows by family, in order of name. Models of one family differ by their size alone."""
+    return by(sorted(rows, key=lambda row: row.family), lambda row: row.family)
+
+
+def check_one_family(rows: Iterable[Row], what: str) -> None:
+    """**Raises** `ValueError` for rows of several families. `what` holds within one."""
+    names = list(families(rows))
+    if len(names) > 1:
+        raise ValueError(
+            f"{what} is of one family, received {', '.join(names)}. Pass the rows of one of "
+            "equildm.study.families(rows)."
+        )
 
 
 def best(rows: Iterable[Row]) -> Row:
@@ -77,19 +92,19 @@ class Winner:
 
     - `budget`: in the unit of the price.
     - `row`: the best one that the budget pays for.
-    - `by_width`: for each width that the budget pays for, its best row.
-    - `probability`: share of the draws of the scores in which a model of this width is the best.
+    - `by_size`: for each size that the budget pays for, its best row.
+    - `probability`: share of the draws of the scores in which a model of this size is the best.
     """
 
     budget: float
     row: Row
-    by_width: dict[int, Row]
+    by_size: dict[Size, Row]
     probability: float
 
     @property
     def largest(self) -> Row:
-        """The best row of the largest width that the budget pays for."""
-        return self.by_width[max(self.by_width)]
+        """The best row of the largest size, by its operations, that the budget pays for."""
+        return max(self.by_size.values(), key=lambda row: row.gflops)
 
 
 def winners(
@@ -108,28 +123,33 @@ def winners(
         return []
     values = draws(rows, DRAWS)
     costs = np.array([price(row) for row in rows])
-    widths = np.array([row.width for row in rows])
     result = []
     for budget in budgets:
         payable = np.flatnonzero(costs <= budget * (1 + ROUNDING))
         if len(payable):
             row = best(rows[i] for i in payable)
-            groups = by((rows[i] for i in payable), lambda row: row.width)
-            lowest = widths[payable][np.argmin(values[:, payable], axis=1)]
-            share = float(np.mean(lowest == row.width))
-            result.append(Winner(budget, row, {w: best(g) for w, g in groups.items()}, share))
+            groups = by((rows[i] for i in payable), lambda row: row.size)
+            alike = np.array([rows[i].size == row.size for i in payable])
+            share = float(np.mean(alike[np.argmin(values[:, payable], axis=1)]))
+            result.append(Winner(budget, row, {s: best(g) for s, g in groups.items()}, share))
     return result
 
 
-def common_budgets(rows: Sequence[Row], count: int = 9, *, price: Price = OWN_COST) -> list[float]:
+def common_budgets(
+    rows: Sequence[Row],
+    count: int = 9,
+    *,
+    price: Price = OWN_COST,
+    between: Callable[[Row], Hashable] = lambda row: row.size,
+) -> list[float]:
     """Budgets at equal ratios, up to the cost of the dearest row.
 
-    They begin where two widths can be paid for; with one width, at its cheapest row. There are none
-    without rows.
+    They begin where two sizes (`between`: two of its values) can be paid for; with one, at its
+    cheapest row. There are none without rows.
     """
     if not rows:
         return []
-    groups = by(rows, lambda row: row.width)
+    groups = by(rows, between)
     least = sorted(min(price(r) for r in group) for group in groups.values())
     most = max(price(row) for row in rows)
     return [float(b) for b in np.geomspace(least[min(1, len(least) - 1)], most, count)]

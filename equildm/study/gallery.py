@@ -25,22 +25,21 @@ def equal_cost(
 ) -> Grid | None:
     """Figure 10: what each size makes for the same cost, at its best sampler and guidance scale.
 
-    There is a column for each size, small to large, and a row for each caption. The budget is the
-    middle one of those that all sizes can pay. `captions` stand beside their images.
+    There is a column for each size, by its operations, and a row for each caption. The budget is
+    the middle one of those that all sizes can pay. `captions` stand beside their images.
     """
     plain = [row for row in newest(mean_over_seeds(rows)) if not row.method]
-    widths = by(sorted(plain, key=lambda row: row.width), lambda row: row.width)
-    if not widths:
+    sizes = by(sorted(plain, key=lambda row: row.gflops), lambda row: row.size)
+    if not sizes:
         return None
-    dearest = max(min(price(r) for r in group) for group in widths.values())
+    dearest = max(min(price(r) for r in group) for group in sizes.values())
     budgets = [b for b in common_budgets(plain, price=price) if b >= dearest * (1 - ROUNDING)]
     budget = budgets[len(budgets) // 2] if budgets else dearest
     columns = [
-        best(r for r in group if price(r) <= budget * (1 + ROUNDING)) for group in widths.values()
+        best(r for r in group if price(r) <= budget * (1 + ROUNDING)) for group in sizes.values()
     ]
     labels = [
-        f"c = {row.width}, {row.steps} steps {row.sampler}, guidance {row.guidance:g}"
-        for row in columns
+        f"{row.size}, {row.steps} steps {row.sampler}, guidance {row.guidance:g}" for row in columns
     ]
     return _columns(columns, labels, images_of, captions)
 
@@ -56,13 +55,14 @@ def guidance_strips(
     if not plain:
         return None
     sampler = main_sampler(plain)
-    widths = by((row for row in plain if row.sampler == sampler), lambda row: row.width)
+    plain = sorted((r for r in plain if r.sampler == sampler), key=lambda row: row.gflops)
+    sizes = by(plain, lambda row: row.size)
     strips = []
-    for width in sorted({min(widths), max(widths)}):
-        steps = max(row.steps for row in widths[width])
-        group = [row for row in widths[width] if row.steps == steps]
+    for size in dict.fromkeys((plain[0].size, plain[-1].size)):
+        steps = max(row.steps for row in sizes[size])
+        group = [row for row in sizes[size] if row.steps == steps]
         group = sorted(group, key=lambda row: row.guidance)
-        labels = [f"c = {width}, guidance {row.guidance:g}" for row in group]
+        labels = [f"{size}, guidance {row.guidance:g}" for row in group]
         strip = _columns(group, labels, images_of, captions, most=1)
         if strip is not None:
             strips.append(strip)
@@ -84,7 +84,7 @@ def student_panel(rows: Sequence[Row], images_of: ImagesOf) -> Grid | None:
     curves = student_curves(rows)
     if not curves:
         return None
-    names = curves[max(curves)]
+    names = max(curves.values(), key=lambda group: next(iter(group.values()))[0].gflops)
     steps = sorted({row.steps for curve in names.values() for row in curve})
     cells: list[np.ndarray | None] = []
     labels: list[str] = []

@@ -35,7 +35,8 @@ class Recommendation:
 
     def __str__(self) -> str:
         row = self.row
-        model = f"width {row.width}" + (f" distilled by {row.method}" if row.method else "")
+        size = str(row.size).replace("c =", "width")
+        model = size + (f" distilled by {row.method}" if row.method else "")
         return (
             f"For a budget of {self.budget:.3g} {self.price.words}, use {model}, sampler "
             f"{row.sampler}, {in_steps(row.steps)}, guidance {row.guidance:g}; expected "

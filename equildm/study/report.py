@@ -8,8 +8,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from .compare import mean_over_seeds, score
+from .families import family_verdicts, straightness
 from .figures import FIGURES, paper
-from .frontier import common_budgets, newest, winners
+from .frontier import common_budgets, families, newest, winners
 from .gallery import equal_cost, guidance_strips, ImagesOf, student_panel
 from .loss_figure import draw_losses, LossCurve
 from .page import (
@@ -91,9 +92,13 @@ def write_report(
             "uncertain scores being best in part by luck.",
             "note",
         ),
-        heading("The paper's findings on these runs"),
-        _verdicts(rows, price),
     ]
+    for family, group in families(rows).items():
+        name = "" if _has_widths_alone(rows) else f": {family}"
+        parts += [heading(f"The paper's findings on these runs{name}"), _verdicts(group, price)]
+    if not _has_widths_alone(rows):
+        parts += _families(rows, price)
+        parts += _figure(folder, "straightness", "Straightness of the paths", straightness(rows))
     for name, (text, draw) in FIGURES.items():
         parts += _figure(folder, name, text, _drawn(draw, rows, price))
         if name == "laws":
@@ -149,12 +154,21 @@ def _answer(rows: Sequence[Row], budget: float, price: Price) -> str:
         return str(refusal)
 
 
+def _has_widths_alone(rows: Sequence[Row]) -> bool:
+    """Whether the models are the paper's UNets, which differ by nothing but their width."""
+    return set(families(rows)) == {"unet"}
+
+
 def _summary(rows: Sequence[Row], price: Price) -> str:
-    widths = ", ".join(map(str, sorted({row.width for row in rows})))
+    sizes = sorted({row.size for row in rows})
+    if _has_widths_alone(rows):
+        names = "widths " + ", ".join(size.member for size in sizes)
+    else:
+        names = ", ".join(map(str, sizes))
     runs = len({(row.run, row.train_step) for row in rows})
     methods = sorted({row.method for row in rows} - {""})
     return (
-        f"{len(rows)} ways of sampling {runs} checkpoints of widths {widths}"
+        f"{len(rows)} ways of sampling {runs} checkpoints of {names}"
         + (f", distilled by {', '.join(methods)}" if methods else "")
         + f". {rows[0].score} against {rows[0].reference}. Costs are in {price}."
     )
@@ -174,6 +188,25 @@ def _verdicts(rows: Sequence[Row], price: Price) -> str:
     return table(["The paper finds", "Here", "Numbers", "Rule"], lines, "cards")
 
 
+def _families(rows: Sequence[Row], price: Price) -> list[str]:
+    """The best of each family by budget, and whether one is better than all others."""
+    verdicts = family_verdicts(rows, price)
+    names = list(families(rows))
+    lines = []
+    for verdict in verdicts:
+        ways = {
+            name: f"{row.size}, {row.sampler}, {in_steps(row.steps)}: {score(row)}"
+            for name, row in verdict.best.items()
+        }
+        gaps = "; ".join(f"minus {name} {gap}" for name, gap in verdict.gaps.items())
+        cells = [cell(ways.get(name, "-")) for name in names]
+        lines.append([number(f"{verdict.budget:.3g}"), *cells, cell(verdict.answer, note=gaps)])
+    if not lines:
+        return []
+    heads = ["Budget", *names, "Better than all others"]
+    return [heading("Families at each budget"), table(heads, lines)]
+
+
 def _winners(rows: Sequence[Row], price: Price) -> str:
     best = winners(rows, common_budgets(rows, price=price), price=price)
     lines = [
@@ -191,7 +224,8 @@ def _winners(rows: Sequence[Row], price: Price) -> str:
         for w in best
     ]
     heads = ["Budget", "Model", "Sampler", "Steps", "Guidance", rows[0].score]
-    heads += ["This width is best", "Caption match", "ms an image"]
+    what = "width" if _has_widths_alone(rows) else "size"
+    heads += [f"This {what} is best", "Caption match", "ms an image"]
     return table(heads, lines)
 
 

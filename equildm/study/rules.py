@@ -1,4 +1,4 @@
-"""How a study's table answers the paper's findings on sizes, samplers and guidance.
+"""How the table of one family answers the paper's findings on sizes, samplers and guidance.
 
 `paper.FINDINGS` has the rules in words.
 """
@@ -14,7 +14,7 @@ from .frontier import best, by, common_budgets, newest, ROUNDING
 from .names import Unit
 from .price import Price
 from .scaling_laws import reference_rows, training_law
-from .table import Row
+from .table import Row, Size
 
 Answer = Literal["reproduced", "not reproduced", "not resolvable at this scale"]
 UNKNOWN: Answer = "not resolvable at this scale"
@@ -44,10 +44,10 @@ def training_compute(rows: list[Row], unit: Unit) -> Ruling:
 
 def size(rows: list[Row], unit: Unit) -> Ruling:
     """Largest against smallest size in the most steps."""
-    widths = by(undistilled(rows), lambda row: row.width)
-    if len(widths) < 2:
+    sizes = by(undistilled(rows), lambda row: row.size)
+    if len(sizes) < 2:
         return UNKNOWN, "One size."
-    small, large = widths[min(widths)], widths[max(widths)]
+    small, large = sizes[min(sizes)], sizes[max(sizes)]
     common = {(r.sampler, r.steps) for r in small} & {(r.sampler, r.steps) for r in large}
     if not common:
         return UNKNOWN, "No sampler and number of steps in common."
@@ -59,16 +59,16 @@ def size(rows: list[Row], unit: Unit) -> Ruling:
 
 def smaller_at_budgets(rows: list[Row], price: Price) -> tuple[int, str]:
     """-1 where smaller models win at more budgets than larger ones."""
-    if len({row.width for row in rows}) < 2:
+    if len({row.size for row in rows}) < 2:
         return 0, "One size."
     winners, gaps = [], []
     for budget in common_budgets(rows, price=price):
         payable = [row for row in rows if price(row) <= budget * (1 + ROUNDING)]
-        winners.append(f"{budget:.2g}: c = {best(payable).width}")
-        largest = max(row.width for row in payable)
-        smaller = [row for row in payable if row.width < largest]
+        winners.append(f"{budget:.2g}: {best(payable).size}")
+        largest = max(row.size for row in payable)
+        smaller = [row for row in payable if row.size < largest]
         if smaller:
-            gaps.append(contest(smaller, [row for row in payable if row.width == largest]))
+            gaps.append(contest(smaller, [row for row in payable if row.size == largest]))
     signs = [gap.sign_among(len(gaps)) for gap in gaps]
     won, lost = signs.count(-1), signs.count(1)
     text = (
@@ -87,16 +87,16 @@ def small_models(rows: list[Row], unit: Unit) -> Ruling:
 def large_models(rows: list[Row], unit: Unit) -> Ruling:
     """Whether the largest size is better at the largest budget."""
     plain, price = undistilled(rows), Price(unit)
-    widths = by(plain, lambda row: row.width)
-    if len(widths) < 2:
+    sizes = by(plain, lambda row: row.size)
+    if len(sizes) < 2:
         return UNKNOWN, "One size."
     first, *_, last = common_budgets(plain, price=price)
     early = best(row for row in plain if price(row) <= first * (1 + ROUNDING))
-    if early.width == max(widths):
-        return "not reproduced", f"c = {early.width} wins at the smallest budget already."
-    large, rival = widths[max(widths)], widths[early.width]
+    if early.size == max(sizes):
+        return "not reproduced", f"{early.size} wins at the smallest budget already."
+    large, rival = sizes[max(sizes)], sizes[early.size]
     d = contest(large, rival)
-    text = f"At {last:.3g}: {_beside(large, rival, d)}. At {first:.2g} c = {early.width} wins."
+    text = f"At {last:.3g}: {_beside(large, rival, d)}. At {first:.2g} {early.size} wins."
     return by_sign(d.sign), text
 
 
@@ -120,7 +120,7 @@ def against_ddim(name: str, expected: int) -> Callable[[list[Row], Unit], Ruling
         for group in by(plain, lambda row: (row.run, row.steps)).values():
             mine, ddim = ([r for r in group if r.sampler == s] for s in (name, "ddim"))
             if mine and ddim:
-                gaps[f"c = {mine[0].width}, {mine[0].steps} steps"] = contest(mine, ddim)
+                gaps[f"{mine[0].size}, {mine[0].steps} steps"] = contest(mine, ddim)
         if not gaps:
             return UNKNOWN, f"No row of {name} beside DDIM in up to 20 steps."
         signs = {label: d.sign_among(len(gaps)) for label, d in gaps.items()}
@@ -160,19 +160,18 @@ def _compare_scales(pairs: list[tuple[str, list[Row], list[Row]]]) -> Ruling:
     return ("reproduced" if differ else UNKNOWN), "; ".join(texts) + "."
 
 
-def _ddim(rows: list[Row]) -> dict[int, dict[int, list[Row]]]:
-    """DDIM's rows by width, then by steps: all guidance scales."""
-    widths = by([r for r in undistilled(rows) if r.sampler == "ddim"], lambda row: row.width)
-    return {w: by(widths[w], lambda row: row.steps) for w in sorted(widths)}
+def _ddim(rows: list[Row]) -> dict[Size, dict[int, list[Row]]]:
+    """DDIM's rows by size, then by steps: all guidance scales."""
+    sizes = by([r for r in undistilled(rows) if r.sampler == "ddim"], lambda row: row.size)
+    return {size: by(sizes[size], lambda row: row.steps) for size in sorted(sizes)}
 
 
 def guidance_by_steps(rows: list[Row], unit: Unit) -> Ruling:
     """Whether the best scale differs between few and many steps."""
-    widths = _ddim(rows)
     return _compare_scales(
         [
-            (f"c = {w}, {min(steps)} and {max(steps)} steps", steps[min(steps)], steps[max(steps)])
-            for w, steps in widths.items()
+            (f"{size}, {min(steps)} and {max(steps)} steps", steps[min(steps)], steps[max(steps)])
+            for size, steps in _ddim(rows).items()
             if len(steps) > 1
         ]
     )
@@ -180,13 +179,13 @@ def guidance_by_steps(rows: list[Row], unit: Unit) -> Ruling:
 
 def guidance_by_size(rows: list[Row], unit: Unit) -> Ruling:
     """Whether the best scale differs between the sizes."""
-    widths = _ddim(rows)
-    if len(widths) < 2:
+    sizes = _ddim(rows)
+    if len(sizes) < 2:
         return UNKNOWN, "One size."
-    small, large = widths[min(widths)], widths[max(widths)]
+    small, large = sizes[min(sizes)], sizes[max(sizes)]
     return _compare_scales(
         [
-            (f"{n} steps, c = {min(widths)} and {max(widths)}", small[n], large[n])
+            (f"{n} steps, {min(sizes)} and {max(sizes).member}", small[n], large[n])
             for n in sorted(set(small) & set(large))
         ]
     )
@@ -194,7 +193,4 @@ def guidance_by_size(rows: list[Row], unit: Unit) -> Ruling:
 
 def _beside(a: list[Row], b: list[Row], difference: Estimate) -> str:
     first, second = best(a), best(b)
-    return (
-        f"c = {first.width} {score(first)}, c = {second.width} {score(second)}; difference "
-        f"{difference}"
-    )
+    return f"{first.size} {score(first)}, {second.size} {score(second)}; difference {difference}"

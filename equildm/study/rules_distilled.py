@@ -1,4 +1,4 @@
-"""How a study's table answers the paper's findings on distilled models."""
+"""How the table of one family answers the paper's findings on distilled models."""
 
 import math
 
@@ -11,13 +11,13 @@ from .names import Unit
 from .price import Price
 from .rules import by_sign, Ruling, smaller_at_budgets, UNKNOWN
 from .students import steps_worth
-from .table import Row
+from .table import Row, Size
 
 
 def _four_steps(rows: list[Row]) -> list[tuple[list[Row], list[Row]]]:
     """For each size: the students in 4 steps, and the undistilled rows in 4."""
-    widths = by([r for r in newest(rows) if r.steps == 4], lambda r: r.width).values()
-    pairs = [([r for r in rows if r.method], [r for r in rows if not r.method]) for rows in widths]
+    sizes = by([r for r in newest(rows) if r.steps == 4], lambda r: r.size).values()
+    pairs = [([r for r in rows if r.method], [r for r in rows if not r.method]) for rows in sizes]
     return [(students, teachers) for students, teachers in pairs if students and teachers]
 
 
@@ -35,22 +35,22 @@ def distilled_better(rows: list[Row], unit: Unit) -> Ruling:
 def distilled_speed(rows: list[Row], unit: Unit) -> Ruling:
     """How many steps of DDIM four of the students are worth, in draws of all scores."""
     plain = [row for row in last_checkpoints(rows) if row.sampler == "ddim"]
-    curves = by(plain, lambda row: row.width)
-    students = [best(a) for a, _ in _four_steps(rows) if a[0].width in curves]
+    curves = by(plain, lambda row: row.size)
+    students = [best(a) for a, _ in _four_steps(rows) if a[0].size in curves]
     if len(students) < 2:
         return UNKNOWN, f"{len(students)} sizes with students and DDIM; the rule takes two."
     known = [*students, *plain]
     drawn = draws(known, DRAWS)
     factors, text = [], []
     for i, student in enumerate(students):
-        curve = curves[student.width]
+        curve = curves[student.size]
         places = [known.index(row) for row in curve]
         steps = [row.steps for row in curve]
         each = [steps_worth(steps, d[places], d[i]) / 4 for d in drawn]
         factors.append(each)
         low, high = np.quantile(each, (0.025, 0.975), method="nearest")
         factor = steps_worth(steps, [row.fid for row in curve], student.fid) / 4
-        text.append(f"c = {student.width}: {factor:.3g} ({low:.3g} to {high:.3g})")
+        text.append(f"{student.size}: {factor:.3g} ({low:.3g} to {high:.3g})")
     least, most = np.min(factors, axis=0), np.max(factors, axis=0)
     alike = (most < 2 * least) & (least >= 2.5) & (most <= 10)
     numbers = f"Factors {'; '.join(text)}."
@@ -76,16 +76,16 @@ def guided_uneven(rows: list[Row], unit: Unit) -> Ruling:
     """What guided distillation gains, by size."""
     plain = [row for row in last_checkpoints(rows) if row.sampler == "ddim"]
     students = optimal_guidance([row for row in newest(rows) if row.method == "guided"])
-    gains: dict[int, dict[int, tuple[float, np.ndarray]]] = {}
+    gains: dict[int, dict[Size, tuple[float, np.ndarray]]] = {}
     for student in students:
         for row in plain:
-            alike = (row.width, row.steps) == (student.width, student.steps)
+            alike = (row.size, row.steps) == (student.size, student.steps)
             if alike and row.steps in (4, 8) and min(row.fid, student.fid) > 0:
                 gain = math.log(student.fid / row.fid)
                 spread = np.divide(student.fid_spread, student.fid) - np.divide(
                     row.fid_spread, row.fid
                 )
-                gains.setdefault(row.steps, {})[row.width] = gain, spread
+                gains.setdefault(row.steps, {})[row.size] = gain, spread
     gaps = [
         Estimate(a - b, float(np.sqrt(np.mean((x - y) ** 2))), len(x) - 1)
         for sizes in gains.values()
@@ -93,7 +93,7 @@ def guided_uneven(rows: list[Row], unit: Unit) -> Ruling:
         for b, y in list(sizes.values())[:i]
     ]
     text = "; ".join(
-        f"{n} steps: " + ", ".join(f"c = {w} {math.exp(gain):.3g}" for w, (gain, _) in g.items())
+        f"{n} steps: " + ", ".join(f"{size} {math.exp(gain):.3g}" for size, (gain, _) in g.items())
         for n, g in gains.items()
     )
     if not gaps:

@@ -2,16 +2,29 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..data import DataConfig
-from ..denoise import AbstractNetworkConfig, network_shapes, UNetConfig
+from ..denoise import (
+    AbstractBackboneConfig,
+    AbstractNetworkConfig,
+    BackboneName,
+    DiTConfig,
+    MMDiTConfig,
+    network_shapes,
+    UNetConfig,
+)
 from ..distill import DistillConfig
+from ..noise import PREDICTIONS, SCHEDULES
 from ..pretrained import read_run_model, RunModelConfig
 from ..runtime import Checkpoints, count_parameters, from_json, Run
 from ..training import TrainConfig
 from .cost import evaluation_gflops, normalised_cost
+from .table import Size
+
+KINDS: Mapping[type, BackboneName] = {UNetConfig: "unet", DiTConfig: "dit", MMDiTConfig: "mmdit"}
+"""Names of the networks that a study compares."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +62,9 @@ class StudyRun:
         train = from_json(TrainConfig, section, f"{path / 'config.json'}: train")
         data, distill = DataConfig.of_run(run), DistillConfig.of_run(run)
         model = read_run_model(run)
-        if not isinstance(model.model.network.backbone, UNetConfig):
+        if type(model.model.network.backbone) not in KINDS:
             raise ValueError(
-                f"A study is of UNets of different widths, received {path}, a "
+                f"A study is of UNets and transformers, received {path}, a "
                 f"{type(model.model.network.backbone).__name__}. Leave it out of --runs."
             )
         return cls(run, model, data, distill, train.batch_size)
@@ -82,16 +95,22 @@ class StudyRun:
             raise ValueError(f"{self.run.path} has no checkpoint yet: train it first.")
         return newest
 
-    @property
-    def width(self) -> int:
-        """Base channels of the UNet."""
-        return self._unet.width
+    @functools.cached_property
+    def size(self) -> Size:
+        """Family and size of the network."""
+        scheduler = self.model.model.scheduler
+        kind = KINDS[type(self._sizes)]
+        schedule = _name(scheduler.schedule, SCHEDULES)
+        prediction = _name(scheduler.prediction, PREDICTIONS)
+        usual = (schedule, prediction) == ("scaled-linear", "v")
+        family = kind if usual else f"{kind} {schedule}/{prediction}"
+        return Size(family, self._sizes.width, getattr(self._sizes, "depth", 0))
 
     @functools.cached_property
     def gflops(self) -> float:
         """1e9 operations of one evaluation of the network on the run's own latents."""
         model = self.model.model
-        return evaluation_gflops(self._unet, model.latent_shape[0], model.max_tokens)
+        return evaluation_gflops(self._sizes, model.latent_shape[0], model.max_tokens)
 
     @functools.cached_property
     def parameters(self) -> int:
@@ -100,14 +119,20 @@ class StudyRun:
 
     @functools.cached_property
     def cost(self) -> float:
-        """`normalised_cost` of the width."""
-        return normalised_cost(self.width)
+        """`normalised_cost` of the size."""
+        return normalised_cost(self._sizes)
 
     @property
-    def _unet(self) -> UNetConfig:
-        unet = self.network.backbone
-        assert isinstance(unet, UNetConfig)
-        return unet
+    def _sizes(self) -> AbstractBackboneConfig:
+        sizes = self.network.backbone
+        assert isinstance(sizes, AbstractBackboneConfig)
+        return sizes
+
+
+def _name(part: object, choices: Mapping[str, object]) -> str:
+    """The name of a schedule or prediction; that of its class for one of one's own."""
+    kind = type(part)
+    return next((n for n, choice in choices.items() if type(choice) is kind), kind.__name__)
 
 
 def open_runs(paths: Sequence[Path]) -> list[StudyRun]:

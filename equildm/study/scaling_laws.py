@@ -131,7 +131,16 @@ def reference_rows(rows: Sequence[Row]) -> list[Row]:
     if not ways:
         return []
     way = max(ways, key=lambda way: (len(ways[way]), way[1], way[0] == "ddim", -way[2]))
-    return sorted(ways[way], key=lambda row: (row.width, row.train_step))
+    return sorted(ways[way], key=lambda row: (row.size, row.train_step))
+
+
+def training_groups(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each law of training, by its name: those of each family, and of each size."""
+    families = by(rows, lambda row: row.family)
+    groups = {f"training, all sizes of {name}": group for name, group in families.items()}
+    if len(families) == 1:
+        groups = {"training, all sizes": list(rows)}
+    return groups | by(rows, lambda row: f"training, {row.size}")
 
 
 def training_law(rows: Sequence[Row], price: Price = OWN_COST) -> PowerLaw | None:
@@ -149,14 +158,13 @@ def laws(rows: Sequence[Row], price: Price = OWN_COST) -> dict[str, PowerLaw]:
     """The laws that there are points enough for, by name.
 
     - `training, all sizes` and `training, c = ...`: FID over training compute (`Price.training`).
+        The former is `training, all sizes of ...` for each of several families.
     - `sampling, frontier`: FID of the best rows over sampling cost, last checkpoints without
         students. It has no interval.
     """
     rows = mean_over_seeds(rows)
-    chosen = reference_rows(rows)
-    fits = {"training, all sizes": training_law(chosen, price)}
-    for width, group in by(chosen, lambda row: row.width).items():
-        fits[f"training, c = {width}"] = training_law(group, price)
+    groups = training_groups(reference_rows(rows))
+    fits = {name: training_law(group, price) for name, group in groups.items()}
     front = [(price(row), row.fid) for row in pareto(last_checkpoints(rows), price=price)]
     if _fits(front):
         fits["sampling, frontier"] = fit_power_law(*zip(*front), selected=True)

@@ -32,7 +32,7 @@ def students(rows: Sequence[Row]) -> Figure | None:
     if not curves:
         return None
     figure, axes = new_axes(3, len(curves))
-    for (left, middle, right), (width, group) in zip(axes, curves.items()):
+    for (left, middle, right), (size, group) in zip(axes, curves.items()):
         for (name, curve), style in zip(group.items(), distinct_styles(len(group))):
             style |= {"linestyle": "-" if curve[0].method else "--", "label": name}
             steps = [row.steps for row in curve]
@@ -40,16 +40,17 @@ def students(rows: Sequence[Row]) -> Figure | None:
             draw_distances(middle, [r.evaluations * r.branches for r in curve], curve, style)
             draw_matches(right, steps, curve, style)
         kind = rows[0].score
-        label_axes(left, STEPS, kind, title=f"c = {width}", log="x")
-        label_axes(middle, EVALUATIONS, kind, title=f"c = {width}", log="x", legend=False)
-        label_axes(right, STEPS, MATCH, title=f"c = {width}", log="x", legend=False)
+        label_axes(left, STEPS, kind, title=str(size), log="x")
+        label_axes(middle, EVALUATIONS, kind, title=str(size), log="x", legend=False)
+        label_axes(right, STEPS, MATCH, title=str(size), log="x", legend=False)
     return figure
 
 
 def distilled(rows: Sequence[Row], price: Price = OWN_COST) -> Figure | None:
     """Figure 13: students and undistilled models in few steps, and over sampling cost.
 
-    Few steps are 4, or the number nearest to it that both have. Guidance is counted twice.
+    The former has a curve for each method and family. Few steps are 4, or the number nearest to it
+    that both have. Guidance is counted twice.
     """
     price = price.guidance_twice()
     rows = optimal_guidance(newest(mean_over_seeds(rows)))
@@ -60,13 +61,13 @@ def distilled(rows: Sequence[Row], price: Price = OWN_COST) -> Figure | None:
     few = min(steps, key=lambda n: (abs(n - 4), n))
     figure, [[left, right]] = new_axes(2)
     sampler = main_sampler(plain)
-    curves = {"undistilled": [r for r in plain if r.sampler == sampler]}
-    curves |= by(students, lambda row: row.method)
+    undistilled = [r for r in plain if r.sampler == sampler]
+    curves = by([*undistilled, *students], _method_and_family)
     for (name, group), style in zip(curves.items(), distinct_styles(len(curves))):
         at = sorted((r for r in group if r.steps == few), key=lambda row: row.width)
         draw_distances(left, [row.width for row in at], at, style | {"label": name})
     label_axes(left, "width c", rows[0].score, title=f"{few} steps (undistilled: {sampler})")
-    for group, style in by_size(curves["undistilled"]):
+    for group, style in by_size(undistilled):
         group = sorted(group, key=lambda row: row.steps)
         style |= {"linestyle": "--"}
         draw_distances(right, [price(row) for row in group], group, style)
@@ -87,14 +88,19 @@ def stages(rows: Sequence[Row]) -> Figure | None:
     if not students:
         return None
     plain = [r for r in rows if not r.method and r.sampler == "ddim"]
-    widths = sorted({row.width for row in students})
-    figure, [axes] = new_axes(len(widths))
-    for axis, width in zip(axes, widths):
-        curves = {"undistilled, ddim": [r for r in plain if r.width == width]}
-        curves |= by((r for r in students if r.width == width), lambda row: row.method)
+    sizes = sorted({row.size for row in students})
+    figure, [axes] = new_axes(len(sizes))
+    for axis, size in zip(axes, sizes):
+        curves = {"undistilled, ddim": [r for r in plain if r.size == size]}
+        curves |= by((r for r in students if r.size == size), lambda row: row.method)
         for (name, group), style in zip(curves.items(), distinct_styles(len(curves))):
             group = sorted(group, key=lambda row: row.steps)
             if group:
                 draw_distances(axis, [r.steps for r in group], group, style | {"label": name})
-        label_axes(axis, STEPS, rows[0].score, title=f"c = {width}", log="x")
+        label_axes(axis, STEPS, rows[0].score, title=str(size), log="x")
     return figure
+
+
+def _method_and_family(row: Row) -> str:
+    method = row.method or "undistilled"
+    return method if row.family == "unet" else f"{row.family} {method}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from .compare import mean_over_seeds
 from .frontier import by, newest, optimal_guidance
-from .table import Row
+from .table import Row, Size
 
 
 def main_sampler(rows: Sequence[Row]) -> str:
@@ -17,21 +17,21 @@ def main_sampler(rows: Sequence[Row]) -> str:
     return max(samplers, key=lambda name: (len(samplers[name]), name == "ddim"), default="")
 
 
-def student_curves(rows: Sequence[Row]) -> dict[int, dict[str, list[Row]]]:
+def student_curves(rows: Sequence[Row]) -> dict[Size, dict[str, list[Row]]]:
     """For each size that was distilled: the models and students of that size, by name.
 
     Each is a list of rows by sampling steps, last checkpoints at their best guidance scales. The
     model comes first, by its main sampler, then by others; then the students.
     """
     chosen = optimal_guidance(newest(mean_over_seeds(rows)))
-    curves: dict[int, dict[str, list[Row]]] = {}
-    for width, group in by(chosen, lambda row: row.width).items():
+    curves: dict[Size, dict[str, list[Row]]] = {}
+    for size, group in by(chosen, lambda row: row.size).items():
         first = main_sampler([row for row in group if not row.method])
         group = sorted(
             group, key=lambda r: (r.method, r.run, r.sampler != first, r.sampler, r.steps)
         )
         if group[-1].method:
-            curves[width] = by(group, lambda row: f"{row.run} ({row.sampler})")
+            curves[size] = by(group, lambda row: f"{row.run} ({row.sampler})")
     return curves
 
 

@@ -94,7 +94,7 @@ class Sweep:
                 Row(
                     **dataclasses.asdict(point),
                     **dataclasses.asdict(scores),
-                    width=run.width,
+                    **run.size._asdict(),
                     parameters=run.parameters,
                     batch=run.batch_size,
                     method=run.method,

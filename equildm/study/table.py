@@ -10,7 +10,7 @@ import operator
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,6 +51,25 @@ class Point:
         )
 
 
+class Size(NamedTuple):
+    """Which member of which family a network is; those of a family in order, small to large."""
+
+    family: str
+    """Kind of the network, and its process where that is not Stable Diffusion's: `Row.family`."""
+    width: int
+    """Base channels of a UNet, width of a transformer."""
+    depth: int = 0
+    """Blocks of a transformer; 0 for a UNet."""
+
+    @property
+    def member(self) -> str:
+        """The size alone: `32`, or a transformer's `128x6`, width x depth."""
+        return f"{self.width}x{self.depth}" if self.depth else f"{self.width}"
+
+    def __str__(self) -> str:
+        return f"c = {self.width}" if self.family == "unet" else f"{self.family} {self.member}"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
     """One point with its scores and costs.
@@ -58,6 +77,7 @@ class Row:
     **Fields:** those of `Point`, and
 
     - `width`, `parameters`: of the network.
+    - `family`, `depth`: see `Size`. Models of one family differ by their size.
     - `batch`: examples of a training step.
     - `method`: of the distillation; "" for a model that was not distilled.
     - `cost`: of one evaluation, in evaluations of the paper's 866M at 64x64 (`normalised_cost`).
@@ -83,6 +103,8 @@ class Row:
     seed: int = 0
     width: int
     parameters: int
+    family: str = "unet"
+    depth: int = 0
     batch: int
     method: str = ""
     cost: float
@@ -106,9 +128,14 @@ class Row:
         return Point(*_POINT(self))
 
     @property
+    def size(self) -> Size:
+        """Which member of which family the network is."""
+        return Size(self.family, self.width, self.depth)
+
+    @property
     def model(self) -> str:
-        """`c = 32`, or `c = 32 lcm`."""
-        return f"c = {self.width} {self.method}".strip()
+        """`c = 32`, `c = 32 lcm`, or `dit 128x6 lcm`."""
+        return f"{self.size} {self.method}".strip()
 
 
 _POINT = operator.attrgetter(*(field.name for field in dataclasses.fields(Point)))
@@ -162,8 +189,8 @@ def in_steps(steps: int) -> str:
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
-    """Rows by width, then by method, then by point."""
-    return sorted(rows, key=lambda row: (row.width, row.method, row.point))
+    """Rows by size, then by method, then by point."""
+    return sorted(rows, key=lambda row: (row.size, row.method, row.point))
 
 
 def write_table(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from . import rules, rules_distilled
 from .compare import mean_over_seeds
+from .frontier import check_one_family
 from .names import Unit
 from .paper import Finding, FINDINGS
 from .table import Row
@@ -37,8 +38,9 @@ def verdicts(table: Sequence[Row], unit: Unit = "gflops") -> list[Verdict]:
     - `table`: see `read_table`.
     - `unit`: of costs.
 
-    **Raises** `ValueError` for rows of several references.
+    **Raises** `ValueError` for rows of several references, and of several families.
     """
+    check_one_family(table, "A verdict on the paper's findings")
     rows = mean_over_seeds(table)
     kinds = {(row.score, row.reference) for row in rows}
     if len(kinds) > 1:

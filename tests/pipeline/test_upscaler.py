@@ -168,6 +168,21 @@ def test_a_new_upscaler_is_its_start_and_ignores_the_image(parts):
 
 
 @pytest.mark.parametrize(
+    ("backbone", "noise"),
+    [
+        ("dit", NoiseConfig(schedule="rectified-flow", prediction="flow")),
+        ("mmdit", NoiseConfig(schedule="edm", prediction="edm")),
+    ],
+)
+def test_transformers_and_other_processes_enlarge_images(parts, backbone, noise):
+    sizes = dataclasses.replace(backbone_for(backbone, "tiny", *parts), depth=1)
+    start = new_model(sizes, *parts, image_size=16, noise=noise, mesh=make_mesh())
+    upscaler = Upscaler(new_upscaler(start, scale=2, augmentation=0.1))
+    large = upscaler(drawn(3, 5), steps=2)
+    assert large.shape == (6, 10, 3) and np.isfinite(large).all() and np.ptp(large) > 0
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [({"scale": 1}, "at least 2, received 1"), ({"augmentation": 1.0}, r"\[0, 1\), received 1")],
 )

@@ -1,4 +1,4 @@
-"""The recipes with flow matching, EDM and a process of one's own: trained, sampled, distilled."""
+"""Every recipe with flow matching, EDM and a process of one's own, on each kind of network."""
 
 import json
 
@@ -9,46 +9,69 @@ from equildm.pretrained import read_run_model
 from equildm.runtime import Run
 
 RECIPES = ROOT / "recipes"
-PROCESSES = {
-    "flow": ("--schedule rectified-flow --prediction flow", "uniform", "shifted-logit-normal"),
-    "edm": ("--schedule edm --prediction edm", "edm", "log-normal"),
-    "own": ("--schedule {file}:Sigmoid --prediction v", "min-snr", "{file}:LateTimes"),
+CASES = {
+    "flow": ("dit", "rectified-flow", "flow", "uniform", "shifted-logit-normal"),
+    "edm": ("mmdit", "edm", "edm", "edm", "log-normal"),
+    "own": ("unet", "{file}:Sigmoid", "v", "min-snr", "{file}:LateTimes"),
 }
-SHORT = ("--warmup", "1", "--log-every", "1", "--preview-every", "100", "--prompts")
+SHORT = (
+    *("--batch-size", "4", "--warmup", "1", "--log-every", "1", "--save-every", "100"),
+    *("--preview-every", "100"),
+)
 
 
-@pytest.mark.slow  # nine processes, each of which compiles
-@pytest.mark.parametrize("process", PROCESSES)
-def test_what_is_trained_is_sampled_compared_and_distilled(process, options, tmp_path):
-    noise, weight, times = PROCESSES[process]
-    (tmp_path / "my_noise.py").write_text(page_code("docs/noise.md"))
-    chosen = f"{noise} --weight {weight} --times {times}".format(file=tmp_path / "my_noise.py")
+def recipe(name, *options):
+    return run_python(RECIPES / f"{name}.py", *map(str, options), devices=1, timeout=1800)
+
+
+@pytest.mark.slow  # a dozen processes, most of which compile
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_trained_is_sampled_scored_tuned_and_distilled(case, options, pictures, tmp_path):
+    file = tmp_path / "my_noise.py"
+    file.write_text(page_code("docs/noise.md"))
+    backbone, schedule, prediction, weight, times = (word.format(file=file) for word in CASES[case])
+    loss = ("--weight", weight, "--times", times)
+    noise = ("--schedule", schedule, "--prediction", prediction, *loss)
     run = tmp_path / "run"
-    begin = (*options, *chosen.split(), "--run", str(run))
-    run_python(RECIPES / "pretrain.py", *begin, "--steps", "4", devices=1)
-    run_python(RECIPES / "pretrain.py", "--run", str(run), "--resume", "--steps", "5", devices=1)
+    recipe("pretrain", *options, "--backbone", backbone, *noise, "--run", run, "--steps", 4)
+    recipe("pretrain", "--run", run, "--resume", "--steps", 5)
+    teacher = read_run_model(Run.open(run)).model.scheduler
+
     for solver in ("sde-dpm++2m", "flow-heun", "tcd"):
-        run_python(
-            RECIPES / "sample.py",
-            *(str(run), "--prompt", "a red square", "--solver", solver, "--grid", "karras"),
-            *("--sampling-steps", "3", "--out", str(tmp_path / f"{solver}.png")),
-            devices=1,
-        )
-    run_python(
-        RECIPES / "compare_samplers.py",
-        *(str(run), "--solvers", "ddim", "unipc2", "ddpm", "shark", "--evaluations", "2", "4"),
-        *("--fine-steps", "8", "--count", "1", "--out", str(tmp_path / "samplers")),
-        devices=1,
+        sampling = ("--solver", solver, "--grid", "karras", "--sampling-steps", 3)
+        out = tmp_path / f"{solver}.png"
+        recipe("sample", run, "--prompt", "a red square", *sampling, "--out", out)
+    recipe(
+        *("compare_samplers", run, "--solvers", "ddim", "unipc2", "ddpm", "shark"),
+        *("--evaluations", 2, 4, "--fine-steps", 8, "--count", 1, "--out", tmp_path / "samplers"),
     )
     errors = json.loads((tmp_path / "samplers" / "errors.json").read_text())["errors"]
     assert all(0 < error < 100 for row in errors.values() for error in row.values())
+    printed = recipe(
+        *("evaluate", run, "--split", "training", "--count", 8, "--batch-size", 8),
+        *("--sampling-steps", 2, "--metrics", "fid"),
+    )
+    assert "FID" in printed
+
+    tuned, upscaler = tmp_path / "tuned", tmp_path / "upscaler"
+    recipe(
+        *("dreambooth", "--start", run, "--run", tuned, "--data", pictures, "--prompts"),
+        *("--class-prompt", "a {} disc", "--prior-count", 4, *SHORT, "--steps", 2, *loss),
+    )
+    recipe(
+        *("super_resolution", "--start", run, "--run", upscaler, "--data", pictures, "--size", 32),
+        *("--held-out", 0.2, "--count", 3, "--sampling-steps", 2, *SHORT, "--steps", 2, *loss),
+    )
+    scores = json.loads((upscaler / "quality.json").read_text())["scores"]
+    assert scores["model"]["psnr"] > 0
+    for made in (tuned, upscaler):
+        assert read_run_model(Run.open(made)).model.scheduler == teacher
+
     for method in ("codi", "lcm", "progressive"):
         student = tmp_path / method
-        run_python(
-            RECIPES / "distill.py",
-            *(str(run), "--run", str(student), "--method", method, *SHORT),
-            *("--batch-size", "4", "--steps", "6"),
-            devices=1,
+        recipe(
+            *("distill", run, "--run", student, "--method", method, "--prompts"),
+            *(*SHORT, "--steps", 6),
         )
-        teacher, config = (read_run_model(Run.open(folder)).model for folder in (run, student))
-        assert config.scheduler.schedule == teacher.scheduler.schedule
+        assert read_run_model(Run.open(student)).model.scheduler.schedule == teacher.schedule
+        recipe("sample", student, "--prompt", "a red square", "--out", tmp_path / f"{method}.png")

@@ -92,3 +92,24 @@ def test_a_study_from_nothing_to_its_report(options, tmp_path):
 
     with pytest.raises(AssertionError, match="use another folder"):
         study("sweep", "--count", "9")
+
+
+@pytest.mark.slow  # trains two models and compiles two samplers
+def test_a_study_of_two_families_of_transformers(options, tmp_path):
+    folder = tmp_path / "study"
+    flow = ("--train.schedule", "rectified-flow", "--train.prediction", "flow")
+    run_python(
+        *(STUDY, str(folder), *options[3:], *flow, "--widths", "--distill", "--samplers", "ddim"),
+        *("--transformers", "dit:tiny", "mmdit:tiny"),
+        devices=1,
+        timeout=1500,
+    )
+    table = read_table(folder / "table.parquet")
+    assert {(row.run, str(row.size)) for row in table} == {
+        ("dit-tiny", "dit rectified-flow/flow 128x6"),
+        ("mmdit-tiny", "mmdit rectified-flow/flow 128x6"),
+    }
+    assert len(table) == 2 * (4 + 1) and all(row.fid > 0 for row in table)
+    page = (folder / "report" / "index.html").read_text()
+    assert "Families at each budget" in page
+    assert (folder / "report" / "straightness.png").is_file()

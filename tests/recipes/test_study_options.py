@@ -78,6 +78,12 @@ names = ["c016-lcm", "c016-guided", "c032-lcm", "c032-guided"]
 assert [s.run.name for s in students] == names
 assert [s.teacher for s in students] == [m.run for m in models for _ in (0, 1)]
 assert config.runs() == [m.run for m in models] + [s.run for s in students]
+
+options = ["--widths", "--transformers", "mmdit:tiny", "dit:mini", "--train.size", "32"]
+one, two = parse([str(folder / "new"), *options]).models()
+assert [(m.backbone, m.preset, m.run.name) for m in (one, two)] == [
+    ("mmdit", "tiny", "mmdit-tiny"), ("dit", "mini", "dit-mini")
+]
 print("checked")
 """
 

@@ -49,16 +49,20 @@ def make_run(tmp_path):
         earlier=(),
         stages=(),
         max_tokens=16,
+        sizes=None,
+        noise=None,
         **options,
     ):
-        unet = preset(width, in_channels=4, out_channels=4, context_width=384)
+        sizes = sizes or preset(width, in_channels=4, out_channels=4, context_width=384)
         distill = options.get("distill")
         embedded = distill is not None and distill.settings.guidance == "embedded"
         model = ModelConfig(
-            network=GuidanceEmbeddingConfig(unet) if embedded else unet,
+            network=GuidanceEmbeddingConfig(sizes) if embedded else sizes,
             image_size=32,
             latent_shape=(8, 8, 4),
-            scheduler=Scheduler(ScaledLinear(), Velocity(), spacing="trailing", ends_clean=True),
+            scheduler=Scheduler(
+                *(noise or (ScaledLinear(), Velocity())), spacing="trailing", ends_clean=True
+            ),
             max_tokens=max_tokens,
             solver="ddim" if distill is None else distill.settings.sampler,
             guidance_scale=2.0,

@@ -16,7 +16,9 @@ NAN, INF = float("nan"), float("inf")
     ("kind", "name", "value", "rule"),
     [
         (LadderConfig, "widths", (16, 16), "Each width is trained once"),
-        (LadderConfig, "widths", (), "Widths are at least 1"),
+        (LadderConfig, "widths", (), "Models are at least 1"),
+        (LadderConfig, "transformers", ("dit:tiny", "dit:tiny"), "differ in width or depth"),
+        (LadderConfig, "transformers", ("dit:L/2", "dit:558M"), "differ in width or depth"),
         (LadderConfig, "checkpoints", 0, "at least 1"),
         (LadderConfig, "distill_steps", 0, "at least 1"),
         (LadderConfig, "distill_guidance_range", (6.0, 1.0), "from low to high"),
@@ -49,6 +51,24 @@ def test_the_rule_the_value_and_the_option_are_named(kind, name, value, rule):
 def test_a_width_is_one_of_the_family(width):
     with pytest.raises(ValueError, match=f"positive multiple of 8, received {width}"):
         LadderConfig(widths=(16, width))
+
+
+def test_transformers_stand_beside_the_unets_or_alone():
+    ladder = LadderConfig(widths=(32, 8), transformers=("dit:XL/2", "mmdit:tiny"))
+    assert ladder.members == {
+        "c008": ("unet", "8"),
+        "c032": ("unet", "32"),
+        "dit-XL-2": ("dit", "XL/2"),
+        "mmdit-tiny": ("mmdit", "tiny"),
+    }
+    assert list(LadderConfig(widths=(), transformers=("dit:mini",)).members) == ["dit-mini"]
+    for name, rule in (
+        ("tiny", "received --transformers tiny. Kinds are dit, mmdit"),
+        ("unet:32", "UNets are given by --widths"),
+        ("dit:large", "A preset of DiTConfig is one of"),
+    ):
+        with pytest.raises(ValueError, match=rule):
+            LadderConfig(transformers=(name,))
 
 
 @pytest.mark.parametrize("options", [{"samplers": ("euler?",)}, {"reference": ("euler?", 4, 1.0)}])

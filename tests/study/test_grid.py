@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 
 from equildm.data import DataConfig
+from equildm.denoise import dit_preset, mmdit_preset
 from equildm.distill import DistillConfig
-from equildm.study import GridConfig, open_runs, points, StudyRun
+from equildm.noise import Epsilon, FlowVelocity, RectifiedFlow, ScaledLinear, Velocity
+from equildm.study import GridConfig, normalised_cost, open_runs, points, StudyRun
 from equildm.study.evaluations import evaluations_in
 from equildm.training import TrainConfig
 
@@ -75,11 +77,26 @@ def test_points_come_model_by_model_newest_checkpoint_first(make_run):
 def test_a_run_knows_its_size_and_cost(make_run):
     plain = StudyRun.open(make_run("c016"))
     lcm = StudyRun.open(student(make_run, "c016-lcm", "lcm"))
-    assert (plain.width, plain.method, plain.batch_size) == (16, "", 8)
-    assert (lcm.width, lcm.method, lcm.cost) == (16, "lcm", plain.cost)
+    assert (plain.size, plain.method, plain.batch_size) == (("unet", 16, 0), "", 8)
+    assert (lcm.size, lcm.method, lcm.cost) == (plain.size, "lcm", plain.cost)
     assert lcm.gflops == plain.gflops and lcm.parameters > plain.parameters > 10**6
     assert [plain.network.branches(scale) for scale in (0.0, 1.0, 3.0)] == [1, 1, 2]
     assert lcm.network.branches(3.0) == 1
+
+
+@pytest.mark.parametrize(
+    ("preset", "noise", "size"),
+    [
+        (dit_preset, (ScaledLinear(), Velocity()), ("dit", 128, 6)),
+        (dit_preset, (ScaledLinear(), Epsilon()), ("dit scaled-linear/eps", 128, 6)),
+        (mmdit_preset, (RectifiedFlow(), FlowVelocity()), ("mmdit rectified-flow/flow", 128, 6)),
+    ],
+)
+def test_a_transformer_and_a_process_are_families(make_run, preset, noise, size):
+    sizes = preset("tiny", in_channels=16, out_channels=16, context_width=384)
+    run = StudyRun.open(make_run("run", sizes=sizes, noise=noise))
+    assert run.size == size and 0 < run.cost < 0.1
+    assert run.cost == normalised_cost(preset("tiny"))
 
 
 def test_a_run_without_a_checkpoint_is_named(make_run):

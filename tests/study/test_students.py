@@ -15,9 +15,9 @@ def curve(make_row):
 
 def test_curves_of_each_size_that_was_distilled(study, make_row):
     curves = student_curves([*study, make_row(128), make_row(128, steps=4)])
-    assert set(curves) == {16, 32, 64}
+    assert [size.width for size in curves] == [16, 32, 64]
     names = ["c016 (ddim)", "c016 (ddpm)", "c016 (dpm++2m)", "c016guided (ddim)", "c016lcm (ddim)"]
-    assert list(curves[16]) == names
+    assert list(curves[study[0].size]) == names
     for group in curves.values():
         for curve in group.values():
             steps = [row.steps for row in curve]
@@ -30,7 +30,7 @@ def test_the_best_guidance_scale_is_taken(make_row):
     rows = [make_row(fid=fid, guidance=scale) for scale, fid in ((1.0, 9.0), (2.0, 5.0))]
     student = make_row(fid=4.0, method="lcm")
     curves = student_curves([*rows, student])
-    assert curves == {32: {"c032 (ddim)": [rows[1]], "c032lcm (ddim)": [student]}}
+    assert curves == {student.size: {"c032 (ddim)": [rows[1]], "c032lcm (ddim)": [student]}}
 
 
 def test_steps_between_measured_ones(curve):
