@@ -47,6 +47,11 @@ class Config:
 
     def __post_init__(self) -> None:
         self.data.check_previews(self.preview_count)
+        if self.fine_tune.start == "none" and self.fine_tune.trainable != ("*",):
+            raise ValueError(
+                "A ControlNet steers a trained network, received --start none, whose weights are "
+                "fresh. Start from a run, or train the network as well: --trainable '*'."
+            )
 
 
 def main(config: Config) -> None:

@@ -87,6 +87,7 @@ def test_what_cannot_work_is_refused_and_leaves_no_folder(small_start, tmp_path)
         (("--start", str(tmp_path / "nowhere")), "is none of these"),
         (("--trainable", "nothing"), "nothing"),
         (("--blocks", "2"), "blocks are of transformers alone"),
+        (("--start", "none", "--backbone", "dit"), "steers a trained network"),
     ]
     assert_refused(RECIPE, cases, "--run", str(path), *small_start)
     assert not path.exists()
