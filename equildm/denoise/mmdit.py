@@ -129,8 +129,9 @@ class MMDiT(AbstractTransformer):
         """See `AbstractTransformer`.
 
         Block `i` has the residual of the copied block `i / (depth / copied)`, rounded down, as in
-        Stable Diffusion 3. The last block has none, and is never copied: it updates no caption.
+        Stable Diffusion 3. The last block has none, so that of more than half of the blocks the
+        last copy would lead nowhere.
         """
         depth = self.depth
-        check_copied(copied, depth - 1)
+        check_copied(copied, depth // 2)
         return (*(int(i / (depth / copied)) for i in range(depth - 1)), None)

@@ -197,7 +197,7 @@ def test_the_branch_is_a_copy():
         (control_of(DIT, blocks=1), (0, None, None, None)),
         (control_of(DIT, blocks=4), (0, 1, 2, 3)),
         (control_of(dataclasses.replace(DIT, depth=1)), (0,)),
-        (control_of(MMDIT, blocks=3), (0, 0, 1, None)),
+        (control_of(MMDIT, blocks=1), (0, 0, 0, None)),
         (control_of(dataclasses.replace(MMDIT, depth=24), blocks=6),
          (*(i // 4 for i in range(23)), None)),
     ],
@@ -226,7 +226,7 @@ def test_what_does_not_fit_is_refused():
         network.network.at(X, network.network.time(T), condition.text, jnp.zeros((3, 6, 16)))
     with pytest.raises(ValueError, match="MMDiT, received a Concatenated"):
         control_of(DIT).around(widen_input(network.network, 1), key=jax.random.key(0))
-    for config, blocks, most in ((DIT, 5, 4), (DIT, 0, 4), (MMDIT, 4, 3)):
+    for config, blocks, most in ((DIT, 5, 4), (DIT, 0, 4), (MMDIT, 3, 2)):
         with pytest.raises(ValueError, match=f"copies 1 to {most} of its blocks"):
             network_shapes(control_of(config, blocks=blocks))
     with pytest.raises(ValueError, match="blocks are of transformers alone"):
