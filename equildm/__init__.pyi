@@ -145,6 +145,7 @@ from .denoise import (
     SIZES as SIZES,
     SMALL as SMALL,
     TransformerConfig as TransformerConfig,
+    TransformerControlBranch as TransformerControlBranch,
     UNetConfig as UNetConfig,
     UNetFeatures as UNetFeatures,
     widen_input as widen_input,

@@ -1,9 +1,10 @@
 """Trains a ControlNet (Zhang et al. 2023): control images steer a frozen, pretrained model.
 
-A copy of the UNet's encoder reads the noisy latent and the control image, and adds residuals to the
-UNet's features through convolutions that are zero at first. The copy alone is trained; the run
-keeps the pretrained network in `base/`. Control images are made of the data as they come up; pass
-a function of your own to `dataset` in place of `CONTROLS[...]` for depth, poses or sketches.
+A copy of the UNet's encoder, or of a transformer's first blocks, reads the noisy latent and the
+control image, and adds residuals to the network's features through layers that are zero at first.
+The copy alone is trained; the run keeps the pretrained network in `base/`. Control images are made
+of the data as they come up; pass a function of your own to `dataset` in place of `CONTROLS[...]`
+for depth, poses or sketches.
 
     python recipes/controlnet.py --start runs/emoji
     python recipes/controlnet.py --start runs/emoji --control colors --run runs/colors
@@ -35,6 +36,8 @@ class Config:
     train: eqd.Flat[eqd.TrainConfig] = eqd.TrainConfig(steps=1000)
     control: Literal["edges", "colors"] = "edges"
     """What the control images show: edges, or blurred colours."""
+    blocks: int | None = None
+    """Blocks of a transformer that are copied; by default half of them."""
     caption_dropout: float = 0.1
     """Share of captions replaced by the empty one, for classifier-free guidance."""
     preview_count: int = 8
@@ -44,6 +47,11 @@ class Config:
 
     def __post_init__(self) -> None:
         self.data.check_previews(self.preview_count)
+        if self.fine_tune.start == "none" and self.fine_tune.trainable != ("*",):
+            raise ValueError(
+                "A ControlNet steers a trained network, received --start none, whose weights are "
+                "fresh. Start from a run, or train the network as well: --trainable '*'."
+            )
 
 
 def main(config: Config) -> None:
@@ -54,11 +62,11 @@ def main(config: Config) -> None:
         config.run, config, "controlnet", may_change=("preview_count", "guidance_scale")
     )
 
-    # The model: the pretrained UNet with a control branch, of which the branch is trained.
+    # The model: the pretrained network with a control branch, of which the branch is trained.
     start = eqd.open_start(
         config.fine_tune, run.path, image_size=config.data.size, seed=seed, mesh=mesh
     )
-    network = eqd.ControlNetConfig.for_pixels(start.config.network, start.vae.factor)
+    network = eqd.ControlNetConfig.for_pixels(start.config.network, start.vae.factor, config.blocks)
     model = start.with_network(network.around(start.network, key=jax.random.key(seed)), network)
     trainable = config.fine_tune.split(model.network, seed=seed, run=run)
 

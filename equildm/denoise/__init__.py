@@ -11,12 +11,10 @@ from .concat import (
     ImageCondition as ImageCondition,
     widen_input as widen_input,
 )
-from .control import (
-    ControlBranch as ControlBranch,
-    ControlCondition as ControlCondition,
-    ControlNet as ControlNet,
-    ControlNetConfig as ControlNetConfig,
-)
+from .control import ControlNet as ControlNet, ControlNetConfig as ControlNetConfig
+from .control_branch import ControlCondition as ControlCondition
+from .control_transformer import TransformerControlBranch as TransformerControlBranch
+from .control_unet import ControlBranch as ControlBranch
 from .denoiser import AbstractDenoiser as AbstractDenoiser
 from .dit import WidthScaledDiT as WidthScaledDiT
 from .dit_block import DiTBlock as DiTBlock

@@ -3,7 +3,7 @@
 import abc
 
 import equinox as eqx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from .._types import check_one, Latent, Network, TextEmbedding, Time
 from ..nn import TimeEmbedding
@@ -44,9 +44,16 @@ class AbstractBackbone(eqx.Module):
 
     @abc.abstractmethod
     def at(
-        self, x: Latent, time: Float[Array, "time_width"], text: TextEmbedding
+        self,
+        x: Latent,
+        time: Float[Array, "time_width"],
+        text: TextEmbedding,
+        residuals: PyTree | None = None,
     ) -> Float[Array, "height width out_channels"]:
-        """The same as the call, for a time that is already embedded."""
+        """The same as the call, for a time that is already embedded.
+
+        `residuals` of a `ControlNet` are added to the network's features. None adds nothing.
+        """
 
     @abc.abstractmethod
     def widened(self, channels: int) -> "AbstractBackbone":

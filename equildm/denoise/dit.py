@@ -17,7 +17,7 @@ from ..nn import (
     TextProjection,
     TimeEmbedding,
 )
-from .abstract_transformer import AbstractTransformer
+from .abstract_transformer import AbstractTransformer, BlockInputs
 from .blocks import Module
 from .dit_block import DiTBlock
 from .transformer_parts import check_heads, FinalLayer
@@ -40,7 +40,7 @@ class WidthScaledDiT(AbstractTransformer):
     pooled: Module | None
     shared: Module | None
     blocks: BlockStack
-    final: FinalLayer
+    final: FinalLayer | None
     positions: Positions | None = eqx.field(static=True)
     rotary: Positions | None = eqx.field(static=True)
     context_width: int = eqx.field(static=True)
@@ -105,15 +105,24 @@ class WidthScaledDiT(AbstractTransformer):
         self.rotary = None if rotary is None else rotary(width // heads)
         self.context_width = context_width
 
-    def run_blocks(
+    def block_stacks(self) -> tuple[BlockStack, ...]:
+        """See `AbstractTransformer`."""
+        return (self.blocks,)
+
+    def with_block_stacks(self, stacks: tuple[BlockStack, ...]) -> "WidthScaledDiT":
+        """See `AbstractTransformer`."""
+        (blocks,) = stacks
+        return eqx.tree_at(lambda network: network.blocks, self, blocks)
+
+    def block_inputs(
         self,
         tokens: Float[Array, "tokens width"],
         condition: Float[Array, "width"],
         context: Float[Array, "words context_width"],
         mask: Bool[Array, "words"],
         rotation: Any,
-    ) -> Float[Array, "tokens width"]:
+    ) -> BlockInputs:
         """See `AbstractTransformer`."""
         modulation = condition if self.shared is None else self.shared(condition)
         words = None if self.caption is None else self.caption(context)
-        return self.blocks(tokens, modulation, words, mask, rotation)
+        return BlockInputs(tokens, (modulation, words, mask, rotation))

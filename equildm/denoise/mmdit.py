@@ -18,7 +18,7 @@ from ..nn import (
     TextProjection,
     TimeEmbedding,
 )
-from .abstract_transformer import AbstractTransformer
+from .abstract_transformer import AbstractTransformer, BlockInputs, check_copied
 from .blocks import Module
 from .mmdit_block import MMDiTBlock, second_attention, Streams
 from .transformer_parts import check_heads, FinalLayer
@@ -40,7 +40,7 @@ class MMDiT(AbstractTransformer):
     caption: Module
     pooled: Module | None
     stacks: tuple[BlockStack, ...]
-    final: FinalLayer
+    final: FinalLayer | None
     positions: Positions | None = eqx.field(static=True)
     rotary: Positions | None = eqx.field(static=True)
     context_width: int = eqx.field(static=True)
@@ -106,16 +106,32 @@ class MMDiT(AbstractTransformer):
         self.rotary = None if rotary is None else rotary(width // heads)
         self.context_width = context_width
 
-    def run_blocks(
+    def block_stacks(self) -> tuple[BlockStack, ...]:
+        """See `AbstractTransformer`."""
+        return self.stacks
+
+    def with_block_stacks(self, stacks: tuple[BlockStack, ...]) -> "MMDiT":
+        """See `AbstractTransformer`."""
+        return eqx.tree_at(lambda network: network.stacks, self, stacks)
+
+    def block_inputs(
         self,
         tokens: Float[Array, "tokens width"],
         condition: Float[Array, "width"],
         context: Float[Array, "words context_width"],
         mask: Bool[Array, "words"],
         rotation: Any,
-    ) -> Float[Array, "tokens width"]:
+    ) -> BlockInputs:
         """See `AbstractTransformer`."""
-        streams = tokens, self.caption(context)
-        for stack in self.stacks:
-            streams = stack(streams, condition, mask, rotation)
-        return streams[0]
+        return BlockInputs((tokens, self.caption(context)), (condition, mask, rotation))
+
+    def residual_sources(self, copied: int) -> tuple[int | None, ...]:
+        """See `AbstractTransformer`.
+
+        Block `i` has the residual of the copied block `i / (depth / copied)`, rounded down, as in
+        Stable Diffusion 3. The last block has none, so that of more than half of the blocks the
+        last copy would lead nowhere.
+        """
+        depth = self.depth
+        check_copied(copied, depth // 2)
+        return (*(int(i / (depth / copied)) for i in range(depth - 1)), None)

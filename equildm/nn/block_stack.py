@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
@@ -39,12 +40,10 @@ class BlockStack(eqx.Module):
     **Fields:**
 
     - `stacked`: the blocks, stacked.
-    - `depth`: their number.
     - `scan`: whether to scan, or to write the blocks out one after the other.
     """
 
     stacked: Callable[..., PyTree]
-    depth: int = eqx.field(static=True)
     scan: bool = eqx.field(static=True)
 
     def __init__(
@@ -58,7 +57,8 @@ class BlockStack(eqx.Module):
         """**Arguments:**
 
         - `block`: makes one, `block(key=)`. All have the same structure and shapes.
-        - `depth`, `scan`: see the class.
+        - `depth`: number of blocks.
+        - `scan`: see the class.
         - `key`: for the initial weights.
 
         **Raises** `ValueError` for a depth below 1.
@@ -66,8 +66,12 @@ class BlockStack(eqx.Module):
         if depth < 1:
             raise ValueError(f"A stack has at least 1 block, received depth={depth}. Use 1.")
         self.stacked = _stacked(block, jax.random.split(key, depth))
-        self.depth = depth
         self.scan = scan
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return jax.tree.leaves(eqx.filter(self.stacked, is_array))[0].shape[0]
 
     def __call__(self, x: X, *args: PyTree, each: PyTree = None) -> X:
         """Applies the blocks.
@@ -79,18 +83,40 @@ class BlockStack(eqx.Module):
         - `each`: arrays with a leading axis of length `depth`, of which a block gets its own as a
             last argument; by default there are none.
         """
-        arrays, static = eqx.partition(self.stacked, eqx.is_array)
         more = () if each is None else (each,)
+        return self._run(lambda block, x, *own: (block(x, *args, *own), None), x, more)[0]
 
-        def apply(x: X, own: PyTree) -> tuple[X, None]:
+    def collect(self, x: X, *args: PyTree) -> tuple[X, PyTree]:
+        """Applies blocks that return `(x, y)`: the last `x`, and every `y`, stacked in order."""
+        return self._run(lambda block, x: block(x, *args), x, ())
+
+    def first(self, count: int) -> "BlockStack":
+        """The first blocks. **Raises** `ValueError` for more than there are."""
+        if not 1 <= count <= self.depth:
+            raise ValueError(
+                f"The first blocks are 1 to the stack's {self.depth}, received {count}. Take fewer."
+            )
+        stacked = jax.tree.map(
+            lambda leaf: leaf[:count] if eqx.is_array(leaf) else leaf, self.stacked
+        )
+        return eqx.tree_at(lambda stack: stack.stacked, self, stacked)
+
+    def _run(
+        self, apply: Callable[..., tuple[X, PyTree]], x: X, more: tuple[PyTree, ...]
+    ) -> tuple[X, PyTree]:
+        arrays, static = eqx.partition(self.stacked, eqx.is_array)
+
+        def one(x: X, own: PyTree) -> tuple[X, PyTree]:
             arrays, more = own
-            return eqx.combine(arrays, static)(x, *args, *more), None
+            return apply(eqx.combine(arrays, static), x, *more)
 
         if self.scan:
-            return jax.lax.scan(apply, x, (arrays, more), length=self.depth)[0]
+            return jax.lax.scan(one, x, (arrays, more), length=self.depth)
+        outputs = []
         for i in range(self.depth):
-            x, _ = apply(x, jax.tree.map(itemgetter(i), (arrays, more)))
-        return x
+            x, output = one(x, jax.tree.map(itemgetter(i), (arrays, more)))
+            outputs.append(output)
+        return x, jax.tree.map(lambda *ys: jnp.stack(ys), *outputs)
 
     def __getitem__(self, index: int) -> Callable[..., PyTree]:
         """One block."""

@@ -169,7 +169,7 @@ def test_guidance_leads_away_from_the_caption_alone(trained):
 def test_what_does_not_fit_is_refused(unet, fresh):
     with pytest.raises(ValueError, match="2 times as many pixels a side"):
         fresh(X, T, ControlCondition(TEXT, drawn(4, 6, 3)))
-    with pytest.raises(ValueError, match="made of a WidthScaledUNet, received a Concatenated"):
+    with pytest.raises(ValueError, match="WidthScaledDiT or MMDiT, received a Concatenated"):
         CONTROL.around(widen_input(unet, 1), key=jax.random.key(0))
     with pytest.raises(ValueError, match="at least 1 entry"):
         ControlNetConfig(CONFIG, hint_channels=())

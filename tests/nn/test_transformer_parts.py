@@ -221,6 +221,31 @@ def test_a_stack_is_its_blocks_one_after_the_other(scan):
     np.testing.assert_allclose(stack(x, shift, each=each), with_each, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("scan", [True, False])
+def test_first_blocks_and_what_each_returns(scan):
+    stack = BlockStack(Block, 4, scan=scan, key=KEY)
+    x, shift = normal(3, 6), normal(6)
+    first = stack.first(2)
+    assert first.depth == 2 and eqx.tree_equal(first[1], stack[1])
+    second = stack[1](stack[0](x, shift), shift)
+    np.testing.assert_allclose(first(x, shift), second, rtol=1e-5, atol=1e-6)
+    pairs = eqx.tree_at(lambda s: s.stacked, first, Doubled(first.stacked))
+    last, every = pairs.collect(x, shift)
+    np.testing.assert_allclose(last, second, rtol=1e-5, atol=1e-6)
+    expected = jnp.stack([2 * stack[0](x, shift), 2 * second])
+    np.testing.assert_allclose(every, expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="1 to the stack's 4, received 5"):
+        stack.first(5)
+
+
+class Doubled(eqx.Module):
+    block: Block
+
+    def __call__(self, x, shift):
+        x = self.block(x, shift)
+        return x, 2 * x
+
+
 def test_a_stack_knows_its_shapes_without_weights():
     shapes = eqx.filter_eval_shape(lambda key: BlockStack(Block, 4, key=key), KEY)
     drawn = eqx.filter(BlockStack(Block, 4, key=KEY), eqx.is_array)

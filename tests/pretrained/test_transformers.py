@@ -5,9 +5,16 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from small_models import moved_weights, VAE
+from small_models import moved_weights, random_images, VAE
 
-from equildm import load_pretrained, new_model, NoiseConfig, save_pretrained, TextToImage
+from equildm import (
+    ControlToImage,
+    load_pretrained,
+    new_model,
+    NoiseConfig,
+    save_pretrained,
+    TextToImage,
+)
 from equildm.denoise import ControlNetConfig, dit_preset, mmdit_preset
 from equildm.interop import load_minilm
 from equildm.pipeline import backbone_for, new_upscaler
@@ -58,10 +65,28 @@ def test_a_config_for_vae_and_text_encoder():
         backbone_for("dit", "40M", vae, text_encoder)
 
 
-def test_what_is_of_unets_alone_is_refused():
+@pytest.mark.parametrize("preset", [dit_preset, mmdit_preset])
+def test_a_controlnet_survives_its_folder(preset, tmp_path):
+    start = model_of(preset("tiny", **SMALL, **LATENT))
+    config = ControlNetConfig.for_pixels(start.config.network, start.vae.factor, blocks=1)
+    network = config.around(start.network, key=jax.random.key(1))
+    model = start.with_network(moved_weights(network, 0.05, np.random.default_rng(1)), config)
+    save_pretrained(tmp_path / "saved", model)
+    loaded = load_pretrained(tmp_path / "saved")
+    assert loaded.config == model.config
+    for one, two in zip(*map(jax.tree.leaves, (loaded.network, model.network)), strict=True):
+        np.testing.assert_array_equal(one, two)
+    sampler = ControlToImage(loaded)
+    first, second = (
+        sampler(controls, ["a red circle"], steps=2, guidance_scale=2.0)
+        for controls in (random_images(1, 16, 24, 3), 255 - random_images(1, 16, 24, 3))
+    )
+    assert first.shape == (1, 16, 24, 3) and np.isfinite(first).all()
+    assert np.abs(first - second).max() > 1e-3
+
+
+def test_what_does_not_fit_the_vae_is_refused():
     config = dit_preset("tiny", **SMALL, **LATENT)
-    with pytest.raises(ValueError, match="made of a WidthScaledUNet, received a WidthScaledDiT"):
-        ControlNetConfig(config).build(key=jax.random.key(0))
     model = model_of(config)
     other = dataclasses.replace(config, in_channels=3)
     with pytest.raises(ValueError, match="takes 3 channels and its VAE makes 2"):

@@ -5,10 +5,13 @@ import pytest
 from helpers import assert_refused, ROOT, run_python
 from model_folders import assert_same_arrays, assert_saved_as_it_is
 from run_folders import go_on, losses
-from small_models import random_images
+from small_models import moved_weights, random_images, small_model
 
-from equildm.pipeline import ControlToImage
-from equildm.pretrained import load_pretrained
+from equildm.denoise import BACKBONES
+from equildm.noise import NoiseConfig
+from equildm.pipeline import ControlToImage, new_model
+from equildm.pretrained import load_pretrained, save_pretrained
+from equildm.runtime import make_mesh
 
 RECIPE = ROOT / "recipes" / "controlnet.py"
 
@@ -37,6 +40,37 @@ def test_it_goes_on_exactly(run, small_start, tmp_path):
     assert losses(broken) == losses(run)
 
 
+@pytest.mark.slow  # trains twice more
+@pytest.mark.parametrize("backbone", ["dit", "mmdit"])
+def test_a_transformer_is_controlled(backbone, small_start, tmp_path):
+    config = BACKBONES[backbone](
+        "tiny", width=16, depth=4, heads=2, in_channels=2, out_channels=2, context_width=384
+    )
+    plain = small_model()
+    start = new_model(
+        config,
+        plain.vae,
+        plain.text_encoder,
+        image_size=16,
+        noise=NoiseConfig(),
+        mesh=make_mesh(""),
+    )
+    start = start.with_network(moved_weights(start.network, 0.05, np.random.default_rng(0)))
+    save_pretrained(tmp_path / "start", start)
+    options = ["--start", str(tmp_path / "start"), *small_start[2:], "--blocks", "1"]
+    run = tmp_path / "run"
+    run_python(RECIPE, "--run", str(run), *options, devices=1)
+    model = load_pretrained(run)
+    assert_same_arrays(model.network.network, start.network)
+    assert all(np.any(output.weight) for output in model.network.control.outputs)
+    images = ControlToImage(model)(random_images(1, 16, 16, 3), [""], steps=2)
+    assert images.shape == (1, 16, 16, 3) and np.isfinite(images).all()
+    eight = tmp_path / "eight"
+    mesh = ("--mesh", "data=2,fsdp=2,tensor=2", "--remat", "blocks")
+    run_python(RECIPE, "--run", str(eight), *options, *mesh, devices=8)
+    np.testing.assert_allclose(list(losses(eight).values()), list(losses(run).values()), rtol=1e-4)
+
+
 @pytest.mark.slow  # compiles the step once more, for eight devices
 def test_eight_devices_train_the_same(run, small_start, tmp_path):
     eight = tmp_path / "eight"
@@ -52,6 +86,8 @@ def test_what_cannot_work_is_refused_and_leaves_no_folder(small_start, tmp_path)
         (("--control", "depth"), "depth"),
         (("--start", str(tmp_path / "nowhere")), "is none of these"),
         (("--trainable", "nothing"), "nothing"),
+        (("--blocks", "2"), "blocks are of transformers alone"),
+        (("--start", "none", "--backbone", "dit"), "steers a trained network"),
     ]
     assert_refused(RECIPE, cases, "--run", str(path), *small_start)
     assert not path.exists()
