@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from equildm.commands import commands, load_recipe
-from equildm.runtime.command_help import Option, options_of
+from equildm.runtime.command_help import grouped, Option, options_of
 
 PAGE = Path(__file__).parent / "options.md"
 HEAD = """# Options of the recipes
@@ -22,22 +22,17 @@ dot, such as `--train.steps`. This page is made by `python docs/options_page.py`
 Group = tuple[str, tuple[Option, ...]]
 
 
-def groups_of(options: list[Option]) -> list[Group]:
-    """The options by group, in their order."""
-    rows: dict[str, list[Option]] = defaultdict(list)
-    for option in options:
-        rows[option.group].append(option)
-    return [(group, tuple(members)) for group, members in rows.items()]
+def groups_of(config: type) -> list[Group]:
+    """The options of a recipe by group."""
+    groups = grouped(options_of(config))
+    return [(group, tuple(members)) for group, members in groups.items()]
 
 
 def table(options: tuple[Option, ...]) -> str:
-    """A table with a row for each option; its default leaves the text for a column."""
+    """A table with a row for each option."""
     lines = ["| option | values | default | |", "|---|---|---|---|"]
     for option in options:
-        text, _, default = option.text.removesuffix("]").rpartition(" [")
-        if not option.text.endswith("]"):
-            text, default = option.text, ""
-        cells = (f"`{option.flag}`", _code(option.values), _code(default), text)
+        cells = (f"`{option.flag}`", _code(option.values), _code(option.default), option.text)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -49,7 +44,7 @@ def _code(text: str) -> str:
 def page() -> str:
     """The Markdown of the page."""
     texts = commands()
-    groups = {name: groups_of(options_of(load_recipe(name).Config)) for name in texts}
+    groups = {name: groups_of(load_recipe(name).Config) for name in texts}
     users: dict[Group, list[str]] = defaultdict(list)
     for name, members in groups.items():
         for group in members:

@@ -13,7 +13,7 @@ from .._types import Key, Latent, Time
 from ..nn import AbstractBlock, BlockStack, Linear
 from .abstract_transformer import AbstractTransformer, image_tokens, Residuals
 from .blocks import Module
-from .control_branch import AbstractControlBranch, ControlCondition
+from .control_branch import AbstractControlBranch, ControlCondition, copied
 from .control_hint import HintEncoder
 
 
@@ -82,11 +82,7 @@ class TransformerControlBranch(AbstractControlBranch):
                 stacks.append(stack.first(count))
             blocks -= count
         first = eqx.tree_at(lambda network: network.final, network, None)
-        # Copies: training donates the buffers of what it updates, and the network keeps its own.
-        copy = jax.tree.map(
-            lambda leaf: jnp.array(leaf, copy=True) if eqx.is_array(leaf) else leaf,
-            first.with_block_stacks(tuple(stacks)),
-        )
+        copy = copied(first.with_block_stacks(tuple(stacks)))
         width, patch = network.embed.projection.weight.shape[-1], network.embed.patch
         self.network = copy.with_block_stacks(
             tuple(_with_outputs(stack, width) for stack in copy.block_stacks())

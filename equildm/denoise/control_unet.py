@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from .._types import Key, Latent, Time
 from ..nn import Conv, TimeEmbedding, zeroed
 from .blocks import encode, Level, Module, UNetFeatures
-from .control_branch import AbstractControlBranch, ControlCondition
+from .control_branch import AbstractControlBranch, ControlCondition, copied
 from .control_hint import HintEncoder
 from .unet import WidthScaledUNet
 
@@ -50,11 +49,8 @@ class ControlBranch(AbstractControlBranch):
         def output(channels: int) -> Conv:
             return zeroed(Conv(channels, channels, 1, key=key))
 
-        # Copies: training donates the buffers of what it updates, and the UNet keeps its own.
         parts = (network.conv_in, network.time, network.down, network.middle)
-        self.conv_in, self.time, self.down, self.middle = jax.tree.map(
-            lambda leaf: jnp.array(leaf, copy=True) if eqx.is_array(leaf) else leaf, parts
-        )
+        self.conv_in, self.time, self.down, self.middle = copied(parts)
         width = network.conv_in.weight.shape[-1]
         self.hint = HintEncoder(image_channels, width, hint_channels, key=key)
         shapes = eqx.filter_eval_shape(_features, network)

@@ -6,7 +6,7 @@ import inspect
 import shutil
 import textwrap
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePath
 from typing import Annotated, Any, get_args, get_origin, get_type_hints, Literal, NamedTuple, Union
 
@@ -24,7 +24,9 @@ class Option(NamedTuple):
     values: str
     """What follows the flag: the choices, or a kind of value."""
     text: str
-    """What it does, and its default."""
+    """What it does."""
+    default: str = ""
+    """Its default in the words of the command line, where it has one that can be shown."""
     required: bool = False
     """Whether it has no default."""
 
@@ -46,20 +48,24 @@ def command_help(config: type, description: str, program: str) -> str:
     positional = [option for option in options if not option.flag.startswith("-")]
     names = [o.flag if o.required else f"[{o.flag}]" for o in positional]
     lines = [" ".join(["usage:", program, *names, "[options]"]), "", description.strip(), ""]
-    groups = dict.fromkeys(["options", *(option.group for option in options)])
-    for group in groups:
-        entries = [_entry(option, width) for option in options if option.group == group]
-        if group == "options":
-            entries.append(
-                _entry(Option(group, "--debug", "", "Show tracebacks of errors."), width)
-            )
-        lines += [f"{group}:", *entries, ""]
+    groups = {"options": [], **grouped(options)}
+    groups["options"].append(Option("options", "--debug", "", "Show tracebacks of errors."))
+    for group, members in groups.items():
+        lines += [f"{group}:", *(_entry(option, width) for option in members), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def options_of(config: type) -> list[Option]:
     """The options of a dataclass and of its sections, as the command line has them."""
     return list(_options(config, None, "", "options"))
+
+
+def grouped(options: Iterable[Option]) -> dict[str, list[Option]]:
+    """The options by group, in their order."""
+    groups: dict[str, list[Option]] = {}
+    for option in options:
+        groups.setdefault(option.group, []).append(option)
+    return groups
 
 
 def _options(kind: type, defaults: Any, prefix: str, group: str) -> Iterator[Option]:
@@ -88,9 +94,9 @@ def _options(kind: type, defaults: Any, prefix: str, group: str) -> Iterator[Opt
             values, flag = "", f"--no-{flag[2:]}" if default is True else flag
         needed = default is dataclasses.MISSING
         shown = "" if hint is bool or needed else _shown(default)
-        text = texts.get(field.name, "") + (f" [{shown}]" if shown else "")
+        text = texts.get(field.name, "")
         title = f"{prefix.replace('.', ' ')}{places[field.name]}" if field.name in places else group
-        own.append(Option(title, flag, values, text, needed))
+        own.append(Option(title, flag, values, text, shown, needed))
     order = [f"{prefix.replace('.', ' ')}{place}" for place in dict.fromkeys(places.values())]
     yield from sorted(own, key=lambda o: order.index(o.group) if o.group in order else -1)
     for section in sections:
@@ -151,7 +157,8 @@ def _entry(option: Option, width: int) -> str:
         if len(head) <= width or " " in head.strip()
         else [head]
     )
-    text = textwrap.wrap(option.text, width - _INDENT, break_on_hyphens=False) or [""]
+    words = option.text + (f" [{option.default}]" if option.default else "")
+    text = textwrap.wrap(words, width - _INDENT, break_on_hyphens=False) or [""]
     indent = " " * _INDENT
     if len(head) + 2 <= _INDENT:
         return "\n".join([head.ljust(_INDENT) + text[0], *(indent + line for line in text[1:])])
