@@ -98,7 +98,7 @@ def test_fresh_weights(tmp_path):
 
 
 def test_what_is_no_start_is_refused(pretrained, tmp_path):
-    with pytest.raises(ValueError, match=r"'emoji' .* or 'none'; .*nowhere is none"):
+    with pytest.raises(ValueError, match=r"a folder of diffusers or 'none'; .*nowhere is none"):
         start_from(tmp_path / "nowhere", tmp_path / "new")
     with pytest.raises(ValueError, match=r"multiples of 2, received 17\. Use for instance 16"):
         start_from(pretrained, tmp_path / "new", image_size=17)
