@@ -79,8 +79,8 @@ def _check_start(start: str) -> None:
             raise _wrong_task(start)
     elif not ((path / MODEL).is_file() or (path / "unet").is_dir()):
         raise ValueError(
-            "A start is 'emoji' (the model that ships), a run folder, a folder of diffusers or 'none'; "
-            f"{start} is none of these. python recipes/pretrain.py makes runs/emoji."
+            "A start is 'emoji' (the model that ships), a run folder, a folder of diffusers or "
+            f"'none'; {start} is none of these. python recipes/pretrain.py makes runs/emoji."
         )
 
 
