@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .command_help import command_help, options_of
 
@@ -55,6 +55,7 @@ def run_command(
     - `program`: the name of the command in messages; by default that of the script.
     """
     program = program or Path(sys.argv[0]).name
+    sys.unraisablehook = _print_unraisable
     arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
     try:
         if {"-h", "--help"} & {*arguments}:
@@ -159,7 +160,9 @@ def _explained(error: Exception) -> str | None:
     """What to tell the user of an error. None for a fault of the library."""
     text = str(error).strip()
     if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in text:
-        return f"The disk is full: {text}. What was complete is saved. Free some space, then go on."
+        files = re.findall(r'local file "(.*?)(?:\.orbax-checkpoint-tmp[^"]*)?"', text)
+        what = f"cannot write {files[0]}" if files else text
+        return f"The disk is full: {what}. What was complete is saved. Free some space, then go on."
     if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
         return f"{error.filename}: {error.strerror}. {_FIXES.get(error.errno or 0, _CHECK)}"
     if isinstance(error, UserError | ValueError | OSError | ImportError):
@@ -168,6 +171,15 @@ def _explained(error: Exception) -> str | None:
         first = text.splitlines()[0]
         return f"The device has too little memory: {first} Use a smaller batch, or --accumulate."
     return None
+
+
+def _print_unraisable(what: Any) -> None:
+    """`sys.unraisablehook` without the writes that go on after Orbax has given a save up.
+
+    TensorStore reports each of them, by lines of asyncio alone. Orbax raises what went wrong first.
+    """
+    if str(what.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(what)
 
 
 def _end(program: str, text: str, code: int) -> None:

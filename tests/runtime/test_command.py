@@ -32,6 +32,10 @@ class Config:
 
 FAULTS = {
     "disk": OSError(errno.ENOSPC, "No space left on device"),
+    "save": RuntimeError(
+        'RESOURCE_EXHAUSTED: Error writing local file "runs/a/checkpoints/4.orbax-checkpoint-tmp/'
+        'ema/_sharding": Failed writing: "runs/a/x": No space left on device'
+    ),
     "file": FileNotFoundError("There is no file cats.tar. Check the path."),
     "memory": RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.\nMore."),
     "loss": Diverged("Step 3: loss nan. Use a lower --learning-rate."),
@@ -72,6 +76,11 @@ def launch(tmp_path, monkeypatch, capsys):
         (["--steps", "0"], 1, "script.py: --steps is at least 1, received 0. Choose 1 or more."),
         (["--fault", "file"], 1, "script.py: There is no file cats.tar. Check the path."),
         (["--fault", "disk"], 1, "script.py: The disk is full: "),
+        (
+            ["--fault", "save"],
+            1,
+            "script.py: The disk is full: cannot write runs/a/checkpoints/4. ",
+        ),
         (["--fault", "memory"], 1, "script.py: The device has too little memory: RESOURCE_EX"),
         (["--fault", "loss"], 1, "script.py: Step 3: loss nan. Use a lower --learning-rate."),
         (["--fault", "ctrl-c"], 130, "script.py: Stopped by ctrl-C."),
