@@ -1,4 +1,4 @@
-"""A disk that is really full at the command line: one line, nothing half-written, and it goes on."""
+"""A disk that is really full: one line, nothing half-written, and the training goes on."""
 
 import subprocess
 import sys

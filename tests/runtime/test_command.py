@@ -79,7 +79,7 @@ def launch(tmp_path, monkeypatch, capsys):
         (
             ["--fault", "save"],
             1,
-            "script.py: The disk is full: cannot write runs/a/checkpoints/4. ",
+            "script.py: The disk is full: cannot write runs/a/checkpoints/4.",
         ),
         (["--fault", "memory"], 1, "script.py: The device has too little memory: RESOURCE_EX"),
         (["--fault", "loss"], 1, "script.py: Step 3: loss nan. Use a lower --learning-rate."),
