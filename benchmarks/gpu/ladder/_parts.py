@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import tyro
 
 import equildm as eqd
+from equildm.denoise import UNetConfig
 from equildm.pipeline import LatentDiffusion
 from equildm.runtime import make_mesh
 
@@ -83,9 +84,20 @@ class Ladder:
         )
 
     def model(self, width: int, vae: eqd.VAE, seed: int) -> LatentDiffusion:
-        """A model with fresh weights. Widths differ in nothing else."""
+        """A model with fresh weights. Widths differ in nothing else.
+
+        Three levels: a fourth one would be a single pixel of a latent of 8x8.
+        """
         text_encoder = self.text_encoder
-        unet = eqd.preset(width, context_width=text_encoder.width, groups=8)
+        unet = UNetConfig(
+            width,
+            context_width=text_encoder.width,
+            multipliers=(1, 2, 2),
+            depths=(1, 1, 1),
+            transformer_depths=(0, 1, 0),
+            heads=4,
+            groups=8,
+        )
         size, noise = self.config.size, eqd.NoiseConfig()
         mesh = make_mesh("")
         return eqd.new_model(

@@ -40,8 +40,9 @@ def ways(last: bool) -> Iterator[tuple[int, str, tuple[int, ...], tuple[float, .
     few = tuple(steps for steps in STEPS if steps <= 20)
     if last:
         yield 0, "ddim", STEPS, (1.0,)
-        yield 1, "ddim", STEPS, GUIDANCE
-        yield 3, "dpm++2m", few, (1.0, *GUIDANCE)
+        yield 1, "dpm++2m", few, (1.0,)
+        yield 3, "ddim", STEPS, GUIDANCE
+        yield 4, "dpm++2m", few, GUIDANCE
         yield 5, "ddpm", STEPS, (1.0, 1.5)
     else:
         yield 2, "ddim", STEPS, (1.0,)

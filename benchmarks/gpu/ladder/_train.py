@@ -1,9 +1,10 @@
-"""A training whose whole data lie on the device: twenty steps are one call.
+"""A training whose whole data lie on the device: on an accelerator twenty steps are one call.
 
 A small network's step takes a few milliseconds on a GPU, less than the host takes to prepare and
-queue it. So the batches are gathered on the device, and the loop is in the program. The step itself
-is the library's (`make_step`). The learning rate and the keys are arguments, so that all rates and
-seeds share one program.
+queue it. So the batches are gathered on the device, and the loop is in the program. On a CPU a call
+is one step: inside a loop XLA runs it 4 to 20 times slower. The step itself is the library's
+(`make_step`). The learning rate and the keys are arguments, so that all rates and seeds share one
+program.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,8 +20,10 @@ from equildm import Batch, TrainState
 from equildm._types import Key
 from equildm.training import AbstractEMA, AbstractObjective, adamw, make_step
 
-CHUNK = 20
-"""Steps of a call."""
+
+def steps_of_call() -> int:
+    """Training steps of a call."""
+    return 1 if jax.default_backend() == "cpu" else 20
 
 
 class Training:
@@ -61,30 +64,30 @@ class Training:
         """Compiles the program. Several threads may compile theirs at once."""
         state = eqx.filter_eval_shape(self.start, model)
         arrays, self._static = eqx.partition(state, _is_array)
-        indices = jax.ShapeDtypeStruct((CHUNK, batch_size), jnp.int32)
+        indices = jax.ShapeDtypeStruct((steps_of_call(), batch_size), jnp.int32)
         key = eqx.filter_eval_shape(jax.random.key, 0)
         rate = jax.ShapeDtypeStruct((), jnp.float32)
-        chunk = jax.jit(self._chunk, donate_argnums=0)
-        self._program = chunk.lower(arrays, self._examples, indices, rate, key).compile()
+        call = jax.jit(self._call, donate_argnums=0)
+        self._program = call.lower(arrays, self._examples, indices, rate, key).compile()
 
     def run(
         self, state: TrainState, order: Int[np.ndarray, "steps batch"], rate: float, key: Key
-    ) -> Iterator[tuple[TrainState, Float[Array, "chunk"]]]:
-        """The state and the losses after each `CHUNK` steps. Each state is donated to the next."""
+    ) -> Iterator[tuple[TrainState, Float[Array, "steps"]]]:
+        """The state and the losses after each call. Each state is donated to the next."""
         arrays = eqx.filter(state, eqx.is_array)
-        for first in range(0, len(order), CHUNK):
-            indices = jnp.asarray(order[first : first + CHUNK])
+        for first in range(0, len(order), steps_of_call()):
+            indices = jnp.asarray(order[first : first + steps_of_call()])
             arrays, losses = self._program(arrays, self._examples, indices, jnp.float32(rate), key)
             yield eqx.combine(arrays, self._static), losses
 
-    def _chunk(
+    def _call(
         self,
         arrays: PyTree,
         examples: PyTree,
-        indices: Int[Array, "chunk batch"],
+        indices: Int[Array, "steps batch"],
         rate: Float[Array, ""],
         key: Key,
-    ) -> tuple[PyTree, Float[Array, "chunk"]]:
+    ) -> tuple[PyTree, Float[Array, "steps"]]:
         step = make_step(self._objective, adamw(self._schedule(rate)), self._ema, key=key)
 
         def one(arrays: PyTree, index: Int[Array, "batch"]) -> tuple[PyTree, Float[Array, ""]]:
@@ -92,7 +95,10 @@ class Training:
             state, metrics = step(state, self._batch_of(examples, index))
             return eqx.filter(state, eqx.is_array), metrics["loss"]
 
-        return jax.lax.scan(one, arrays, indices)
+        if len(indices) > 1:
+            return jax.lax.scan(one, arrays, indices)
+        arrays, loss = one(arrays, indices[0])
+        return arrays, loss[None]
 
     def _schedule(self, rate: Float[Array, ""]) -> Callable[[Array], Array]:
         def at(step: Array) -> Array:

@@ -15,7 +15,7 @@ from equildm.training import EMAS
 
 from ._data import encode, Examples, examples_of, Images
 from ._parts import half, Ladder, name_of, SHARES
-from ._train import CHUNK, order_of, Training
+from ._train import order_of, steps_of_call, Training
 
 
 class Widths:
@@ -84,16 +84,16 @@ def train_widths(ladder: Ladder, widths: Widths, vae: eqd.VAE, images: Images) -
 
         order = order_of(len(examples.latents), c.batch_size, c.steps, seed=seed)
         start = training.start(ladder.model(width, vae, seed).network)
-        losses, held, began = [], {}, time.perf_counter()
-        for done, (state, chunk) in zip(
-            range(CHUNK, c.steps + 1, CHUNK),
+        losses, held, began, chunk = [], {}, time.perf_counter(), steps_of_call()
+        for done, (state, loss) in zip(
+            range(chunk, c.steps + 1, chunk),
             training.run(start, order, rate, jax.random.key(seed + 1)),
         ):
-            losses.append(round(float(jnp.mean(chunk)), 6))
-            if done == 5 * CHUNK:
+            losses.append(round(float(jnp.mean(loss)), 6))
+            if done == 5 * chunk:
                 began = time.perf_counter()
-            if done == 10 * CHUNK:
-                rest = (time.perf_counter() - began) * (c.steps - done) / (5 * CHUNK)
+            if done == 10 * chunk:
+                rest = (time.perf_counter() - began) * (c.steps - done) / (5 * chunk)
                 if ladder.late(rest):
                     ladder.log(f"{run}: {rest:.0f} s are not left")
                     break
