@@ -28,7 +28,7 @@ class Config:
     """Compares samplers on a trained model within equal numbers of network evaluations."""
 
     model: Annotated[Path, tyro.conf.Positional]
-    """A run folder or a folder of diffusers."""
+    """A run folder, a folder of diffusers, or `emoji` (the model that ships)."""
     ema: str | None = None
     """Which average of a run's weights; `none` for the weights as trained."""
     solvers: tuple[eqd.SolverName | str, ...] = (

@@ -123,7 +123,7 @@ class DiTConfig(TransformerConfig):
     """See `sinusoid`."""
     pooled_projection: Literal["mlp", "linear"] = "mlp"
     """What takes the pooled vector to the time's: two layers, or a matrix. The matrix is a table of
-    classes where the vector says which class it is (`ClassLabels`)."""
+    classes where the vector says which class it is (one-hot)."""
 
     def build(self, *, key: Key) -> WidthScaledDiT:
         shared = self.modulation == "shared"

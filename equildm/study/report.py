@@ -28,7 +28,6 @@ from .page import (
 from .paper import TABLE_1
 from .price import OWN_COST, Price
 from .recommend import recommend
-from .rules import UNKNOWN
 from .scaling_laws import laws
 from .students import student_curves, worth_in_words
 from .table import in_steps, Row
@@ -175,11 +174,11 @@ def _summary(rows: Sequence[Row], price: Price) -> str:
 
 
 def _verdicts(rows: Sequence[Row], price: Price) -> str:
-    kinds = {"reproduced": "reproduced", "not reproduced": "not", UNKNOWN: "unknown"}
+    kinds = {"reproduced": "reproduced", "not reproduced": "not"}
     lines = [
         [
             cell(v.finding.says, note=v.finding.where),
-            cell(v.answer, kinds[v.answer]),
+            cell(v.answer, kinds.get(v.answer, "unknown")),
             cell(v.numbers),
             cell(v.finding.rule, "note"),
         ]

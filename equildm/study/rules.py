@@ -16,8 +16,9 @@ from .price import Price
 from .scaling_laws import reference_rows, training_law
 from .table import Row, Size
 
-Answer = Literal["reproduced", "not reproduced", "not resolvable at this scale"]
+Answer = Literal["reproduced", "not reproduced", "not resolvable at this scale", "not tested"]
 UNKNOWN: Answer = "not resolvable at this scale"
+NOT_TESTED: Answer = "not tested"
 Ruling = tuple[Answer, str]
 """The answer, and the numbers that it rests on."""
 
@@ -37,7 +38,7 @@ def training_compute(rows: list[Row], unit: Unit) -> Ruling:
     chosen = reference_rows(rows)
     law = training_law(chosen, Price(unit))
     if law is None:
-        return UNKNOWN, f"{len(chosen)} checkpoints at one way of sampling; a law takes 4."
+        return NOT_TESTED, f"{len(chosen)} checkpoints at one way of sampling; a law takes 4."
     low, high = law.interval or (-np.inf, np.inf)
     return by_sign(int(low > 0) - int(high < 0)), f"FID = {law}."
 
@@ -46,11 +47,11 @@ def size(rows: list[Row], unit: Unit) -> Ruling:
     """Largest against smallest size in the most steps."""
     sizes = by(undistilled(rows), lambda row: row.size)
     if len(sizes) < 2:
-        return UNKNOWN, "One size."
+        return NOT_TESTED, "One size."
     small, large = sizes[min(sizes)], sizes[max(sizes)]
     common = {(r.sampler, r.steps) for r in small} & {(r.sampler, r.steps) for r in large}
     if not common:
-        return UNKNOWN, "No sampler and number of steps in common."
+        return NOT_TESTED, "No sampler and number of steps in common."
     way = max(common, key=lambda way: (way[1], way[0] == "ddim", way[0]))
     large, small = ([r for r in rows if (r.sampler, r.steps) == way] for rows in (large, small))
     d = contest(large, small)
@@ -80,7 +81,10 @@ def smaller_at_budgets(rows: list[Row], price: Price) -> tuple[int, str]:
 
 def small_models(rows: list[Row], unit: Unit) -> Ruling:
     """Whether smaller models are better at more budgets than larger ones."""
-    sign, text = smaller_at_budgets(undistilled(rows), Price(unit))
+    plain = undistilled(rows)
+    if len({row.size for row in plain}) < 2:
+        return NOT_TESTED, "One size."
+    sign, text = smaller_at_budgets(plain, Price(unit))
     return by_sign(sign), text
 
 
@@ -89,7 +93,7 @@ def large_models(rows: list[Row], unit: Unit) -> Ruling:
     plain, price = undistilled(rows), Price(unit)
     sizes = by(plain, lambda row: row.size)
     if len(sizes) < 2:
-        return UNKNOWN, "One size."
+        return NOT_TESTED, "One size."
     first, *_, last = common_budgets(plain, price=price)
     early = best(row for row in plain if price(row) <= first * (1 + ROUNDING))
     if early.size == max(sizes):
@@ -103,6 +107,9 @@ def large_models(rows: list[Row], unit: Unit) -> Ruling:
 def every_sampler(rows: list[Row], unit: Unit) -> Ruling:
     """`small_models` for each sampler."""
     samplers = by(undistilled(rows), lambda r: r.sampler)
+    samplers = {name: g for name, g in samplers.items() if len({row.size for row in g}) > 1}
+    if len(samplers) < 2:
+        return NOT_TESTED, f"{len(samplers)} samplers with several sizes; the rule takes two."
     rulings = {name: smaller_at_budgets(group, Price(unit)) for name, group in samplers.items()}
     signs = [sign for sign, _ in rulings.values()]
     text = " ".join(f"{name}: {numbers}" for name, (_, numbers) in rulings.items())
@@ -122,7 +129,7 @@ def against_ddim(name: str, expected: int) -> Callable[[list[Row], Unit], Ruling
             if mine and ddim:
                 gaps[f"{mine[0].size}, {mine[0].steps} steps"] = contest(mine, ddim)
         if not gaps:
-            return UNKNOWN, f"No row of {name} beside DDIM in up to 20 steps."
+            return NOT_TESTED, f"No row of {name} beside DDIM in up to 20 steps."
         signs = {label: d.sign_among(len(gaps)) for label, d in gaps.items()}
         worse, better = (list(signs.values()).count(sign) for sign in (1, -1))
         lead = expected * (worse - better)
@@ -148,7 +155,7 @@ def _compare_scales(pairs: list[tuple[str, list[Row], list[Row]]]) -> Ruling:
             sides = [[r for w in scales for r in rows if r.guidance == w] for rows in (a, b)]
             rulings.append((label, [best(side) for side in sides], regrets(*sides)))
     if not rulings:
-        return UNKNOWN, "Nothing to compare."
+        return NOT_TESTED, "Nothing to compare."
     count, differ, texts = len(rulings), False, []
     for label, chosen, losses in rulings:
         crossed = all(loss.sign_among(count) == 1 for loss in losses)
@@ -181,7 +188,7 @@ def guidance_by_size(rows: list[Row], unit: Unit) -> Ruling:
     """Whether the best scale differs between the sizes."""
     sizes = _ddim(rows)
     if len(sizes) < 2:
-        return UNKNOWN, "One size."
+        return NOT_TESTED, "One size."
     small, large = sizes[min(sizes)], sizes[max(sizes)]
     return _compare_scales(
         [

@@ -9,7 +9,7 @@ from .contest import contest
 from .frontier import best, by, DRAWS, last_checkpoints, newest, optimal_guidance
 from .names import Unit
 from .price import Price
-from .rules import by_sign, Ruling, smaller_at_budgets, UNKNOWN
+from .rules import by_sign, NOT_TESTED, Ruling, smaller_at_budgets, UNKNOWN
 from .students import steps_worth
 from .table import Row, Size
 
@@ -25,7 +25,7 @@ def distilled_better(rows: list[Row], unit: Unit) -> Ruling:
     """Students against undistilled models in 4 steps."""
     gaps = [(best(a).model, contest(a, b)) for a, b in _four_steps(rows)]
     if not gaps:
-        return UNKNOWN, "No student and its teacher in 4 steps."
+        return NOT_TESTED, "No student and its teacher in 4 steps."
     text = "; ".join(f"{model} minus undistilled: {d}" for model, d in gaps) + "."
     if any(d.sign_among(len(gaps)) == 1 for _, d in gaps):
         return "not reproduced", text
@@ -38,7 +38,7 @@ def distilled_speed(rows: list[Row], unit: Unit) -> Ruling:
     curves = by(plain, lambda row: row.size)
     students = [best(a) for a, _ in _four_steps(rows) if a[0].size in curves]
     if len(students) < 2:
-        return UNKNOWN, f"{len(students)} sizes with students and DDIM; the rule takes two."
+        return NOT_TESTED, f"{len(students)} sizes with students and DDIM; the rule takes two."
     known = [*students, *plain]
     drawn = draws(known, DRAWS)
     factors, text = [], []
@@ -65,8 +65,8 @@ def distilled_at_budgets(rows: list[Row], unit: Unit) -> Ruling:
     """`small_models` with students."""
     chosen, price = newest(rows), Price(unit, "twice")
     four = [row for row in chosen if row.method and row.steps <= 4]
-    if not four:
-        return UNKNOWN, "No distilled model in up to 4 steps."
+    if len({row.size for row in four}) < 2:
+        return NOT_TESTED, "Fewer than two sizes with a student in up to 4 steps."
     most = max(map(price, four))
     sign, text = smaller_at_budgets([row for row in chosen if price(row) <= most], price)
     return by_sign(sign), text
@@ -97,7 +97,7 @@ def guided_uneven(rows: list[Row], unit: Unit) -> Ruling:
         for n, g in gains.items()
     )
     if not gaps:
-        return UNKNOWN, text or "No two sizes distilled by guided."
+        return NOT_TESTED, text or "No two sizes distilled by guided."
     uneven = sum(gap.sign_among(len(gaps)) != 0 for gap in gaps)
     text += f". Different in {uneven} of {len(gaps)} pairs."
     return ("reproduced" if uneven else UNKNOWN), text

@@ -65,5 +65,5 @@ _RULES: dict[str, Callable[[list[Row], Unit], rules.Ruling]] = {
     "distillation speeds all sizes alike": rules_distilled.distilled_speed,
     "distilled small models keep up": rules_distilled.distilled_at_budgets,
     "guided distillation is uneven": rules_distilled.guided_uneven,
-    "downstream": lambda rows, unit: (rules.UNKNOWN, "Not part of this study."),
+    "downstream": lambda rows, unit: (rules.NOT_TESTED, "Not part of this study."),
 }

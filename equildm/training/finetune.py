@@ -54,7 +54,8 @@ class FineTuneConfig:
     """
 
     start: str = "runs/emoji"
-    """A run folder, a folder of diffusers with a Stable Diffusion, or `none` for fresh weights."""
+    """`emoji` (the model that ships), a run folder, a folder of diffusers, or `none` for fresh
+    weights."""
     start_ema: str | None = None
     """Average of the start's weights: by name, `none` for the weights as trained, or a relative
     width such as 0.07 where the run has snapshots."""

@@ -83,4 +83,4 @@ def test_a_law_leaves_out_what_has_no_logarithm(study, make_row, wrong):
     assert len(verdicts([*study, *zero])) == len(verdicts(study)) == len(verdicts(zero))
     few = [make_row(train_step=step) for step in (10, 20, 30)] + [make_row(**wrong)]
     found = {v.finding.name: v for v in verdicts(few)}["training compute"]
-    assert found.answer == "not resolvable at this scale" and "3 checkpoints" in found.numbers
+    assert found.answer == "not tested" and "3 checkpoints" in found.numbers

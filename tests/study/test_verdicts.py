@@ -13,7 +13,7 @@ from equildm.study import (
 def test_verdicts_in_a_world_where_the_paper_is_right(study):
     found = {v.finding.name: v for v in verdicts(study)}
     expected = dict.fromkeys(found, "reproduced")
-    expected["downstream"] = "not resolvable at this scale"
+    expected["downstream"] = "not tested"
     answers = {name: v.answer for name, v in found.items()}
     assert {n: a for n, a in answers.items() if a != expected[n]} == {}
     assert "c = 64" in found["size"].numbers
@@ -76,5 +76,5 @@ def test_noise_is_not_a_verdict(study):
     other = dataclasses.replace(study[0], reference="others")
     with pytest.raises(ValueError, match="scores of one kind"):
         verdicts([*study, other])
-    assert {v.answer for v in verdicts(study[:1])} == {unknown}
+    assert {v.answer for v in verdicts(study[:1])} == {"not tested"}
     assert score(noisy[0]).error == pytest.approx(500)
