@@ -1,0 +1,106 @@
+"""The verdict of the fair test, by the rules of docs/results/study.md, as text and as a figure.
+
+python -m benchmarks.gpu.ladder.report docs/study/fair.parquet docs/study/fair.png
+"""
+
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from equildm.study import (
+    against_training,
+    evaluation_price,
+    FAIR_PRICE,
+    fair_verdict,
+    FairVerdict,
+    newest,
+    predict_largest,
+    read_table,
+    Row,
+    score,
+    training_luck,
+)
+
+WORDS = {-1: "smaller", 0: "undecided", 1: "largest"}
+
+
+def report(table: Path, figure: Path) -> None:
+    """Prints tables in Markdown, and draws FID over steps and over cost."""
+    rows = read_table(table)
+    first = [row for row in rows if "seed" not in row.run]
+    last = newest(first)
+    try:
+        luck = training_luck(newest(rows))
+    except ValueError:
+        luck = 0.0
+    verdict = fair_verdict(last, luck=luck)
+    print(f"{len(rows)} rows; luck of a training: {luck:.3g}\n\n{verdict}\n")
+
+    plain = sorted(
+        (row for row in last if row.sampler == "ddim" and row.guidance == 1),
+        key=lambda row: (row.width, row.steps),
+    )
+    widths = {width: list(group) for width, group in groupby(plain, key=lambda row: row.width)}
+    steps = sorted({row.steps for row in plain})
+    print_row("DDIM steps", *steps)
+    print_row(*["---"] * (len(steps) + 1))
+    for width, group in widths.items():
+        scores = {row.steps: f"{row.fid:.2f} ± {score(row).margin:.2f}" for row in group}
+        print_row(f"c = {width} ({group[0].parameters / 1e6:.2f}M)", *map(scores.get, steps))
+
+    print()
+    print_row("budget, GFLOP", "evaluations of the largest", "difference", "better")
+    print_row(*["---"] * 4)
+    unit = evaluation_price(next(row for row in last if row.width == verdict.largest))
+    for budget in verdict.budgets:
+        cells = f"{budget.budget:.3g}", f"{budget.budget / unit:.3g}"
+        winner = "" if budget.winner is None else f" (c = {budget.winner})"
+        print_row(*cells, budget.difference, WORDS[budget.sign] + winner)
+
+    print()
+    print_row("training", "smaller is better", "beyond the interval", "largest beyond it")
+    print_row(*["---"] * 4)
+    for part in against_training(first, luck=luck):
+        shares = part.smaller, part.smaller_beyond, part.largest_beyond
+        print_row(f"{part.fraction:g}", *(f"{share * 9:.0f} of 9" for share in shares))
+    print("\nThe largest width, predicted by the smaller ones, in steps of DDIM:")
+    for prediction in predict_largest(last):
+        print(f"- {prediction}")
+    draw(list(widths.values()), last, verdict).savefig(figure, dpi=130)
+
+
+def draw(curves: Sequence[Sequence[Row]], rows: Sequence[Row], verdict: FairVerdict) -> Figure:
+    """FID over steps of DDIM, and over cost with the budgets."""
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for curve in curves:
+        line(left, [row.steps for row in curve], curve)
+        line(right, [FAIR_PRICE(row) for row in curve], curve)
+    colors = {-1: "tab:green", 0: "0.8", 1: "tab:red"}
+    for budget in verdict.budgets:
+        right.axvline(budget.budget, color=colors[budget.sign], linewidth=1, zorder=0)
+    left.set(title="FID by steps of DDIM", xlabel="sampling steps")
+    right.set(title="FID by cost", xlabel="GFLOP for an image")
+    for axis in (left, right):
+        axis.set(xscale="log", yscale="log", ylabel="fashion-classifier-FID (lower is better)")
+        axis.legend()
+    return figure
+
+
+def line(axis: Axes, x: Sequence[float], rows: Sequence[Row]) -> None:
+    """A width's scores with their 95 % intervals."""
+    errors = [score(row).margin for row in rows]
+    axis.errorbar(x, [row.fid for row in rows], errors, marker="o", label=f"c = {rows[0].width}")
+
+
+def print_row(*cells: object) -> None:
+    """A line of a table in Markdown."""
+    print("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
+
+
+if __name__ == "__main__":
+    report(*map(Path, sys.argv[1:]))
