@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import tyro
 
 import equildm as eqd
-from equildm.denoise import UNetConfig
+from equildm.denoise import AbstractBackboneConfig, DiTConfig, UNetConfig
 from equildm.pipeline import LatentDiffusion
 from equildm.runtime import make_mesh
 
@@ -34,6 +34,10 @@ class Config:
     """Where everything goes."""
     seconds: float = 1e9
     """No run and no point is begun that would end later than this."""
+    backbone: Literal["unet", "dit"] = "unet"
+    """Kind of the networks."""
+    flow: bool = False
+    """Whether they learn rectified flow in place of Stable Diffusion's schedule and v."""
     widths: tuple[int, ...] = (16, 24, 32, 48, 64)
     """Widths, in the order in which they are trained."""
     second_seeds: tuple[int, ...] = (16, 32)
@@ -83,26 +87,48 @@ class Ladder:
             width, multipliers=(1, 2, 2), depth=1, latent_channels=4, groups=8, scale=1.0
         )
 
-    def model(self, width: int, vae: eqd.VAE, seed: int) -> LatentDiffusion:
-        """A model with fresh weights. Widths differ in nothing else.
+    def sizes(self, width: int) -> AbstractBackboneConfig:
+        """Of a network. Networks of one kind differ in nothing but the width.
 
-        Three levels: a fourth one would be a single pixel of a latent of 8x8.
+        UNets have three levels: a fourth one would be a single pixel of a latent of 8x8. DiTs have
+        six blocks on 16 patches.
         """
-        text_encoder = self.text_encoder
-        unet = UNetConfig(
+        text = self.text_encoder.width
+        if self.config.backbone == "dit":
+            return DiTConfig(width, 6, width // 32, context_width=text, qk_norm=True)
+        return UNetConfig(
             width,
-            context_width=text_encoder.width,
+            context_width=text,
             multipliers=(1, 2, 2),
             depths=(1, 1, 1),
             transformer_depths=(0, 1, 0),
             heads=4,
             groups=8,
         )
-        size, noise = self.config.size, eqd.NoiseConfig()
-        mesh = make_mesh("")
+
+    def model(self, width: int, vae: eqd.VAE, seed: int) -> LatentDiffusion:
+        """A model with fresh weights."""
+        flow = eqd.NoiseConfig("rectified-flow", "flow")
         return eqd.new_model(
-            unet, vae, text_encoder, image_size=size, noise=noise, seed=seed, mesh=mesh
+            self.sizes(width),
+            vae,
+            self.text_encoder,
+            image_size=self.config.size,
+            noise=flow if self.config.flow else eqd.NoiseConfig(),
+            seed=seed,
+            mesh=make_mesh(""),
         )
+
+    @property
+    def family(self) -> str:
+        """Of the networks and their process, as the study's table names it."""
+        return self.config.backbone + " rectified-flow/flow" * self.config.flow
+
+    def name(self, width: int, seed: int) -> str:
+        """The name of a run."""
+        letter = {"unet": "c", "dit": "d"}[self.config.backbone]
+        parts = f"{letter}{width:03d}", "-flow" * self.config.flow, f"-seed{seed}" * (seed > 0)
+        return "".join(parts)
 
     def late(self, seconds: float = 0.0) -> bool:
         """Whether something of so many seconds would end too late."""
@@ -135,11 +161,6 @@ def half(tree: Any) -> Any:
 def single(tree: Any) -> Any:
     """The arrays in float32."""
     return jax.tree.map(lambda x: x.astype(jnp.float32) if eqx.is_inexact_array(x) else x, tree)
-
-
-def name_of(width: int, seed: int) -> str:
-    """The name of a run."""
-    return f"c{width:03d}" + (f"-seed{seed}" if seed else "")
 
 
 def read_vae(ladder: Ladder) -> eqd.VAE:

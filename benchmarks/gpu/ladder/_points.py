@@ -23,7 +23,7 @@ from equildm.study import (
 )
 
 from ._data import Images
-from ._parts import half, Ladder, name_of, SHARES, single
+from ._parts import half, Ladder, SHARES, single
 from ._sweep import Sweep, ways
 
 
@@ -52,7 +52,7 @@ class Sampling:
             text[name] = {"fid": value, "error": float(np.sqrt(np.mean(spread**2)))}
         ladder.log(f"floors {text}")
         self.folder = StudyFolder(c.folder / "study")
-        self.sweep = Sweep(self.folder, text_encoder, scorer, floors["real"])
+        self.sweep = Sweep(self.folder, text_encoder, scorer, floors["real"], ladder.family)
         (self.folder.path / "floors.json").write_text(json.dumps(text))
         shown = np.concatenate([chosen[:40], decoded[:40]])
         eqd.save_png(self.folder.path / "vae.png", eqd.image_grid(shown, columns=10))
@@ -73,18 +73,18 @@ def sweep(ladder: Ladder, sampling: Sampling) -> None:
     """Every point of every checkpoint, the most telling first."""
     c, models = ladder.config, sampling.models
     runs = [(w, s) for s in (0, 1) for w in (c.widths if s == 0 else c.second_seeds)]
-    runs = [(w, s) for w, s in runs if ladder.path(name_of(w, s), c.steps).exists()]
+    runs = [(w, s) for w, s in runs if ladder.path(ladder.name(w, s), c.steps).exists()]
     work: list[tuple[float, int, Point, int]] = []
     for order, (width, seed) in enumerate(runs):
         for share in SHARES:
             step = round(share * c.steps)
-            if not ladder.path(name_of(width, seed), step).exists():
+            if not ladder.path(ladder.name(width, seed), step).exists():
                 continue
             for priority, sampler, steps, scales in ways(share == 1.0):
                 turn = priority + (3.5 if seed else 0.0)
                 for scale in scales:
                     for n in steps:
-                        point = Point(name_of(width, seed), step, sampler, n, scale)
+                        point = Point(ladder.name(width, seed), step, sampler, n, scale)
                         if not sampling.sweep.is_done(point):
                             work.append((turn, order, point, width))
     work.sort(key=lambda item: (item[0], item[1], item[2].train_step))
@@ -107,7 +107,7 @@ def sweep(ladder: Ladder, sampling: Sampling) -> None:
         sampling.sweep.run(model, point, c.batch_size)
     sampling.sweep.finish()
     rows = {row.point.name: row for row in sampling.folder.rows().read()}
-    for run in (name_of(width, seed) for width, seed in runs):
+    for run in (ladder.name(width, seed) for width, seed in runs):
         line = [
             rows[p.name].fid if p.name in rows else float("nan")
             for p in (Point(run, c.steps, "ddim", n, 1.0) for n in (1, 2, 4, 8, 16, 50))

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from equildm import TextToImage
-from equildm.denoise import UNetConfig
+from equildm.denoise import AbstractBackboneConfig
 from equildm.metrics import kernel_distance
 from equildm.noise import grids
 from equildm.pipeline import LatentDiffusion
@@ -58,6 +58,7 @@ class Sweep:
         text_encoder: AbstractTextEncoder,
         scorer: Scorer,
         real: Float[np.ndarray, "images f"],
+        family: str,
     ):
         """**Arguments:**
 
@@ -65,8 +66,9 @@ class Sweep:
         - `text_encoder`: of the scorer's captions.
         - `scorer`: of as many images as a point has.
         - `real`: features of real images, for the kernel distance.
+        - `family`: of the networks, see `Row`.
         """
-        self._folder, self._scorer, self._real = folder, scorer, real
+        self._folder, self._scorer, self._real, self._family = folder, scorer, real, family
         self._compute = Policy.default().compute
         self._rows = folder.rows()
         distinct = tuple(dict.fromkeys(scorer.captions))
@@ -130,21 +132,23 @@ class Sweep:
             path = self._folder.path / "kid" / f"{point.name}.json"
             path.parent.mkdir(exist_ok=True)
             path.write_text(json.dumps({"kid": kid.mean, "error": kid.standard_error}))
-        unet = model.config.network.backbone
-        assert isinstance(unet, UNetConfig)
+        sizes = model.config.network.backbone
+        assert isinstance(sizes, AbstractBackboneConfig)
         self._rows.write(
             Row(
                 **dataclasses.asdict(point),
                 **dataclasses.asdict(scores),
-                width=unet.width,
+                width=sizes.width,
+                family=self._family,
+                depth=getattr(sizes, "depth", 0),
                 parameters=count_parameters(model.network),
                 batch=batch_size,
-                cost=normalised_cost(unet.width),
+                cost=normalised_cost(sizes),
                 gflops=evaluation_gflops(
-                    unet, model.config.latent_shape[0], model.config.max_tokens
+                    sizes, model.config.latent_shape[0], model.config.max_tokens
                 ),
                 evaluations=evaluations_in(point.sampler, point.steps),
-                branches=unet.branches(point.guidance),
+                branches=sizes.branches(point.guidance),
                 seconds=seconds,
                 device=jax.devices()[0].device_kind,
             )

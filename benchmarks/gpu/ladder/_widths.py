@@ -14,7 +14,7 @@ import equildm as eqd
 from equildm.training import EMAS
 
 from ._data import encode, Examples, examples_of, Images
-from ._parts import half, Ladder, name_of, SHARES
+from ._parts import half, Ladder, SHARES
 from ._train import order_of, steps_of_call, Training
 
 
@@ -50,7 +50,7 @@ class Widths:
         training = Training(self.objective, EMAS["power"], self._shapes, Examples.batch, warmup=100)
         network = self._ladder.model(width, self._fresh, 0).network
         training.compile(network, self._ladder.config.batch_size)
-        self._ladder.log(f"c = {width}: compiled")
+        self._ladder.log(f"{self._ladder.name(width, 0)}: compiled")
         return training
 
 
@@ -67,18 +67,18 @@ def train_widths(ladder: Ladder, widths: Widths, vae: eqd.VAE, images: Images) -
     log = c.folder / "training.json"
     record: dict[str, Any] = json.loads(log.read_text()) if log.exists() else {}
     for width, seed in [(w, 0) for w in c.widths] + [(w, 1) for w in c.second_seeds]:
-        run = name_of(width, seed)
+        run = ladder.name(width, seed)
         if run in record:
             continue
         training = widths.program(width, examples)
-        search = record.setdefault(f"rates {width}", {})
+        search = record.setdefault(f"rates {ladder.name(width, 0)}", {})
         for rate in c.rates:
             if str(rate) not in search:
                 order = order_of(len(examples.latents), c.batch_size, c.steps // 20, seed=5)
                 start = training.start(ladder.model(width, vae, 0).network)
                 *_, (state, _) = training.run(start, order, rate, jax.random.key(5))
                 search[str(rate)] = float(held_out_loss(state.average()))
-                ladder.log(f"c = {width}, rate {rate:g}: held-out loss {search[str(rate)]:.5f}")
+                ladder.log(f"{run}, rate {rate:g}: held-out loss {search[str(rate)]:.5f}")
         finite = {rate: loss for rate, loss in search.items() if np.isfinite(loss)}
         rate = float(min(finite, key=finite.__getitem__))
 
