@@ -139,6 +139,9 @@ from .denoise import (
     NullTextGuidance as NullTextGuidance,
     Preconditioned as Preconditioned,
     preset as preset,
+    ResolutionConditioned as ResolutionConditioned,
+    ResolutionConditioningConfig as ResolutionConditioningConfig,
+    ResolutionEmbedding as ResolutionEmbedding,
     SizeConditioned as SizeConditioned,
     SizeConditioningConfig as SizeConditioningConfig,
     SizeEmbedding as SizeEmbedding,
@@ -151,6 +154,8 @@ from .denoise import (
     widen_input as widen_input,
     WidthScaledDiT as WidthScaledDiT,
     WidthScaledUNet as WidthScaledUNet,
+    WithoutVariance as WithoutVariance,
+    WithoutVarianceConfig as WithoutVarianceConfig,
 )
 from .distill import (
     AbstractBoundary as AbstractBoundary,

@@ -40,6 +40,11 @@ from .network_config import (
 from .null_text import NullTextGuidance as NullTextGuidance
 from .precondition import Preconditioned as Preconditioned
 from .presets import preset as preset, UNetConfig as UNetConfig
+from .resolution_conditioning import (
+    ResolutionConditioned as ResolutionConditioned,
+    ResolutionConditioningConfig as ResolutionConditioningConfig,
+    ResolutionEmbedding as ResolutionEmbedding,
+)
 from .shapes import input_shapes as input_shapes, network_shapes as network_shapes
 from .size_conditioning import (
     SizeConditioned as SizeConditioned,
@@ -56,3 +61,7 @@ from .transformer_presets import (
     MMDIT_SIZES as MMDIT_SIZES,
 )
 from .unet import WidthScaledUNet as WidthScaledUNet
+from .without_variance import (
+    WithoutVariance as WithoutVariance,
+    WithoutVarianceConfig as WithoutVarianceConfig,
+)

@@ -64,6 +64,11 @@ class AbstractBackbone(eqx.Module):
         """Width of the time's sinusoid, to which the embeddings of other numbers are added."""
         return self.time.hidden.weight.shape[0]
 
+    @property
+    def time_width(self) -> int:
+        """Width of the embedded time."""
+        return self.time.out.weight.shape[-1]
+
 
 class AbstractBackboneConfig(AbstractNetworkConfig):
     """The sizes of an `AbstractBackbone`: the innermost config of a model of captions.

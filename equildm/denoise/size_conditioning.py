@@ -63,8 +63,8 @@ class SizeConditioned(eqx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class SizeConditioningConfig(AbstractNetworkWrap):
-    """A network with the sizes of original image and crop as inputs: see `SizeConditioned`."""
+class AbstractSizeConfig(AbstractNetworkWrap):
+    """A network that takes a `SizeCondition`. Its subclasses differ in how sizes are embedded."""
 
     width: int = 256
     """Width of the sinusoid of each number."""
@@ -72,10 +72,6 @@ class SizeConditioningConfig(AbstractNetworkWrap):
     @property
     def condition_type(self) -> type:
         return SizeCondition
-
-    def build(self, *, key: Key) -> SizeConditioned:
-        network = check_backbone(self.of.build(key=key), "Sizes are embedded into")
-        return SizeConditioned(network, SizeEmbedding(network.time_features, self.width))
 
     def captioned(self, text: TextEmbedding, height: int, width: int) -> SizeCondition:
         """The image was of this size from the beginning, and nothing is cut."""
@@ -86,3 +82,12 @@ class SizeConditioningConfig(AbstractNetworkWrap):
         self, denoiser: AbstractDenoiser, guidance_scale: Scalar, **options: Any
     ) -> AbstractDenoiser:
         return NullTextGuidance(self.of.guided(denoiser, guidance_scale, **options))
+
+
+@dataclasses.dataclass(frozen=True)
+class SizeConditioningConfig(AbstractSizeConfig):
+    """A network with the sizes of original image and crop as inputs: see `SizeConditioned`."""
+
+    def build(self, *, key: Key) -> SizeConditioned:
+        network = check_backbone(self.of.build(key=key), "Sizes are embedded into")
+        return SizeConditioned(network, SizeEmbedding(network.time_features, self.width))

@@ -4,16 +4,17 @@ import os
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from .._types import Network
-from ..denoise import AbstractNetworkConfig, DiTConfig, WidthScaledDiT
+from ..denoise import AbstractNetworkConfig, ResolutionConditioned, WidthScaledDiT
 from .config import read_config, write_config
-from .dit_fields import from_dit, is_of_classes, to_dit
-from .dit_table import class_dit_table, pixart_table
+from .dit_fields import dit_sizes, from_dit, is_of_classes, PublicDiT, to_dit
+from .dit_table import class_dit_table, pixart_table, told_pixart_table
 from .mapping import Advance, fill, write_weights
 from .pairs import Pair
 from .safetensors import LazyTensors
@@ -30,14 +31,17 @@ def load_dit(
     dtype: DTypeLike = "float32",
     mesh: Mesh | None = None,
     advance: Advance = lambda size: None,
-) -> tuple[WidthScaledDiT, DiTConfig]:
+) -> tuple[WidthScaledDiT | ResolutionConditioned, PublicDiT]:
     """Reads the transformer of DiT or of PixArt, of any width and depth.
 
-    A DiT is conditioned on a class: on the pooled vector of `class_condition`.
+    A DiT is conditioned on a class: on a one-hot `TextEmbedding.pooled`, whose last entry means no
+    class. Where the network predicts a variance as well, its output has twice the channels: see
+    `WithoutVariance`.
 
     **Arguments:** as of `load_unet`.
 
-    **Returns:** the network and its sizes.
+    **Returns:** the network (a `WidthScaledDiT`, or a `ResolutionConditioned` one for a PixArt that
+    is told resolution and aspect ratio) and its sizes.
 
     **Raises** `ValueError` naming the file, and the field or tensor, that is not such a network's.
     """
@@ -45,7 +49,7 @@ def load_dit(
     config = read_config(folder, "the transformer of DiT or PixArt", from_dit)
     tensors = open_weights(folder, DIFFUSERS)
     _check_copies(tensors, folder)
-    network = fill(
+    network: Any = fill(
         config,
         dit_table(config),
         tensors,
@@ -73,12 +77,12 @@ def save_dit(
     **Raises** `ValueError` for a network that neither class can hold.
     """
     fields = to_dit(config)
-    assert isinstance(config, DiTConfig), "to_dit has checked it"
+    assert isinstance(config, PublicDiT), "to_dit has checked it"
     weights = write_weights(network, dit_table(config), dtype=dtype)
     first = [name for name in weights.specs if name.startswith(FIRST)]
     copies = {
         name.replace(".0.", f".{block}.", 1): name
-        for block in range(1, config.depth)
+        for block in range(1, dit_sizes(config).depth)
         for name in first
     }
     specs = {**weights.specs, **{name: weights.specs[first] for name, first in copies.items()}}
@@ -87,9 +91,12 @@ def save_dit(
     write_config(folder, fields)
 
 
-def dit_table(config: DiTConfig) -> list[Pair]:
+def dit_table(config: PublicDiT) -> list[Pair]:
     """The tensors of the class of diffusers that holds this config."""
-    return class_dit_table(config) if is_of_classes(config) else pixart_table(config)
+    sizes = dit_sizes(config)
+    if sizes is not config:
+        return told_pixart_table(sizes)
+    return class_dit_table(sizes) if is_of_classes(sizes) else pixart_table(sizes)
 
 
 def _check_copies(tensors: Mapping[str, np.ndarray], folder: Path) -> None:

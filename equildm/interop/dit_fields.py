@@ -2,11 +2,17 @@
 
 from typing import Any
 
-from ..denoise import AbstractNetworkConfig, DiTConfig
+from ..denoise import AbstractNetworkConfig, DiTConfig, ResolutionConditioningConfig
 from .config import check_fields
-from .config_fields import Fields, MAX_LAYERS, positive_float, positive_int
+from .config_fields import Fields, flag, MAX_LAYERS, positive_float, positive_int
 
 DIT_CLASS, PIXART_CLASS = "DiTTransformer2DModel", "PixArtTransformer2DModel"
+_OLD_CLASS = "Transformer2DModel"
+_OLD_NAMES = {"ada_norm_zero": DIT_CLASS, "ada_norm_single": PIXART_CLASS}
+"""What the older class of both is called now, by the kind of its norms."""
+
+PublicDiT = DiTConfig | ResolutionConditioningConfig
+"""The sizes of a DiT or PixArt: alone, or of one that is told the resolution as well."""
 
 _FIXED: dict[str, Any] = {
     "activation_fn": "gelu-approximate",
@@ -23,12 +29,15 @@ _PIXART: dict[str, Any] = {
 _DIT: dict[str, Any] = {**_FIXED, "_class_name": DIT_CLASS, "norm_type": "ada_norm_zero"}
 
 
-def from_dit(fields: Fields) -> DiTConfig:
-    """The sizes.
+def from_dit(fields: Fields) -> PublicDiT:
+    """The sizes. Those of a PixArt that is told resolution and aspect ratio have a wrap.
 
     **Raises** `ValueError` or `KeyError` at a field that is not supported.
     """
     kind = fields["_class_name"]
+    if kind == _OLD_CLASS:
+        kind = _OLD_NAMES.get(str(fields.get("norm_type")), kind)
+        fields = {**fields, "_class_name": kind}
     if kind not in (DIT_CLASS, PIXART_CLASS):
         raise ValueError(
             f"_class_name is {kind!r}, and only {DIT_CLASS} and {PIXART_CLASS} are supported"
@@ -61,14 +70,8 @@ def from_dit(fields: Fields) -> DiTConfig:
             closed_times=True,
         )
     check_fields(fields, {**_PIXART, "cross_attention_dim": width})
-    has_sizes = fields.get("use_additional_conditions")
-    if side == 128 if has_sizes is None else has_sizes:
-        raise ValueError(
-            "use_additional_conditions is true, and a PixArt that is told the resolution and the "
-            "aspect ratio is not supported"
-        )
     spacing = fields.get("interpolation_scale")
-    return DiTConfig(
+    network = DiTConfig(
         **sizes,
         context_width=positive_int(fields, "caption_channels"),
         modulation="shared",
@@ -77,6 +80,21 @@ def from_dit(fields: Fields) -> DiTConfig:
         if spacing is None
         else positive_float(fields, "interpolation_scale"),
     )
+    if not flag(fields, "use_additional_conditions", side == 128):
+        return network
+    if width % 3:
+        raise ValueError(
+            "use_additional_conditions is true, for which 3 must divide the width "
+            f"num_attention_heads x attention_head_dim, and that is {width}"
+        )
+    return ResolutionConditioningConfig(network)
+
+
+def dit_sizes(network: PublicDiT) -> DiTConfig:
+    """The sizes of the transformer inside."""
+    sizes = network.backbone
+    assert isinstance(sizes, DiTConfig), "from_dit makes no other"
+    return sizes
 
 
 def is_of_classes(config: DiTConfig) -> bool:
@@ -86,8 +104,9 @@ def is_of_classes(config: DiTConfig) -> bool:
 
 def to_dit(network: AbstractNetworkConfig) -> dict[str, Any]:
     """The inverse of `from_dit`. **Raises** `ValueError` for what neither class can hold."""
-    if isinstance(network, DiTConfig) and network.position_base is not None:
-        fields = _fields(network, network.position_base)
+    sizes = network.of if isinstance(network, ResolutionConditioningConfig) else network
+    if isinstance(sizes, DiTConfig) and sizes.position_base is not None:
+        fields = _fields(sizes, sizes.position_base, sizes is not network)
         if from_dit(fields) == network:
             return fields
     raise ValueError(
@@ -97,7 +116,7 @@ def to_dit(network: AbstractNetworkConfig) -> dict[str, Any]:
     )
 
 
-def _fields(network: DiTConfig, base: int) -> dict[str, Any]:
+def _fields(network: DiTConfig, base: int, is_told: bool) -> dict[str, Any]:
     sizes = {
         "sample_size": base * network.patch,
         "patch_size": network.patch,
@@ -117,6 +136,6 @@ def _fields(network: DiTConfig, base: int) -> dict[str, Any]:
         "cross_attention_dim": network.width,
         "caption_channels": network.context_width,
         "interpolation_scale": network.position_spacing,
-        "use_additional_conditions": False,
+        "use_additional_conditions": is_told,
         "num_embeds_ada_norm": 1000,
     }

@@ -20,6 +20,16 @@ def pixart_table(config: DiTConfig) -> list[Pair]:
     ]
 
 
+def told_pixart_table(config: DiTConfig) -> list[Pair]:
+    """The same for a `ResolutionConditioned` network, which is told resolution and aspect ratio."""
+    theirs = "adaln_single.emb"
+    return [
+        *(pair._replace(ours=f"network.{pair.ours}") for pair in pixart_table(config)),
+        *two_layers("sizes.resolution", f"{theirs}.resolution_embedder"),
+        *two_layers("sizes.aspect", f"{theirs}.aspect_ratio_embedder"),
+    ]
+
+
 def _pixart_block() -> Table:
     ours, theirs = "blocks.stacked", "transformer_blocks.{}"
     yield Pair(f"{ours}.modulation.table", f"{theirs}.scale_shift_table")

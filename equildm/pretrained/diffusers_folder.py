@@ -30,11 +30,8 @@ from ..text import AbstractTextEncoder, CLIPText
 from .frozen_parts import check_width, frozen_tables, load_frozen, save_frozen
 from .model_json import MODEL, read_model_config
 from .part_table import PartTable
-from .public_scheduler import check_unet_scheduler, public_scheduler
-from .sd3_folder import SD3_PIPELINE
-
-INDEX = "model_index.json"
-_PIPELINES = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
+from .pipeline_index import check_unet_index, INDEX, UNET_PIPELINES
+from .public_scheduler import check_asked_times, public_scheduler
 
 
 def is_diffusers_folder(path: Path) -> bool:
@@ -71,11 +68,11 @@ def load_diffusers(
     """
     folder = Path(folder)
     if (folder / INDEX).exists() or not (folder / "unet").is_dir():
-        read_config(folder, "a pipeline of Stable Diffusion", _check_index, file=INDEX)
+        read_config(folder, "a pipeline of Stable Diffusion", check_unet_index, file=INDEX)
     given_scheduler = scheduler
     if scheduler is None:
         scheduler = load_scheduler(folder / "scheduler")
-        check_unet_scheduler(scheduler)
+        check_asked_times(scheduler)
     vae, text_encoder = load_frozen(folder, dtype=dtype, advance=advance)
     network, config = load_unet(folder / "unet", dtype=dtype, mesh=mesh, advance=advance)
     check_width(config, text_encoder.width, folder)
@@ -170,7 +167,7 @@ def save_diffusers(
     save_scheduler(folder / "scheduler", scheduler)
     write_config(folder, to_json(config), file=MODEL)
     if isinstance(model.text_encoder, CLIPText) and model.text_encoder.padding:
-        kind = _PIPELINES[isinstance(network, GuidanceEmbeddingConfig)]
+        kind = UNET_PIPELINES[isinstance(network, GuidanceEmbeddingConfig)]
         write_config(folder, {"_class_name": kind} | _components(scheduler), file=INDEX)
 
 
@@ -182,11 +179,11 @@ def diffusers_network(config: AbstractNetworkConfig) -> AbstractNetworkConfig:
     return config.of if isinstance(config, ConsistencyConfig) else config
 
 
-def fits_diffusers(config: ModelConfig) -> bool:
-    """Whether a folder of diffusers holds a model exactly."""
+def fits_diffusers(model: LatentDiffusion) -> bool:
+    """Whether a folder of Stable Diffusion holds a model exactly."""
     try:
-        unet_of(diffusers_network(config.network))
-        public_scheduler(config)
+        unet_of(diffusers_network(model.config.network))
+        public_scheduler(model.config)
     except ValueError:
         return False
     return True
@@ -242,14 +239,6 @@ def _has_config(folder: Path) -> bool:
 
 def _sample_size(fields: Fields) -> int:
     return 64 if fields.get("sample_size") is None else positive_int(fields, "sample_size")
-
-
-def _check_index(fields: Fields) -> None:
-    if fields["_class_name"] not in _PIPELINES:
-        raise ValueError(
-            f"_class_name is {fields['_class_name']!r}, and only {', '.join(_PIPELINES)} and "
-            f"{SD3_PIPELINE} are supported"
-        )
 
 
 def _components(scheduler: Scheduler) -> dict[str, Any]:

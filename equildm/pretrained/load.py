@@ -15,12 +15,12 @@ from ..pipeline import LatentDiffusion
 from ..runtime import Run
 from ..runtime.near import near_runs
 from ..text import TextConditioned
-from .diffusers_folder import is_diffusers_folder, load_diffusers
+from .diffusers_folder import is_diffusers_folder
 from .own_folder import is_own_folder, load_own
 from .progress import byte_progress
+from .public_folders import kind_of_folder
 from .run_model import is_run, open_parts, read_run_model
 from .run_weights import read_network, training_step
-from .sd3_folder import is_sd3_folder, load_sd3
 from .shipped import model_path
 from .single_file import load_single_file
 from .single_file_record import PredictionKind
@@ -90,7 +90,7 @@ def load_pretrained(
         if is_own_folder(path):
             return load_own(path, dtype=dtype, mesh=mesh, advance=advance)
         if is_diffusers_folder(path):
-            load_folder = load_sd3 if is_sd3_folder(path) else load_diffusers
+            load_folder = kind_of_folder(path).load
             return load_folder(path, dtype=dtype, mesh=mesh, scheduler=scheduler, advance=advance)
         if path.is_dir():
             raise ValueError(

@@ -29,20 +29,20 @@ def public_scheduler(config: ModelConfig) -> Scheduler:
             "diffusers samples a UNet with embedded guidance with its LCMScheduler only, received "
             f"{scheduler.kind} and the solver {config.solver}. {ONLY_OURS}"
         )
-    check_unet_scheduler(scheduler)
+    check_asked_times(scheduler)
     scheduler_document(scheduler)
     return scheduler
 
 
-def check_unet_scheduler(scheduler: Scheduler) -> None:
-    """**Raises** `ValueError` for one with which no pipeline of diffusers asks a UNet at its times.
+def check_asked_times(scheduler: Scheduler, network: str = "UNet") -> None:
+    """**Raises** `ValueError` for one with which diffusers asks such a network at other times.
 
     EDM's is asked at `log(s) / 4`, and that of flow matching not at all.
     """
     if public_class(scheduler.kind).has_own_levels:
         raise ValueError(
-            f"A UNet is not sampled with {scheduler.kind}: diffusers asks it at other times than "
-            f"here, or not at all. Give another, `scheduler=Scheduler(...)`. {ONLY_OURS}"
+            f"A {network} is not sampled with {scheduler.kind}: diffusers asks it at other times "
+            f"than here, or not at all. Give another, `scheduler=Scheduler(...)`. {ONLY_OURS}"
         )
 
 

@@ -9,16 +9,14 @@ import jax
 from jax.typing import DTypeLike
 from jaxtyping import PyTree
 
-from ..denoise import MMDiTConfig
 from ..pipeline import LatentDiffusion
 from ..runtime import replacing
-from .diffusers_folder import fits_diffusers, folder_tables, save_diffusers
 from .frozen_parts import frozen_tables
 from .layouts import ModelLayout
 from .own_folder import own_table, save_own
 from .part_table import PartTable
 from .progress import byte_progress
-from .sd3_folder import fits_sd3, save_sd3, sd3_tables
+from .public_folders import kind_of_model
 from .single_file import save_single_file, single_file_tables
 
 
@@ -47,7 +45,7 @@ def save_pretrained(
         raise ValueError(f"{path} exists and is not overwritten. Choose another name.")
     layout = layout or default_layout(path, model)
     savers: dict[ModelLayout, Callable[..., None]] = {
-        "diffusers": save_sd3 if _is_mmdit(model) else save_diffusers,
+        "diffusers": kind_of_model(model).save,
         "single-file": save_single_file,
         "equildm": save_own,
     }
@@ -65,8 +63,7 @@ def default_layout(path: str | os.PathLike[str], model: LatentDiffusion) -> Mode
     """
     if Path(path).suffix == ".safetensors":
         return "single-file"
-    fits = fits_sd3(model) if _is_mmdit(model) else fits_diffusers(model.config)
-    return "diffusers" if fits else "equildm"
+    return "diffusers" if kind_of_model(model).fits(model) else "equildm"
 
 
 def part_tables(model: LatentDiffusion, layout: ModelLayout) -> list[PartTable]:
@@ -75,15 +72,11 @@ def part_tables(model: LatentDiffusion, layout: ModelLayout) -> list[PartTable]:
     **Raises** `ValueError` for a layout that cannot hold the model.
     """
     if layout == "diffusers":
-        return sd3_tables(model) if _is_mmdit(model) else folder_tables(model)
+        return kind_of_model(model).tables(model)
     if layout == "single-file":
         return single_file_tables(model)
     network = PartTable("network", model.network, own_table(model.network))
     return [network, *frozen_tables(model)]
-
-
-def _is_mmdit(model: LatentDiffusion) -> bool:
-    return isinstance(model.config.network, MMDiTConfig)
 
 
 def _nbytes(module: PyTree) -> int:

@@ -6,8 +6,6 @@ text_encoder/, text_encoder_2/, text_encoder_3/, tokenizer/, tokenizer_2/, token
 model.json              our config of the model, which diffusers ignores
 """
 
-import dataclasses
-import json
 import os
 from pathlib import Path
 
@@ -20,26 +18,15 @@ from ..interop.config import write_config
 from ..interop.mapping import Advance
 from ..interop.mmdit import to_sd3
 from ..interop.mmdit_table import mmdit_table
-from ..interop.scheduler_file import says_the_same, scheduler_document
+from ..interop.scheduler_file import scheduler_document
 from ..noise import FlowVelocity, RectifiedFlow
 from ..pipeline import LatentDiffusion, ModelConfig
 from ..runtime import to_json
 from ..text import SD3Text
 from .frozen_parts import check_width, frozen_tables, load_frozen, save_frozen
-from .model_json import MODEL, read_model_config
+from .model_json import MODEL
 from .part_table import PartTable
-
-INDEX = "model_index.json"
-SD3_PIPELINE = "StableDiffusion3Pipeline"
-
-
-def is_sd3_folder(path: Path) -> bool:
-    """Whether a folder holds a pipeline of Stable Diffusion 3."""
-    try:
-        fields = json.loads((path / INDEX).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(fields, dict) and fields.get("_class_name") == SD3_PIPELINE
+from .pipeline_index import INDEX, recorded_config, SD3_PIPELINE
 
 
 def load_sd3(
@@ -58,6 +45,7 @@ def load_sd3(
     **Raises** `ValueError` naming the file, and the field or tensor, that is missing or wrong.
     """
     folder = Path(folder)
+    gave_scheduler = scheduler is not None
     scheduler = load_scheduler(folder / "scheduler") if scheduler is None else scheduler
     _check_process(scheduler)
     if not (folder / "text_encoder_3").is_dir():
@@ -79,7 +67,8 @@ def load_sd3(
         sampling_steps=28,
         guidance_scale=7.0,
     )
-    return LatentDiffusion(network, vae, text_encoder, _recorded(folder, public))
+    config_of_model = recorded_config(folder, public, gave_scheduler=gave_scheduler)
+    return LatentDiffusion(network, vae, text_encoder, config_of_model)
 
 
 def save_sd3(
@@ -139,23 +128,6 @@ def _check_process(scheduler: Scheduler) -> None:
             f"{SD3_PIPELINE} is sampled with a scheduler of flow matching, received "
             f"{scheduler.kind}. Use FlowMatchEulerDiscreteScheduler or its Heun."
         )
-
-
-def _recorded(folder: Path, public: ModelConfig) -> ModelConfig:
-    """The config in `model.json` if the public files agree with it, else the public one."""
-    if not (folder / MODEL).is_file():
-        return public
-    recorded = read_model_config(folder)
-    visible = dataclasses.replace(
-        recorded,
-        scheduler=public.scheduler,
-        solver=public.solver,
-        sampling_steps=public.sampling_steps,
-        grid=public.grid,
-        guidance_scale=public.guidance_scale,
-    )
-    agrees = visible == public and says_the_same(recorded.scheduler, public.scheduler)
-    return recorded if agrees else public
 
 
 def _components(scheduler: Scheduler) -> dict[str, list[str]]:

@@ -87,8 +87,8 @@ def _check_start(start: str) -> None:
 def _wrong_task(start: str) -> ValueError:
     return ValueError(
         f"A start is a model as it was pretrained, received {start}, which was distilled or "
-        "fine-tuned itself. Start from the model that it was made from, such as a run of "
-        "pretrain.py."
+        "fine-tuned itself, or predicts a variance as PixArt does. Start from the model that it "
+        "was made from, such as a run of pretrain.py."
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from equildm import SizeCondition, TextEmbedding
 from equildm.denoise import preset, SizeConditioningConfig, SizeEmbedding
+from equildm.denoise.size_conditioning import AbstractSizeConfig
 from equildm.noise import Epsilon, ScaledLinear
 from equildm.training import drop_caption
 
@@ -80,7 +81,7 @@ def test_guidance_leads_away_from_the_caption_alone(network):
     batch = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), TEXT)
     assert CONFIG.captioned(batch, 32, 48).sizes.shape == (2, 6)
     with pytest.raises(ValueError, match="takes an SizeCondition"):
-        super(SizeConditioningConfig, CONFIG).captioned(TEXT, 32, 48)
+        super(AbstractSizeConfig, CONFIG).captioned(TEXT, 32, 48)
 
 
 def test_only_a_plain_network_takes_them():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from equildm import TextEmbedding
-from equildm.denoise import DiTConfig, MMDiTConfig
+from equildm.denoise import DiTConfig, MMDiTConfig, ResolutionConditioningConfig
 from equildm.interop import (
     load_dit,
     load_mmdit,
@@ -18,7 +18,7 @@ from equildm.interop import (
     save_mmdit,
     save_safetensors,
 )
-from equildm.interop.dit_fields import from_dit
+from equildm.interop.dit_fields import from_dit, to_dit
 from equildm.interop.mmdit import from_sd3, POSITIONS
 from equildm.interop.shards import DIFFUSERS
 
@@ -146,8 +146,13 @@ def configured(folder, name, **changes):
             "_class_name is 'FluxTransformer2DModel",
         ),
         ("pixart", {"_class_name": "HunyuanDiT2DModel"}, "HunyuanDiT2DModel', and only DiTTrans"),
-        ("pixart", {"use_additional_conditions": True}, "use_additional_conditions is true"),
-        ("pixart", {"sample_size": 128}, "use_additional_conditions is true"),
+        (
+            "pixart",
+            {"sample_size": 128, "attention_head_dim": 10, "cross_attention_dim": 20},
+            "3 must divide the width .*, and that is 20",
+        ),
+        ("pixart", {"use_additional_conditions": "yes"}, "use_additional_conditions is 'yes'"),
+        ("pixart", {"_class_name": "Transformer2DModel"}, "_class_name is 'Transformer2DModel'"),
         ("pixart", {"cross_attention_dim": 7}, "cross_attention_dim is 7, and only 24"),
         ("pixart", {"caption_channels": None}, "caption_channels is None"),
         ("dit", {"norm_type": "ada_norm"}, "norm_type is 'ada_norm'"),
@@ -175,6 +180,29 @@ def test_what_no_public_class_holds_is_refused(tmp_path, config, save):
     with pytest.raises(ValueError, match="this library's own layout only"):
         save(tmp_path / "out", network, config)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "norm"), [("pixart", "ada_norm_single"), ("dit", "ada_norm_zero")]
+)
+def test_the_older_name_of_both_classes_is_read(name, norm):
+    """Published files say `Transformer2DModel`; the kind of norm tells which it is."""
+    kind, config = CASES[name]
+    older = from_dit(config | {"_class_name": "Transformer2DModel", "norm_type": norm})
+    assert older == from_dit(config | {"_class_name": kind})
+    assert to_dit(older)["_class_name"] == kind
+
+
+@pytest.mark.parametrize("changes", [{"use_additional_conditions": True}, {"sample_size": 128}])
+def test_a_pixart_that_is_told_the_resolution_has_a_wrap(changes):
+    fields = {"_class_name": "PixArtTransformer2DModel"} | PIXART | changes
+    network = from_dit(fields)
+    plain = from_dit(fields | {"use_additional_conditions": False})
+    assert network == ResolutionConditioningConfig(plain)
+    saved = to_dit(network)
+    assert saved["use_additional_conditions"] is True and from_dit(saved) == network
+    with pytest.raises(ValueError, match="this library's own layout only"):
+        to_dit(ResolutionConditioningConfig(plain, width=128))
 
 
 def test_other_positions_and_copies_are_refused(tmp_path):

@@ -28,7 +28,7 @@ from equildm.interop import (
     unet_table,
 )
 from equildm.interop.config import read_config
-from equildm.pretrained import diffusers_folder, load_single_file
+from equildm.pretrained import load_single_file, pipeline_index
 from equildm.text import read_tokenizer
 
 PARSERS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -36,7 +36,7 @@ PARSERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "vae": autoencoder._from_diffusers,
     "text_encoder": text_encoders._config,
     "scheduler": scheduler_file.parse_scheduler,
-    ".": diffusers_folder._check_index,
+    ".": pipeline_index.check_unet_index,
 }
 
 KINDS = [None, True, False, 0, -1, 1, 2.5, 1e300, float("nan"), float("inf"), 10**12, 10**400]

@@ -73,16 +73,21 @@ def test_the_same_images_in_and_out(peer, folder, tmp_path):
         assert loaded.text_encoder.fingerprint == own.text_encoder.fingerprint
     names = {part.name for part in part_tables(model, "diffusers")}
     assert names == {"transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"}
+    other = dataclasses.replace(own.config.scheduler, document="")
+    expected = dataclasses.replace(own.config, scheduler=other)
+    assert load_pretrained(tmp_path / "3", scheduler=other).config == expected
     with pytest.raises(ValueError, match="scheduler of flow matching, received DDIMScheduler"):
         load_pretrained(public, scheduler=Scheduler())
 
 
 @pytest.mark.parametrize(
-    "pipeline", ["StableDiffusionXLPipeline", "PixArtAlphaPipeline", "DiTPipeline", "FluxPipeline"]
+    "pipeline", ["StableDiffusionXLPipeline", "PixArtAlphaPAGPipeline", "FluxPipeline"]
 )
 def test_other_pipelines_are_refused_by_name(tmp_path, pipeline):
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": pipeline}))
-    with pytest.raises(ValueError, match=f"_class_name is '{pipeline}', and only .*Diffusion3Pipe"):
+    with pytest.raises(
+        ValueError, match=f"_class_name is '{pipeline}', and only .*Diffusion3Pipe.*Sigma"
+    ):
         load_pretrained(tmp_path)
 
 
