@@ -34,7 +34,9 @@ def report(table: Path, figure: Path) -> None:
     first = [row for row in rows if "seed" not in row.run]
     last = newest(first)
     try:
-        luck = training_luck(newest(rows))
+        luck = training_luck(
+            [r for r in newest(rows) if r.sampler == "ddim" and r.guidance == 1 and r.steps >= 4]
+        )
     except ValueError:
         luck = 0.0
     verdict = fair_verdict(last, luck=luck)
