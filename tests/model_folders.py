@@ -17,6 +17,7 @@ from equildm.pipeline import LatentDiffusion
 from equildm.pretrained import (
     begin_run,
     load_pretrained,
+    ModelLayout,
     RunModelConfig,
     save_pretrained,
     stable_diffusion,
@@ -103,9 +104,14 @@ def assert_same_arrays(ours: PyTree, theirs: PyTree) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def assert_saved_as_it_is(model: LatentDiffusion, folder: Path) -> None:
+def assert_saved_as_it_is(
+    model: LatentDiffusion, folder: Path, layout: ModelLayout | None = None
+) -> None:
     """Saved to a folder and loaded from there, the model is the same."""
-    save_pretrained(folder, model)
+    save_pretrained(folder, model, layout=layout)
     saved = load_pretrained(folder)
     assert saved.config == model.config, f"saved {model.config}, loaded {saved.config}"
     assert_same_arrays(saved, model)
+    assert eqx.tree_equal(saved.network, model.network)
+    assert eqx.tree_equal(saved.text_encoder, model.text_encoder)
+    assert saved.text_encoder.fingerprint == model.text_encoder.fingerprint

@@ -83,6 +83,11 @@ class TransformerConfig(AbstractBackboneConfig):
         return self.patch
 
     @property
+    def trained_side(self) -> int:
+        """Side of the latents that its positions are of."""
+        return (self.position_base or 1) * self.patch
+
+    @property
     def has_paper_size(self) -> bool:
         """Whether the width is at least 256, where published learning rates hold."""
         return self.width >= 256

@@ -28,9 +28,9 @@ from ..pipeline import LatentDiffusion, ModelConfig
 from ..runtime import to_json
 from ..text import AbstractTextEncoder, CLIPText
 from .frozen_parts import check_width, frozen_tables, load_frozen, save_frozen
-from .model_json import MODEL, read_model_config
+from .model_json import MODEL
 from .part_table import PartTable
-from .pipeline_index import check_unet_index, INDEX, UNET_PIPELINES
+from .pipeline_index import check_unet_index, INDEX, public_config, recorded_config, UNET_PIPELINES
 from .public_scheduler import check_asked_times, public_scheduler
 
 
@@ -69,7 +69,7 @@ def load_diffusers(
     folder = Path(folder)
     if (folder / INDEX).exists() or not (folder / "unet").is_dir():
         read_config(folder, "a pipeline of Stable Diffusion", check_unet_index, file=INDEX)
-    given_scheduler = scheduler
+    gave_scheduler = scheduler is not None
     if scheduler is None:
         scheduler = load_scheduler(folder / "scheduler")
         check_asked_times(scheduler)
@@ -78,7 +78,16 @@ def load_diffusers(
     check_width(config, text_encoder.width, folder)
     side = read_config(folder / "unet", "a UNet of square latents", _sample_size)
     model = stable_diffusion(network, config, vae, text_encoder, scheduler, side)
-    return dataclasses.replace(model, config=_recorded(folder, model.config, given_scheduler))
+    if not _has_config(folder):
+        return model
+    recorded = recorded_config(
+        folder,
+        model.config,
+        gave_scheduler=gave_scheduler,
+        agrees=_agrees,
+        public_network=diffusers_network,
+    )
+    return dataclasses.replace(model, config=recorded)
 
 
 def stable_diffusion(
@@ -97,32 +106,23 @@ def stable_diffusion(
     - `vae`, `text_encoder`, `scheduler`: the other parts.
     - `side`: of the latents that it was trained on.
     """
-    model_config = public_config(config, vae.config, text_encoder.max_tokens, scheduler, side)
+    sizes, tokens = vae.config, text_encoder.max_tokens
+    model_config = stable_diffusion_config(config, sizes, tokens, scheduler, side)
     return LatentDiffusion(network, vae, text_encoder, model_config)
 
 
-def public_config(
-    network: AbstractNetworkConfig,
-    vae: VAEConfig,
-    max_tokens: int,
-    scheduler: Scheduler,
-    side: int,
+def stable_diffusion_config(
+    network: AbstractNetworkConfig, vae: VAEConfig, max_tokens: int, scheduler: Scheduler, side: int
 ) -> ModelConfig:
-    """The config of a model of which only the public files are known.
-
-    The solver is the scheduler's. The guidance scale of 7.5 and the 50 sampling steps are the
-    defaults of diffusers' pipeline; with embedded guidance 4 steps are those of its pipeline for
-    latent consistency models.
-
-    **Arguments:** see `stable_diffusion`.
+    """`public_config` with the defaults of diffusers' pipeline: a guidance scale of 7.5 and 50
+    steps; with embedded guidance the 4 steps of its pipeline for latent consistency models.
     """
-    return ModelConfig(
-        network=network,
-        image_size=side * vae.factor,
-        latent_shape=(side, side, vae.latent_channels),
-        scheduler=scheduler,
-        max_tokens=max_tokens,
-        solver=scheduler.sampler,
+    return public_config(
+        network,
+        vae,
+        max_tokens,
+        scheduler,
+        side,
         sampling_steps=4 if isinstance(network, GuidanceEmbeddingConfig) else 50,
         guidance_scale=7.5,
     )
@@ -179,46 +179,16 @@ def diffusers_network(config: AbstractNetworkConfig) -> AbstractNetworkConfig:
     return config.of if isinstance(config, ConsistencyConfig) else config
 
 
-def fits_diffusers(model: LatentDiffusion) -> bool:
-    """Whether a folder of Stable Diffusion holds a model exactly."""
-    try:
-        unet_of(diffusers_network(model.config.network))
-        public_scheduler(model.config)
-    except ValueError:
-        return False
-    return True
+def check_diffusers(model: LatentDiffusion) -> None:
+    """**Raises** `ValueError` for a model that a folder of Stable Diffusion does not hold."""
+    unet_of(diffusers_network(model.config.network))
+    public_scheduler(model.config)
 
 
 def folder_tables(model: LatentDiffusion) -> list[PartTable]:
     """The parts of a model and their names in a folder of diffusers."""
     table = unet_table(diffusers_network(model.config.network))
     return [PartTable("unet", model.network, table), *frozen_tables(model)]
-
-
-def _recorded(folder: Path, public: ModelConfig, given_scheduler: Scheduler | None) -> ModelConfig:
-    """The config in `model.json` if the public files agree with it, else the public one.
-
-    With a scheduler that was given, the rest must agree.
-    """
-    if not _has_config(folder):
-        return public
-    recorded = read_model_config(folder)
-    if given_scheduler is not None:
-        recorded = dataclasses.replace(
-            recorded, scheduler=given_scheduler, solver=given_scheduler.sampler, grid=None
-        )
-    elif not _agrees(recorded, public.scheduler):
-        return public
-    visible = dataclasses.replace(
-        recorded,
-        network=diffusers_network(recorded.network),
-        scheduler=public.scheduler,
-        solver=public.solver,
-        sampling_steps=public.sampling_steps,
-        grid=public.grid,
-        guidance_scale=public.guidance_scale,
-    )
-    return recorded if visible == public else public
 
 
 def _agrees(recorded: ModelConfig, scheduler: Scheduler) -> bool:

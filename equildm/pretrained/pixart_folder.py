@@ -18,19 +18,22 @@ from ..denoise import (
     WithoutVariance,
     WithoutVarianceConfig,
 )
-from ..interop import load_dit, load_scheduler, save_dit, save_scheduler, Scheduler
-from ..interop.config import write_config
+from ..interop import load_dit, load_scheduler, save_dit, Scheduler
 from ..interop.dit import dit_table
 from ..interop.dit_fields import dit_sizes, is_of_classes, PublicDiT, to_dit
 from ..interop.mapping import Advance
 from ..interop.scheduler_file import scheduler_document
-from ..pipeline import LatentDiffusion, ModelConfig
-from ..runtime import to_json
+from ..pipeline import LatentDiffusion
 from ..text import AbstractTextEncoder, T5Text
-from .frozen_parts import check_width, frozen_tables, load_frozen, save_frozen
-from .model_json import MODEL
+from .frozen_parts import check_width, frozen_tables, load_frozen
 from .part_table import PartTable
-from .pipeline_index import INDEX, pipeline_class, PIXART_PIPELINES, recorded_config
+from .pipeline_index import (
+    pipeline_class,
+    PIXART_PIPELINES,
+    public_config,
+    recorded_config,
+    save_around,
+)
 from .public_scheduler import check_asked_times, ONLY_OURS
 
 ALPHA, SIGMA = PIXART_PIPELINES
@@ -70,14 +73,12 @@ def load_pixart(
     network_config: AbstractNetworkConfig = config
     if sizes.out_channels == 2 * sizes.in_channels:
         network, network_config = WithoutVariance(network), WithoutVarianceConfig(config)
-    side = (sizes.position_base or 1) * sizes.patch
-    public = ModelConfig(
-        network=network_config,
-        image_size=side * vae.factor,
-        latent_shape=(side, side, vae.latent_channels),
-        scheduler=scheduler,
-        max_tokens=max_tokens,
-        solver=scheduler.sampler,
+    public = public_config(
+        network_config,
+        vae.config,
+        max_tokens,
+        scheduler,
+        sizes.trained_side,
         sampling_steps=20,
         guidance_scale=4.5,
     )
@@ -102,21 +103,14 @@ def save_pixart(
     folder, scheduler = Path(folder), model.config.scheduler
     network, config = _transformer(model)
     save_dit(folder / "transformer", network, config, dtype=dtype, advance=advance)
-    save_frozen(folder, model, dtype=dtype, advance=advance)
-    save_scheduler(folder / "scheduler", scheduler)
-    write_config(folder, to_json(model.config), file=MODEL)
     names = {tokens: name for name, tokens in PIXART_PIPELINES.items()}
-    kind = names[model.text_encoder.max_tokens]
-    write_config(folder, {"_class_name": kind} | _components(scheduler), file=INDEX)
+    pipeline = names[model.text_encoder.max_tokens]
+    save_around(folder, model, pipeline, _components(scheduler), dtype=dtype, advance=advance)
 
 
-def fits_pixart(model: LatentDiffusion) -> bool:
-    """Whether a folder of PixArt holds a model exactly."""
-    try:
-        _transformer(model)
-    except ValueError:
-        return False
-    return True
+def check_pixart(model: LatentDiffusion) -> None:
+    """**Raises** `ValueError` for a model that a folder of PixArt does not hold exactly."""
+    _transformer(model)
 
 
 def pixart_tables(model: LatentDiffusion) -> list[PartTable]:
@@ -159,7 +153,7 @@ def _check_parts(config: PublicDiT, text_encoder: AbstractTextEncoder) -> None:
             f"T5 reads {PIXART_PIPELINES[ALPHA]} tokens of a caption in {ALPHA} and "
             f"{PIXART_PIPELINES[SIGMA]} in {SIGMA}, received max_tokens={tokens}. {ONLY_OURS}"
         )
-    side = (sizes.position_base or 1) * sizes.patch
+    side = sizes.trained_side
     is_told = isinstance(config, ResolutionConditioningConfig)
     if is_told and (tokens, side) != (PIXART_PIPELINES[ALPHA], TOLD_SIDE):
         raise ValueError(

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from ..denoise import DiTConfig, MMDiTConfig
 from ..pipeline import LatentDiffusion
-from .diffusers_folder import fits_diffusers, folder_tables, load_diffusers, save_diffusers
+from .diffusers_folder import check_diffusers, folder_tables, load_diffusers, save_diffusers
 from .part_table import PartTable
 from .pipeline_index import pipeline_class, PIXART_PIPELINES, SD3_PIPELINE
-from .pixart_folder import fits_pixart, load_pixart, pixart_tables, save_pixart
-from .sd3_folder import fits_sd3, load_sd3, save_sd3, sd3_tables
+from .pixart_folder import check_pixart, load_pixart, pixart_tables, save_pixart
+from .sd3_folder import check_sd3, load_sd3, save_sd3, sd3_tables
 
 
 class PublicFolder(NamedTuple):
@@ -19,19 +19,27 @@ class PublicFolder(NamedTuple):
     **Fields:**
 
     - `load`, `save`: see `load_diffusers` and `save_diffusers`.
-    - `fits`: whether such a folder holds a model exactly.
+    - `check`: raises `ValueError` for a model that such a folder does not hold exactly.
     - `tables`: the parts of a model and their names there.
     """
 
     load: Callable[..., LatentDiffusion]
     save: Callable[..., None]
-    fits: Callable[[LatentDiffusion], bool]
+    check: Callable[[LatentDiffusion], None]
     tables: Callable[[LatentDiffusion], list[PartTable]]
 
+    def fits(self, model: LatentDiffusion) -> bool:
+        """Whether such a folder holds a model exactly."""
+        try:
+            self.check(model)
+        except ValueError:
+            return False
+        return True
 
-UNET = PublicFolder(load_diffusers, save_diffusers, fits_diffusers, folder_tables)
-SD3 = PublicFolder(load_sd3, save_sd3, fits_sd3, sd3_tables)
-PIXART = PublicFolder(load_pixart, save_pixart, fits_pixart, pixart_tables)
+
+UNET = PublicFolder(load_diffusers, save_diffusers, check_diffusers, folder_tables)
+SD3 = PublicFolder(load_sd3, save_sd3, check_sd3, sd3_tables)
+PIXART = PublicFolder(load_pixart, save_pixart, check_pixart, pixart_tables)
 
 
 def kind_of_folder(folder: Path) -> PublicFolder:

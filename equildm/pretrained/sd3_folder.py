@@ -13,20 +13,17 @@ from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from ..denoise import MMDiTConfig
-from ..interop import load_mmdit, load_scheduler, save_mmdit, save_scheduler, Scheduler
-from ..interop.config import write_config
+from ..interop import load_mmdit, load_scheduler, save_mmdit, Scheduler
 from ..interop.mapping import Advance
 from ..interop.mmdit import to_sd3
 from ..interop.mmdit_table import mmdit_table
 from ..interop.scheduler_file import scheduler_document
 from ..noise import FlowVelocity, RectifiedFlow
-from ..pipeline import LatentDiffusion, ModelConfig
-from ..runtime import to_json
+from ..pipeline import LatentDiffusion
 from ..text import SD3Text
-from .frozen_parts import check_width, frozen_tables, load_frozen, save_frozen
-from .model_json import MODEL
+from .frozen_parts import check_width, frozen_tables, load_frozen
 from .part_table import PartTable
-from .pipeline_index import INDEX, recorded_config, SD3_PIPELINE
+from .pipeline_index import public_config, recorded_config, save_around, SD3_PIPELINE
 
 
 def load_sd3(
@@ -56,14 +53,12 @@ def load_sd3(
     vae, text_encoder = load_frozen(folder, dtype=dtype, advance=advance)
     network, config = load_mmdit(folder / "transformer", dtype=dtype, mesh=mesh, advance=advance)
     check_width(config, text_encoder.width, folder)
-    side = (config.position_base or 1) * config.patch
-    public = ModelConfig(
-        network=config,
-        image_size=side * vae.factor,
-        latent_shape=(side, side, vae.latent_channels),
-        scheduler=scheduler,
-        max_tokens=text_encoder.max_tokens,
-        solver=scheduler.sampler,
+    public = public_config(
+        config,
+        vae.config,
+        text_encoder.max_tokens,
+        scheduler,
+        config.trained_side,
         sampling_steps=28,
         guidance_scale=7.0,
     )
@@ -84,37 +79,27 @@ def save_sd3(
 
     **Raises** `ValueError` for a model of another kind.
     """
+    check_sd3(model)
     folder, config = Path(folder), model.config
-    _check_model(config, isinstance(model.text_encoder, SD3Text))
     transformer = folder / "transformer"
     save_mmdit(transformer, model.network, config.network, dtype=dtype, advance=advance)
-    save_frozen(folder, model, dtype=dtype, advance=advance)
-    save_scheduler(folder / "scheduler", config.scheduler)
-    write_config(folder, to_json(config), file=MODEL)
-    write_config(folder, {"_class_name": SD3_PIPELINE} | _components(config.scheduler), file=INDEX)
-
-
-def fits_sd3(model: LatentDiffusion) -> bool:
-    """Whether a folder of Stable Diffusion 3 holds a model exactly."""
-    try:
-        _check_model(model.config, isinstance(model.text_encoder, SD3Text))
-    except ValueError:
-        return False
-    return True
+    components = _components(config.scheduler)
+    save_around(folder, model, SD3_PIPELINE, components, dtype=dtype, advance=advance)
 
 
 def sd3_tables(model: LatentDiffusion) -> list[PartTable]:
     """The parts of a model and their names in such a folder."""
     network = model.config.network
-    assert isinstance(network, MMDiTConfig), "fits_sd3 tells"
+    assert isinstance(network, MMDiTConfig), "check_sd3 tells"
     return [PartTable("transformer", model.network, mmdit_table(network)), *frozen_tables(model)]
 
 
-def _check_model(config: ModelConfig, has_encoders: bool) -> None:
-    to_sd3(config.network)
-    _check_process(config.scheduler)
-    scheduler_document(config.scheduler)
-    if not has_encoders:
+def check_sd3(model: LatentDiffusion) -> None:
+    """**Raises** `ValueError` for a model that a folder of SD3 does not hold exactly."""
+    to_sd3(model.config.network)
+    _check_process(model.config.scheduler)
+    scheduler_document(model.config.scheduler)
+    if not isinstance(model.text_encoder, SD3Text):
         raise ValueError(
             f"diffusers' {SD3_PIPELINE} has an SD3Text, two CLIPs and a T5. Save this model in "
             "this library's own layout: layout='equildm'."

@@ -15,7 +15,7 @@ from ..noise import Epsilon, Velocity
 from ..pipeline import ModelConfig
 from ..runtime import from_json, to_json
 from ..text import CLIPConfig
-from .diffusers_folder import public_config
+from .diffusers_folder import stable_diffusion_config
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 CLIP, OPENCLIP = "cond_stage_model.transformer.text_model.", "cond_stage_model.model."
@@ -87,7 +87,8 @@ def infer_record(
     velocity = prediction == "v_prediction"
     scheduler = Scheduler(prediction=Velocity() if velocity else Epsilon())
     side = 96 if velocity else 64
-    return SingleFileRecord(public_config(unet, vae, text.longest, scheduler, side), vae, text)
+    config = stable_diffusion_config(unet, vae, text.longest, scheduler, side)
+    return SingleFileRecord(config, vae, text)
 
 
 def is_open_clip(shapes: Mapping[str, tuple[int, ...]]) -> bool:

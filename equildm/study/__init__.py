@@ -83,7 +83,7 @@ from .queue import share_work as share_work
 from .recommend import recommend as recommend, Recommendation as Recommendation
 from .reference import fit_reference as fit_reference, Reference as Reference
 from .report import write_report as write_report
-from .runs import open_runs as open_runs, StudyRun as StudyRun
+from .runs import model_size as model_size, open_runs as open_runs, StudyRun as StudyRun
 from .sampler_errors import (
     error_figure as error_figure,
     error_table as error_table,

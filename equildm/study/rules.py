@@ -60,8 +60,6 @@ def size(rows: list[Row], unit: Unit) -> Ruling:
 
 def smaller_at_budgets(rows: list[Row], price: Price) -> tuple[int, str]:
     """-1 where smaller models win at more budgets than larger ones."""
-    if len({row.size for row in rows}) < 2:
-        return 0, "One size."
     winners, gaps = [], []
     for budget in common_budgets(rows, price=price):
         payable = [row for row in rows if price(row) <= budget * (1 + ROUNDING)]

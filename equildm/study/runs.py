@@ -17,6 +17,7 @@ from ..denoise import (
 )
 from ..distill import DistillConfig
 from ..noise import PREDICTIONS, SCHEDULES
+from ..pipeline import ModelConfig
 from ..pretrained import read_run_model, RunModelConfig
 from ..runtime import Checkpoints, count_parameters, from_json, Run
 from ..training import TrainConfig
@@ -98,13 +99,7 @@ class StudyRun:
     @functools.cached_property
     def size(self) -> Size:
         """Family and size of the network."""
-        scheduler = self.model.model.scheduler
-        kind = KINDS[type(self._sizes)]
-        schedule = _name(scheduler.schedule, SCHEDULES)
-        prediction = _name(scheduler.prediction, PREDICTIONS)
-        usual = (schedule, prediction) == ("scaled-linear", "v")
-        family = kind if usual else f"{kind} {schedule}/{prediction}"
-        return Size(family, self._sizes.width, getattr(self._sizes, "depth", 0))
+        return model_size(self.model.model)
 
     @functools.cached_property
     def gflops(self) -> float:
@@ -127,6 +122,19 @@ class StudyRun:
         sizes = self.network.backbone
         assert isinstance(sizes, AbstractBackboneConfig)
         return sizes
+
+
+def model_size(model: ModelConfig) -> Size:
+    """Family and size of a model's network. The process is in the family's name where it is not
+    Stable Diffusion's."""
+    sizes = model.network.backbone
+    assert isinstance(sizes, AbstractBackboneConfig)
+    schedule = _name(model.scheduler.schedule, SCHEDULES)
+    prediction = _name(model.scheduler.prediction, PREDICTIONS)
+    usual = (schedule, prediction) == ("scaled-linear", "v")
+    kind = KINDS[type(sizes)]
+    family = kind if usual else f"{kind} {schedule}/{prediction}"
+    return Size(family, sizes.width, getattr(sizes, "depth", 0))
 
 
 def _name(part: object, choices: Mapping[str, object]) -> str:

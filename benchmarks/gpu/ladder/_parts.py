@@ -119,11 +119,6 @@ class Ladder:
             mesh=make_mesh(""),
         )
 
-    @property
-    def family(self) -> str:
-        """Of the networks and their process, as the study's table names it."""
-        return self.config.backbone + " rectified-flow/flow" * self.config.flow
-
     def name(self, width: int, seed: int) -> str:
         """The name of a run."""
         letter = {"unet": "c", "dit": "d"}[self.config.backbone]

@@ -52,7 +52,7 @@ class Sampling:
             text[name] = {"fid": value, "error": float(np.sqrt(np.mean(spread**2)))}
         ladder.log(f"floors {text}")
         self.folder = StudyFolder(c.folder / "study")
-        self.sweep = Sweep(self.folder, text_encoder, scorer, floors["real"], ladder.family)
+        self.sweep = Sweep(self.folder, text_encoder, scorer, floors["real"])
         (self.folder.path / "floors.json").write_text(json.dumps(text))
         shown = np.concatenate([chosen[:40], decoded[:40]])
         eqd.save_png(self.folder.path / "vae.png", eqd.image_grid(shown, columns=10))

@@ -21,6 +21,7 @@ from equildm.sampling import make_solver
 from equildm.study import (
     evaluation_gflops,
     evaluations_in,
+    model_size,
     normalised_cost,
     Point,
     Row,
@@ -58,7 +59,6 @@ class Sweep:
         text_encoder: AbstractTextEncoder,
         scorer: Scorer,
         real: Float[np.ndarray, "images f"],
-        family: str,
     ):
         """**Arguments:**
 
@@ -66,9 +66,8 @@ class Sweep:
         - `text_encoder`: of the scorer's captions.
         - `scorer`: of as many images as a point has.
         - `real`: features of real images, for the kernel distance.
-        - `family`: of the networks, see `Row`.
         """
-        self._folder, self._scorer, self._real, self._family = folder, scorer, real, family
+        self._folder, self._scorer, self._real = folder, scorer, real
         self._compute = Policy.default().compute
         self._rows = folder.rows()
         distinct = tuple(dict.fromkeys(scorer.captions))
@@ -138,9 +137,7 @@ class Sweep:
             Row(
                 **dataclasses.asdict(point),
                 **dataclasses.asdict(scores),
-                width=sizes.width,
-                family=self._family,
-                depth=getattr(sizes, "depth", 0),
+                **model_size(model.config)._asdict(),
                 parameters=count_parameters(model.network),
                 batch=batch_size,
                 cost=normalised_cost(sizes),

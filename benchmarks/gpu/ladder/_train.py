@@ -18,12 +18,13 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from equildm import Batch, TrainState
 from equildm._types import Key
+from equildm.runtime.platform import platform
 from equildm.training import AbstractEMA, AbstractObjective, adamw, make_step
 
 
 def steps_of_call() -> int:
     """Training steps of a call."""
-    return 1 if jax.default_backend() == "cpu" else 20
+    return 1 if platform() == "cpu" else 20
 
 
 class Training:

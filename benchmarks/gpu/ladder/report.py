@@ -5,10 +5,8 @@ python -m benchmarks.gpu.ladder.report docs/study/fair.parquet docs/study/fair.p
 
 import sys
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from equildm.study import (
@@ -24,6 +22,7 @@ from equildm.study import (
     score,
     training_luck,
 )
+from equildm.study.drawing import by_size, draw_distances, label_axes, new_axes, STEPS
 
 WORDS = {-1: "smaller", 0: "undecided", 1: "largest"}
 
@@ -42,17 +41,14 @@ def report(table: Path, figure: Path) -> None:
     verdict = fair_verdict(last, luck=luck)
     print(f"{len(rows)} rows; luck of a training: {luck:.3g}\n\n{verdict}\n")
 
-    plain = sorted(
-        (row for row in last if row.sampler == "ddim" and row.guidance == 1),
-        key=lambda row: (row.width, row.steps),
-    )
-    widths = {width: list(group) for width, group in groupby(plain, key=lambda row: row.width)}
+    plain = [row for row in last if row.sampler == "ddim" and row.guidance == 1]
     steps = sorted({row.steps for row in plain})
     print_row("DDIM steps", *steps)
     print_row(*["---"] * (len(steps) + 1))
-    for width, group in widths.items():
-        scores = {row.steps: f"{row.fid:.2f} ± {score(row).margin:.2f}" for row in group}
-        print_row(f"c = {width} ({group[0].parameters / 1e6:.2f}M)", *map(scores.get, steps))
+    for group, style in by_size(plain):
+        scores = {row.steps: str(score(row)) for row in group}
+        name = f"{style['label']} ({group[0].parameters / 1e6:.2f}M)"
+        print_row(name, *map(scores.get, steps))
 
     print()
     print_row("budget, GFLOP", "evaluations of the largest", "difference", "better")
@@ -72,31 +68,21 @@ def report(table: Path, figure: Path) -> None:
     print("\nThe largest width, predicted by the smaller ones, in steps of DDIM:")
     for prediction in predict_largest(last):
         print(f"- {prediction}")
-    draw(list(widths.values()), last, verdict).savefig(figure, dpi=130)
+    draw(plain, verdict).savefig(figure, dpi=130)
 
 
-def draw(curves: Sequence[Sequence[Row]], rows: Sequence[Row], verdict: FairVerdict) -> Figure:
+def draw(rows: Sequence[Row], verdict: FairVerdict) -> Figure:
     """FID over steps of DDIM, and over cost with the budgets."""
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for curve in curves:
-        line(left, [row.steps for row in curve], curve)
-        line(right, [FAIR_PRICE(row) for row in curve], curve)
+    figure, [[left, right]] = new_axes(2)
+    for group, style in by_size(rows):
+        draw_distances(left, [row.steps for row in group], group, style)
+        draw_distances(right, [FAIR_PRICE(row) for row in group], group, style)
     colors = {-1: "tab:green", 0: "0.8", 1: "tab:red"}
     for budget in verdict.budgets:
         right.axvline(budget.budget, color=colors[budget.sign], linewidth=1, zorder=0)
-    left.set(title="FID by steps of DDIM", xlabel="sampling steps")
-    right.set(title="FID by cost", xlabel="GFLOP for an image")
-    for axis in (left, right):
-        axis.set(xscale="log", yscale="log", ylabel="fashion-classifier-FID (lower is better)")
-        axis.legend()
+    label_axes(left, STEPS, rows[0].score, title="FID by steps of DDIM", log="xy")
+    label_axes(right, "GFLOP an image", rows[0].score, title="FID by cost", log="xy")
     return figure
-
-
-def line(axis: Axes, x: Sequence[float], rows: Sequence[Row]) -> None:
-    """A width's scores with their 95 % intervals."""
-    errors = [score(row).margin for row in rows]
-    axis.errorbar(x, [row.fid for row in rows], errors, marker="o", label=f"c = {rows[0].width}")
 
 
 def print_row(*cells: object) -> None:
