@@ -6,7 +6,7 @@ one by the same table:
     unet = read_weights(abstract_unet, table, SafetensorsFile(path), source=path)
 
 Tensors come from any mapping by name and are transformed by one thread for each core. Written
-tensors are made one at a time, on demand. So memory holds one copy of the weights and little more.
+tensors are made on demand. So memory holds one copy of the weights and little more.
 The template says where each array goes: with the shapes of `runtime.abstract(template, mesh)` it is
 read straight to its shards.
 """
@@ -31,6 +31,7 @@ from ..runtime import abstract
 from ..runtime._leaves import path_name
 from .pairs import Pair
 from .safetensors import LazyTensors
+from .transposing import contiguous
 
 M = TypeVar("M")
 M_co = TypeVar("M_co", covariant=True)
@@ -168,7 +169,7 @@ def write_weights(
         parts = sorted(groups[name], key=lambda entry: entry[0].part)
         rows = [_written(pair, index, _get(module, pair.ours)) for pair, index in parts]
         tensor = rows[0] if len(rows) == 1 else np.concatenate(rows)
-        return np.ascontiguousarray(tensor, specs[name].dtype)
+        return contiguous(tensor, specs[name].dtype)
 
     specs = {}
     for name, entries in groups.items():

@@ -1,10 +1,12 @@
-"""Safetensors files, read lazily, and written atomically with one tensor in memory at a time."""
+"""Safetensors files, read lazily, and written atomically with few tensors in memory at a time."""
 
 import json
 import mmap
 import os
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -13,6 +15,10 @@ import numpy as np
 from safetensors import safe_open, SafetensorError
 
 from ..runtime import replacing
+from .transposing import contiguous
+
+AHEAD = 2
+"""Tensors that are made while another one is written."""
 
 _CODES = {
     np.dtype(dtype): code
@@ -124,7 +130,7 @@ def save_safetensors(
 ) -> None:
     """Writes tensors to `path`, which is the old file or the complete new one at any moment.
 
-    One tensor of a `LazyTensors` is in memory at a time, which safetensors' own writer cannot do.
+    Of a `LazyTensors` a few tensors are in memory at a time; safetensors' own writer needs all.
 
     **Arguments:**
 
@@ -154,7 +160,21 @@ def save_safetensors(
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part, part.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for name in names:
-            array = np.ascontiguousarray(tensors[name])
+        for array in _made_ahead(tensors, names):
             file.write(array.reshape(-1).view(np.uint8).data)
             advance(array.nbytes)
+
+
+def _made_ahead(tensors: Mapping[str, np.ndarray], names: Sequence[str]) -> Iterator[np.ndarray]:
+    """The tensors in C order. While one is written, threads make the next ones."""
+    with ThreadPoolExecutor(AHEAD) as threads:
+        waiting: deque[Future[np.ndarray]] = deque()
+        try:
+            for name in names:
+                waiting.append(threads.submit(lambda name: contiguous(tensors[name]), name))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            threads.shutdown(cancel_futures=True)
