@@ -6,6 +6,7 @@ and translated here.
 """
 
 import ast
+import os
 import posixpath
 import re
 from pathlib import Path
@@ -105,6 +106,13 @@ def api_page(package: str) -> str:
     title = MODULES.get(package, package)
     lead = ast.get_docstring(parsed(title)) or ""
     return "\n\n".join([f"# equildm.{title}", lead, "\n".join(table), *sections])
+
+
+def on_config(config):
+    """Shows the list of versions where `mike` builds one. Elsewhere there is no such list."""
+    if "MIKE_DOCS_VERSION" in os.environ:
+        config.extra["version"] = {"provider": "mike", "default": "latest"}
+    return config
 
 
 def on_files(files: Files, config) -> Files:
