@@ -51,13 +51,7 @@ def report(table: Path, figure: Path) -> None:
         print_row(name, *map(scores.get, steps))
 
     print()
-    print_row("budget, GFLOP", "evaluations of the largest", "difference", "better")
-    print_row(*["---"] * 4)
-    unit = evaluation_price(next(row for row in last if row.width == verdict.largest))
-    for budget in verdict.budgets:
-        cells = f"{budget.budget:.3g}", f"{budget.budget / unit:.3g}"
-        winner = "" if budget.winner is None else f" (c = {budget.winner})"
-        print_row(*cells, budget.difference, WORDS[budget.sign] + winner)
+    print_budgets(verdict, evaluation_price(next(r for r in last if r.width == verdict.largest)))
 
     print()
     print_row("training", "smaller is better", "beyond the interval", "largest beyond it")
@@ -83,6 +77,16 @@ def draw(rows: Sequence[Row], verdict: FairVerdict) -> Figure:
     label_axes(left, STEPS, rows[0].score, title="FID by steps of DDIM", log="xy")
     label_axes(right, "GFLOP an image", rows[0].score, title="FID by cost", log="xy")
     return figure
+
+
+def print_budgets(verdict: FairVerdict, unit: float) -> None:
+    """The table of the budgets. An evaluation of the largest width costs `unit`."""
+    print_row("budget, GFLOP", "evaluations of the largest", "difference", "better")
+    print_row(*["---"] * 4)
+    for budget in verdict.budgets:
+        cells = f"{budget.budget:.3g}", f"{budget.budget / unit:.3g}"
+        winner = "" if budget.winner is None else f" (c = {budget.winner})"
+        print_row(*cells, budget.difference, WORDS[budget.sign] + winner)
 
 
 def print_row(*cells: object) -> None:
