@@ -92,7 +92,15 @@ def check(peer, config, folder, sizes):
 
 
 @pytest.mark.parametrize(
-    ("name", "sizes"), [*((name, (16, 8)) for name in CASES), ("sd1", (8, 8))], ids=str
+    ("name", "sizes"),
+    [
+        *(
+            pytest.param(name, (16, 8), marks=[pytest.mark.slow] * (name != "sd2"))
+            for name in CASES
+        ),
+        ("sd1", (8, 8)),
+    ],
+    ids=str,
 )
 def test_is_the_unet_of_diffusers(peer, tmp_path, name, sizes):
     """Saved again it has the same bytes, and diffusers reads it back as the same network."""

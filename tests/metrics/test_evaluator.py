@@ -43,6 +43,7 @@ def test_captions_and_real_images_are_those_that_can_be_used(data, evaluator):
         Evaluator(data, 32)
 
 
+@pytest.mark.slow
 def test_real_images_match_their_captions(evaluator):
     matches = evaluator.caption_matches(np.zeros_like(evaluator.real))
     assert set(matches) == {"generated", "real", "shuffled"}

@@ -58,10 +58,10 @@ def sampled(model, solver):
 @pytest.mark.parametrize(
     ("name", "solver"),
     [
-        ("epsilon", "ddim"),
         ("velocity", "dpm++2m"),
-        (FROM_NOTHING, "ddim"),
         # Each compiles a whole pipeline.
+        pytest.param("epsilon", "ddim", marks=pytest.mark.slow),
+        pytest.param(FROM_NOTHING, "ddim", marks=pytest.mark.slow),
         pytest.param("epsilon", "dpm++2m", marks=pytest.mark.slow),
         pytest.param("velocity", "ddim", marks=pytest.mark.slow),
         pytest.param(FROM_NOTHING, "dpm++2m", marks=pytest.mark.slow),
@@ -107,7 +107,7 @@ SINGLE = {
 }
 
 
-@pytest.mark.parametrize("version", SINGLE)
+@pytest.mark.parametrize("version", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_single_file(peer, tmp_path, version):
     """diffusers reads the file that we write to the same pipeline, and so do we."""
     folder, theirs = make(peer, tmp_path, SINGLE[version], [DPM_CALL])

@@ -67,7 +67,16 @@ def sampled(model, options, noise):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name,
+            marks=[pytest.mark.slow] * (name in ("sigma", "alpha that is told the resolution")),
+        )
+        for name in CASES
+    ],
+)
 def test_the_same_images_in_and_out(peer, tmp_path, name):
     kind, transformer, max_tokens = CASES[name]
     t5_folder(tmp_path / "words")

@@ -146,6 +146,7 @@ def test_the_packaged_text_encoder_is_not_copied(model, tmp_path):
     assert loaded.text_encoder.fingerprint == small.text_encoder.fingerprint
 
 
+@pytest.mark.slow
 def test_half_precision(plain):
     path, _ = plain
     half, stored = load_pretrained(path, dtype="bfloat16"), load_pretrained(path, dtype="stored")
@@ -182,6 +183,7 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_on_a_mesh(tmp_path):
     """Every kind of run goes to the same shards, and samples there."""
     wide = UNetConfig(

@@ -74,6 +74,7 @@ def test_a_solver_of_ones_own_has_a_path(tmp_path, monkeypatch):
         check_solvers("eule")
 
 
+@pytest.mark.slow
 def test_errors_fall_with_evaluations():
     """On Gaussian data, whose mean is the condition: what does not pay for a step is left out."""
 
