@@ -24,7 +24,7 @@ class Config:
     """Prints the paper's table 1 beside this library's family."""
 
     sizes: tuple[str, ...] = tuple(eqd.SIZES)
-    """Rows of the table: tiny, mini, small, 39M .. 5B, or a UNet's widths."""
+    """Rows of the table: quick, tiny, mini, small, 39M .. 5B, or a UNet's widths."""
     backbone: eqd.BackboneName = "unet"
     """Kind of the network; the paper's are UNets."""
     side: int = 64

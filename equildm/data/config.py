@@ -76,8 +76,7 @@ class DataConfig:
             raise ValueError(
                 "With --buckets, --size is a multiple of --bucket-step, received --size "
                 f"{self.size} and --bucket-step {self.bucket_step}. The step is a multiple of the "
-                "VAE's factor times the UNet's, 32 by default: for instance --size 96 "
-                "--bucket-step 32."
+                "VAE's factor times the network's: for instance --size 96 --bucket-step 32."
             )
         return Buckets(self.size, self.bucket_step, self.buckets)
 

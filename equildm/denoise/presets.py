@@ -4,7 +4,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from .backbone import AbstractBackboneConfig
-from .sizes import SIZES, SMALL
+from .sizes import QUICK, SIZES, SMALL
 
 if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
     from .._types import Key
@@ -64,16 +64,18 @@ def preset(size: str | int, **overrides) -> UNetConfig:
     - `size`: a name (`"39M"` to `"5B"`, or `"tiny"`, `"mini"`, `"small"`), or a width: 64 to 768
         in the paper, any multiple of 8 here. Norms have 32 groups from width 64 on, as in the
         paper, and 8 below and where 32 do not divide the width: a group of one channel would lose
-        its mean.
+        its mean. `"quick"` is no member of the family: it has fewer levels and blocks.
     - `overrides`: other fields of `UNetConfig`, for instance `context_width=384`.
     """
+    if size == "quick":
+        return UNetConfig(**{**QUICK, "groups": 8, **overrides})
     widths = SIZES | SMALL
     if isinstance(size, str) and size.isdigit():
         size = int(size)
     width = widths.get(size) if isinstance(size, str) else size
     if width is None:
         raise ValueError(
-            f"A preset is one of {', '.join(widths)}, or a width; received {size!r}. "
+            f"A preset is one of quick, {', '.join(widths)}, or a width; received {size!r}. "
             "Use one of these names, or a number such as 64."
         )
     if width <= 0 or width % 8:

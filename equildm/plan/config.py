@@ -22,7 +22,7 @@ class PlanConfig:
     """
 
     presets: tuple[str, ...] = ("39M",)
-    """Sizes of the network: tiny, mini, small, 39M .. 5B, or a UNet's widths."""
+    """Sizes of the network: quick, tiny, mini, small, 39M .. 5B, or a UNet's widths."""
     backbone: BackboneName = "unet"
     """Kind of the network."""
     topologies: tuple[str, ...] = ("v5e:4x4",)

@@ -60,7 +60,7 @@ class FineTuneConfig:
     """Average of the start's weights: by name, `none` for the weights as trained, or a relative
     width such as 0.07 where the run has snapshots."""
     preset: str = "tiny"
-    """Size of fresh weights: tiny, mini, small, 39M .. 5B, or a UNet's width."""
+    """Size of fresh weights: quick, tiny, mini, small, 39M .. 5B, or a UNet's width."""
     backbone: BackboneName = "unet"
     """Kind of a network with fresh weights."""
     vae: Path | None = None

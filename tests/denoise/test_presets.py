@@ -28,6 +28,14 @@ def test_a_preset_by_width_is_the_one_by_name():
     assert round(count_parameters(shapes(preset(320, context_width=768))) / 1e6, 1) == 859.5
 
 
+def test_quick_has_fewer_levels():
+    quick, tiny = (preset(name, in_channels=8, context_width=384) for name in ("quick", "tiny"))
+    assert quick.multiple == 4 and tiny.multiple == 8
+    assert quick.groups == tiny.groups == 8 and not quick.has_paper_size
+    assert preset("quick", width=16).width == 16
+    assert count_parameters(shapes(quick)) < 0.65 * count_parameters(shapes(tiny))
+
+
 def test_widths_differ_in_sizes_only():
     small, large = shapes(preset("39M")), shapes(preset("5B"))
     names = [
