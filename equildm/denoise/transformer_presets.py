@@ -53,13 +53,19 @@ DIT_PAPER: Sizes = {
 """DiT's own (Peebles & Xie 2023, table 1), patch 2. With `cross_attention=False` they have its
 parameters, but for the embedding of the classes."""
 
-SMALL_TRANSFORMERS: Sizes = {"tiny": (128, 6, 2), "mini": (192, 12, 3), "small": (256, 14, 4)}
-"""Below these, for small data and for tests."""
+SMALL_TRANSFORMERS: Sizes = {
+    "quick": (128, 6, 2),
+    "tiny": (128, 6, 2),
+    "mini": (192, 12, 3),
+    "small": (256, 14, 4),
+}
+"""Below these, for small data and for tests. `"quick"` is the default of `recipes/pretrain.py`, for
+every kind of network; here it is `"tiny"`."""
 
 
 def dit_preset(size: str, **overrides: Any) -> DiTConfig:
-    """A `DiTConfig` by name: `"39M"` to `"5B"`, DiT's `"S/2"` to `"XL/2"`, `"tiny"`, `"mini"` or
-    `"small"`.
+    """A `DiTConfig` by name: `"39M"` to `"5B"`, DiT's `"S/2"` to `"XL/2"`, `"quick"`, `"tiny"`,
+    `"mini"` or `"small"`.
 
     The family normalises queries and keys; DiT's own sizes do not. `overrides` are other fields.
     **Raises** `ValueError` for another name.
@@ -68,7 +74,7 @@ def dit_preset(size: str, **overrides: Any) -> DiTConfig:
 
 
 def mmdit_preset(size: str, **overrides: Any) -> MMDiTConfig:
-    """An `MMDiTConfig` by name: `"39M"` to `"5B"`, `"tiny"`, `"mini"` or `"small"`; see
+    """An `MMDiTConfig` by name: `"39M"` to `"5B"`, `"quick"`, `"tiny"`, `"mini"` or `"small"`; see
     `dit_preset`."""
     return _config(MMDiTConfig, {**SMALL_TRANSFORMERS, **MMDIT_SIZES}, size, overrides)
 

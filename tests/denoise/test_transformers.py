@@ -148,7 +148,7 @@ def test_names_of_sizes():
     assert set(BACKBONES) == {"unet", "dit", "mmdit"}
     assert BACKBONES["dit"]("39M", context_width=8).context_width == 8
     for make in (dit_preset, mmdit_preset):
-        with pytest.raises(ValueError, match="is one of tiny, mini, small, 39M"):
+        with pytest.raises(ValueError, match="is one of quick, tiny, mini, small, 39M"):
             make("64")
 
 
