@@ -10,7 +10,7 @@ python recipes/sample.py stable-diffusion-v1-5/ --prompt "a red fox" --lora styl
 import dataclasses
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -58,6 +58,9 @@ class Config:
     """Strength of the adapters."""
     tokenizer: Path | None = None
     """Folder of CLIP's vocabulary and merges, which a single file does not hold."""
+    prediction: Literal["epsilon", "v_prediction"] | None = None
+    """What the network of a single file predicts; by default noise for Stable Diffusion 1 and
+    velocity for 2. (2's `base` predicts noise.)"""
     batch_size: int = 16
     """Images at a time."""
     separate: bool = False
@@ -79,7 +82,12 @@ def main(config: Config) -> None:
     eqd.enable_compile_cache()
     ema, step, steps = config.ema, config.step, config.sampling_steps
     model = eqd.load_pretrained(
-        config.model, tokenizer=config.tokenizer, ema=ema, step=step, sampling_steps=steps
+        config.model,
+        tokenizer=config.tokenizer,
+        prediction=config.prediction,
+        ema=ema,
+        step=step,
+        sampling_steps=steps,
     )
     for file in config.lora:
         model = eqd.apply_lora(model, file, config.lora_scale)
