@@ -3,7 +3,6 @@
 python recipes/sample.py --prompt "red heart" "green apple"
 python recipes/sample.py runs/emoji --prompt "cat face" --solver dpm++2m --sampling-steps 12
 python recipes/sample.py runs/emoji --prompt "cat face" --guidance-scale 1 2 4 8 --seed 3
-python recipes/sample.py runs/emoji --prompt "cat face" --separate
 python recipes/sample.py stable-diffusion-v1-5/ --prompt "a red fox" --lora style.safetensors
 """
 
@@ -59,8 +58,7 @@ class Config:
     tokenizer: Path | None = None
     """Folder of CLIP's vocabulary and merges, which a single file does not hold."""
     prediction: Literal["epsilon", "v_prediction"] | None = None
-    """What the network of a single file predicts; by default noise for Stable Diffusion 1 and
-    velocity for 2. (2's `base` predicts noise.)"""
+    """What a single file's network predicts; by default noise for Stable Diffusion 1, else velocity."""
     batch_size: int = 16
     """Images at a time."""
     separate: bool = False
