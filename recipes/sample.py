@@ -58,7 +58,7 @@ class Config:
     tokenizer: Path | None = None
     """Folder of CLIP's vocabulary and merges, which a single file does not hold."""
     prediction: Literal["epsilon", "v_prediction"] | None = None
-    """What a single file's network predicts; by default noise for Stable Diffusion 1, else velocity."""
+    """What a single file's network predicts; by default noise for version 1, velocity for 2."""
     batch_size: int = 16
     """Images at a time."""
     separate: bool = False
