@@ -15,11 +15,15 @@ from ..runtime import Run
 from ..training import FineTuneConfig
 from .load import load_pretrained
 from .model_json import MODEL
+from .pipeline_index import pipeline_class, SD3_PIPELINE
 from .run_model import is_run, open_parts, read_run_model, vae_folder
 from .shipped import model_path
 
 NONE = "none"
 """The start of fresh weights."""
+
+NETWORKS = ("unet", "transformer")
+"""Folders of a network in a folder of diffusers."""
 
 
 def open_start(
@@ -77,10 +81,20 @@ def _check_start(start: str) -> None:
         wrap = isinstance(trained.model.network, AbstractNetworkWrap)
         if wrap or trained.stages or trained.trains_text_encoder:
             raise _wrong_task(start)
-    elif not ((path / MODEL).is_file() or (path / "unet").is_dir()):
+    elif path.is_file():
+        raise ValueError(
+            f"A start is a folder, received the single file {start}. Make a folder of it: "
+            f"python recipes/convert.py {start} FOLDER --tokenizer TOKENIZER"
+        )
+    elif not ((path / MODEL).is_file() or any((path / part).is_dir() for part in NETWORKS)):
         raise ValueError(
             "A start is 'emoji' (the model that ships), a run folder, a folder of diffusers or "
             f"'none'; {start} is none of these. python recipes/pretrain.py makes runs/emoji."
+        )
+    elif pipeline_class(path) == SD3_PIPELINE:
+        raise ValueError(
+            f"A run holds one text encoder, received {start} with the three of Stable Diffusion 3. "
+            "Train its network from Python: load_pretrained, then equildm.train."
         )
 
 

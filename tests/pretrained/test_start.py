@@ -1,6 +1,7 @@
 """Where a fine-tuning starts: runs, folders of diffusers, fresh weights; what is no start."""
 
 import dataclasses
+import json
 
 import equinox as eqx
 import jax
@@ -100,6 +101,14 @@ def test_fresh_weights(tmp_path):
 def test_what_is_no_start_is_refused(pretrained, tmp_path):
     with pytest.raises(ValueError, match=r"a folder of diffusers or 'none'; .*nowhere is none"):
         start_from(tmp_path / "nowhere", tmp_path / "new")
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(ValueError, match=r"the single file .*: python recipes/convert\.py"):
+        start_from(tmp_path / "model.safetensors", tmp_path / "new")
+    (tmp_path / "sd3" / "transformer").mkdir(parents=True)
+    index = {"_class_name": "StableDiffusion3Pipeline"}
+    (tmp_path / "sd3" / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="holds one text encoder, received .*sd3 with the three"):
+        start_from(tmp_path / "sd3", tmp_path / "new")
     with pytest.raises(ValueError, match=r"multiples of 2, received 17\. Use for instance 16"):
         start_from(pretrained, tmp_path / "new", image_size=17)
     model = small_model()
