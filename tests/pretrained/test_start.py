@@ -107,7 +107,7 @@ def test_what_is_no_start_is_refused(pretrained, tmp_path):
     (tmp_path / "sd3" / "transformer").mkdir(parents=True)
     index = {"_class_name": "StableDiffusion3Pipeline"}
     (tmp_path / "sd3" / "model_index.json").write_text(json.dumps(index))
-    with pytest.raises(ValueError, match="holds one text encoder, received .*sd3 with the three"):
+    with pytest.raises(ValueError, match=r"holds one text encoder, received .*sd3 with the three"):
         start_from(tmp_path / "sd3", tmp_path / "new")
     with pytest.raises(ValueError, match=r"multiples of 2, received 17\. Use for instance 16"):
         start_from(pretrained, tmp_path / "new", image_size=17)
