@@ -1,7 +1,7 @@
 """What the first training gives for its time: `recipes/pretrain.py` from nothing, scored.
 
     python benchmarks/first_run.py
-    python benchmarks/first_run.py --options "" "preset=tiny steps=2000 learning-rate=1e-3"
+    python benchmarks/first_run.py --options "" "preset=tiny steps=2000"
 
 Each training is a process of its own. Nothing is on the disk before it: it encodes the images,
 compiles, trains, and makes its previews. A row holds its seconds, of the clock and of the

@@ -92,7 +92,7 @@ def main(config: Config) -> None:
         dataset.null_text,
         dropout=config.caption_dropout,
     )
-    rate = 1e-4 if sizes.has_paper_size else 2e-3
+    rate = 1e-4 if sizes.has_paper_size else 2e-3 if config.preset == "quick" else 1e-3
     optimizer = config.train.optimizer.build(config.train.steps, rate)
 
     prompts = eqd.preview_captions(config.data) if config.prompts is None else config.prompts
