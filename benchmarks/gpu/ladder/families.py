@@ -82,7 +82,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     for group, style in by_size([r for r in rows if r.family != "dit" and r.width in pair]):
         draw_distances(right, [row.steps for row in group], group, style)
     label_axes(left, "GFLOP an image", rows[0].score, title="UNets and transformers", log="xy")
-    label_axes(right, STEPS, rows[0].score, title="v and a flow, c = 24", log="xy")
+    label_axes(right, STEPS, rows[0].score, title=f"v and a flow, c = {pair.pop()}", log="xy")
     return figure
 
 
