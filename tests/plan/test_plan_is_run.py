@@ -57,7 +57,7 @@ trainer.make_step, trainer.fit = record, stop
 for arguments, options in json.loads(sys.argv[1]):
     found = {}
     of_run, mesh = run_program(arguments)
-    common = dict(presets=("tiny",), topologies=("v5e:2x4",), side=8, tokens=16, context_width=384)
+    common = dict(presets=("quick",), topologies=("v5e:2x4",), side=8, tokens=16, context_width=384)
     (case,) = PlanConfig(**common, **options).cases()
     plan = abstract_program(case, mesh)
     of_plan = jax.jit(plan.function, donate_argnums=plan.donate).lower(*plan.args).as_text()
