@@ -94,7 +94,7 @@ def _check_start(start: str) -> None:
     elif pipeline_class(path) == SD3_PIPELINE:
         raise ValueError(
             f"A run holds one text encoder, received {start} with the three of Stable Diffusion 3. "
-            "Train its network from Python: load_pretrained, then equildm.train."
+            "Train its network from Python: load_pretrained, then eqd.train."
         )
 
 

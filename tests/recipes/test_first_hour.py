@@ -62,7 +62,7 @@ def test_a_run_that_cannot_begin_or_go_on(runs):
     assert "/proc takes no files" in nowhere and "Choose another folder." in nowhere
     assert f"add --new to begin one there. Did you mean {runs}/hearts?" in mistyped
     assert "runs/hearts/config.json" in damaged and "Restore the file." in damaged
-    assert "multiples of 32" in size and "data=3" in mesh
+    assert "multiples of 16" in size and "data=3" in mesh
     assert not (runs / "new").exists()
 
 
