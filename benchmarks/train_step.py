@@ -33,6 +33,7 @@ from equildm.data import LatentBatch
 from equildm.denoise import UNetConfig
 from equildm.noise import Epsilon, ScaledLinear, Uniform, UniformTimes
 from equildm.runtime import count_flops, InPrecision, peak_flops, Policy
+from equildm.runtime.freed_memory import keep_freed_memory
 from equildm.training import adamw, DecayEMA, DenoisingObjective, make_step, TrainState
 
 CASES = {"cpu": ("64x4x32", "32x8x16"), "gpu": ("64x32x64", "128x16x64", "320x8x64")}
@@ -166,6 +167,8 @@ def main(c: Config) -> None:
         raise SystemExit(
             f"--device {c.device} needs jax on it, and this jax runs on {jax.default_backend()}."
         )
+    if c.device == "cpu":
+        keep_freed_memory()  # as `TrainConfig.launch` does
     print(f"jax {jax.__version__}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
     for name in c.cases or CASES[c.device]:
         case(name, c)

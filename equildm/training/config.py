@@ -160,6 +160,8 @@ class TrainConfig:
         devices do not divide, and for a tracker that is not installed.
         """
         from ..runtime import check_batch, enable_compile_cache, exit_on_sigterm, make_mesh
+        from ..runtime.freed_memory import keep_freed_memory
+        from ..runtime.platform import platform
 
         self.monitor.check_installed()
         exit_on_sigterm()
@@ -167,6 +169,8 @@ class TrainConfig:
         mesh = make_mesh(self.mesh)
         check_batch(self.batch_size // self.accumulate, mesh)
         enable_compile_cache()
+        if platform() == "cpu":
+            keep_freed_memory()
         return mesh
 
     def prepare_run(
