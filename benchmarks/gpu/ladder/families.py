@@ -18,12 +18,11 @@ from equildm.study import (
     newest,
     read_table,
     Row,
-    score,
     training_luck,
 )
 from equildm.study.drawing import by_size, draw_distances, label_axes, new_axes, STEPS
 
-from .report import print_budgets, print_row
+from .report import print_budgets, print_row, print_steps
 
 FLOW = "unet rectified-flow/flow"
 
@@ -33,13 +32,7 @@ def report(table: Path, figure: Path) -> None:
     rows = [r for r in newest(read_table(table)) if r.sampler == "ddim" and r.guidance == 1]
     luck = training_luck([r for r in rows if r.family == "unet" and r.steps >= 4])
     rows = [r for r in rows if "seed" not in r.run]
-    steps = sorted({row.steps for row in rows})
-    print_row("DDIM steps", *steps)
-    print_row(*["---"] * (len(steps) + 1))
-    for group, style in by_size(rows):
-        scores = {row.steps: str(score(row)) for row in group}
-        name = f"{style['label']} ({group[0].parameters / 1e6:.2f}M)"
-        print_row(name, *map(scores.get, steps))
+    print_steps(rows)
 
     dits = [row for row in rows if row.family == "dit"]
     verdict = fair_verdict(dits, luck=luck)
@@ -56,7 +49,8 @@ def report(table: Path, figure: Path) -> None:
         print_row(f"{family.budget:.3g}", *shown, gaps, family.answer)
 
     flow = {row.steps: row for row in rows if row.family == FLOW}
-    other = {row.steps: row for row in rows if row.family == "unet" and row.width in _widths(flow)}
+    width = next(iter(flow.values())).width
+    other = {row.steps: row for row in rows if row.family == "unet" and row.width == width}
     common = sorted(flow.keys() & other.keys())
     print()
     print_row("steps", "flow minus v", "sign")
@@ -66,23 +60,18 @@ def report(table: Path, figure: Path) -> None:
         print_row(n, gap, gap.sign_among(len(common)))
     for name, of in (("flow", flow), ("v", other)):
         print(f"\n{name}: FID in 4 steps over FID in 50: {of[4].fid / of[50].fid:.2f}")
-    draw(rows).savefig(figure, dpi=130)
+    draw(rows, width).savefig(figure, dpi=130)
 
 
-def _widths(rows: dict[int, Row]) -> set[int]:
-    return {row.width for row in rows.values()}
-
-
-def draw(rows: Sequence[Row]) -> Figure:
-    """FID over cost of both backbones, and over steps of both objectives."""
+def draw(rows: Sequence[Row], width: int) -> Figure:
+    """FID over cost of both backbones, and over steps of both objectives at one width."""
     figure, [[left, right]] = new_axes(2)
     for group, style in by_size([row for row in rows if row.family != FLOW]):
         draw_distances(left, [FAIR_PRICE(row) for row in group], group, style)
-    pair = {row.width for row in rows if row.family == FLOW}
-    for group, style in by_size([r for r in rows if r.family != "dit" and r.width in pair]):
+    for group, style in by_size([r for r in rows if r.family != "dit" and r.width == width]):
         draw_distances(right, [row.steps for row in group], group, style)
     label_axes(left, "GFLOP an image", rows[0].score, title="UNets and transformers", log="xy")
-    label_axes(right, STEPS, rows[0].score, title=f"v and a flow, c = {pair.pop()}", log="xy")
+    label_axes(right, STEPS, rows[0].score, title=f"v and a flow, c = {width}", log="xy")
     return figure
 
 

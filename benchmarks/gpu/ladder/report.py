@@ -42,13 +42,7 @@ def report(table: Path, figure: Path) -> None:
     print(f"{len(rows)} rows; luck of a training: {luck:.3g}\n\n{verdict}\n")
 
     plain = [row for row in last if row.sampler == "ddim" and row.guidance == 1]
-    steps = sorted({row.steps for row in plain})
-    print_row("DDIM steps", *steps)
-    print_row(*["---"] * (len(steps) + 1))
-    for group, style in by_size(plain):
-        scores = {row.steps: str(score(row)) for row in group}
-        name = f"{style['label']} ({group[0].parameters / 1e6:.2f}M)"
-        print_row(name, *map(scores.get, steps))
+    print_steps(plain)
 
     print()
     print_budgets(verdict, evaluation_price(next(r for r in last if r.width == verdict.largest)))
@@ -77,6 +71,17 @@ def draw(rows: Sequence[Row], verdict: FairVerdict) -> Figure:
     label_axes(left, STEPS, rows[0].score, title="FID by steps of DDIM", log="xy")
     label_axes(right, "GFLOP an image", rows[0].score, title="FID by cost", log="xy")
     return figure
+
+
+def print_steps(rows: Sequence[Row]) -> None:
+    """The table of FID by steps of DDIM."""
+    steps = sorted({row.steps for row in rows})
+    print_row("DDIM steps", *steps)
+    print_row(*["---"] * (len(steps) + 1))
+    for group, style in by_size(rows):
+        scores = {row.steps: str(score(row)) for row in group}
+        name = f"{style['label']} ({group[0].parameters / 1e6:.2f}M)"
+        print_row(name, *map(scores.get, steps))
 
 
 def print_budgets(verdict: FairVerdict, unit: float) -> None:
