@@ -2,6 +2,7 @@
 
     python benchmarks/train_step.py                    # c = 64 and 32, float32, this CPU
     python benchmarks/train_step.py --device gpu       # c = 64, 128, 320 in bfloat16, torch.compile
+    python benchmarks/train_step.py --compiled         # beside torch.compile on this CPU
     python benchmarks/train_step.py --cases 16x4x8     # width x batch x latent size
 
 Ours is the step that trains: `make_step` with the noise, the loss, clipping, AdamW and one average.
@@ -57,6 +58,8 @@ class Config:
     """What is timed."""
     peer: bool = True
     """Whether to time PyTorch."""
+    compiled: bool = False
+    """Whether PyTorch on a CPU is `torch.compile`d; on a GPU it is."""
 
 
 def ours(width: int, batch: int, size: int, c: Config) -> dict[str, Any]:
@@ -128,6 +131,8 @@ def case(name: str, c: Config) -> None:
     if c.device == "gpu":
         config |= {"device": "cuda", "dtype": "bfloat16", "compile": "default"}
         config |= {"channels_last": True}
+    elif c.compiled:
+        config |= {"compile": "default"}
     worker = Path(__file__).parent / "peers" / "unet_worker.py"
     peer = Peer(worker, config) if c.peer else None
     with ThreadPoolExecutor(1) as pool:

@@ -6,7 +6,7 @@ import re
 
 from jax.sharding import AbstractMesh
 
-from ..denoise import AbstractBackboneConfig, BackboneName, BACKBONES
+from ..denoise import AbstractBackboneConfig, BackboneName, BACKBONES, UNetConfig
 from ..runtime import check_batch, parse_mesh
 from ..runtime.mesh import AXES
 from ..training import EMAName, OptimizerName, Remat
@@ -89,11 +89,17 @@ class PlanCase:
 
     @property
     def network(self) -> AbstractBackboneConfig:
-        """The sizes of the network. Blocks are written out: the compiler counts the bytes of a loop
-        once, and the plan needs those of every block."""
-        options = {} if self.backbone == "unet" else {"scan": False}
-        sizes = BACKBONES[self.backbone]
-        return sizes(self.preset, context_width=self.context_width, **options)
+        """The sizes of the network, as a run has them."""
+        return BACKBONES[self.backbone](self.preset, context_width=self.context_width)
+
+    @property
+    def unrolled(self) -> AbstractBackboneConfig:
+        """The same with scanned blocks written out: the compiler counts the bytes of a loop once,
+        and the plan needs those of every block."""
+        sizes = self.network
+        if isinstance(sizes, UNetConfig):
+            return sizes
+        return dataclasses.replace(sizes, scan=False)  # type: ignore[call-arg]
 
     @property
     def batch_shards(self) -> int:

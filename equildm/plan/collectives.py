@@ -1,15 +1,12 @@
-"""What a compiled program sends between devices, read from its text.
-
-The text is XLA's, `compiled.as_text()`: one instruction a line, one computation after the other,
-the loops' bodies among them.
-"""
+"""What a compiled program sends between devices, read from its text."""
 
 import dataclasses
 import math
 import re
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import cast, get_args, Literal, TypedDict
+
+from .hlo_text import bytes_of, computations, times_of
 
 Kind = Literal[
     "all-gather",
@@ -22,20 +19,12 @@ Kind = Literal[
 ]
 """The instructions that move data between devices, by XLA's names."""
 
-_BYTES = {"pred": 1, "s4": 0.5, "u4": 0.5, "bf16": 2, "f16": 2}
 _KINDS = "|".join(get_args(Kind))
 _TWICE = ("all-to-all", "ragged-all-to-all", "collective-permute", "collective-broadcast")
 """Kinds whose start names both what goes in and what comes out, of one size."""
-_COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$")
 _COLLECTIVE = re.compile(rf"^\s+(?:ROOT )?%?[\w.\-]+ = (.*?) ({_KINDS})(-start)?\(")
-_CALLED = re.compile(
-    r"(body|condition|calls|to_apply|branch_computations|called_computations)="
-    r"(?:\{([^}]*)\}|%?([\w.\-]+))"
-)
-_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 _FUSED = re.compile(r" fusion\(.*calls=%?([\w.\-]+)")
 _STARTED = re.compile(r"%?async-collective-start[\w.\-]* = .* fusion\(.*calls=%?([\w.\-]+)")
-_SHAPE = re.compile(r"(pred|[a-z]+\d+)[a-z0-9]*\[([\d,]*)\]")
 _LIST = re.compile(r"replica_groups=\{\{([\d,]*)\}")
 _IOTA = re.compile(r"replica_groups=\[\d+,(\d+)\]")
 _NAMED = re.compile(
@@ -100,9 +89,9 @@ def read_collectives(text: str, turns: int = 1) -> list[Collective]:
 
     **Raises** `ValueError` for text without an entry computation.
     """
-    lines, entry = _computations(text)
+    lines, entry = computations(text)
     everyone = math.prod(map(int, _EVERYONE.findall(text.partition("\n")[0])))
-    times = _times(lines, entry, turns)
+    times = times_of(lines, entry, turns)
     continued = set(_FUSED.findall(text)) - set(_STARTED.findall(text))
     collectives = []
     for name, body in lines.items():
@@ -115,7 +104,7 @@ def read_collectives(text: str, turns: int = 1) -> list[Collective]:
             if name in continued and not scattered:
                 continue
             devices = _devices(line, 2 if kind == "collective-permute" else everyone)
-            size = _size(shape)
+            size = bytes_of(shape)
             if start and kind in ("all-gather", "reduce-scatter"):  # a part and the entire array
                 size *= devices / (devices + 1)
             elif start and kind in _TWICE:
@@ -143,54 +132,6 @@ def totals(collectives: Iterable[Collective]) -> dict[Kind, CollectiveTotals]:
         kind["received"] += one.received
         kind["largest"] = max(kind["largest"], one.size)
     return kinds
-
-
-def _computations(text: str) -> tuple[dict[str, list[str]], str]:
-    """The lines of each computation by its name, and the name of the entry."""
-    lines: dict[str, list[str]] = {}
-    entry, current = "", None
-    for line in text.splitlines():
-        start = _COMPUTATION.match(line)
-        if start:
-            current = start.group(2)
-            lines[current] = []
-            entry = current if start.group(1) else entry
-        elif line.startswith("}"):
-            current = None
-        elif current is not None:
-            lines[current].append(line)
-    if not entry:
-        raise ValueError(
-            "A compiled program has an ENTRY computation, received text without one. Pass what "
-            "`compiled.as_text()` returns."
-        )
-    return lines, entry
-
-
-def _times(lines: dict[str, list[str]], entry: str, unknown: int) -> dict[str, int]:
-    """How often each computation runs in a step."""
-    times: dict[str, int] = defaultdict(int)
-
-    def visit(name: str, turns: int) -> None:
-        times[name] += turns
-        for line in lines.get(name, ()):
-            trips = _TRIPS.search(line)
-            for role, several, single in _CALLED.findall(line):
-                length = (int(trips.group(1)) if trips else unknown) if role == "body" else 1
-                for callee in several.split(",") if several else [single]:
-                    visit(callee.strip().lstrip("%"), turns * length)
-
-    visit(entry, 1)
-    return times
-
-
-def _size(shape: str) -> float:
-    """Bytes of a shape, or of a tuple of shapes."""
-    total = 0.0
-    for dtype, sides in _SHAPE.findall(shape):
-        width = _BYTES.get(dtype) or int(re.sub(r"\D", "", dtype)) / 8
-        total += width * math.prod(int(side) for side in sides.split(",") if side)
-    return total
 
 
 def _devices(line: str, default: int) -> int:

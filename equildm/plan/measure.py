@@ -4,6 +4,8 @@ import math
 from importlib.metadata import version
 from pathlib import Path
 
+from jax.sharding import Mesh
+
 from ..runtime import make_mesh
 from ..runtime.platform import compiling_for
 from .ahead import compile_ahead, DoesNotFit, Program
@@ -30,21 +32,14 @@ def plan_case(case: PlanCase, *, text: Path | None = None) -> PlanResult:
         raise ValueError("A case is compiled with per_chip above 0, received 0. Use `attempts`.")
     chip, shape = parse_topology(case.topology)
     mesh = make_mesh(case.mesh, devices=describe_devices(case.topology))
-    compiled = None
-    with compiling_for("tpu"):
-        program = abstract_program(case, mesh)
-        try:
-            compiled = compile_ahead(
-                program.function,
-                *program.args,
-                donate=program.donate,
-                turns=case.program_parts,
-                effort=case.effort,
-                text=None if text is None else _text_file(case, text).write_text,
-            )
-            memory, limit = float(compiled.memory), chip.hbm
-        except DoesNotFit as error:
-            memory, limit = error.needed, error.limit
+    run = counted = None
+    try:
+        run = counted = _compiled(case, mesh, text=text)
+        memory, limit = float(run.memory), chip.hbm
+        if case.unrolled != case.network:
+            counted = _unrolled(case, mesh)
+    except DoesNotFit as error:
+        memory, limit = error.needed, error.limit
     result: PlanResult = {
         "case": case.key(),
         "chips": math.prod(shape),
@@ -52,20 +47,45 @@ def plan_case(case: PlanCase, *, text: Path | None = None) -> PlanResult:
         "parts": case.parts,
         "limit": limit,
         "versions": {name: version(name) for name in ("jax", "libtpu")},
-        "fits": compiled is not None and memory <= limit,
+        "fits": run is not None and memory <= limit,
         "memory": memory,
     }
-    if compiled is None:
+    if run is None or counted is None:
         return result
     result["expected"] = expected_collectives(case, mesh)
-    return _with_facts(result, case, compiled, chip)
+    return _with_facts(result, case, run, counted, chip)
 
 
-def _with_facts(result: PlanResult, case: PlanCase, program: Program, chip: Chip) -> PlanResult:
+def _compiled(case: PlanCase, mesh: Mesh, *, text: Path | None = None, **options: bool) -> Program:
+    """The program of a case for the slice. `options` are those of `abstract_program`."""
+    with compiling_for("tpu"):
+        program = abstract_program(case, mesh, **options)
+        return compile_ahead(
+            program.function,
+            *program.args,
+            donate=program.donate,
+            turns=case.program_parts,
+            effort=case.effort,
+            text=None if text is None else _text_file(case, text).write_text,
+        )
+
+
+def _unrolled(case: PlanCase, mesh: Mesh) -> Program | None:
+    """The twin in which nothing hides in a loop; `None` where the compiler refuses it."""
+    try:
+        return _compiled(case, mesh, unrolled=True)
+    except DoesNotFit:
+        return None
+
+
+def _with_facts(
+    result: PlanResult, case: PlanCase, run: Program, program: Program, chip: Chip
+) -> PlanResult:
     """`result` with the numbers of a compiled program.
 
     They are those of one chip and one update; of a sampler those of one step for one part of the
-    batch, but for the bound, which is that of all steps and parts.
+    batch, but for the bound, which is that of all steps and parts. The memory is that of `run`; all
+    that is counted is that of `program`, the same or its unrolled twin.
     """
     model = model_flops(case) / result["chips"]
     received = sum(collective.received for collective in program.collectives)
@@ -82,8 +102,8 @@ def _with_facts(result: PlanResult, case: PlanCase, program: Program, chip: Chip
     bound = roofline(flops=executed, traffic=traffic, received=received, chip=chip)
     return {
         **result,
-        "arguments": program.arguments,
-        "temporaries": program.temporaries,
+        "arguments": run.arguments,
+        "temporaries": run.temporaries,
         "model_flops": model,
         "flops": program.flops.total / result["chips"],
         "executed_flops": executed,
@@ -99,9 +119,9 @@ def _with_facts(result: PlanResult, case: PlanCase, program: Program, chip: Chip
         },
         "mfu": bound.utilisation(model / turns, chip),
         "compile": {
-            "trace_seconds": program.trace_seconds,
-            "compile_seconds": program.compile_seconds,
-            "wall_seconds": program.wall_seconds,
+            "trace_seconds": run.trace_seconds,
+            "compile_seconds": run.compile_seconds,
+            "wall_seconds": run.wall_seconds,
         },
     }
 

@@ -42,9 +42,20 @@ class AbstractProgram(NamedTuple):
     donate: tuple[int, ...]
 
 
-def abstract_program(case: PlanCase, mesh: Mesh | AbstractMesh) -> AbstractProgram:
-    """The program of a case. `mesh` arranges the devices of its slice."""
-    return _training(case, mesh) if case.program == "train" else _sampling(case, mesh)
+def abstract_program(
+    case: PlanCase, mesh: Mesh | AbstractMesh, *, unrolled: bool = False
+) -> AbstractProgram:
+    """The program of a case, as a run has it.
+
+    **Arguments:**
+
+    - `case`: the program, the model and the batch.
+    - `mesh`: arranges the devices of the slice.
+    - `unrolled`: writes the blocks of a transformer out, see `PlanCase.unrolled`.
+    """
+    network = network_shapes(case.unrolled if unrolled else case.network)
+    program = _training if case.program == "train" else _sampling
+    return program(case, mesh, network)
 
 
 def model_flops(case: PlanCase) -> float:
@@ -57,7 +68,7 @@ def model_flops(case: PlanCase) -> float:
     return float(passes * forward * case.batch_size)
 
 
-def _training(case: PlanCase, mesh: Mesh | AbstractMesh) -> AbstractProgram:
+def _training(case: PlanCase, mesh: Mesh | AbstractMesh, network: Network) -> AbstractProgram:
     """The step of `pretrain.py`: batches in float16, arithmetic in bfloat16, clipping, averages."""
     optimizer = OptimizerConfig(case.optimizer).build(steps=1)
     ema = EMAS[case.ema]
@@ -72,7 +83,7 @@ def _training(case: PlanCase, mesh: Mesh | AbstractMesh) -> AbstractProgram:
         remat=case.remat,
     )
     state = eqx.filter_eval_shape(
-        lambda network: TrainState.create(network, optimizer, ema), network_shapes(case.network)
+        lambda network: TrainState.create(network, optimizer, ema), network
     )
     state, state_static = eqx.partition(state, _is_shape)
     objective, objective_static = eqx.partition(objective, _is_shape)
@@ -96,10 +107,10 @@ def _training(case: PlanCase, mesh: Mesh | AbstractMesh) -> AbstractProgram:
     return AbstractProgram(step, args, donate=(1,))
 
 
-def _sampling(case: PlanCase, mesh: Mesh | AbstractMesh) -> AbstractProgram:
+def _sampling(case: PlanCase, mesh: Mesh | AbstractMesh, network: Network) -> AbstractProgram:
     """The sampler of `sample.py` up to the decoder, for one part of the batch: guided,
     DPM-Solver++(2M), bfloat16."""
-    network, static = eqx.partition(network_shapes(case.network), _is_shape)
+    shapes, static = eqx.partition(network, _is_shape)
     latents, text, null_text = _inputs(case)
     levels = grids.trailing(ScaledLinear(), case.sampling_steps)
 
@@ -114,7 +125,7 @@ def _sampling(case: PlanCase, mesh: Mesh | AbstractMesh) -> AbstractProgram:
             return sharded_vmap(example, null_text, blocks, noise, text)
 
     args = (
-        abstract(network, mesh),
+        abstract(shapes, mesh),
         _placed(null_text, replicated(mesh)),
         *_placed((latents, text), batch_sharding(mesh)),
     )

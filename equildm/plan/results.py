@@ -29,7 +29,7 @@ class Bound(TypedDict):
 
 
 class CompileTimes(TypedDict):
-    """How long the compiler took. See `Program`."""
+    """How long the compiler took for the program that runs. See `Program`."""
 
     trace_seconds: float
     compile_seconds: float
@@ -39,7 +39,7 @@ class CompileTimes(TypedDict):
 class PlanResult(TypedDict):
     """What one chip needs for a compiled case. Sizes are bytes; a multiply and an add are two
     operations. All that follows `memory` is missing where the compiler refused a program that does
-    not fit."""
+    not fit, or the unrolled twin of a transformer's, in which the bytes are counted."""
 
     case: dict[str, str | int]
     """`PlanCase.key()`."""

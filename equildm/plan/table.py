@@ -101,11 +101,15 @@ def is_fastest(result: PlanResult, results: Sequence[PlanResult]) -> bool:
     rivals = [
         other
         for other in results
-        if other["fits"] and all(other["case"].get(n) == result["case"].get(n) for n in names)
+        if _ranked(other) and all(other["case"].get(n) == result["case"].get(n) for n in names)
     ]
-    if not result["fits"] or len({other["case"]["mesh"] for other in rivals}) < 2:
+    if not _ranked(result) or len({other["case"]["mesh"] for other in rivals}) < 2:
         return False
     return _times(result) == min(map(_times, rivals))
+
+
+def _ranked(result: PlanResult) -> bool:
+    return result["fits"] and "bound" in result
 
 
 def _times(result: PlanResult) -> list[float]:

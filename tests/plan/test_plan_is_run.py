@@ -78,6 +78,10 @@ def test_the_plan_is_the_run(tmp_path):
             ["--mesh", "data=4,fsdp=2", "--accumulate", "2", "--optimizer", "adafactor"],
             {"meshes": ["data=4,fsdp=2"], "per_chip": 1, "remat": "none", "optimizer": "adafactor"},
         ),
+        (
+            ["--mesh", "fsdp=8", "--backbone", "dit", "--remat", "blocks"],
+            {"meshes": ["fsdp=8"], "per_chip": 2, "backbone": "dit"},
+        ),
     ]
     runs = [
         (
@@ -90,5 +94,5 @@ def test_the_plan_is_the_run(tmp_path):
     results = [
         line.split() for line in printed.splitlines() if line.startswith(("equal", "another"))
     ]
-    assert [result[0] for result in results] == ["equal", "equal"], results
+    assert [result[0] for result in results] == ["equal"] * len(cases), results
     assert all(int(result[1]) > 100_000 for result in results)

@@ -1,7 +1,10 @@
 """The programs of a plan on a mesh of no devices: their shapes, and what theory says they send."""
 
+import dataclasses
+
+import jax
 import pytest
-from jax.sharding import AbstractMesh
+from jax.sharding import AbstractMesh, AxisType
 
 from equildm.plan import abstract_program, expected_collectives, PlanConfig
 from equildm.runtime import parse_mesh
@@ -13,7 +16,8 @@ def case_on(mesh, **options):
     options = {"batch_size": 64, "per_chip": 8, **options}
     (case,) = PlanConfig(topologies=("v5e:2x4",), meshes=(mesh,), **options).cases()
     sizes = parse_mesh(mesh)
-    return case, AbstractMesh(tuple(sizes.get(axis, 1) for axis in AXES), AXES)
+    sides = tuple(sizes.get(axis, 1) for axis in AXES)
+    return case, AbstractMesh(sides, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 def expected_bytes(mesh, **options):
@@ -60,10 +64,23 @@ def test_a_transformer_is_gathered_block_by_block():
     """Its caption is projected, so that the kernels which read it are gathered again."""
     sizes = {"backbone": "dit", "presets": ("39M",), "side": 16, "tokens": 7}
     case, mesh = case_on("fsdp=8", remat="blocks", **sizes)
-    network = case.network
-    assert not network.scan and case.title().startswith("dit 39M train")
+    assert case.network.scan and case.title().startswith("dit 39M train")
     assert case.key()["backbone"] == "dit"
     expected = expected_collectives(case, mesh)
     stacked = 11  # modulation, eight projections of attentions, two of the feed-forward layer
     outside = expected["reduce-scatter"]["count"] - stacked
     assert expected["all-gather"]["count"] == 2 * stacked + outside
+
+
+def test_a_transformer_is_counted_with_its_blocks_written_out():
+    """XLA counts a loop's bytes once. The program that runs has the loop, and less to compile."""
+    sizes = {"backbone": "dit", "presets": ("tiny",), "side": 16, "tokens": 7, "context_width": 64}
+    case, mesh = case_on("fsdp=8", programs=("sample",), **sizes)
+    assert case.network.scan and dataclasses.replace(case.network, scan=False) == case.unrolled
+    texts = []
+    for unrolled in (False, True):
+        program = abstract_program(case, mesh, unrolled=unrolled)
+        texts.append(str(jax.make_jaxpr(program.function)(*program.args)))
+    assert texts[0].count("dot_general") < texts[1].count("dot_general")
+    unet, _ = case_on("fsdp=8")
+    assert unet.unrolled == unet.network
