@@ -27,6 +27,7 @@ from equildm.data import LatentBatch
 from equildm.denoise import DiTConfig, Preconditioned
 from equildm.noise import Epsilon, grids, ScaledLinear, Uniform, UniformTimes
 from equildm.runtime import count_parameters, InPrecision, Policy
+from equildm.runtime.freed_memory import keep_freed_memory
 from equildm.sampling import DDIM, sample
 from equildm.training import adamw, DecayEMA, DenoisingObjective, make_step, TrainState
 
@@ -96,6 +97,8 @@ def ours(c: Config) -> tuple[dict[str, Any], int]:
 
 
 def main(c: Config) -> None:
+    if c.device == "cpu":
+        keep_freed_memory()  # as `TrainConfig.launch` does
     calls, parameters = ours(c)
     sizes = {key: getattr(c, key) for key in ("width", "depth", "heads", "batch", "size")}
     kind = {"device": "cuda", "dtype": "bfloat16"} if c.device == "gpu" else {}

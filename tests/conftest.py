@@ -32,6 +32,7 @@ import jax  # noqa: E402
 from compile_cache import LIMIT, prune  # noqa: E402
 
 from benchmarks._peer import Peer, PEER_PYTHON, peer_python  # noqa: E402
+from equildm.runtime.freed_memory import keep_freed_memory  # noqa: E402
 
 collect_ignore = ["peers"]
 
@@ -55,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Processes that tests start inherit the variables. Flags that you set win over `QUICK`.
     """
     gc.set_threshold(50_000)  # tracing makes many objects and few cycles: a tenth less time
+    keep_freed_memory()
     flags = os.environ.get("XLA_FLAGS", "")
     if QUICK not in flags:
         os.environ["XLA_FLAGS"] = f"{QUICK} {flags}".strip()
@@ -87,11 +89,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_runtest_logfinish() -> None:
     """Forgets compiled programs in time: each holds memory maps, of which a process has 65,530.
 
-    Without it the suite outgrew them, and a worker died of a segmentation fault.
+    Without it the suite outgrew them, and a worker died of a segmentation fault. What is kept, such
+    as traced programs, is set aside, so that a collection does not look at it: it took 4 seconds.
     """
-    if next(_tests_done) % 20 == 0 and _memory_maps() > MAPS:
+    if next(_tests_done) % 20:
+        return
+    if _memory_maps() > MAPS:
         jax.clear_caches()
+        gc.unfreeze()
         gc.collect()
+    gc.freeze()
 
 
 def _memory_maps() -> int:
