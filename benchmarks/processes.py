@@ -17,15 +17,15 @@ RATIO = re.compile(r"^(.*?)\s*ours\s+([\d.]+) ms\s+peer\s+([\d.]+) ms\s+ratio\s+
 
 def measured(text: str) -> dict[str, tuple[float, float, float]]:
     """Milliseconds of ours and of the peer, and their ratio, by heading and label of the line."""
-    heading, found = "", {}
+    heading, numbers = "", {}
     for line in text.splitlines():
         match = RATIO.match(line)
-        if match:
+        if match is not None:
             ours, peer, ratio = map(float, match.groups()[1:])
-            found[f"{heading} {match[1].strip()}".strip()] = (ours, peer, ratio)
+            numbers[f"{heading} {match[1].strip(': ')}".strip()] = (ours, peer, ratio)
         elif line and not line[0].isspace():
             heading = line.partition(",")[0]
-    return found
+    return numbers
 
 
 def main(processes: int, command: list[str]) -> None:

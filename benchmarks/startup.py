@@ -4,7 +4,7 @@
 
 `first`: nothing is cached, and images and captions are encoded first. `cold`: these are cached,
 the compiled programs are not. `warm`: both are cached. Each start is a process of its own on the
-tiny preset, and is stopped as soon as its first step is in `metrics.jsonl`.
+default preset, and is stopped as soon as its first step is in `metrics.jsonl`.
 """
 
 import dataclasses

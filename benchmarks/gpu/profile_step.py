@@ -26,7 +26,7 @@ from equildm.runtime import peak_flops
 
 KINDS = {
     "attention": r"fmha|flash|sdpa",
-    "convolution": r"conv|fprop|dgrad|wgrad|implicit",
+    "convolution": r"conv(?!ert)|fprop|dgrad|wgrad|implicit",
     "matrix product": r"gemm|nvjet|cutlass|cublas|matmul|triton_.*dot",
     "transpose": r"transpose|nchwToNhwc|nhwcToNchw",
     "reduction": r"reduce",

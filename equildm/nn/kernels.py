@@ -50,8 +50,13 @@ def _kernel(query: Array, key: Array, mask: Mask) -> Kernel | None:
 
 
 def _widest() -> int:
-    """The widest head of cuDNN's kernel on this machine's GPU, 0 where it has none."""
+    """The widest head of cuDNN's kernel on this machine's GPU, 0 where it has none.
+
+    Compiling ahead, without a GPU, is for an H100.
+    """
     device = jax.local_devices()[0]
+    if device.platform == "cpu":
+        return 256
     if "cuda" not in device.client.platform_version.lower():
         return 0
     return 256 if float(device.compute_capability) >= 9 else 128

@@ -13,6 +13,7 @@ HEADERS = (
     "program",
     "slice",
     "mesh",
+    "remat",
     "examples per chip x accumulation steps",
     "memory / limit (GiB)",
     "fits",
@@ -27,7 +28,7 @@ HEADERS = (
     "compiler level",
     "compile (s)",
 )
-_LEFT = HEADERS[:4]
+_LEFT = HEADERS[:5]
 _GIB = 2**30
 _LIMITS: Mapping[Limit, str] = {"compute": "compute", "memory": "HBM", "links": "interconnect"}
 
@@ -38,10 +39,12 @@ _LEGEND = """\
 slice of TPUs. Nothing was run. All numbers are those of one chip.
 
 - **program**: `train` is one update of the weights. `sample` is one guided batch of images.
+- **remat**: activations that the backward pass computes again.
 - **examples per chip x accumulation steps**: the first number is what a chip computes at once.
 - **memory / limit**: memory at the fullest moment, and the memory of a chip.
 - **TFLOP**: operations of one update, or of one step of a sampler, with padding to the matrix unit.
-- **HBM traffic**: bytes between a chip and its memory, by XLA's count.
+- **HBM traffic**: bytes between a chip and its memory, by XLA's count; of a transformer with its
+  blocks unrolled, because XLA counts a loop once.
 - **sent / theory**: bytes that the compiled program sends, over those that sharding predicts. It is
   blank with an axis `tensor`, which also sends activations, and where the program does not fit.
 - **lower bound**: the longest of compute, HBM and interconnect time, at the chip's published rates.
@@ -90,7 +93,7 @@ def markdown_page(results: Sequence[PlanResult], updates: int) -> str:
 def _shared(results: Sequence[PlanResult]) -> str:
     """The options and versions that are equal in all results, as text."""
     rows = [{**result["case"], **result["versions"]} for result in results]
-    listed = ("remat", "optimizer", "ema", "side", "tokens", "context_width", "jax", "libtpu")
+    listed = ("optimizer", "ema", "side", "tokens", "context_width", "jax", "libtpu")
     equal = [name for name in listed if len({row.get(name) for row in rows}) == 1]
     return ", ".join(f"{name} {rows[0].get(name)}" for name in equal)
 
@@ -128,6 +131,7 @@ def table_row(result: PlanResult, updates: int, fastest: bool = False) -> list[s
         str(case["what"]),
         str(case["topology"]),
         str(case["mesh"]) + (" *" if fastest else ""),
+        str(case["remat"]),
         f"{result['per_chip']} x {result['parts']}",
         f"{result['memory'] / _GIB:.2f} / {result['limit'] / _GIB:.2f}",
         "yes" if result["fits"] else f"no, {excess:.1f} over",

@@ -27,7 +27,7 @@ def test_a_program_that_does_not_fit(case, tmp_path):
     file = tmp_path / "results" / "plans.jsonl"
     append_result(file, result)
     assert read_results(file) == [result]
-    assert table_row(result, 500_000)[5:7] == ["32.00 / 16.00", "no, 16.0 over"]
+    assert table_row(result, 500_000)[6:8] == ["32.00 / 16.00", "no, 16.0 over"]
 
 
 def test_a_star_is_for_the_fastest_of_several_meshes(case):
