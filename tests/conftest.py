@@ -32,7 +32,6 @@ import jax  # noqa: E402
 from compile_cache import LIMIT, prune  # noqa: E402
 
 from benchmarks._peer import Peer, PEER_PYTHON, peer_python  # noqa: E402
-from equildm.runtime.freed_memory import keep_freed_memory  # noqa: E402
 
 collect_ignore = ["peers"]
 
@@ -56,7 +55,6 @@ def pytest_configure(config: pytest.Config) -> None:
     Processes that tests start inherit the variables. Flags that you set win over `QUICK`.
     """
     gc.set_threshold(50_000)  # tracing makes many objects and few cycles: a tenth less time
-    keep_freed_memory()
     flags = os.environ.get("XLA_FLAGS", "")
     if QUICK not in flags:
         os.environ["XLA_FLAGS"] = f"{QUICK} {flags}".strip()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax.experimental.pallas import tpu as pltpu
 
-from equildm.nn import attend, CrossAttn, fused_attend, kernels, pallas
+from equildm.nn import attend, CrossAttn, fused_attend, pallas
 from equildm.runtime.platform import compiling_for
 
 
@@ -37,7 +37,6 @@ def gpu(monkeypatch):
     from jax._src.cudnn import fused_attention_stablehlo as cudnn
 
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(kernels, "_widest", lambda: 256)
     monkeypatch.setattr(cudnn, "check_cudnn_version", lambda: 91200)
     monkeypatch.setattr(cudnn, "check_compute_capability", lambda capability: True)
     monkeypatch.setattr(cudnn, "is_cuda_compute_capability_equal", lambda capability: False)
