@@ -2,9 +2,10 @@
 
     python benchmarks/startup.py
 
-`first`: nothing is cached, and images and captions are encoded first. `cold`: these are cached,
-the compiled programs are not. `warm`: both are cached. Each start is a process of its own on the
-default preset, and is stopped as soon as its first step is in `metrics.jsonl`.
+`first`: nothing is cached. Python compiles its modules, and images and captions are encoded.
+`cold`: these are cached, the compiled programs are not. `warm`: both are cached. Each start is a
+process of its own on the default preset, and is stopped as soon as its first step is in
+`metrics.jsonl`.
 """
 
 import dataclasses
@@ -41,7 +42,12 @@ def launch(folder: Path, options: tuple[str, ...]) -> float:
         *(sys.executable, str(ROOT / "recipes" / "pretrain.py"), "--run", str(run)),
         *("--cache", str(folder / "latents"), "--log-every", "1", "--prompts", *options),
     ]
-    environment = {"JAX_COMPILATION_CACHE_DIR": str(folder / "programs"), "PYTHONPATH": str(ROOT)}
+    environment = {
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "programs"),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONDONTWRITEBYTECODE": "",  # as Python does unless told otherwise
+        "PYTHONPYCACHEPREFIX": str(folder / "bytecode"),
+    }
     start = time.perf_counter()
     process = subprocess.Popen(
         command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
