@@ -56,8 +56,9 @@ def test_two_processes_build_the_cache_and_make_the_previews_of_one(options, tmp
     outputs = run_together([[*command, str(number)] for number in range(2)], timeout=3000)
     printed = [out + err for out, err in outputs]
     np.testing.assert_allclose(curve(both), curve(alone), rtol=1e-5)
-    assert "Images are in" in printed[0] and "Images are in" not in printed[1]
-    assert len(list((tmp_path / "cache").glob("[!.]*"))) == 1
+    assert "To sample:" in printed[0] and "To sample:" not in printed[1]
+    made, expected = ({p.name for p in (tmp_path / n).iterdir()} for n in ("cache", "cache of one"))
+    assert made == expected
     previews = []
     for run in (alone, both):
         with Image.open(run / "samples" / "step_00000003.png") as image:

@@ -35,7 +35,7 @@ def test_pretrain_then_sample_and_compare(options, tmp_path):
         *("--fine-steps", "8", "--count", "1", "--out", str(tmp_path / "samplers")),
         devices=1,
     )
-    assert "Error by number" in printed
+    assert "Error within a number of" in printed
     errors = json.loads((tmp_path / "samplers" / "errors.json").read_text())["errors"]
     assert set(errors) == {"ddim", "heun", "ddpm"} and set(errors["ddim"]) == {"2", "4"}
     assert all(0 < error < 100 for row in errors.values() for error in row.values())

@@ -125,9 +125,9 @@ def test_an_outage_that_lasts_ends_in_one_line(s3, options, tmp_path):
 
 
 @pytest.mark.slow
-def test_options_without_addresses(options):
+def test_options_without_addresses(options, tmp_path):
     """None of them makes a folder that is called `s3:`."""
-    for option in ("--cache", "--vae", "--text-encoder"):
+    for option in ("--vae", "--text-encoder"):
         with pytest.raises(AssertionError, match=f"{option} is one of this machine"):
-            run_python(RECIPE, *options, option, "s3://bucket/x", devices=1)
+            run_python(RECIPE, *options, "--run", str(tmp_path), option, "s3://bucket/x", devices=1)
     assert not (ROOT / "s3:").exists()
