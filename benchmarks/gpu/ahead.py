@@ -170,7 +170,7 @@ def main(c: Config) -> None:
     with compiling_for("gpu"):
         program = abstract_program(case, mesh)
         traced = jax.jit(program.function, donate_argnums=program.donate).trace(*program.args)
-        flops = jaxpr_flops(traced.jaxpr).matmul
+        flops = jaxpr_flops(traced.jaxpr).total
         text, memory = "", 0.0
         if c.read is not None:
             text = c.read.read_text()

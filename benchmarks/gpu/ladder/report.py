@@ -14,6 +14,7 @@ from equildm.study import (
     evaluation_price,
     FAIR_PRICE,
     fair_verdict,
+    FairFraction,
     FairVerdict,
     newest,
     predict_largest,
@@ -50,18 +51,19 @@ def report(table: Path, figure: Path) -> None:
     print()
     print_row("training", "smaller is better", "beyond the interval", "largest beyond it")
     print_row(*["---"] * 4)
-    for part in against_training(first, luck=luck):
+    fractions = against_training(first, luck=luck)
+    for part in fractions:
         shares = part.smaller, part.smaller_beyond, part.largest_beyond
         print_row(f"{part.fraction:g}", *(f"{share * 9:.0f} of 9" for share in shares))
     print("\nThe largest width, predicted by the smaller ones, in steps of DDIM:")
     for prediction in predict_largest(last):
         print(f"- {prediction}")
-    draw(plain, verdict).savefig(figure, dpi=130)
+    draw(plain, verdict, fractions).savefig(figure, dpi=130)
 
 
-def draw(rows: Sequence[Row], verdict: FairVerdict) -> Figure:
-    """FID over steps of DDIM, and over cost with the budgets."""
-    figure, [[left, right]] = new_axes(2)
+def draw(rows: Sequence[Row], verdict: FairVerdict, fractions: Sequence[FairFraction]) -> Figure:
+    """FID over steps of DDIM, and over cost with the budgets; who wins as the training goes on."""
+    figure, [[left, right, last]] = new_axes(3)
     for group, style in by_size(rows):
         draw_distances(left, [row.steps for row in group], group, style)
         draw_distances(right, [FAIR_PRICE(row) for row in group], group, style)
@@ -70,6 +72,15 @@ def draw(rows: Sequence[Row], verdict: FairVerdict) -> Figure:
         right.axvline(budget.budget, color=colors[budget.sign], linewidth=1, zorder=0)
     label_axes(left, STEPS, rows[0].score, title="FID by steps of DDIM", log="xy")
     label_axes(right, "GFLOP an image", rows[0].score, title="FID by cost", log="xy")
+    budgets, parts = len(verdict.budgets), [part.fraction for part in fractions]
+    smaller, largest = (
+        [budgets * getattr(part, f"{side}_beyond") for part in fractions]
+        for side in ("smaller", "largest")
+    )
+    last.plot(parts, smaller, "o-", color="tab:green", label="a smaller width")
+    last.plot(parts, largest, "s--", color="tab:red", label="the largest width")
+    title = "Who wins as the training goes on"
+    label_axes(last, "share of the training", f"budgets won of {budgets}", title=title)
     return figure
 
 
