@@ -118,4 +118,7 @@ if __name__ == "__main__":
             ensure(EXTRAS.get(args[1]) if args[0] == "-m" and len(args) > 1 else None)
     except KeyboardInterrupt:
         sys.exit("start.py: interrupted; start again to go on")
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        # As in many containers. Each start would compile every package again, for 3 seconds.
+        os.environ["PYTHONPYCACHEPREFIX"] = str(VENV / "bytecode")
     os.execv(str(PYTHON), [str(PYTHON), *args])
