@@ -32,6 +32,7 @@ import jax  # noqa: E402
 from compile_cache import LIMIT, prune  # noqa: E402
 
 from benchmarks._peer import Peer, PEER_PYTHON, peer_python  # noqa: E402
+from equildm.runtime import freed_memory  # noqa: E402
 
 collect_ignore = ["peers"]
 
@@ -55,6 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
     Processes that tests start inherit the variables. Flags that you set win over `QUICK`.
     """
     gc.set_threshold(50_000)  # tracing makes many objects and few cycles: a tenth less time
+    # A recipe that runs in this process would make it stay as large as its largest test.
+    freed_memory.keep_freed_memory = lambda: False
     flags = os.environ.get("XLA_FLAGS", "")
     if QUICK not in flags:
         os.environ["XLA_FLAGS"] = f"{QUICK} {flags}".strip()
