@@ -12,11 +12,9 @@ operations at the peak. Kernels run one after the other, so that the sum is a bo
 """
 
 import collections
-import contextlib
 import dataclasses
 import re
 import sys
-import time
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -28,10 +26,9 @@ from jax._src.cudnn import fused_attention_stablehlo
 from jax.experimental import topologies
 
 from benchmarks.gpu.profile_step import kind_of
-from equildm.plan import abstract_program, model_flops, PlanCase
-from equildm.plan.hlo_text import bytes_of, computations, times_of
-from equildm.runtime import make_mesh
-from equildm.runtime.flops import jaxpr_flops
+from equildm.plan import abstract_program, compile_ahead, model_flops, PlanCase
+from equildm.plan.hlo_text import bytes_of, computations, fusions, times_of
+from equildm.runtime import make_mesh, peak_flops
 from equildm.runtime.platform import compiling_for
 
 H100 = """gpu_device_info {
@@ -44,8 +41,10 @@ H100 = """gpu_device_info {
   registers_per_core_limit: 65536 registers_per_block_limit: 65536
 } platform_name: "CUDA" dnn_version_info { major: 9 minor: 8 }
 device_description_str: "NVIDIA H100 80GB HBM3" """
-PEAK, BANDWIDTH = 989e12, 3.352e12
-"""Operations and bytes a second, as the vendor gives them."""
+PEAK = peak_flops("NVIDIA H100 80GB HBM3") or float("nan")
+"""Operations a second, as the vendor gives them."""
+BANDWIDTH = 3.352e12
+"""Bytes a second."""
 PRODUCTS = ("convolution", "matrix product", "attention")
 """Kinds whose work is in the matrix units."""
 FREE = (
@@ -78,8 +77,6 @@ class Config:
     """Activations to compute again in the backward pass."""
     text: Path | None = None
     """File for the text of the compiled program."""
-    read: Path | None = None
-    """File of such a text, to read without compiling."""
 
 
 class Kernel(NamedTuple):
@@ -95,13 +92,12 @@ def kernels(text: str) -> list[Kernel]:
     """The kernels of a compiled program, with the bytes of their operands and results."""
     lines, entry = computations(text)
     times = times_of(lines, entry, 1)
-    fused = set(re.findall(r" fusion\(.*calls=%?([\w.\-]+)", text))
-    fused |= set(re.findall(r"to_apply=%?([\w.\-]+)", text)) - set(
-        re.findall(r" call\(.*to_apply=%?([\w.\-]+)", text)
-    )
+    applied = set(re.findall(r"to_apply=%?([\w.\-]+)", text))
+    called = set(re.findall(r" call\(.*to_apply=%?([\w.\-]+)", text))
+    inside = fusions(text) | (applied - called)  # of a kernel
     instructions = []
     for name, body in lines.items():
-        if name in fused or not times[name]:
+        if name in inside or not times[name]:
             continue
         sizes = {}
         for line in body:
@@ -166,26 +162,22 @@ def main(c: Config) -> None:
         platform="cuda", topology_name="h100", topology="1x1x1", target_config=H100
     )
     mesh = make_mesh("", devices=list(described.devices))
-    start = time.perf_counter()
+    texts: list[str] = []
     with compiling_for("gpu"):
         program = abstract_program(case, mesh)
-        traced = jax.jit(program.function, donate_argnums=program.donate).trace(*program.args)
-        flops = jaxpr_flops(traced.jaxpr).total
-        text, memory = "", 0.0
-        if c.read is not None:
-            text = c.read.read_text()
-        else:
-            compiled = traced.lower(lowering_platforms=("cuda",)).compile()
-            text, sizes = compiled.as_text(), compiled.memory_analysis()
-            memory = sizes.argument_size_in_bytes + sizes.temp_size_in_bytes
-            memory += sizes.output_size_in_bytes - sizes.alias_size_in_bytes
-    print(f"{c.backbone} {c.preset} {c.program}: {time.perf_counter() - start:.0f} s to compile")
+        compiled = compile_ahead(
+            program.function,
+            *program.args,
+            donate=program.donate,
+            effort=case.effort,
+            text=texts.append,
+        )
+    print(f"{c.backbone} {c.preset} {c.program}: {compiled.wall_seconds:.0f} s to compile")
     if c.text is not None:
-        with contextlib.suppress(FileExistsError):
-            c.text.parent.mkdir(parents=True)
-        c.text.write_text(text)
+        c.text.parent.mkdir(parents=True, exist_ok=True)
+        c.text.write_text(texts[0])
     turns = case.sampling_steps if c.program == "sample" else 1
-    report(text, float(flops), model_flops(case) / turns, memory)
+    report(texts[0], compiled.flops.total, model_flops(case) / turns, compiled.memory)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import jax
 from jaxtyping import PyTree
 
 from ..runtime.flops import Flops, jaxpr_flops
+from ..runtime.platform import platform
 from .collectives import Collective, read_collectives
 from .names import Effort
 
@@ -80,6 +81,8 @@ def compile_ahead(
 ) -> Program:
     """Compiles `function(*args)` for the devices of its arguments' shardings.
 
+    Call it inside `compiling_for`.
+
     **Arguments:**
 
     - `function`: from arrays to arrays.
@@ -93,7 +96,8 @@ def compile_ahead(
     """
     wall, start = time.perf_counter(), _processor_seconds()
     traced = jax.jit(function, donate_argnums=donate).trace(*args)
-    lowered = traced.lower(lowering_platforms=("tpu",))
+    target = platform()
+    lowered = traced.lower(lowering_platforms=("cuda" if target == "gpu" else target,))
     middle = _processor_seconds()
     try:
         compiled = lowered.compile(compiler_options={"optimization_level": effort})

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import cast, get_args, Literal, TypedDict
 
-from .hlo_text import bytes_of, computations, times_of
+from .hlo_text import bytes_of, computations, fusions, times_of
 
 Kind = Literal[
     "all-gather",
@@ -23,7 +23,6 @@ _KINDS = "|".join(get_args(Kind))
 _TWICE = ("all-to-all", "ragged-all-to-all", "collective-permute", "collective-broadcast")
 """Kinds whose start names both what goes in and what comes out, of one size."""
 _COLLECTIVE = re.compile(rf"^\s+(?:ROOT )?%?[\w.\-]+ = (.*?) ({_KINDS})(-start)?\(")
-_FUSED = re.compile(r" fusion\(.*calls=%?([\w.\-]+)")
 _STARTED = re.compile(r"%?async-collective-start[\w.\-]* = .* fusion\(.*calls=%?([\w.\-]+)")
 _LIST = re.compile(r"replica_groups=\{\{([\d,]*)\}")
 _IOTA = re.compile(r"replica_groups=\[\d+,(\d+)\]")
@@ -92,7 +91,7 @@ def read_collectives(text: str, turns: int = 1) -> list[Collective]:
     lines, entry = computations(text)
     everyone = math.prod(map(int, _EVERYONE.findall(text.partition("\n")[0])))
     times = times_of(lines, entry, turns)
-    continued = set(_FUSED.findall(text)) - set(_STARTED.findall(text))
+    continued = fusions(text) - set(_STARTED.findall(text))
     collectives = []
     for name, body in lines.items():
         for line in body:

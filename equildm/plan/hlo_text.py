@@ -15,6 +15,7 @@ _CALLED = re.compile(
     r"(?:\{([^}]*)\}|%?([\w.\-]+))"
 )
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+_FUSED = re.compile(r" fusion\(.*calls=%?([\w.\-]+)")
 _SHAPE = re.compile(r"(pred|[a-z]+\d+)[a-z0-9]*\[([\d,]*)\]")
 
 
@@ -56,6 +57,11 @@ def times_of(lines: dict[str, list[str]], entry: str, unknown: int) -> dict[str,
 
     visit(entry, 1)
     return times
+
+
+def fusions(text: str) -> set[str]:
+    """The computations that run inside of a fusion."""
+    return set(_FUSED.findall(text))
 
 
 def bytes_of(shape: str) -> float:

@@ -73,10 +73,8 @@ def draw(rows: Sequence[Row], verdict: FairVerdict, fractions: Sequence[FairFrac
     label_axes(left, STEPS, rows[0].score, title="FID by steps of DDIM", log="xy")
     label_axes(right, "GFLOP an image", rows[0].score, title="FID by cost", log="xy")
     budgets, parts = len(verdict.budgets), [part.fraction for part in fractions]
-    smaller, largest = (
-        [budgets * getattr(part, f"{side}_beyond") for part in fractions]
-        for side in ("smaller", "largest")
-    )
+    smaller = [budgets * part.smaller_beyond for part in fractions]
+    largest = [budgets * part.largest_beyond for part in fractions]
     last.plot(parts, smaller, "o-", color="tab:green", label="a smaller width")
     last.plot(parts, largest, "s--", color="tab:red", label="the largest width")
     title = "Who wins as the training goes on"
