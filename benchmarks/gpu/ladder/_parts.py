@@ -56,6 +56,14 @@ class Config:
     """Images of a step of the VAE."""
     count: int = 5000
     """Images of each point."""
+    image_seed: int = 0
+    """Seed of the images. Another one samples every point afresh, in rows of its own."""
+    shares: tuple[float, ...] = SHARES
+    """Shares of the training whose averages are sampled."""
+    samplers: tuple[str, ...] = ("ddim", "dpm++2m", "ddpm")
+    """Samplers of the sweep."""
+    scales: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0)
+    """Guidance scales of the sweep."""
     size: int = 32
     """Side of the images."""
     limit: int | None = None

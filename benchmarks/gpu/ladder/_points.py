@@ -20,10 +20,11 @@ from equildm.study import (
     Reference,
     Scorer,
     StudyFolder,
+    write_table,
 )
 
 from ._data import Images
-from ._parts import half, Ladder, SHARES, single
+from ._parts import half, Ladder, single
 from ._sweep import Sweep, ways
 
 
@@ -60,7 +61,7 @@ class Sampling:
         self._threads = ThreadPoolExecutor(8)
         self.programs = {
             (width, sampler): self._threads.submit(self._warm, width, sampler)
-            for sampler in ("ddim", "dpm++2m", "ddpm")
+            for sampler in c.samplers
             for width in c.widths
         }
 
@@ -76,15 +77,18 @@ def sweep(ladder: Ladder, sampling: Sampling) -> None:
     runs = [(w, s) for w, s in runs if ladder.path(ladder.name(w, s), c.steps).exists()]
     work: list[tuple[float, int, Point, int]] = []
     for order, (width, seed) in enumerate(runs):
-        for share in SHARES:
+        for share in c.shares:
             step = round(share * c.steps)
             if not ladder.path(ladder.name(width, seed), step).exists():
                 continue
             for priority, sampler, steps, scales in ways(share == 1.0):
                 turn = priority + (3.5 if seed else 0.0)
-                for scale in scales:
+                if sampler not in c.samplers:
+                    continue
+                for scale in (scale for scale in scales if scale in c.scales):
                     for n in steps:
-                        point = Point(ladder.name(width, seed), step, sampler, n, scale)
+                        name = ladder.name(width, seed)
+                        point = Point(name, step, sampler, n, scale, c.image_seed)
                         if not sampling.sweep.is_done(point):
                             work.append((turn, order, point, width))
     work.sort(key=lambda item: (item[0], item[1], item[2].train_step))
@@ -106,10 +110,14 @@ def sweep(ladder: Ladder, sampling: Sampling) -> None:
             ladder.log(f"turn {turn}: {point.name}, {len(work) - number} points to go")
         sampling.sweep.run(model, point, c.batch_size)
     sampling.sweep.finish()
-    rows = {row.point.name: row for row in sampling.folder.rows().read()}
-    for run in (ladder.name(width, seed) for width, seed in runs):
-        line = [
-            rows[p.name].fid if p.name in rows else float("nan")
-            for p in (Point(run, c.steps, "ddim", n, 1.0) for n in (1, 2, 4, 8, 16, 50))
-        ]
-        ladder.log(f"{run} ddim w = 1, 1 2 4 8 16 50 steps: {[round(x, 2) for x in line]}")
+    names = [ladder.name(width, seed) for width, seed in runs]
+    rows = [r for r in sampling.folder.rows().read() if r.run in names and r.seed == c.image_seed]
+    write_table(sampling.folder.path / f"table-{c.image_seed}.parquet", rows)
+    plain = {
+        (r.run, r.steps): round(r.fid, 2)
+        for r in rows
+        if (r.train_step, r.sampler, r.guidance) == (c.steps, "ddim", 1.0)
+    }
+    for name in names:
+        line = [plain.get((name, steps)) for steps in (1, 2, 4, 8, 16, 50)]
+        ladder.log(f"{name} ddim w = 1, 1 2 4 8 16 50 steps: {line}")

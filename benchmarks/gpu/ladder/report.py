@@ -1,6 +1,8 @@
 """The verdict of the fair test, by the rules of docs/results/study.md, as text and as a figure.
 
 python -m benchmarks.gpu.ladder.report docs/study/fair.parquet docs/study/fair.png
+
+A third argument is a table with two trainings of a width, where the first has one of each.
 """
 
 import sys
@@ -28,14 +30,18 @@ from equildm.study.drawing import by_size, draw_distances, label_axes, new_axes,
 WORDS = {-1: "smaller", 0: "undecided", 1: "largest"}
 
 
-def report(table: Path, figure: Path) -> None:
+def report(table: Path, figure: Path, twins: Path | None = None) -> None:
     """Prints tables in Markdown, and draws FID over steps and over cost."""
     rows = read_table(table)
     first = [row for row in rows if "seed" not in row.run]
     last = newest(first)
     try:
         luck = training_luck(
-            [r for r in newest(rows) if r.sampler == "ddim" and r.guidance == 1 and r.steps >= 4]
+            [
+                row
+                for row in newest(rows if twins is None else read_table(twins))
+                if row.sampler == "ddim" and row.guidance == 1 and row.steps >= 4
+            ]
         )
     except ValueError:
         luck = 0.0
