@@ -19,6 +19,7 @@ import equildm as eqd
 
 from ._parts import Config, Ladder, read_vae
 from ._points import Sampling, sweep
+from ._students import distil, sample_students
 from ._vae import train_vae
 from ._widths import train_widths, Widths
 
@@ -36,14 +37,18 @@ def main(config: Config) -> None:
     eqd.enable_compile_cache()
     images = ladder.images()
     ladder.log(f"{len(images.training)} images")
-    widths = Widths(ladder, images) if config.phase != "sweep" else None
+    widths = Widths(ladder, images) if config.phase in ("all", "train") else None
     if widths is not None and not ladder.vae_scale.exists():
         train_vae(ladder, images)
     vae = read_vae(ladder)
+    if config.phase == "distill":
+        distil(ladder, vae, images)
     sampling = Sampling(ladder, vae, images) if config.phase != "train" else None
     if widths is not None:
         train_widths(ladder, widths, vae, images)
-    if sampling is not None:
+    if sampling is not None and config.phase == "distill":
+        sample_students(ladder, sampling, vae)
+    elif sampling is not None:
         sweep(ladder, sampling)
     ladder.log("end")
     sys.stdout.flush()

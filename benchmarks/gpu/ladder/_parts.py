@@ -26,8 +26,8 @@ SHARES = (0.125, 0.25, 0.5, 1.0)
 class Config:
     """What is trained and sampled."""
 
-    phase: Annotated[Literal["all", "train", "sweep"], tyro.conf.Positional]
-    """Both, or one after the other."""
+    phase: Annotated[Literal["all", "train", "sweep", "distill"], tyro.conf.Positional]
+    """Training and sweep, or one of them; or students of trained widths, with their scores."""
     kit: Path
     """Folder that `pack.py` wrote."""
     folder: Path
@@ -64,6 +64,12 @@ class Config:
     """Samplers of the sweep."""
     scales: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0)
     """Guidance scales of the sweep."""
+    methods: tuple[Literal["progressive", "codi"], ...] = ("progressive", "codi")
+    """Distillations."""
+    distill_steps: int = 1200
+    """Updates of a distillation, all its stages together."""
+    distill_rates: tuple[float, ...] = (5e-4,)
+    """Learning rates of the distillations."""
     size: int = 32
     """Side of the images."""
     limit: int | None = None

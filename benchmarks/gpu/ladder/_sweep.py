@@ -96,13 +96,15 @@ class Sweep:
             solver=make_solver(point.sampler),
         )
 
-    def run(self, model: LatentDiffusion, point: Point, batch_size: int) -> None:
+    def run(
+        self, model: LatentDiffusion, point: Point, batch_size: int, *, method: str = ""
+    ) -> None:
         """Samples a point, and queues its scores. The program is compiled already."""
         began = time.perf_counter()
         images = jax.block_until_ready(self.sample(model, point))
         seconds = (time.perf_counter() - began) / len(self._scorer.captions)
         pixels, match, fid = self._scorer.on_device(images)
-        work = (model, point, batch_size, seconds, pixels[:SHOWN], match, fid)
+        work = (model, point, batch_size, method, seconds, pixels[:SHOWN], match, fid)
         for future in [future for future in self._pending if future.done()]:
             future.result()  # raises what went wrong there
             self._pending.remove(future)
@@ -118,6 +120,7 @@ class Sweep:
         model: LatentDiffusion,
         point: Point,
         batch_size: int,
+        method: str,
         seconds: float,
         pixels: Array,
         match: Array,
@@ -140,6 +143,7 @@ class Sweep:
                 **model_size(model.config)._asdict(),
                 parameters=count_parameters(model.network),
                 batch=batch_size,
+                method=method,
                 cost=normalised_cost(sizes),
                 gflops=evaluation_gflops(
                     sizes, model.config.latent_shape[0], model.config.max_tokens
