@@ -2,6 +2,7 @@
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Key
@@ -31,8 +32,10 @@ class GEGLU(eqx.Module):
     def __call__(self, x: Float[Array, "tokens channels"]) -> Float[Array, "tokens channels"]:
         hidden = self.to_hidden(x)
         half = hidden.shape[-1] // 2
-        value, gate = hidden[..., :half], hidden[..., half:]
-        return self.to_out(value * jax.nn.gelu(gate, approximate=False))
+        wide = hidden.astype(jnp.promote_types(hidden.dtype, jnp.float32))
+        value, gate = wide[..., :half], wide[..., half:]
+        gated = value * (0.5 * gate * (1 + jax.lax.erf(gate * 0.5**0.5)))
+        return self.to_out(gated.astype(hidden.dtype))
 
 
 class MLP(eqx.Module):

@@ -7,20 +7,53 @@ a quarter of a step's time.
 
 import ctypes
 import sys
+from typing import Any
 
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
+_COMPILED = "/jax/core/compile/backend_compile_duration"
+_LONG = 1.0
+"""Seconds of a compilation that leaves much behind."""
+_listening = False
 
 
 def keep_freed_memory() -> bool:
-    """Tells malloc to keep what is freed. The process stays as large as it ever was.
+    """Tells malloc to keep what is freed, but for what a compilation leaves.
+
+    A compilation, or a program that is read from disk, frees hundreds of MB in pieces in which no
+    step's temporaries fit: these are given back before the program runs. For all else the process
+    stays as large as it ever was, see `give_back_freed_memory`.
 
     **Returns:** whether the C library is one that can be told, glibc.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    global _listening
+    mallopt = _from_libc("mallopt")
     if mallopt is None:
         return False
     wishes = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _ARENA_MAX: 1}
     taken = [mallopt(name, value) == 1 for name, value in wishes.items()]
+    if not _listening:
+        from jax import monitoring
+
+        monitoring.register_event_duration_secs_listener(_after_compilation)
+        _listening = True
     return all(taken)
+
+
+def give_back_freed_memory() -> None:
+    """Gives back what is free at this moment. Does nothing where the C library cannot.
+
+    After the first step of a training the pieces around its temporaries are free. Without this call
+    the second step's can lie elsewhere, and the process holds both for as long as it runs.
+    """
+    trim = _from_libc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _from_libc(name: str) -> Any:
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None
+
+
+def _after_compilation(event: str, duration_secs: float, **kwargs: str | int) -> None:
+    if event == _COMPILED and duration_secs > _LONG:
+        give_back_freed_memory()

@@ -24,6 +24,7 @@ from ..runtime import (
     UserError,
     WorkClock,
 )
+from ..runtime.freed_memory import give_back_freed_memory
 from ..runtime.metrics import TIMING
 from .data_wait import DataWait
 from .state import TrainState
@@ -229,6 +230,7 @@ def fit(
                 timer.peak_share = peak_share(state, batch) if peak_share is not None else None
             if compiles:
                 write(done)  # it waited for the compiler: nothing is lost by waiting for its end
+                give_back_freed_memory()
                 if done == first:
                     log.timing(done, {FIRST_STEP: clock.now()})
                 timer.begin(done)

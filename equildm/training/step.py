@@ -31,11 +31,18 @@ def _in_order(tree: T) -> T:
     """On a GPU, the arrays laid out in memory as they are stored, last axis fastest.
 
     There the gradient of a convolution comes in the order of cuDNN, which would pass on to the
-    moments and averages: each would be transposed twice in a step.
+    moments and averages: each would be transposed twice in a step. The barrier keeps the
+    transposition out of the update. A kernel that transposes cannot write over the moments that it
+    reads, so that all of them would be copied.
     """
     if platform() != "gpu":
         return tree
-    return jax.tree.map(lambda x: with_layout_constraint(x, Layout(tuple(range(x.ndim)))), tree)
+
+    def ordered(x: Array) -> Array:
+        x = with_layout_constraint(x, Layout(tuple(range(x.ndim))))
+        return jax.lax.optimization_barrier(x) if x.ndim > 2 else x
+
+    return jax.tree.map(ordered, tree)
 
 
 def make_step(

@@ -105,8 +105,11 @@ def test_scanned_blocks_are_the_blocks_written_out(kind):
     )
     (value, gradient), (other, other_gradient) = loss(scanned, X), loss(unrolled, X)
     np.testing.assert_allclose(value, other, rtol=1e-5)
-    for one, two in zip(jax.tree.leaves(gradient), jax.tree.leaves(other_gradient), strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4 * float(jnp.abs(two).max()))
+    pairs = list(zip(jax.tree.leaves(gradient), jax.tree.leaves(other_gradient), strict=True))
+    largest = max(float(jnp.abs(two).max()) for _, two in pairs)
+    for one, two in pairs:  # a gradient of 0 is the rounding of the largest
+        atol = 1e-4 * float(jnp.abs(two).max()) + 1e-7 * largest
+        np.testing.assert_allclose(one, two, rtol=1e-3, atol=atol)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

@@ -141,6 +141,26 @@ def test_group_norm_keeps_its_digits(mean):
     np.testing.assert_allclose(gradient, right.reshape(x.shape), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize(("mean", "outlier"), [(0, 0), (1000, 0), (-1000, 30), (0, 1e4)])
+def test_layer_norm_keeps_its_digits(mean, outlier):
+    """Value and gradient, also far from 0, and with an outlier where the moments begin."""
+    x = (normal(16, 320) + mean).at[:, 0].add(outlier)
+    layer = jax.tree.map(lambda w: w + normal(320), LayerNorm(320))
+    got, pull = jax.vjp(layer, x)
+    (gradient,) = pull(jnp.sin(x))
+
+    rows = exact(x)
+    deviation = np.sqrt(rows.var(-1, keepdims=True) + layer.eps)
+    unit = (rows - rows.mean(-1, keepdims=True)) / deviation
+    np.testing.assert_allclose(
+        got, unit * exact(layer.weight) + exact(layer.bias), rtol=2e-4, atol=2e-4
+    )
+    pulled = np.sin(rows) * exact(layer.weight)
+    along = (pulled * unit).mean(-1, keepdims=True) * unit
+    right = (pulled - pulled.mean(-1, keepdims=True) - along) / deviation
+    np.testing.assert_allclose(gradient, right, rtol=1e-3, atol=1e-4)
+
+
 def test_geglu():
     layer, x = GEGLU(6, key=KEY), normal(5, 6)
     value, gate = np.split(mapped(x, layer.to_hidden), 2, axis=-1)

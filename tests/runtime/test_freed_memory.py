@@ -25,3 +25,46 @@ def test_pages_are_asked_for_once():
     kept, given_back = (int(run_python(CODE, word).split()[-1]) for word in ("keep", "give"))
     assert kept < 1000  # of 5 times 49,000 pages of 4 KiB
     assert given_back > 5 * kept + 400
+
+
+LEFT = """
+import sys
+import jax
+from equildm.runtime.freed_memory import _COMPILED, give_back_freed_memory, keep_freed_memory
+
+def megabytes():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 // 1_000_000
+
+assert keep_freed_memory() and keep_freed_memory()
+blocks = [bytearray(100_000) for _ in range(2000)]
+last = bytearray(100_000)  # above them, so that they are no end that could be cut off
+del blocks
+print(megabytes())
+if sys.argv[1] == "call":
+    give_back_freed_memory()
+else:
+    jax.monitoring.record_event_duration_secs(_COMPILED, float(sys.argv[1]))
+print(megabytes())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks glibc")
+@pytest.mark.parametrize(("how", "gives"), [("call", True), ("2.0", True), ("0.1", False)])
+def test_what_a_compilation_leaves_is_given_back(how: str, gives: bool):
+    before, after = (int(word) for word in run_python(LEFT, how).split()[-2:])
+    assert (before - after > 150) == gives
+
+
+EVENT = """
+import jax
+from equildm.runtime.freed_memory import _COMPILED
+
+heard = []
+jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: heard.append(name))
+jax.jit(lambda x: x * 1.25 + 3)(jax.numpy.ones(7))
+print(_COMPILED in heard)
+"""
+
+
+def test_the_event_is_that_of_a_compilation():
+    assert run_python(EVENT).split()[-1] == "True"
