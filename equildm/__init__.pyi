@@ -118,6 +118,7 @@ from .denoise import (
     ControlCondition as ControlCondition,
     ControlNet as ControlNet,
     ControlNetConfig as ControlNetConfig,
+    convert_weights as convert_weights,
     dit_preset as dit_preset,
     DIT_SIZES as DIT_SIZES,
     DiTBlock as DiTBlock,

@@ -8,7 +8,8 @@ Nothing runs, so that no kernel is chosen by timing. The program is that of a pl
 (`equildm.plan.abstract_program`), in bfloat16, on one device. A kernel's bytes are those of its
 operands and results: each is taken to read and write all of them once. Its least time is these
 bytes at the memory's rate; for convolutions, products and attention together, at least their
-operations at the peak. Kernels run one after the other, so that the sum is a bound of the step.
+operations at the peak. Kernels run one after the other, so that the sum is a bound of the program:
+a step, or all 50 steps of a sampler.
 """
 
 import collections
@@ -88,10 +89,16 @@ class Kernel(NamedTuple):
     times: int
 
 
-def kernels(text: str) -> list[Kernel]:
-    """The kernels of a compiled program, with the bytes of their operands and results."""
+def kernels(text: str, turns: int = 1) -> list[Kernel]:
+    """The kernels of a compiled program, with the bytes of their operands and results.
+
+    **Arguments:**
+
+    - `text`: of the program.
+    - `turns`: of a loop whose text does not state them, that of a sampler.
+    """
     lines, entry = computations(text)
-    times = times_of(lines, entry, 1)
+    times = times_of(lines, entry, turns)
     applied = set(re.findall(r"to_apply=%?([\w.\-]+)", text))
     called = set(re.findall(r" call\(.*to_apply=%?([\w.\-]+)", text))
     inside = fusions(text) | (applied - called)  # of a kernel
@@ -125,9 +132,9 @@ def kind(operation: str, name: str, line: str) -> str:
     return kind_of(operation if operation != "fusion" else name)
 
 
-def report(text: str, flops: float, model: float, memory: float) -> None:
+def report(text: str, flops: float, model: float, memory: float, turns: int) -> None:
     """Prints the table and the bound."""
-    instructions = kernels(text)
+    instructions = kernels(text, turns)
     moved: collections.Counter[str] = collections.Counter()
     count: collections.Counter[str] = collections.Counter()
     for one in instructions:
@@ -163,6 +170,7 @@ def main(c: Config) -> None:
     )
     mesh = make_mesh("", devices=list(described.devices))
     texts: list[str] = []
+    turns = case.sampling_steps if c.program == "sample" else 1
     with compiling_for("gpu"):
         program = abstract_program(case, mesh)
         compiled = compile_ahead(
@@ -176,8 +184,8 @@ def main(c: Config) -> None:
     if c.text is not None:
         c.text.parent.mkdir(parents=True, exist_ok=True)
         c.text.write_text(texts[0])
-    turns = case.sampling_steps if c.program == "sample" else 1
-    report(texts[0], compiled.flops.total, model_flops(case) / turns, compiled.memory)
+    flops = turns * compiled.flops.total  # of a sampler: nearly all are in its loop
+    report(texts[0], flops, model_flops(case), compiled.memory, turns)
 
 
 if __name__ == "__main__":

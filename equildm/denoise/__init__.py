@@ -38,7 +38,7 @@ from .network_config import (
     AbstractNetworkWrap as AbstractNetworkWrap,
 )
 from .null_text import NullTextGuidance as NullTextGuidance
-from .precondition import Preconditioned as Preconditioned
+from .precondition import convert_weights as convert_weights, Preconditioned as Preconditioned
 from .presets import preset as preset, UNetConfig as UNetConfig
 from .resolution_conditioning import (
     ResolutionConditioned as ResolutionConditioned,

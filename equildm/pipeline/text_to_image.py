@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from .._types import Condition, Key, Keys
 from ..denoise import AbstractBackboneConfig, AbstractDenoiser, AbstractNetworkConfig
 from ..denoise.guidance import Scalar
+from ..denoise.precondition import convert_weights
 from ..interop import Sampling
 from ..latents import VAE
 from ..noise import GridName
@@ -290,11 +291,10 @@ def _sample(
         noise_key, solver_key = jax.random.split(key)
         if noise is None:
             noise = jax.random.normal(noise_key, latent_shape, jnp.float32)
-        guided = network.guided(denoiser, scale, **guidance)
+        guided = convert_weights(network.guided(denoiser, scale, **guidance))
         noise, condition = noise_scale * noise, (condition, null)
         latent = sample(guided, noise, levels, solver, condition=condition, key=solver_key)
         return vae.decode_scaled(latent_scale * latent)
 
-    shared = None if isinstance(scales, float) else 0
-    drawn = None if noise is None else 0
-    return jax.vmap(one, in_axes=(0, shared, 0, drawn))(conditions, scales, keys, noise)
+    axes = (0, None if isinstance(scales, float) else 0, 0, None if noise is None else 0)
+    return jax.vmap(one, in_axes=axes)(conditions, scales, keys, noise)

@@ -11,7 +11,7 @@ from jaxtyping import Array, PyTree
 
 from .._types import Condition, Metrics, Network
 from ..data import LatentBatch
-from ..denoise import Guided, input_shapes, network_shapes, Preconditioned
+from ..denoise import convert_weights, Guided, input_shapes, network_shapes, Preconditioned
 from ..noise import grids, MinSNR, ScaledLinear, UniformTimes, Velocity
 from ..runtime import abstract, batch_sharding, count_flops, Policy, replicated
 from ..runtime.fsdp import on_mesh, sharded_vmap
@@ -116,6 +116,7 @@ def _sampling(case: PlanCase, mesh: Mesh | AbstractMesh, network: Network) -> Ab
 
     def example(null_text: Condition, network: Network, noise: Array, text: Condition) -> Array:
         denoiser = Preconditioned(network, ScaledLinear(), Velocity(), compute="bfloat16")
+        denoiser = convert_weights(denoiser)
         guided = Guided(denoiser, 7.5)
         return sample(guided, noise, levels, DPMpp2M(), condition=(text, null_text))
 
