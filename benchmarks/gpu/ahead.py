@@ -6,7 +6,8 @@
 
 Nothing runs, so that no kernel is chosen by timing. The program is that of a plan
 (`equildm.plan.abstract_program`), in bfloat16, on one device. A kernel's bytes are those of its
-operands and results: each is taken to read and write all of them once. Its least time is these
+operands and results: each is taken to read and write all of them once, of an operand that it slices
+the slices. Its least time is these
 bytes at the memory's rate; for convolutions, products and attention together, at least their
 operations at the peak. Kernels run one after the other, so that the sum is a bound of the program:
 a step, or all 50 steps of a sampler.
@@ -59,6 +60,7 @@ TARGETS = {
     r"gemm|cublas|matmul": "matrix product",
 }
 """The kind of a library's call, by its target."""
+SLICES = ("slice", "dynamic-slice")
 INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (\(?.*?\)?) ([\w\-]+)\((.*)$")
 
 
@@ -116,9 +118,36 @@ def kernels(text: str, turns: int = 1) -> list[Kernel]:
             if operation in FREE:
                 continue
             operands = re.findall(r"%([\w.\-]+)", rest.partition("), ")[0])
-            moved = sizes[result] + sum(sizes.get(operand, 0.0) for operand in operands)
+            read = [sizes.get(operand, 0.0) for operand in operands]
+            if operation in SLICES:
+                read[0] = sizes[result]
+            callee = re.search(r"calls=%?([\w.\-]+)", rest)
+            if operation == "fusion" and callee:
+                sliced = sliced_bytes(lines[callee.group(1)])
+                read = [sliced.get(i, size) for i, size in enumerate(read)]
+            moved = sizes[result] + sum(read)
             instructions.append(Kernel(kind(operation, result, line), result, moved, times[name]))
     return instructions
+
+
+def sliced_bytes(body: list[str]) -> dict[int, float]:
+    """What a fusion reads of the operands of which it takes slices only, by their numbers."""
+    number, read = dict[str, int](), collections.Counter[int]()
+    whole = set[int]()
+    for match in filter(None, map(INSTRUCTION.match, body)):
+        result, shape, operation, rest = match.groups()
+        if operation == "parameter":
+            number[result] = int(rest.partition(")")[0])
+            continue
+        used = [number[o] for o in re.findall(r"%([\w.\-]+)", rest) if o in number]
+        if operation == "bitcast" and used:
+            number[result] = used[0]
+        elif operation in SLICES and used:
+            read[used[0]] += bytes_of(shape)  # type: ignore[assignment]
+            whole |= set(used[1:])
+        else:
+            whole |= set(used)
+    return {i: float(size) for i, size in read.items() if i not in whole}
 
 
 def kind(operation: str, name: str, line: str) -> str:
