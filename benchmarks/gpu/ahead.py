@@ -133,7 +133,7 @@ def kernels(text: str, turns: int = 1) -> list[Kernel]:
 def sliced_bytes(body: list[str]) -> dict[int, float]:
     """What a fusion reads of the operands of which it takes slices only, by their numbers."""
     number, read = dict[str, int](), collections.Counter[int]()
-    whole = set[int]()
+    other_uses = set[int]()
     for match in filter(None, map(INSTRUCTION.match, body)):
         result, shape, operation, rest = match.groups()
         if operation == "parameter":
@@ -144,10 +144,10 @@ def sliced_bytes(body: list[str]) -> dict[int, float]:
             number[result] = used[0]
         elif operation in SLICES and used:
             read[used[0]] += bytes_of(shape)  # type: ignore[assignment]
-            whole |= set(used[1:])
+            other_uses |= set(used[1:])
         else:
-            whole |= set(used)
-    return {i: float(size) for i, size in read.items() if i not in whole}
+            other_uses |= set(used)
+    return {i: float(size) for i, size in read.items() if i not in other_uses}
 
 
 def kind(operation: str, name: str, line: str) -> str:
