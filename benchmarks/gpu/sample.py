@@ -3,8 +3,9 @@
     python benchmarks/gpu/sample.py                      # c = 320 (866M), one image of 64x64x4
     python benchmarks/gpu/sample.py --width 64 --batch 8
 
-Weights and activations are bfloat16 on both sides, both branches of the guidance are one batch, and
-no image is decoded. PyTorch runs in the interpreter that EQUILDM_PEER_PYTHON names, if it has any.
+Both compute in bfloat16. PyTorch's weights are stored so; ours are float32 and are converted in each
+call, as `TextToImage` does. Both branches of the guidance are one batch, and no image is decoded.
+PyTorch runs in the interpreter that EQUILDM_PEER_PYTHON names, if it has any.
 A ratio is PyTorch's time over ours.
 """
 
@@ -25,10 +26,10 @@ from jaxtyping import Array
 
 from benchmarks._peer import alternate, compare, Peer, timed
 from equildm import Condition, TextEmbedding
-from equildm.denoise import Guided, Preconditioned, UNetConfig
+from equildm._types import Network
+from equildm.denoise import convert_weights, Guided, Preconditioned, UNetConfig
 from equildm.noise import Epsilon, grids, ScaledLinear
-from equildm.runtime import InPrecision, Policy
-from equildm.sampling import DDIM, Denoiser, sample
+from equildm.sampling import DDIM, sample
 
 PEER = Path(__file__).resolve().parents[1] / "peers" / "pipeline_worker.py"
 
@@ -60,24 +61,23 @@ def main(c: Config) -> None:
     jax.config.update("jax_enable_compilation_cache", False)
     schedule, key = ScaledLinear(), jax.random.key(0)
     network = UNetConfig(c.width).build(key=key)
-    half = jax.tree.map(lambda x: x.astype(jnp.bfloat16) if eqx.is_array(x) else x, network)
     levels = jnp.asarray(grids.trailing(schedule, c.steps), jnp.float32)
     noise = jax.random.normal(key, (c.batch, c.size, c.size, 4))
     tokens = jax.random.normal(key, (c.batch, 77, 1024))
     text = TextEmbedding(tokens, jnp.ones((c.batch, 77), bool))
     pair = (text, jax.tree.map(jnp.zeros_like, text))
 
-    def run(network: Denoiser, noise: Array, pair: Condition) -> Array:
-        inner = Preconditioned(InPrecision(network, Policy("bfloat16")), schedule, Epsilon())
-        guided = Guided(inner, c.guidance_scale)
+    def run(network: Network, noise: Array, pair: Condition) -> Array:
+        inner = Preconditioned(network, schedule, Epsilon(), compute="bfloat16")
+        guided = convert_weights(Guided(inner, c.guidance_scale))
         one = lambda noise, pair: sample(guided, noise, levels, DDIM(), condition=pair)
         return jax.vmap(one)(noise, pair)
 
     start = time.perf_counter()
     jitted: Any = eqx.filter_jit(run)
-    program = jitted.lower(half, noise, pair).compile()
+    program = jitted.lower(network, noise, pair).compile()
     print(f"{jax.devices()[0].device_kind}: compiled in {time.perf_counter() - start:.0f} s")
-    call = timed(lambda: jax.block_until_ready(program(half, noise, pair)))
+    call = timed(lambda: jax.block_until_ready(program(network, noise, pair)))
     title = f"c = {c.width}, batch {c.batch}, {c.steps} guided steps"
     mine = alternate({"ours": call}, rounds=c.rounds, warmup=2)["ours"]
     print(f"{title}: {1e3 * mine.median:.0f} ms, {c.batch / mine.median:.2f} images/s", flush=True)
