@@ -3,10 +3,10 @@
     python benchmarks/gpu/sample.py                      # c = 320 (866M), one image of 64x64x4
     python benchmarks/gpu/sample.py --width 64 --batch 8
 
-Both compute in bfloat16. PyTorch's weights are stored so; ours are float32 and are converted in each
-call, as `TextToImage` does. Both branches of the guidance are one batch, and no image is decoded.
-PyTorch runs in the interpreter that EQUILDM_PEER_PYTHON names, if it has any.
-A ratio is PyTorch's time over ours.
+Both compute in bfloat16. PyTorch's weights are stored so; ours are float32, and each call converts
+them, as `TextToImage` does. Both branches of the guidance are one batch, and no image is decoded.
+PyTorch runs in the interpreter that EQUILDM_PEER_PYTHON names, if it has any. A ratio is PyTorch's
+time over ours.
 """
 
 import dataclasses
