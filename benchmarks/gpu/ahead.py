@@ -1,6 +1,8 @@
 """A training step or a sampler compiled for an H100 that is not here: its kernels by kind.
 
     pip install "jax[cuda12]"
+    export XLA_FLAGS="--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false
+        --xla_gpu_experimental_enable_tiling_propagation=false"  # on one line
     python benchmarks/gpu/ahead.py --preset 866M --batch-size 16
     python benchmarks/gpu/ahead.py --preset 866M --program sample --batch-size 1
 
@@ -10,7 +12,8 @@ operands and results: each is taken to read and write all of them once, of an op
 the slices. Its least time is these
 bytes at the memory's rate; for convolutions, products and attention together, at least their
 operations at the peak. Kernels run one after the other, so that the sum is a bound of the program:
-a step, or all 50 steps of a sampler.
+a step, or all 50 steps of a sampler. It is one for arrays that do not stay in the cache between two
+kernels, as small ones can.
 """
 
 import collections
@@ -124,7 +127,7 @@ def kernels(text: str, turns: int = 1) -> list[Kernel]:
             callee = re.search(r"calls=%?([\w.\-]+)", rest)
             if operation == "fusion" and callee:
                 sliced = sliced_bytes(lines[callee.group(1)])
-                read = [sliced.get(i, size) for i, size in enumerate(read)]
+                read = [min(size, sliced.get(i, size)) for i, size in enumerate(read)]
             moved = sizes[result] + sum(read)
             instructions.append(Kernel(kind(operation, result, line), result, moved, times[name]))
     return instructions
@@ -139,14 +142,15 @@ def sliced_bytes(body: list[str]) -> dict[int, float]:
         if operation == "parameter":
             number[result] = int(rest.partition(")")[0])
             continue
-        used = [number[o] for o in re.findall(r"%([\w.\-]+)", rest) if o in number]
-        if operation == "bitcast" and used:
-            number[result] = used[0]
-        elif operation in SLICES and used:
-            read[used[0]] += bytes_of(shape)  # type: ignore[assignment]
-            other_uses |= set(used[1:])
+        operands = re.findall(r"%([\w.\-]+)", rest)
+        first, *others = [number.get(operand) for operand in operands] or [None]
+        if operation == "bitcast" and first is not None:
+            number[result] = first
+        elif operation in SLICES and first is not None:
+            read[first] += bytes_of(shape)  # type: ignore[assignment]
         else:
-            other_uses |= set(used)
+            others.append(first)
+        other_uses |= {i for i in others if i is not None}
     return {i: float(size) for i, size in read.items() if i not in other_uses}
 
 

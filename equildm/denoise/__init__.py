@@ -15,6 +15,7 @@ from .control import ControlNet as ControlNet, ControlNetConfig as ControlNetCon
 from .control_branch import ControlCondition as ControlCondition
 from .control_transformer import TransformerControlBranch as TransformerControlBranch
 from .control_unet import ControlBranch as ControlBranch
+from .convert_weights import convert_weights as convert_weights
 from .denoiser import AbstractDenoiser as AbstractDenoiser
 from .dit import WidthScaledDiT as WidthScaledDiT
 from .dit_block import DiTBlock as DiTBlock
@@ -38,7 +39,7 @@ from .network_config import (
     AbstractNetworkWrap as AbstractNetworkWrap,
 )
 from .null_text import NullTextGuidance as NullTextGuidance
-from .precondition import convert_weights as convert_weights, Preconditioned as Preconditioned
+from .precondition import Preconditioned as Preconditioned
 from .presets import preset as preset, UNetConfig as UNetConfig
 from .resolution_conditioning import (
     ResolutionConditioned as ResolutionConditioned,

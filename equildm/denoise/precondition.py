@@ -1,19 +1,14 @@
 """From a trained network to a denoiser."""
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 
 from .._types import Latent, NoiseLevel
-from ..nn.convert import convert_layers
 from ..noise import AbstractPrediction, AbstractSchedule, check_prediction
 from .denoiser import AbstractDenoiser
-
-T = TypeVar("T")
 
 
 class Preconditioned(AbstractDenoiser):
@@ -54,19 +49,3 @@ class Preconditioned(AbstractDenoiser):
             )
         clean = self.prediction.clean(x, output.astype(x.dtype), alpha, sigma)
         return jnp.asarray(clean, y.dtype)
-
-
-def convert_weights(denoiser: T) -> T:
-    """A denoiser whose layers hold their weights in the dtype of its arithmetic, see
-    `convert_layers`.
-
-    Call it in a compiled program, before a loop of evaluations. XLA leaves a conversion where it
-    is: for the 866M UNet in bfloat16, 5 GB of each step.
-    """
-
-    def converted(part: Any) -> Any:
-        if not isinstance(part, Preconditioned) or part.compute is None:
-            return part
-        return dataclasses.replace(part, network=convert_layers(part.network, part.compute))
-
-    return jax.tree.map(converted, denoiser, is_leaf=lambda part: isinstance(part, Preconditioned))

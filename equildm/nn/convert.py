@@ -7,16 +7,19 @@ import jax
 
 from .conv import Conv
 from .linear import Linear
+from .lora import LoRALayer
 from .time import TimeEmbedding
 
 T = TypeVar("T")
+
+_LAYERS = (Conv, Linear, LoRALayer)
 
 
 def convert_layers(module: T, dtype: str) -> T:
     """The module with the weights of its convolutions and linear maps in a dtype.
 
-    It computes the same: these layers convert their weights to the dtype of their input anyway.
-    Norms and embeddings of the time compute in float32, and keep their weights.
+    It computes the same, if the input of each of these layers has that dtype: they convert their
+    weights to it anyway. Norms and embeddings of the time compute in float32, and keep theirs.
 
     **Arguments:**
 
@@ -25,9 +28,9 @@ def convert_layers(module: T, dtype: str) -> T:
     """
 
     def converted(part: T) -> T:
-        if not isinstance(part, Conv | Linear):
+        if not isinstance(part, _LAYERS):
             return part
         return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, part)
 
-    stop = (Conv, Linear, TimeEmbedding)
+    stop = (*_LAYERS, TimeEmbedding)
     return jax.tree.map(converted, module, is_leaf=lambda part: isinstance(part, stop))

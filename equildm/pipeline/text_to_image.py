@@ -13,8 +13,8 @@ from jaxtyping import Array, Float, Int
 
 from .._types import Condition, Key, Keys
 from ..denoise import AbstractBackboneConfig, AbstractDenoiser, AbstractNetworkConfig
+from ..denoise.convert_weights import convert_weights
 from ..denoise.guidance import Scalar
-from ..denoise.precondition import convert_weights
 from ..interop import Sampling
 from ..latents import VAE
 from ..noise import GridName

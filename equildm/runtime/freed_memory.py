@@ -19,9 +19,9 @@ _listening = False
 def keep_freed_memory() -> bool:
     """Tells malloc to keep what is freed, but for what a compilation leaves.
 
-    A compilation, or a program that is read from disk, frees hundreds of MB in pieces in which no
-    step's temporaries fit: these are given back before the program runs. For all else the process
-    stays as large as it ever was, see `give_back_freed_memory`.
+    A long compilation, or a large program that is read from disk, frees hundreds of MB in pieces in
+    which no step's temporaries fit. What took more than a second gives them back before the program
+    runs. For all else the process stays as large as it ever was, see `give_back_freed_memory`.
 
     **Returns:** whether the C library is one that can be told, glibc.
     """

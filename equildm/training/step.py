@@ -40,7 +40,7 @@ def _in_order(tree: T) -> T:
 
     def ordered(x: Array) -> Array:
         x = with_layout_constraint(x, Layout(tuple(range(x.ndim))))
-        return jax.lax.optimization_barrier(x) if x.ndim > 2 else x
+        return jax.lax.optimization_barrier(x) if x.ndim > 3 else x
 
     return jax.tree.map(ordered, tree)
 

@@ -1,5 +1,6 @@
 """Weights that are converted ahead of a sampler's loop: nothing else changes."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,19 +11,24 @@ import numpy as np
 import pytest
 from small_models import moved_weights
 
-from equildm import TextEmbedding
+from equildm import ControlCondition, ImageCondition, SizeCondition, TextEmbedding
 from equildm.denoise import (
+    ConcatConfig,
+    ControlNetConfig,
     convert_weights,
     DiTConfig,
+    GuidanceEmbeddingConfig,
     Guided,
     MMDiTConfig,
     Preconditioned,
+    SizeConditioningConfig,
     UNetConfig,
 )
-from equildm.nn import new_lora, with_lora_layers
+from equildm.nn import Conv, Linear, new_lora, TimeEmbedding, with_lora_layers
 from equildm.noise import grids, ScaledLinear, Velocity
 from equildm.sampling import DPMpp2M, sample
 
+SCHEDULE = ScaledLinear()
 UNET = UNetConfig(
     8, in_channels=3, out_channels=3, context_width=5, multipliers=(1, 2), depths=(1, 1),
     transformer_depths=(0, 1), heads=2, groups=4,
@@ -31,51 +37,56 @@ DIT = DiTConfig(16, 2, 2, in_channels=3, out_channels=3, context_width=5)
 MMDIT = MMDiTConfig(
     16, 2, 2, in_channels=3, out_channels=3, context_width=5, qk_norm=True, pooled_width=7
 )
-CONFIGS = {
-    "unet": UNET,
-    "dit": DIT,
-    "pixart": DiTConfig(
-        16, 2, 2, in_channels=3, out_channels=3, context_width=5, modulation="shared"
-    ),
-    "mmdit": MMDIT,
-}
-SCHEDULE = ScaledLinear()
 
 
 def random(*shape: int) -> jax.Array:
     return jnp.asarray(np.random.default_rng(0).standard_normal(shape), jnp.float32)
 
 
-def denoiser_of(
-    name: str, compute: str | None = "bfloat16"
-) -> tuple[Preconditioned, TextEmbedding]:
-    config = CONFIGS[name]
-    network = moved_weights(config.build(key=jax.random.key(0)), 0.1, np.random.default_rng(1))
-    pooled = random(7) if name == "mmdit" else None
-    return (
-        Preconditioned(network, SCHEDULE, Velocity(), compute),
-        TextEmbedding(random(4, 5), jnp.array([True, True, True, False]), pooled),
-    )
+X = random(8, 12, 3)
+TEXT = TextEmbedding(random(4, 5), jnp.array([True, True, True, False]))
+CASES = {
+    "unet": (UNET, TEXT),
+    "dit": (DIT, TEXT),
+    "pixart": (dataclasses.replace(DIT, modulation="shared"), TEXT),
+    "mmdit": (MMDIT, dataclasses.replace(TEXT, pooled=random(7))),
+    "guidance": (GuidanceEmbeddingConfig(UNET, width=6), (TEXT, jnp.float32(3.3))),
+    "size": (SizeConditioningConfig(UNET), SizeCondition(TEXT, 100 * jnp.abs(random(6)))),
+    "concat": (ConcatConfig(UNET, 2), ImageCondition(TEXT, random(8, 12, 2), jnp.float32(77))),
+    "control": (
+        ControlNetConfig(UNET, hint_channels=(4,)),
+        ControlCondition(TEXT, random(8, 12, 3)),
+    ),
+}
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+def denoiser_of(name: str, compute: str | None = "bfloat16") -> Preconditioned:
+    network = CASES[name][0].build(key=jax.random.key(0))
+    network = moved_weights(network, 0.1, np.random.default_rng(1))
+    return Preconditioned(network, SCHEDULE, Velocity(), compute)
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_the_estimate_is_the_same_bit_for_bit(name: str):
-    denoiser, text = denoiser_of(name)
+    denoiser, condition = denoiser_of(name), CASES[name][1]
     if name == "unet":  # with adapters, which are layers around layers
         lora = new_lora(denoiser.network, 2, key=jax.random.key(2))
-        network = with_lora_layers(
-            denoiser.network, moved_weights(lora, 0.1, np.random.default_rng(3))
-        )
+        lora = moved_weights(lora, 0.1, np.random.default_rng(3))
+        network = with_lora_layers(denoiser.network, lora)
         denoiser = Preconditioned(network, SCHEDULE, Velocity(), "bfloat16")
     converted = convert_weights(denoiser)
-    run = eqx.filter_jit(lambda denoiser: denoiser(random(8, 8, 3), jnp.float32(2.5), text))
+    run = eqx.filter_jit(lambda denoiser: denoiser(X, jnp.float32(2.5), condition))
     np.testing.assert_array_equal(run(converted), run(denoiser))
-    dtypes = {leaf.dtype.name for leaf in jax.tree.leaves(converted)}
-    assert dtypes == {"bfloat16", "float32"}, "norms and the embedding of the time are float32"
+    names = {
+        jax.tree_util.keystr(path): leaf.dtype.name
+        for path, leaf in jax.tree_util.tree_leaves_with_path(converted)
+    }
+    assert all(dtype == "float32" for name, dtype in names.items() if ".time.hidden" in name)
+    assert "bfloat16" in names.values()
 
 
 def test_without_a_dtype_nothing_is_converted():
-    denoiser, _ = denoiser_of("dit", None)
+    denoiser = denoiser_of("dit", None)
     assert eqx.tree_equal(convert_weights(denoiser), denoiser)
 
 
@@ -91,18 +102,23 @@ def conversions_in_loops(jaxpr: Any, inside: bool = False) -> Iterator[tuple[int
                 yield from conversions_in_loops(inner, inside or loop)
 
 
+def layer_shapes(network: Any) -> set[tuple[int, ...]]:
+    """Of the weights that a layer converts."""
+    stop = (Conv, Linear, TimeEmbedding)
+    parts = jax.tree.leaves(network, is_leaf=lambda part: isinstance(part, stop))
+    return {part.weight.shape for part in parts if isinstance(part, Conv | Linear)}
+
+
 @pytest.mark.parametrize("ahead", [True, False])
 def test_a_sampler_converts_no_weight_in_its_loop(ahead: bool):
-    denoiser, text = denoiser_of("unet")
-    network, levels = denoiser.network, grids.trailing(SCHEDULE, 4)
+    network, levels = denoiser_of("unet").network, grids.trailing(SCHEDULE, 4)
 
     def program(network: Any, noise: jax.Array) -> jax.Array:
         inner = Preconditioned(network, SCHEDULE, Velocity(), "bfloat16")
         guided = Guided(convert_weights(inner) if ahead else inner, 3.0)
-        return sample(guided, noise, levels, DPMpp2M(), condition=(text, text))
+        return sample(guided, noise, levels, DPMpp2M(), condition=(TEXT, TEXT))
 
     arrays, static = eqx.partition(network, eqx.is_array)
     traced = jax.make_jaxpr(lambda arrays, x: program(eqx.combine(arrays, static), x))
-    converted = set(conversions_in_loops(traced(arrays, random(8, 8, 3)).jaxpr))
-    kernels = {leaf.shape for leaf in jax.tree.leaves(network) if leaf.ndim == 4}
-    assert (not converted & kernels) == ahead
+    converted = set(conversions_in_loops(traced(arrays, X).jaxpr))
+    assert layer_shapes(network) & converted == (set() if ahead else layer_shapes(network))

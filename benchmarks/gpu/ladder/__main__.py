@@ -7,6 +7,7 @@ each beforehand, are trained on Fashion-MNIST with ten captions; then all are sa
     export OPENBLAS_NUM_THREADS=1  # scores are computed in threads of their own
     python -m benchmarks.gpu.ladder all --kit .kit --folder /tmp/ladder --seconds 560
     python -m benchmarks.gpu.ladder sweep --kit .kit --folder /tmp/ladder --seconds 120
+    python -m benchmarks.gpu.ladder distill --kit .kit --folder /tmp/ladder --seconds 300
 """
 
 import os

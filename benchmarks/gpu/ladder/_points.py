@@ -61,7 +61,7 @@ class Sampling:
         self._threads = ThreadPoolExecutor(8)
         self.programs = {
             (width, sampler): self._threads.submit(self._warm, width, sampler)
-            for sampler in c.samplers
+            for sampler in (c.samplers if c.phase != "distill" else ())
             for width in c.widths
         }
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 import equildm as eqd
 from equildm import OptimizerConfig, TrainConfig, TrainState
@@ -38,13 +38,14 @@ class Students:
     def __init__(self, ladder: Ladder, vae: eqd.VAE, width: int, method: str, rate: float):
         c = ladder.config
         self.method, self.distill, self.width = method, METHODS[method], width
-        self.run = f"{ladder.name(width, 0)}-{method}-{rate:g}"
+        self.run = f"{ladder.name(width, 0)}-{method}-{rate:g}-{c.distill_steps}"
         self.phases = len(self.distill.phases)
         self.train = TrainConfig(
             steps=c.distill_steps,
             batch_size=c.batch_size,
             optimizer=OptimizerConfig(learning_rate=rate, warmup=50, decay="cosine"),
         )
+        self.distill.check(self.train)
         model = ladder.model(width, vae, 0)
         self.teacher = dataclasses.replace(
             model, network=_read(ladder, ladder.name(width, 0), c.steps, model.network)
@@ -105,20 +106,25 @@ def distil(ladder: Ladder, vae: eqd.VAE, images: Images) -> None:
                 phase=phase,
             )
             optimizer = distill.optimizer(students.train)
+            if ladder.late(60.0):
+                ladder.log(f"{students.run} phase {phase}: not begun")
+                return
             step = make_step(objective, optimizer, ema, key=jax.random.key(phase))
             start = distill.trainable(network, key=jax.random.key(0))
             state = TrainState.create(start, optimizer, ema)
-            first, losses, began = phase * ends[-1] // (phase + 1), [], time.perf_counter()
+            first = phase * (c.distill_steps // students.phases)
+            losses: list[Array] = []
+            began = time.perf_counter()
             for done in range(first + 1, ends[-1] + 1):
                 state, metrics = step(state, take(examples, jnp.asarray(order[done - 1])))
-                losses.append(round(float(metrics["loss"]), 6))
+                losses.append(metrics["loss"])
                 if done in ends:
-                    eqx.tree_serialise_leaves(
-                        ladder.path(students.run, done), half(state.average())
-                    )
+                    path = ladder.path(students.run, done)
+                    eqx.tree_serialise_leaves(path.with_suffix(".part"), half(state.average()))
+                    path.with_suffix(".part").rename(path)
             network = _read(ladder, students.run, ends[-1], students.like)
             path = c.folder / f"{students.run}_{ends[-1]:06d}.json"
-            path.write_text(json.dumps(losses))
+            path.write_text(json.dumps([round(float(loss), 6) for loss in losses]))
             seconds = time.perf_counter() - began
             ladder.log(f"{students.run} phase {phase}: {seconds:.0f} s, loss {losses[-1]:.5f}")
 
@@ -129,15 +135,21 @@ def sample_students(ladder: Ladder, sampling: Sampling, vae: eqd.VAE) -> None:
     runs = set()
     for students in each(ladder, vae):
         runs.add(students.run)
+        compiled = False
         for point in students.points(c.image_seed):
-            if not sweep.is_done(point) and ladder.path(point.run, point.train_step).exists():
-                model = students.model(ladder, point.train_step)
+            trained = ladder.path(point.run, point.train_step).exists()
+            if sweep.is_done(point) or not trained or ladder.late(2.0):
+                continue
+            model = students.model(ladder, point.train_step)
+            if not compiled:
                 jax.block_until_ready(sweep.sample(model, dataclasses.replace(point, steps=1)))
-                sweep.run(model, point, c.batch_size, method=students.method)
-                ladder.log(point.name)
+                compiled = True
+            sweep.run(model, point, c.batch_size, method=students.method)
+            ladder.log(point.name)
     sweep.finish()
     rows = [r for r in sampling.folder.rows().read() if r.run in runs and r.seed == c.image_seed]
-    write_table(sampling.folder.path / f"students-{c.image_seed}.parquet", rows)
+    name = "-".join(["students", *c.methods, str(c.image_seed)])
+    write_table(sampling.folder.path / f"{name}.parquet", rows)
     for row in rows:
         ladder.log(f"{row.point.name}: {row.fid:.2f}")
 

@@ -1,8 +1,9 @@
 """The students of the fair test's models beside their teachers.
 
-    python -m benchmarks.gpu.ladder.students TEACHERS.parquet STUDENTS.parquet FIGURE.png
+    python -m benchmarks.gpu.ladder.students FIGURE.png TEACHERS.parquet STUDENTS.parquet ...
 
-The rules are those of docs/results/study.md.
+Teachers are sampled by DDIM; other rows of theirs are left out. The rules are those of
+docs/results/study.md.
 """
 
 import sys
@@ -22,13 +23,14 @@ RULES = (
 )
 
 
-def report(teachers: Path, students: Path, figure: Path) -> None:
+def report(figure: Path, teachers: Path, *tables: Path) -> None:
     """Prints tables and verdicts in Markdown, and draws FID in 4 steps and over cost."""
-    plain, students_rows = read_table(teachers), read_table(students)
-    rows = [*plain, *newest(students_rows)]
+    students = [row for table in tables for row in read_table(table)]
+    plain = [r for r in read_table(teachers) if r.sampler == "ddim" and "seed" not in r.run]
+    rows = newest([*plain, *students])
     print_steps(rows)
     print()
-    print_plateau(students_rows)
+    print_plateau(students)
     print()
     for verdict in verdicts(rows):
         if verdict.finding.name in RULES:
@@ -45,14 +47,16 @@ def print_steps(rows: Sequence[Row]) -> None:
     print_row(*["---"] * (len(steps) + 2))
     for width in sorted({row.width for row in rows}):
         sized = [row for row in rows if row.width == width]
-        ddim = [r for r in sized if not r.method and r.sampler == "ddim"]
-        curve = {n: best(group) for n, group in by(ddim, lambda row: row.steps).items()}
-        for method in sorted({row.method for row in sized}):
-            group = [r for r in sized if r.method == method and (r.method or r.sampler == "ddim")]
-            at = {n: best(some) for n, some in by(group, lambda row: row.steps).items()}
-            cells = [f"{score(at[n])} (w = {at[n].guidance:g})" if n in at else "" for n in steps]
-            worth = steps_worth(list(curve), [r.fid for r in curve.values()], at[4].fid)
-            print_row(f"c = {width} {method}", *cells, f"{worth:.3g}" if method else "")
+        curves = {
+            method: {n: best(some) for n, some in by(group, lambda row: row.steps).items()}
+            for method, group in sorted(by(sized, lambda row: row.method).items())
+        }
+        ddim = {n: row.fid for n, row in curves[""].items()}
+        for method, curve in curves.items():
+            cells = [f"{score(r)} (w = {r.guidance:g})" if r else "" for r in map(curve.get, steps)]
+            four = curve.get(4) if method else None
+            worth = f"{steps_worth(list(ddim), list(ddim.values()), four.fid):.3g}" if four else ""
+            print_row(f"c = {width} {method}", *cells, worth)
 
 
 def print_plateau(rows: Sequence[Row]) -> None:
