@@ -97,6 +97,7 @@ def ours(c: Config) -> tuple[dict[str, Any], int]:
 
 
 def main(c: Config) -> None:
+    jax.config.update("jax_cpu_enable_async_dispatch", False)  # see keep_freed_memory
     if c.device == "cpu":
         keep_freed_memory()  # as `TrainConfig.launch` does
     calls, parameters = ours(c)

@@ -172,6 +172,7 @@ def case(name: str, c: Config) -> None:
 
 def main(c: Config) -> None:
     """Times every case."""
+    jax.config.update("jax_cpu_enable_async_dispatch", False)  # see keep_freed_memory
     jax.config.update("jax_enable_compilation_cache", c.cache is not None)
     if c.cache is not None:
         eqd.enable_compile_cache(c.cache)

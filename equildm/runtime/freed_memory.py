@@ -3,13 +3,17 @@
 XLA takes the temporaries of a program from malloc at each call. glibc gives large blocks back to
 the system when they are freed, and the system clears each page again when it is touched: that was
 a quarter of a step's time.
+
+Only the main thread's heap can keep a block of any size. So programs are dispatched by the thread
+that calls them. XLA's own threads keep heaps of their own: in one that a compilation has cut into
+pieces, their many small requests took a fifth of a step.
 """
 
 import ctypes
 import sys
 from typing import Any
 
-_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's malloc.h
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 _LONG = 1.0
 """Seconds of a compilation that leaves much behind."""
@@ -18,6 +22,9 @@ _listening = False
 
 def keep_freed_memory() -> bool:
     """Tells malloc to keep what is freed, but for what a compilation leaves.
+
+    It takes `jax_cpu_enable_async_dispatch = False`, which is set before JAX has its devices:
+    otherwise another thread than the main one asks for the temporaries.
 
     A long compilation, or a large program that is read from disk, frees hundreds of MB in pieces in
     which no step's temporaries fit. What took more than a second gives them back before the program
@@ -29,7 +36,7 @@ def keep_freed_memory() -> bool:
     mallopt = _from_libc("mallopt")
     if mallopt is None:
         return False
-    wishes = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _ARENA_MAX: 1}
+    wishes = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1}
     taken = [mallopt(name, value) == 1 for name, value in wishes.items()]
     if not _listening:
         from jax import monitoring
