@@ -69,7 +69,7 @@ def report(table: Path, figure: Path, twins: Path | None = None) -> None:
 
 def draw(rows: Sequence[Row], verdict: FairVerdict, fractions: Sequence[FairFraction]) -> Figure:
     """FID over steps of DDIM, and over cost with the budgets; who wins as the training goes on."""
-    figure, [[left, right, last]] = new_axes(3)
+    figure, [[left, right, *rest]] = new_axes(3 if len(fractions) > 1 else 2)
     for group, style in by_size(rows):
         draw_distances(left, [row.steps for row in group], group, style)
         draw_distances(right, [FAIR_PRICE(row) for row in group], group, style)
@@ -78,6 +78,9 @@ def draw(rows: Sequence[Row], verdict: FairVerdict, fractions: Sequence[FairFrac
         right.axvline(budget.budget, color=colors[budget.sign], linewidth=1, zorder=0)
     label_axes(left, STEPS, rows[0].score, title="FID by steps of DDIM", log="xy")
     label_axes(right, "GFLOP an image", rows[0].score, title="FID by cost", log="xy")
+    if not rest:
+        return figure
+    (last,) = rest
     budgets, parts = len(verdict.budgets), [part.fraction for part in fractions]
     smaller = [budgets * part.smaller_beyond for part in fractions]
     largest = [budgets * part.largest_beyond for part in fractions]
