@@ -9,11 +9,10 @@
 Nothing runs, so that no kernel is chosen by timing. The program is that of a plan
 (`equildm.plan.abstract_program`), in bfloat16, on one device. A kernel's bytes are those of its
 operands and results: each is taken to read and write all of them once, of an operand that it slices
-the slices. Its least time is these
-bytes at the memory's rate; for convolutions, products and attention together, at least their
-operations at the peak. Kernels run one after the other, so that the sum is a bound of the program:
-a step, or all 50 steps of a sampler. It is one for arrays that do not stay in the cache between two
-kernels, as small ones can.
+the slices. Its least time is these bytes at the memory's rate; for convolutions, products and
+attention together, at least their operations at the peak. Kernels run one after the other, so that
+the sum is a bound of the program: a step, or all 50 steps of a sampler. It is one for arrays that
+do not stay in the cache between two kernels, as small ones can.
 """
 
 import collections

@@ -105,11 +105,15 @@ def test_scanned_blocks_are_the_blocks_written_out(kind):
     )
     (value, gradient), (other, other_gradient) = loss(scanned, X), loss(unrolled, X)
     np.testing.assert_allclose(value, other, rtol=1e-5)
-    pairs = list(zip(jax.tree.leaves(gradient), jax.tree.leaves(other_gradient), strict=True))
-    largest = max(float(jnp.abs(two).max()) for _, two in pairs)
-    for one, two in pairs:  # a gradient of 0 is the rounding of the largest
-        atol = 1e-4 * float(jnp.abs(two).max()) + 1e-7 * largest
-        np.testing.assert_allclose(one, two, rtol=1e-3, atol=atol)
+    other_leaves = jax.tree.leaves(other_gradient)
+    largest = max(float(jnp.abs(leaf).max()) for leaf in other_leaves)
+    paths = jax.tree_util.tree_leaves_with_path(gradient)
+    for (path, one), two in zip(paths, other_leaves, strict=True):
+        if kind == "dit" and "to_key.bias" in jax.tree_util.keystr(path):
+            # Without a norm of the keys softmax does not depend on it: its gradient is rounding.
+            assert max(float(jnp.abs(leaf).max()) for leaf in (one, two)) < 1e-8 * largest
+            continue
+        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4 * float(jnp.abs(two).max()))
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

@@ -10,11 +10,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import tyro
+from jaxtyping import PyTree
 
 import equildm as eqd
 from equildm.denoise import AbstractBackboneConfig, DiTConfig, UNetConfig
 from equildm.pipeline import LatentDiffusion
-from equildm.runtime import make_mesh
+from equildm.runtime import make_mesh, replacing
 
 from ._data import EmbeddedCaptions, Images, read_images
 
@@ -161,15 +162,19 @@ class Ladder:
         """The file of a checkpoint's averages, in float16."""
         return self.config.folder / f"{run}_{step:06d}.eqx"
 
+    def write(self, run: str, step: int, network: PyTree) -> None:
+        """Saves a checkpoint's averages, whole or not at all."""
+        with replacing(self.path(run, step)) as path:
+            eqx.tree_serialise_leaves(path, _in(jnp.float16, network))
 
-def half(tree: Any) -> Any:
-    """The arrays in float16, as they are stored and sampled."""
-    return jax.tree.map(lambda x: x.astype(jnp.float16) if eqx.is_inexact_array(x) else x, tree)
+    def read(self, run: str, step: int, like: PyTree) -> PyTree:
+        """A checkpoint's averages, in float32; `like` is a network of the same shapes."""
+        stored = eqx.tree_deserialise_leaves(self.path(run, step), _in(jnp.float16, like))
+        return _in(jnp.float32, stored)
 
 
-def single(tree: Any) -> Any:
-    """The arrays in float32."""
-    return jax.tree.map(lambda x: x.astype(jnp.float32) if eqx.is_inexact_array(x) else x, tree)
+def _in(dtype: Any, tree: PyTree) -> PyTree:
+    return jax.tree.map(lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x, tree)
 
 
 def read_vae(ladder: Ladder) -> eqd.VAE:

@@ -4,7 +4,6 @@ import dataclasses
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +23,7 @@ from equildm.study import (
 )
 
 from ._data import Images
-from ._parts import half, Ladder, single
+from ._parts import Ladder
 from ._sweep import Sweep, ways
 
 
@@ -102,8 +101,7 @@ def sweep(ladder: Ladder, sampling: Sampling) -> None:
         sampling.programs[width, point.sampler].result()
         if opened != (point.run, point.train_step):
             opened = (point.run, point.train_step)
-            like = half(models[width].network)
-            network = single(eqx.tree_deserialise_leaves(ladder.path(*opened), like))
+            network = ladder.read(*opened, models[width].network)
             model = dataclasses.replace(models[width], network=network)
         if (turn, point.run, point.train_step) != last:
             last = (turn, point.run, point.train_step)

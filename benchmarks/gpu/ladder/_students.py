@@ -5,10 +5,9 @@ import json
 import time
 from collections.abc import Iterator
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 import equildm as eqd
 from equildm import OptimizerConfig, TrainConfig, TrainState
@@ -18,7 +17,7 @@ from equildm.study import Point, write_table
 from equildm.training import EMAS, make_step
 
 from ._data import encode, Examples, examples_of, Images
-from ._parts import half, Ladder, single
+from ._parts import Ladder, SHARES
 from ._points import Sampling
 from ._train import order_of
 
@@ -48,7 +47,7 @@ class Students:
         self.distill.check(self.train)
         model = ladder.model(width, vae, 0)
         self.teacher = dataclasses.replace(
-            model, network=_read(ladder, ladder.name(width, 0), c.steps, model.network)
+            model, network=ladder.read(ladder.name(width, 0), c.steps, model.network)
         )
         self.config = dataclasses.replace(
             model.config,
@@ -60,12 +59,12 @@ class Students:
     def ends(self, phase: int) -> tuple[int, ...]:
         """The steps of a phase after which its student is kept: the last, or four of the only."""
         length = self.train.steps // self.phases
-        shares = (0.125, 0.25, 0.5, 1.0) if self.phases == 1 else (1.0,)
+        shares = SHARES if self.phases == 1 else (1.0,)
         return tuple(phase * length + round(share * length) for share in shares)
 
     def model(self, ladder: Ladder, step: int) -> LatentDiffusion:
         """A student that is kept."""
-        network = _read(ladder, self.run, step, self.like)
+        network = ladder.read(self.run, step, self.like)
         return dataclasses.replace(self.teacher, network=network, config=self.config)
 
     def points(self, seed: int) -> Iterator[Point]:
@@ -95,8 +94,11 @@ def distil(ladder: Ladder, vae: eqd.VAE, images: Images) -> None:
         for phase in range(students.phases):
             ends = students.ends(phase)
             if ladder.path(students.run, ends[-1]).exists():
-                network = _read(ladder, students.run, ends[-1], students.like)
+                network = ladder.read(students.run, ends[-1], students.like)
                 continue
+            if ladder.late(60.0):
+                ladder.log(f"{students.run} phase {phase}: not begun")
+                return
             objective = distill.objective(
                 students.train,
                 network,
@@ -106,9 +108,6 @@ def distil(ladder: Ladder, vae: eqd.VAE, images: Images) -> None:
                 phase=phase,
             )
             optimizer = distill.optimizer(students.train)
-            if ladder.late(60.0):
-                ladder.log(f"{students.run} phase {phase}: not begun")
-                return
             step = make_step(objective, optimizer, ema, key=jax.random.key(phase))
             start = distill.trainable(network, key=jax.random.key(0))
             state = TrainState.create(start, optimizer, ema)
@@ -119,10 +118,8 @@ def distil(ladder: Ladder, vae: eqd.VAE, images: Images) -> None:
                 state, metrics = step(state, take(examples, jnp.asarray(order[done - 1])))
                 losses.append(metrics["loss"])
                 if done in ends:
-                    path = ladder.path(students.run, done)
-                    eqx.tree_serialise_leaves(path.with_suffix(".part"), half(state.average()))
-                    path.with_suffix(".part").rename(path)
-            network = _read(ladder, students.run, ends[-1], students.like)
+                    ladder.write(students.run, done, state.average())
+            network = ladder.read(students.run, ends[-1], students.like)
             path = c.folder / f"{students.run}_{ends[-1]:06d}.json"
             path.write_text(json.dumps([round(float(loss), 6) for loss in losses]))
             seconds = time.perf_counter() - began
@@ -161,7 +158,3 @@ def each(ladder: Ladder, vae: eqd.VAE) -> Iterator[Students]:
         for rate in c.distill_rates:
             for width in c.widths:
                 yield Students(ladder, vae, width, method, rate)
-
-
-def _read(ladder: Ladder, run: str, step: int, like: PyTree) -> PyTree:
-    return single(eqx.tree_deserialise_leaves(ladder.path(run, step), half(like)))

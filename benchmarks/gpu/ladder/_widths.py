@@ -5,7 +5,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +13,7 @@ import equildm as eqd
 from equildm.training import EMAS
 
 from ._data import encode, Examples, examples_of, Images
-from ._parts import half, Ladder, SHARES
+from ._parts import Ladder, SHARES
 from ._train import order_of, steps_of_call, Training
 
 
@@ -100,7 +99,7 @@ def train_widths(ladder: Ladder, widths: Widths, vae: eqd.VAE, images: Images) -
             if done in {round(share * c.steps) for share in SHARES}:
                 average = state.average()
                 held[done] = float(held_out_loss(average))
-                eqx.tree_serialise_leaves(ladder.path(run, done), half(average))
+                ladder.write(run, done, average)
         else:
             record[run] = {"rate": rate, "losses": losses, "held_out": held}
             ladder.log(f"{run}: rate {rate:g}, held-out losses {held}")
