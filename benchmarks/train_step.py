@@ -52,7 +52,7 @@ class Config:
     rounds: int = 7
     """Number of times that each is timed."""
     repeats: int = 0
-    """Calls in a row in each round, as a training makes them; by default 4 on a CPU, 20 on a GPU."""
+    """Calls in a row in a round, as in a training; by default 4 on a CPU, 20 on a GPU."""
     ema: float = 0.9999
     """Decay of the average of the weights, on both sides."""
     kinds: tuple[Literal["forward", "step"], ...] = ("forward", "step")

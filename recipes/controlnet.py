@@ -47,11 +47,6 @@ class Config:
 
     def __post_init__(self) -> None:
         self.data.check_previews(self.preview_count)
-        if self.fine_tune.start == "none" and self.fine_tune.trainable != ("*",):
-            raise ValueError(
-                "A ControlNet steers a trained network, received --start none, whose weights are "
-                "fresh. Start from a run, or train the network as well: --trainable '*'."
-            )
 
 
 def main(config: Config) -> None:
@@ -68,7 +63,7 @@ def main(config: Config) -> None:
     )
     network = eqd.ControlNetConfig.for_pixels(start.config.network, start.vae.factor, config.blocks)
     model = start.with_network(network.around(start.network, key=jax.random.key(seed)), network)
-    trainable = config.fine_tune.split(model.network, seed=seed, run=run)
+    trainable = config.fine_tune.split(model.network, seed=seed, run=run, start=start.network)
 
     # The data: images, captions and control images, and fixed examples of the held-out ones.
     control = eqd.CONTROLS[config.control]

@@ -58,7 +58,7 @@ def main(config: Config) -> None:
         eqd.widen_input(start.network, channels + 1),
         eqd.InpainterConfig.for_latents(start.config.network, channels),
     )
-    trainable = config.fine_tune.split(model.network, seed=seed, run=run)
+    trainable = config.fine_tune.split(model.network, seed=seed, run=run, start=start.network)
 
     # The data: images and captions, and fixed examples of the held-out ones with their masks.
     data, monitor = config.data, config.train.monitor

@@ -86,6 +86,11 @@ class FineTuneConfig:
                 "A run trains at least one array, received no pattern for --trainable. Use '*' "
                 "for all."
             )
+        if self.start == "none" and (self.lora is not None or self.trainable != ("*",)):
+            raise ValueError(
+                "Fresh weights are all trained, received --start none and a part to train. Start "
+                "from a run, or train the whole network: --trainable '*', without --lora."
+            )
 
     @property
     def part(self) -> "AbstractTrainedPart":
@@ -114,7 +119,14 @@ class FineTuneConfig:
             factors[pattern] = factor
         return factors
 
-    def split(self, network: "Network", *, seed: int, run: "Run | None" = None) -> Trainable:
+    def split(
+        self,
+        network: "Network",
+        *,
+        seed: int,
+        run: "Run | None" = None,
+        start: "Network | None" = None,
+    ) -> Trainable:
         """The network's trained part and the rest.
 
         **Arguments:**
@@ -123,15 +135,19 @@ class FineTuneConfig:
         - `seed`: of new adapters.
         - `run`: of the training. One that is resumed has its own copy of the rest, which is taken
             instead of the start's: that may have trained on meanwhile.
+        - `start`: what `network` was made of, where that added weights.
 
-        **Raises** `ValueError` for a pattern of `trainable` or of `groups` that matches nothing.
+        **Raises** `ValueError` for a pattern of `trainable` or of `groups` that matches nothing,
+        and where weights that were added to `start` would stay zero.
         """
         import jax
 
         from ..runtime import Checkpoints
-        from .trainable import check_patterns
+        from .trainable import check_new_weights, check_patterns
 
         trained, frozen = self.part.split(network, key=jax.random.key(seed))
+        if start is not None:
+            check_new_weights(frozen, start)
         if frozen is not None and run is not None and Checkpoints(run.base).latest() is not None:
             frozen = _saved(frozen, run)
         check_patterns(trained, list(self.factors))

@@ -55,6 +55,31 @@ def check_patterns(model: PyTree, patterns: Sequence[str]) -> None:
             )
 
 
+def check_new_weights(frozen: PyTree, start: PyTree) -> None:
+    """Raises `ValueError` where a frozen array is not one of `start`'s and ignores an input.
+
+    Such weights were added as zeros, for a training that gives them a meaning. Those that embed the
+    noise level of a `Concatenated` network's image may stay zero, as for images without noise.
+    """
+    old = {id(leaf) for leaf in jax.tree.leaves(start)}
+    leaves = jax.tree_util.tree_leaves_with_path(frozen)
+    new = [(path, leaf) for path, leaf in leaves if _is_trainable(leaf) and id(leaf) not in old]
+    stuck = [path_name(path) for path, leaf in new if _ignores_an_input(leaf)]
+    stuck = [path for path in stuck if path != "projection.weight"]
+    if stuck:
+        raise ValueError(
+            f"New weights are zero until they are trained, received options that leave "
+            f"{', '.join(stuck)} as zero. Name them in --trainable, such as --trainable "
+            f"'*attention*' {' '.join(stuck)}; --lora trains adapters alone."
+        )
+
+
+def _ignores_an_input(kernel: Array) -> bool:
+    inputs = kernel.ndim - 2
+    others = tuple(axis for axis in range(kernel.ndim) if axis != inputs)
+    return kernel.ndim >= 2 and not bool(jnp.all(jnp.any(kernel != 0, axis=others)))
+
+
 class PartialObjective(AbstractObjective):
     """An objective of a whole model, as an objective of its trained part.
 

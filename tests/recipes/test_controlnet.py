@@ -86,8 +86,9 @@ def test_what_cannot_work_is_refused_and_leaves_no_folder(small_start, tmp_path)
         (("--control", "depth"), "depth"),
         (("--start", str(tmp_path / "nowhere")), "is none of these"),
         (("--trainable", "nothing"), "nothing"),
+        (("--trainable", "network.*"), "New weights are zero until they are trained"),
         (("--blocks", "2"), "blocks are of transformers alone"),
-        (("--start", "none", "--backbone", "dit"), "steers a trained network"),
+        (("--start", "none", "--backbone", "dit"), "Fresh weights are all trained"),
     ]
     assert_refused(RECIPE, cases, "--run", str(path), *small_start)
     assert not path.exists()

@@ -103,6 +103,7 @@ def test_what_cannot_work_is_refused_and_leaves_no_folder(small, tmp_path):
         (("--start", "nowhere"), "a folder of diffusers or 'none'"),
         (("--lora", "2", "--trainable", "conv_in*"), "adapters or a part"),
         (("--trainable", "nothing*"), "received 'nothing*'"),
+        (("--lora", "2"), "leave network.conv_in.weight as zero"),
         (("--groups", "conv_in"), "PATTERN=FACTOR"),
         (("--augmentation", "1"), "[0, 1), received 1"),
         (("--data", str(tmp_path / "empty")), "must hold images"),

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from equildm.denoise import DiTConfig, UNetConfig, widen_input
 from equildm.nn import Linear, merge_lora
 from equildm.runtime import Checkpoints, from_json, Run, to_json
 from equildm.training import (
@@ -101,6 +102,30 @@ def test_a_resumed_run_has_the_rest_of_its_own(attending, tmp_path):
     same(resumed.network(first.model), attending)
 
 
+UNET = UNetConfig(
+    8, context_width=5, multipliers=(1,), depths=(1,), transformer_depths=(1,), heads=2, groups=4
+)
+
+
+@pytest.mark.parametrize("config", [UNET, DiTConfig(16, 2, 2, context_width=5)])
+def test_new_weights_are_trained(config):
+    """What stays zero would ignore the second image without a word."""
+    network = config.build(key=jax.random.key(0))
+    wide = widen_input(network, 3)
+    first = "conv_in" if isinstance(config, UNetConfig) else "embed"
+
+    def split(**options):
+        return FineTuneConfig(**options).split(wide, seed=0, start=network)
+
+    split()
+    split(trainable=("*attention*", f"network.{first}*"))
+    for options in ({"lora": 2}, {"trainable": ("*attention*", "projection.*")}):
+        with pytest.raises(ValueError, match=rf"leave network\.{first}.* as zero"):
+            split(**options)
+    # A start that has the weights already has trained them.
+    FineTuneConfig(lora=2).split(wide, seed=0, start=wide)
+
+
 def test_groups_multiply_the_rate(network):
     grads = jax.tree.map(jnp.ones_like, network)
     updates = []
@@ -118,6 +143,8 @@ def test_groups_multiply_the_rate(network):
         ({"lora": 0}, "rank is at least 1, received 0"),
         ({"lora": 4, "trainable": ("text.*",)}, "received --lora 4 and --trainable text"),
         ({"trainable": ()}, "no pattern for --trainable"),
+        ({"start": "none", "lora": 2}, "Fresh weights are all trained"),
+        ({"start": "none", "trainable": ("text.*",)}, "Fresh weights are all trained"),
         ({"groups": ("text.*",)}, r"received 'text\.\*'"),
         ({"groups": ("=0.1",)}, "received '=0.1'"),
         ({"groups": ("text.*=-1",)}, r"received 'text\.\*=-1'"),
