@@ -2,6 +2,7 @@
 
 import math
 import os
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -141,6 +142,6 @@ def _broken(
 def _cut(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     if font.getlength(line) <= width:
         return line
-    while line and font.getlength(line + "…") > width:
-        line = line[:-1]
-    return line + "…"
+    ends = range(1, len(line))
+    length = bisect_right(ends, width, key=lambda end: font.getlength(line[:end] + "…"))
+    return line[:length] + "…"

@@ -70,6 +70,11 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", float(least))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, since some tests wait: for processes, locks and peers."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`-m peer` selects what uses the fixture; the mark need not be written. Long tests go first.
 

@@ -3,6 +3,7 @@
 import json
 
 import jax
+import pytest
 from helpers import run_python
 from small_models import captioned_folder
 
@@ -65,24 +66,29 @@ for arguments, options in json.loads(sys.argv[1]):
 """
 
 
-def test_the_plan_is_the_run(tmp_path):
+CASES = [
+    (["--mesh", "fsdp=8", "--remat", "blocks"], {"meshes": ["fsdp=8"], "per_chip": 2}),
+    (
+        ["--mesh", "data=4,fsdp=2", "--accumulate", "2", "--optimizer", "adafactor"],
+        {"meshes": ["data=4,fsdp=2"], "per_chip": 1, "remat": "none", "optimizer": "adafactor"},
+    ),
+    (
+        ["--mesh", "fsdp=8", "--backbone", "dit", "--remat", "blocks"],
+        {"meshes": ["fsdp=8"], "per_chip": 2, "backbone": "dit"},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "cases", [CASES[:1], pytest.param(CASES[1:], marks=pytest.mark.slow)], ids=["first", "others"]
+)
+def test_the_plan_is_the_run(cases, tmp_path):
     data = captioned_folder(tmp_path / "images", count=16)
     vae = VAEConfig(width=8, multipliers=(1, 1, 1), depth=1, groups=4, scale=1.0)
     save_vae(tmp_path / "vae", vae.build(key=jax.random.key(0)))
     folders = ["--data", str(data), "--vae", str(tmp_path / "vae"), "--held-out", "0"]
     folders += ["--cache", str(tmp_path / "cache"), "--prompts", "--learning-rate", "1e-4"]
     step = ["--batch-size", "16", "--compute", "bfloat16"]
-    cases = [
-        (["--mesh", "fsdp=8", "--remat", "blocks"], {"meshes": ["fsdp=8"], "per_chip": 2}),
-        (
-            ["--mesh", "data=4,fsdp=2", "--accumulate", "2", "--optimizer", "adafactor"],
-            {"meshes": ["data=4,fsdp=2"], "per_chip": 1, "remat": "none", "optimizer": "adafactor"},
-        ),
-        (
-            ["--mesh", "fsdp=8", "--backbone", "dit", "--remat", "blocks"],
-            {"meshes": ["fsdp=8"], "per_chip": 2, "backbone": "dit"},
-        ),
-    ]
     runs = [
         (
             [*folders, *step, "--run", str(tmp_path / f"run{number}"), *options],
