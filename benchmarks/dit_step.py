@@ -97,9 +97,7 @@ def ours(c: Config) -> tuple[dict[str, Any], int]:
 
 
 def main(c: Config) -> None:
-    jax.config.update("jax_cpu_enable_async_dispatch", False)  # see keep_freed_memory
-    if c.device == "cpu":
-        keep_freed_memory()  # as `TrainConfig.launch` does
+    keep_freed_memory()  # as `TrainConfig.launch` does
     calls, parameters = ours(c)
     sizes = {key: getattr(c, key) for key in ("width", "depth", "heads", "batch", "size")}
     kind = {"device": "cuda", "dtype": "bfloat16"} if c.device == "gpu" else {}

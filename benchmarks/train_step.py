@@ -176,7 +176,7 @@ def case(name: str, c: Config) -> None:
 
 def main(c: Config) -> None:
     """Times every case."""
-    jax.config.update("jax_cpu_enable_async_dispatch", False)  # see keep_freed_memory
+    keep_freed_memory()  # as `TrainConfig.launch` does
     jax.config.update("jax_enable_compilation_cache", c.cache is not None)
     if c.cache is not None:
         eqd.enable_compile_cache(c.cache)
@@ -184,8 +184,6 @@ def main(c: Config) -> None:
         raise SystemExit(
             f"--device {c.device} needs jax on it, and this jax runs on {jax.default_backend()}."
         )
-    if c.device == "cpu":
-        keep_freed_memory()  # as `TrainConfig.launch` does
     print(f"jax {jax.__version__}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
     for name in c.cases or CASES[c.device]:
         case(name, c)

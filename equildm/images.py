@@ -2,7 +2,7 @@
 
 import math
 import os
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -143,5 +143,5 @@ def _cut(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: i
     if font.getlength(line) <= width:
         return line
     ends = range(1, len(line))
-    length = bisect_right(ends, width, key=lambda end: font.getlength(line[:end] + "…"))
+    length = bisect_left(ends, True, key=lambda end: font.getlength(line[:end] + "…") > width)
     return line[:length] + "…"

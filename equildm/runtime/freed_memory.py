@@ -23,24 +23,29 @@ _listening = False
 def keep_freed_memory() -> bool:
     """Tells malloc to keep what is freed, but for what a compilation leaves.
 
-    It takes `jax_cpu_enable_async_dispatch = False`, which is set before JAX has its devices:
-    otherwise another thread than the main one asks for the temporaries.
+    Call it before JAX has its devices: it turns off `jax_cpu_enable_async_dispatch`, without which
+    the main thread would not be the one that asks for temporaries. Where JAX does not compute on
+    the CPU, it does nothing else.
 
     A long compilation, or a large program that is read from disk, frees hundreds of MB in pieces in
     which no step's temporaries fit. What took more than a second gives them back before the program
     runs. For all else the process stays as large as it ever was, see `give_back_freed_memory`.
 
-    **Returns:** whether the C library is one that can be told, glibc.
+    **Returns:** whether freed memory is kept: on a CPU, by a C library that can be told, glibc.
     """
     global _listening
+    import jax
+    from jax import monitoring
+
+    from .platform import platform
+
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     mallopt = _from_libc("mallopt")
-    if mallopt is None:
+    if mallopt is None or platform() != "cpu":
         return False
     wishes = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1}
     taken = [mallopt(name, value) == 1 for name, value in wishes.items()]
     if not _listening:
-        from jax import monitoring
-
         monitoring.register_event_duration_secs_listener(_after_compilation)
         _listening = True
     return all(taken)

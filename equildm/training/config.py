@@ -159,21 +159,16 @@ class TrainConfig:
         **Raises** `ValueError` for a mesh that does not use every device, for a batch that the
         devices do not divide, and for a tracker that is not installed.
         """
-        import jax
-
         from ..runtime import check_batch, enable_compile_cache, exit_on_sigterm, make_mesh
         from ..runtime.freed_memory import keep_freed_memory
-        from ..runtime.platform import platform
 
         self.monitor.check_installed()
         exit_on_sigterm()
-        jax.config.update("jax_cpu_enable_async_dispatch", False)  # see keep_freed_memory
         self.cluster.join()
+        keep_freed_memory()
         mesh = make_mesh(self.mesh)
         check_batch(self.batch_size // self.accumulate, mesh)
         enable_compile_cache()
-        if platform() == "cpu":
-            keep_freed_memory()
         return mesh
 
     def prepare_run(

@@ -17,6 +17,7 @@ import jax
 import tyro
 
 import equildm as eqd
+from equildm.runtime.freed_memory import keep_freed_memory
 
 from ._parts import Config, Ladder, read_vae
 from ._points import Sampling, sweep
@@ -32,6 +33,7 @@ beside a training."""
 def main(config: Config) -> None:
     """The phases."""
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
+    keep_freed_memory()  # on a CPU, as `TrainConfig.launch` does
     ladder = Ladder(config)
     ladder.log(f"{jax.devices()[0].device_kind}, jax {jax.__version__}")
     config.folder.mkdir(parents=True, exist_ok=True)
