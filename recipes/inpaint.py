@@ -58,7 +58,9 @@ def main(config: Config) -> None:
         eqd.widen_input(start.network, channels + 1),
         eqd.InpainterConfig.for_latents(start.config.network, channels),
     )
-    trainable = config.fine_tune.split(model.network, seed=seed, run=run, start=start.network)
+    trainable = config.fine_tune.split(  # a masked image has no noise whose level is embedded
+        model.network, seed=seed, run=run, start=start.network, unused=("projection.weight",)
+    )
 
     # The data: images and captions, and fixed examples of the held-out ones with their masks.
     data, monitor = config.data, config.train.monitor

@@ -62,7 +62,10 @@ def main(config: Config) -> None:
         config.fine_tune, run.path, image_size=config.data.size, seed=seed, mesh=mesh
     )
     model = eqd.new_upscaler(start, scale=config.data.scale, augmentation=config.augmentation)
-    trainable = config.fine_tune.split(model.network, seed=seed, run=run, start=start.network)
+    level = () if config.augmentation else ("projection.weight",)  # of the small image's noise
+    trainable = config.fine_tune.split(
+        model.network, seed=seed, run=run, start=start.network, unused=level
+    )
 
     # The data: squares of images, and small ones of them.
     own = config.captions == "own"

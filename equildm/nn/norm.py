@@ -67,8 +67,8 @@ class LayerNorm(eqx.Module):
 
     As in `GroupNorm` one pass gives both moments, and the result is a multiply-add. The moments are
     of `x - shift`, with the first channel as the shift. So the square of the mean is at most
-    `channels` times the variance, whatever `x`, and few digits cancel. Where the first channel is
-    an outlier, the others have the spacing of numbers of its size.
+    `channels` times the variance, whatever `x`: where the first channel is an outlier, up to 3 of
+    float32's 7 digits cancel at 1280 channels. Elsewhere few do, also where all channels are large.
     """
 
     weight: Float[Array, "channels"] | None

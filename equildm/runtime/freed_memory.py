@@ -31,24 +31,30 @@ def keep_freed_memory() -> bool:
     which no step's temporaries fit. What took more than a second gives them back before the program
     runs. For all else the process stays as large as it ever was, see `give_back_freed_memory`.
 
-    **Returns:** whether freed memory is kept: on a CPU, by a C library that can be told, glibc.
+    **Returns:** whether freed memory is kept: on a CPU whose devices JAX did not have yet, by a C
+    library that can be told, glibc.
     """
     global _listening
     import jax
     from jax import monitoring
+    from jax._src.xla_bridge import backends_are_initialized  # has no public name
 
     from .platform import platform
 
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    if _listening:
+        return True
     mallopt = _from_libc("mallopt")
-    if mallopt is None or platform() != "cpu":
+    if mallopt is None or backends_are_initialized():
+        return False
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    if platform() != "cpu":
         return False
     wishes = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1}
-    taken = [mallopt(name, value) == 1 for name, value in wishes.items()]
-    if not _listening:
-        monitoring.register_event_duration_secs_listener(_after_compilation)
-        _listening = True
-    return all(taken)
+    if not all(mallopt(name, value) == 1 for name, value in wishes.items()):
+        return False
+    monitoring.register_event_duration_secs_listener(_after_compilation)
+    _listening = True
+    return True
 
 
 def give_back_freed_memory() -> None:

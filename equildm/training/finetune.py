@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TYPE_CHECKING
 
@@ -126,6 +127,7 @@ class FineTuneConfig:
         seed: int,
         run: "Run | None" = None,
         start: "Network | None" = None,
+        unused: Sequence[str] = (),
     ) -> Trainable:
         """The network's trained part and the rest.
 
@@ -136,6 +138,7 @@ class FineTuneConfig:
         - `run`: of the training. One that is resumed has its own copy of the rest, which is taken
             instead of the start's: that may have trained on meanwhile.
         - `start`: what `network` was made of, where that added weights.
+        - `unused`: paths of added weights that this training has no use for.
 
         **Raises** `ValueError` for a pattern of `trainable` or of `groups` that matches nothing,
         and where weights that were added to `start` would stay zero.
@@ -143,11 +146,13 @@ class FineTuneConfig:
         import jax
 
         from ..runtime import Checkpoints
+        from .groups import at_rest
         from .trainable import check_new_weights, check_patterns
 
         trained, frozen = self.part.split(network, key=jax.random.key(seed))
         if start is not None:
-            check_new_weights(frozen, start)
+            for part in (frozen, at_rest(trained, self.factors)):
+                check_new_weights(part, start, unused)
         if frozen is not None and run is not None and Checkpoints(run.base).latest() is not None:
             frozen = _saved(frozen, run)
         check_patterns(trained, list(self.factors))

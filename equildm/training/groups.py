@@ -36,10 +36,6 @@ def rate_groups(factors: Mapping[str, float]) -> optax.GradientTransformation:
                 "Use for instance 0.1."
             )
 
-    def factor_of(path: tuple[object, ...]) -> float:
-        name = path_name(path)
-        return next((f for pattern, f in factors.items() if fnmatchcase(name, pattern)), 1.0)
-
     def init(params: PyTree) -> optax.EmptyState:
         check_patterns(params, list(factors))
         return optax.EmptyState()
@@ -48,7 +44,21 @@ def rate_groups(factors: Mapping[str, float]) -> optax.GradientTransformation:
         updates: PyTree, state: optax.EmptyState, params: PyTree = None
     ) -> tuple[PyTree, optax.EmptyState]:
         del params
-        scaled = jax.tree_util.tree_map_with_path(lambda path, u: factor_of(path) * u, updates)
+        scaled = jax.tree_util.tree_map_with_path(
+            lambda path, u: _factor(factors, path) * u, updates
+        )
         return scaled, state
 
     return optax.GradientTransformation(init, update)
+
+
+def at_rest(model: PyTree, factors: Mapping[str, float]) -> PyTree:
+    """The arrays that a factor of 0 freezes, and `None` for the others."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: None if _factor(factors, path) else leaf, model
+    )
+
+
+def _factor(factors: Mapping[str, float], path: tuple[object, ...]) -> float:
+    name = path_name(path)
+    return next((f for pattern, f in factors.items() if fnmatchcase(name, pattern)), 1.0)

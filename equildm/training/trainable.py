@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._types import Batch, Keys, Metrics, Network
 from ..nn.lora import Adapters, with_lora_layers
-from ..runtime._leaves import path_name
+from ..runtime._leaves import is_vector, path_name
 from .objectives.base import AbstractObjective
 
 Where: TypeAlias = Callable[[str, Array | jax.ShapeDtypeStruct], bool]
@@ -55,17 +55,29 @@ def check_patterns(model: PyTree, patterns: Sequence[str]) -> None:
             )
 
 
-def check_new_weights(frozen: PyTree, start: PyTree) -> None:
-    """Raises `ValueError` where a frozen array is not one of `start`'s and ignores an input.
+def check_new_weights(frozen: PyTree, start: PyTree, unused: Sequence[str] = ()) -> None:
+    """Raises `ValueError` where a frozen kernel is not one of `start`'s and ignores an input.
 
-    Such weights were added as zeros, for a training that gives them a meaning. Those that embed the
-    noise level of a `Concatenated` network's image may stay zero, as for images without noise.
+    Such weights were added as zeros, for a training that gives them a meaning.
+
+    **Arguments:**
+
+    - `frozen`: arrays of the network that are not trained.
+    - `start`: the network that was added to. Kernels that equal one of its own are copies.
+    - `unused`: paths of new kernels that may stay zero.
     """
-    old = {id(leaf) for leaf in jax.tree.leaves(start)}
-    leaves = jax.tree_util.tree_leaves_with_path(frozen)
-    new = [(path, leaf) for path, leaf in leaves if _is_trainable(leaf) and id(leaf) not in old]
-    stuck = [path_name(path) for path, leaf in new if _ignores_an_input(leaf)]
-    stuck = [path for path in stuck if path != "projection.weight"]
+    old = [leaf for leaf in jax.tree.leaves(start) if _is_trainable(leaf)]
+    known = {id(leaf) for leaf in old}
+    stuck = [
+        path_name(path)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(frozen)
+        if _is_trainable(leaf)
+        and id(leaf) not in known
+        and not is_vector(path, leaf.ndim)
+        and _ignores_an_input(leaf)
+        and not any(leaf.shape == other.shape and bool(jnp.all(leaf == other)) for other in old)
+    ]
+    stuck = [path for path in stuck if path not in unused]
     if stuck:
         raise ValueError(
             f"New weights are zero until they are trained, received options that leave "
@@ -75,9 +87,8 @@ def check_new_weights(frozen: PyTree, start: PyTree) -> None:
 
 
 def _ignores_an_input(kernel: Array) -> bool:
-    inputs = kernel.ndim - 2
-    others = tuple(axis for axis in range(kernel.ndim) if axis != inputs)
-    return kernel.ndim >= 2 and not bool(jnp.all(jnp.any(kernel != 0, axis=others)))
+    others = tuple(axis for axis in range(kernel.ndim) if axis != kernel.ndim - 2)
+    return not bool(jnp.all(jnp.any(kernel != 0, axis=others)))
 
 
 class PartialObjective(AbstractObjective):

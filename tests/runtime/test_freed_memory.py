@@ -27,6 +27,32 @@ def test_pages_are_asked_for_once():
     assert given_back > 5 * kept + 400
 
 
+PROGRAM = """
+import resource, sys
+import jax, jax.numpy as jnp
+from equildm.runtime.freed_memory import keep_freed_memory
+
+if sys.argv[1] == "late":
+    jax.devices()
+assert keep_freed_memory() == (sys.argv[1] == "early")
+call = jax.jit(lambda x: jnp.abs(jnp.fft.rfft(x)).sum())
+x = jnp.ones((200, 60_000))
+for _ in range(2):
+    call(x).block_until_ready()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(3):
+    call(x).block_until_ready()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks glibc")
+def test_it_comes_before_the_devices():
+    """Later it says that it has no effect."""
+    kept, given_back = (int(run_python(PROGRAM, word).split()[-1]) for word in ("early", "late"))
+    assert kept < 2000 < 10_000 < given_back
+
+
 LEFT = """
 import sys
 import jax

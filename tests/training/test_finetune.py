@@ -118,10 +118,19 @@ def test_new_weights_are_trained(config):
         return FineTuneConfig(**options).split(wide, seed=0, start=network)
 
     split()
-    split(trainable=("*attention*", f"network.{first}*"))
-    for options in ({"lora": 2}, {"trainable": ("*attention*", "projection.*")}):
+    split(trainable=("*attention*", f"network.{first}*", "projection*"))
+    split(groups=("*=0.5", f"network.{first}*=0"))  # the first pattern counts
+    for options in (
+        {"lora": 2},
+        {"trainable": ("*attention*", "projection.*")},
+        {"groups": (f"network.{first}*=0", "*=0.5")},
+    ):
         with pytest.raises(ValueError, match=rf"leave network\.{first}.* as zero"):
             split(**options)
+    part = FineTuneConfig(trainable=("*attention*", f"network.{first}*"))
+    with pytest.raises(ValueError, match=r"leave projection\.weight as zero"):
+        part.split(wide, seed=0, start=network)
+    part.split(wide, seed=0, start=network, unused=("projection.weight",))
     # A start that has the weights already has trained them.
     FineTuneConfig(lora=2).split(wide, seed=0, start=wide)
 

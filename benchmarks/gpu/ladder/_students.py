@@ -129,9 +129,7 @@ def distil(ladder: Ladder, vae: eqd.VAE, images: Images) -> None:
 def sample_students(ladder: Ladder, sampling: Sampling, vae: eqd.VAE) -> None:
     """Samples and scores the students that are trained, into a table of their own."""
     c, sweep = ladder.config, sampling.sweep
-    runs = set()
     for students in each(ladder, vae):
-        runs.add(students.run)
         compiled = False
         for point in students.points(c.image_seed):
             trained = ladder.path(point.run, point.train_step).exists()
@@ -144,7 +142,8 @@ def sample_students(ladder: Ladder, sampling: Sampling, vae: eqd.VAE) -> None:
             sweep.run(model, point, c.batch_size, method=students.method)
             ladder.log(point.name)
     sweep.finish()
-    rows = [r for r in sampling.folder.rows().read() if r.run in runs and r.seed == c.image_seed]
+    rows = sampling.folder.rows().read()
+    rows = [r for r in rows if r.method in c.methods and r.seed == c.image_seed]
     name = "-".join(["students", *c.methods, str(c.image_seed)])
     write_table(sampling.folder.path / f"{name}.parquet", rows)
     for row in rows:
