@@ -17,7 +17,7 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's malloc.h
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 _LONG = 1.0
 """Seconds of a compilation that leaves much behind."""
-_listening = False
+_kept = False
 
 
 def keep_freed_memory() -> bool:
@@ -34,14 +34,13 @@ def keep_freed_memory() -> bool:
     **Returns:** whether freed memory is kept: on a CPU whose devices JAX did not have yet, by a C
     library that can be told, glibc.
     """
-    global _listening
+    global _kept
     import jax
-    from jax import monitoring
     from jax._src.xla_bridge import backends_are_initialized  # has no public name
 
     from .platform import platform
 
-    if _listening:
+    if _kept:
         return True
     mallopt = _from_libc("mallopt")
     if mallopt is None or backends_are_initialized():
@@ -52,8 +51,8 @@ def keep_freed_memory() -> bool:
     wishes = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1}
     if not all(mallopt(name, value) == 1 for name, value in wishes.items()):
         return False
-    monitoring.register_event_duration_secs_listener(_after_compilation)
-    _listening = True
+    jax.monitoring.register_event_duration_secs_listener(_after_compilation)
+    _kept = True
     return True
 
 

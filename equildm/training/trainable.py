@@ -68,16 +68,18 @@ def check_new_weights(frozen: PyTree, start: PyTree, unused: Sequence[str] = ())
     """
     old = [leaf for leaf in jax.tree.leaves(start) if _is_trainable(leaf)]
     known = {id(leaf) for leaf in old}
-    stuck = [
-        path_name(path)
+    new = {
+        path_name(path): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(frozen)
-        if _is_trainable(leaf)
-        and id(leaf) not in known
-        and not is_vector(path, leaf.ndim)
-        and _ignores_an_input(leaf)
-        and not any(leaf.shape == other.shape and bool(jnp.all(leaf == other)) for other in old)
+        if _is_trainable(leaf) and id(leaf) not in known and not is_vector(path, leaf.ndim)
+    }
+    stuck = [
+        name
+        for name, kernel in new.items()
+        if name not in unused
+        and _ignores_an_input(kernel)
+        and not any(jnp.array_equal(kernel, other) for other in old)
     ]
-    stuck = [path for path in stuck if path not in unused]
     if stuck:
         raise ValueError(
             f"New weights are zero until they are trained, received options that leave "

@@ -70,8 +70,10 @@ def sampled(model, options, noise):
 @pytest.mark.parametrize(
     "name",
     [
-        # Each compiles whole pipelines; this one has most of what the others have.
-        pytest.param(name, marks=[pytest.mark.slow] * (name != "sigma without a variance"))
+        pytest.param(
+            name,
+            marks=[pytest.mark.slow] * (name in ("sigma", "alpha that is told the resolution")),
+        )
         for name in CASES
     ],
 )
