@@ -37,20 +37,23 @@ if sys.argv[1] == "late":
 assert keep_freed_memory() == (sys.argv[1] == "early")
 call = jax.jit(lambda x: jnp.abs(jnp.fft.rfft(x)).sum())
 x = jnp.ones((200, 60_000))
-for _ in range(2):
+faults = []
+for _ in range(8):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     call(x).block_until_ready()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(3):
-    call(x).block_until_ready()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(min(faults))
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks glibc")
 def test_it_comes_before_the_devices():
-    """Later it says that it has no effect."""
+    """Later it says that it has no effect.
+
+    The first calls still find their places. After them no page is asked for, or all are each time.
+    """
     kept, given_back = (int(run_python(PROGRAM, word).split()[-1]) for word in ("early", "late"))
-    assert kept < 2000 < 10_000 < given_back
+    assert kept < 700 < 10_000 < given_back
 
 
 LEFT = """
