@@ -13,6 +13,12 @@ Keys = Float[Array, "heads width keys"]
 BLOCK = 2**18
 """Scores held at a time for one example, over all heads: 1 MiB, so that they stay in cache."""
 
+FEWEST = 16
+"""Queries of a block, however many keys there are: fewer leave a matrix product's rows unused."""
+NARROW = 8
+"""Width of heads up to which products over it are elementwise sums on a CPU: a kernel of its own
+for so short a product takes twice as long."""
+
 
 def attend(
     query: Float[Array, "queries heads width"],
@@ -60,7 +66,7 @@ def _forward(scale, query, key, value, bias):
         scores = _scores(scale, query, key, bias)
         most = jnp.max(scores, axis=-1, keepdims=True, initial=jnp.finfo(jnp.float32).min)
         weights = jnp.exp(scores - most)
-        out = _product(value, weights.astype(value.dtype), 2, 2)
+        out = _product(value, weights.astype(value.dtype), 2)
         # The largest weight is 1, so that the sum is less only where every key is masked.
         total = jnp.maximum(jnp.sum(weights, axis=-1), 1.0)
         out = (out / total[:, None]).astype(value.dtype)
@@ -78,20 +84,20 @@ def _attend_jvp(scale, primals, tangents):
     # Linear in the tangents, and its transpose is FlashAttention's backward pass. The checkpoint
     # keeps that pass from storing the probabilities.
     @partial(jax.checkpoint, prevent_cse=False)
-    def block(query, query_dot, out, log_total):
+    def block(query, query_dot, log_total):
         weights = jnp.exp(_scores(scale, query, key, bias) - log_total[..., None])
-        scores_dot = _product(query_dot, key, 1, 1) + _product(query, key_dot, 1, 1)
-        scores_dot = _scaled(scores_dot, scale)
-        weights_dot = weights * scores_dot
-        mean = jnp.sum(weights_dot, axis=-1)[:, None]
-        moved = _product(value, weights_dot.astype(value.dtype), 2, 2) - out * mean
-        return (moved + _product(value_dot, weights.astype(value.dtype), 2, 2)).astype(value.dtype)
+        scores_dot = _product(query_dot, key, 1) + _product(query, key_dot, 1)
+        weights_dot = weights * _scaled(scores_dot, scale)
+        moved = _narrow(_sums, value, weights_dot.astype(value.dtype), 2)
+        moved = moved + _product(value_dot, weights.astype(value.dtype), 2)
+        return moved, jnp.sum(weights_dot, axis=-1)
 
-    return out, _over_blocks(block, key, query, query_dot, out, log_total)
+    moved, mean = _over_blocks(block, key, query, query_dot, log_total)
+    return out, (moved - out * mean[:, None]).astype(value.dtype)
 
 
 def _scores(scale, query, key, bias):
-    scores = _scaled(_product(query, key, 1, 1), scale)
+    scores = _scaled(_narrow(_sum, query, key, 1), scale)
     return scores if bias is None else scores + bias
 
 
@@ -99,17 +105,41 @@ def _scaled(scores, scale):
     return scores if scale == 1 else scores * scale
 
 
-def _product(a, b, a_axis, b_axis):
-    dimensions = (((a_axis,), (b_axis,)), ((0,), (0,)))
-    return jax.lax.dot_general(
-        a, b, dimensions, preferred_element_type=jnp.promote_types(a.dtype, jnp.float32)
-    )
+def _product(a, b, axis):
+    """The products of each head's two matrices over the same axis, 1 or 2, of both."""
+    dimensions = (((axis,), (axis,)), ((0,), (0,)))
+    return jax.lax.dot_general(a, b, dimensions, preferred_element_type=_wide(a))
+
+
+def _narrow(sums, a, b, axis):
+    """`_product`, by `sums` where heads are narrow and the program is compiled for a CPU."""
+    product = partial(_product, axis=axis)
+    if a.shape[1] > NARROW:
+        return product(a, b)
+    return jax.lax.platform_dependent(a, b, cpu=sums, default=product)
+
+
+def _sum(query, key):
+    query, key = query.astype(_wide(query)), key.astype(_wide(key))
+    scores = sum(query[:, i, :, None] * key[:, i, None, :] for i in range(query.shape[1]))
+    return jax.lax.optimization_barrier(scores)  # in one kernel with the exponential it is slower
+
+
+def _sums(value, weights):
+    """Its transpose, to the weights, is a sum over the width too."""
+    value, weights = value.astype(_wide(value)), weights.astype(_wide(weights))
+    rows = (jnp.sum(value[:, i, None] * weights, axis=-1) for i in range(value.shape[1]))
+    return jnp.stack(list(rows), axis=1)
+
+
+def _wide(x):
+    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _over_blocks(function, key, *arrays):
     """Maps over blocks of the last axis; the last block is filled with zeros, then cut."""
     heads, *_, queries = arrays[0].shape
-    number = math.ceil(heads * queries * key.shape[-1] / BLOCK)
+    number = math.ceil(queries / max(BLOCK // (heads * key.shape[-1]), FEWEST))
     if number <= 1:
         return function(*arrays)
 

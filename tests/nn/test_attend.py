@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from equildm.nn import attend, CrossAttn, GroupNorm
+from equildm.runtime import count_flops
 
 
 def formula(query, key, value, mask):
@@ -25,31 +26,47 @@ def inputs(queries, keys, heads=8, width=8):
     )
 
 
-# The last takes several blocks of queries, the last of them not full.
-@pytest.mark.parametrize("queries, keys", [(5, 7), (64, 64), (300, 301)])
+# The third takes several blocks of queries, the last of them not full.
+@pytest.mark.parametrize("queries, keys", [(5, 7), (64, 64), (300, 301), (40, 4100)])
+@pytest.mark.parametrize("width", [3, 8, 16])
 @pytest.mark.parametrize("masked", [False, True])
-def test_is_its_formula(queries, keys, masked):
-    query, key, value = inputs(queries, keys)
+def test_is_its_formula(queries, keys, width, masked):
+    query, key, value = inputs(queries, keys, width=width)
     mask = jnp.arange(keys) < keys - 3 if masked else None
     expected = formula(query, key, value, True if mask is None else np.asarray(mask))
     got = attend(query, key, value, mask)
     np.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-6)
 
 
-def test_gradient_is_that_of_the_plain_formula():
-    query, key, value = inputs(300, 301)
+@pytest.mark.parametrize("width", [8, 16])
+def test_both_derivatives_are_those_of_the_plain_formula(width):
+    inner = inputs(300, 301, width=width)
     mask = jnp.arange(301) % 3 > 0
-    weight = jax.random.normal(jax.random.key(7), query.shape)
+    weight = jax.random.normal(jax.random.key(7), inner[0].shape)
 
     def plain(q, k, v):
         scores = jnp.einsum("qhw,khw->hqk", q, k) / np.sqrt(q.shape[-1])
         weights = jax.nn.softmax(jnp.where(mask, scores, -jnp.inf), axis=-1)
-        return jnp.sum(weight * jnp.einsum("hqk,khw->qhw", weights, v))
+        return jnp.einsum("hqk,khw->qhw", weights, v)
 
-    ours = jax.grad(lambda *a: jnp.sum(weight * attend(*a, mask)), (0, 1, 2))(query, key, value)
-    theirs = jax.grad(plain, (0, 1, 2))(query, key, value)
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6)
+    def derivatives(attention):
+        gradient = jax.grad(lambda *x: jnp.sum(weight * attention(*x)), (0, 1, 2))
+        return jax.jvp(gradient, inner, jax.tree.map(jnp.cos, inner))
+
+    ours, theirs = derivatives(lambda *x: attend(*x, mask)), derivatives(plain)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_narrow_product_is_a_sum_on_cpus_alone_and_counts_the_same():
+    query, key, value = inputs(64, 64)
+    traced = jax.jit(attend).trace(query, key, value)
+    products = {
+        platform: traced.lower(lowering_platforms=(platform,)).as_text().count("dot_general")
+        for platform in ("cpu", "cuda", "tpu")
+    }
+    assert products == {"cpu": 1, "cuda": 2, "tpu": 2}
+    assert count_flops(attend, query, key, value).total == 2 * 2 * 64 * 64 * 8 * 8
 
 
 def test_both_modes_of_differentiation_agree():
