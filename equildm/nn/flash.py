@@ -15,9 +15,9 @@ BLOCK = 2**18
 
 FEWEST = 16
 """Queries of a block, however many keys there are: fewer leave a matrix product's rows unused."""
-NARROW = 8
-"""Width of heads up to which products over it are elementwise sums on a CPU: a kernel of its own
-for so short a product takes twice as long."""
+NARROW, LONG = 8, 512
+"""Up to this width of heads, and from this number of keys on, products over the width are sums of
+elementwise products on a CPU. A matrix product over so short an axis takes twice as long."""
 
 
 def attend(
@@ -112,9 +112,9 @@ def _product(a, b, axis):
 
 
 def _narrow(sums, a, b, axis):
-    """`_product`, by `sums` where heads are narrow and the program is compiled for a CPU."""
+    """`_product`, by `sums` for narrow heads and many keys, if it is compiled for a CPU."""
     product = partial(_product, axis=axis)
-    if a.shape[1] > NARROW:
+    if a.shape[1] > NARROW or b.shape[-1] < LONG:
         return product(a, b)
     return jax.lax.platform_dependent(a, b, cpu=sums, default=product)
 
