@@ -43,8 +43,8 @@ def attend(
     bias = None if mask is None else jnp.where(mask, 0.0, -jnp.inf)
     root = math.sqrt(query.shape[-1])
     # In 16 bits the scores are scaled, because that would round a query.
-    narrow = query.dtype.itemsize < 4
-    query, scale = (query, 1 / root) if narrow else (query / root, 1.0)
+    half = query.dtype.itemsize < 4
+    query, scale = (query, 1 / root) if half else (query / root, 1.0)
     to_block = partial(jnp.transpose, axes=(1, 2, 0))
     out = _attend(scale, to_block(query), to_block(key), to_block(value), bias)
     return jnp.transpose(out, (2, 0, 1))
@@ -88,7 +88,7 @@ def _attend_jvp(scale, primals, tangents):
         weights = jnp.exp(_scores(scale, query, key, bias) - log_total[..., None])
         scores_dot = _product(query_dot, key, 1) + _product(query, key_dot, 1)
         weights_dot = weights * _scaled(scores_dot, scale)
-        moved = _narrow(_sums, value, weights_dot.astype(value.dtype), 2)
+        moved = _narrow(_values_by_sums, value, weights_dot.astype(value.dtype), 2)
         moved = moved + _product(value_dot, weights.astype(value.dtype), 2)
         return moved, jnp.sum(weights_dot, axis=-1)
 
@@ -97,7 +97,7 @@ def _attend_jvp(scale, primals, tangents):
 
 
 def _scores(scale, query, key, bias):
-    scores = _scaled(_narrow(_sum, query, key, 1), scale)
+    scores = _scaled(_narrow(_scores_by_sums, query, key, 1), scale)
     return scores if bias is None else scores + bias
 
 
@@ -108,7 +108,7 @@ def _scaled(scores, scale):
 def _product(a, b, axis):
     """The products of each head's two matrices over the same axis, 1 or 2, of both."""
     dimensions = (((axis,), (axis,)), ((0,), (0,)))
-    return jax.lax.dot_general(a, b, dimensions, preferred_element_type=_wide(a))
+    return jax.lax.dot_general(a, b, dimensions, preferred_element_type=_accumulator(a))
 
 
 def _narrow(sums, a, b, axis):
@@ -119,20 +119,20 @@ def _narrow(sums, a, b, axis):
     return jax.lax.platform_dependent(a, b, cpu=sums, default=product)
 
 
-def _sum(query, key):
-    query, key = query.astype(_wide(query)), key.astype(_wide(key))
+def _scores_by_sums(query, key):
+    query, key = (x.astype(_accumulator(x)) for x in (query, key))
     scores = sum(query[:, i, :, None] * key[:, i, None, :] for i in range(query.shape[1]))
     return jax.lax.optimization_barrier(scores)  # in one kernel with the exponential it is slower
 
 
-def _sums(value, weights):
-    """Its transpose, to the weights, is a sum over the width too."""
-    value, weights = value.astype(_wide(value)), weights.astype(_wide(weights))
-    rows = (jnp.sum(value[:, i, None] * weights, axis=-1) for i in range(value.shape[1]))
-    return jnp.stack(list(rows), axis=1)
+def _values_by_sums(value, weights):
+    """Slower than a product by itself; its transpose to the weights, the backward pass, is not."""
+    value, weights = (x.astype(_accumulator(x)) for x in (value, weights))
+    rows = [jnp.sum(value[:, i, None] * weights, axis=-1) for i in range(value.shape[1])]
+    return jnp.stack(rows, axis=1)
 
 
-def _wide(x):
+def _accumulator(x):
     return jnp.promote_types(x.dtype, jnp.float32)
 
 

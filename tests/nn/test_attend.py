@@ -38,7 +38,7 @@ def test_is_its_formula(queries, keys, width, masked):
     np.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-6)
 
 
-@pytest.mark.parametrize("width, keys", [(8, 600), (16, 301)])
+@pytest.mark.parametrize("width, keys", [(8, 301), (8, 600), (16, 301)])
 def test_both_derivatives_are_those_of_the_plain_formula(width, keys):
     inner = inputs(300, keys, width=width)
     mask = jnp.arange(keys) % 3 > 0
@@ -54,8 +54,9 @@ def test_both_derivatives_are_those_of_the_plain_formula(width, keys):
         return jax.jvp(gradient, inner, jax.tree.map(jnp.cos, inner))
 
     ours, theirs = derivatives(lambda *x: attend(*x, mask)), derivatives(plain)
-    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    for order, atol in enumerate((2e-6, 1e-5)):
+        for a, b in zip(ours[order], theirs[order], strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=atol)
 
 
 def test_a_narrow_product_is_a_sum_on_cpus_alone_and_counts_the_same():

@@ -38,11 +38,11 @@ assert keep_freed_memory() == (sys.argv[1] == "early")
 call = jax.jit(lambda x: jnp.abs(jnp.fft.rfft(x)).sum())
 x = jnp.ones((200, 60_000))
 faults = []
-for _ in range(8):
+for _ in range(15):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     call(x).block_until_ready()
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-print(min(faults))
+print(sum(sorted(faults)[6:9]))
 """
 
 
@@ -50,10 +50,11 @@ print(min(faults))
 def test_it_comes_before_the_devices():
     """Later it says that it has no effect.
 
-    The first calls still find their places. After them no page is asked for, or all are each time.
+    The first calls still find their places, and now and then a later one. So the three calls
+    of 15 with the middle counts decide: in them no page is asked for, or all are each time.
     """
     kept, given_back = (int(run_python(PROGRAM, word).split()[-1]) for word in ("early", "late"))
-    assert kept < 700 < 10_000 < given_back
+    assert kept < 2000 < 10_000 < given_back
 
 
 LEFT = """
