@@ -36,11 +36,8 @@ from .pairs import (
     Transform as Transform,
 )
 from .safe_pickle import read_pickled_arrays as read_pickled_arrays
-from .safetensors import (
-    LazyTensors as LazyTensors,
-    SafetensorsFile as SafetensorsFile,
-    save_safetensors as save_safetensors,
-)
+from .safetensors import SafetensorsFile as SafetensorsFile
+from .saving import LazyTensors as LazyTensors, save_safetensors as save_safetensors
 from .scheduler import Scheduler as Scheduler
 from .scheduler_file import load_scheduler as load_scheduler, save_scheduler as save_scheduler
 from .scheduler_samplers import Sampling as Sampling

@@ -11,7 +11,8 @@ from ..features import Classifier
 from .config import BROKEN
 from .mapping import named_arrays, read_weights, write_weights
 from .pairs import Pair
-from .safetensors import SafetensorsFile, save_safetensors
+from .safetensors import SafetensorsFile
+from .saving import save_safetensors
 
 HEADER = "equildm_classifier"
 """Where the header has the name, the classes and the widths, as JSON."""

@@ -17,7 +17,7 @@ from .dit_fields import dit_sizes, from_dit, is_of_classes, PublicDiT, to_dit
 from .dit_table import class_dit_table, pixart_table, told_pixart_table
 from .mapping import Advance, fill, write_weights
 from .pairs import Pair
-from .safetensors import LazyTensors
+from .saving import LazyTensors
 from .shards import DIFFUSERS, open_weights, save_weights
 
 FIRST = "transformer_blocks.0.norm1.emb."
@@ -86,7 +86,7 @@ def save_dit(
         for name in first
     }
     specs = {**weights.specs, **{name: weights.specs[first] for name, first in copies.items()}}
-    tensors = LazyTensors(specs, lambda name: weights[copies.get(name, name)])
+    tensors = LazyTensors(specs, lambda name: weights.make(copies.get(name, name)))
     save_weights(folder, DIFFUSERS, tensors, advance=advance)
     write_config(folder, fields)
 

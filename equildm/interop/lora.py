@@ -30,7 +30,8 @@ from ..nn import Adapters, LoRAWeights
 from .config import BROKEN
 from .lora_names import alpha_of, Layer, LayerNames, PARTS, Role
 from .pairs import Pair
-from .safetensors import SafetensorsFile, save_safetensors
+from .safetensors import SafetensorsFile
+from .saving import save_safetensors
 
 PEFT_FILE, PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 DIFFUSERS_FILE = "pytorch_lora_weights.safetensors"

@@ -30,8 +30,7 @@ from .._types import Key
 from ..runtime import abstract
 from ..runtime._leaves import path_name
 from .pairs import Pair
-from .safetensors import LazyTensors
-from .transposing import contiguous
+from .saving import LazyTensors
 
 M = TypeVar("M")
 M_co = TypeVar("M_co", covariant=True)
@@ -168,8 +167,7 @@ def write_weights(
     def make(name: str) -> np.ndarray:
         parts = sorted(groups[name], key=lambda entry: entry[0].part)
         rows = [_written(pair, index, _get(module, pair.ours)) for pair, index in parts]
-        tensor = rows[0] if len(rows) == 1 else np.concatenate(rows)
-        return contiguous(tensor, specs[name].dtype)
+        return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
     specs = {}
     for name, entries in groups.items():

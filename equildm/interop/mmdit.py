@@ -17,7 +17,7 @@ from .config import check_fields, read_config, write_config
 from .config_fields import Fields, MAX_LAYERS, positive_int
 from .mapping import Advance, fill, write_weights
 from .mmdit_table import mmdit_table
-from .safetensors import LazyTensors
+from .saving import LazyTensors
 from .shards import DIFFUSERS, open_weights, save_weights
 
 SD3_CLASS = "SD3Transformer2DModel"
@@ -78,7 +78,9 @@ def save_mmdit(
     weights = write_weights(network, mmdit_table(config), dtype=dtype)
     positions = _positions(config)[None].astype(dtype or "float32")
     specs = {**weights.specs, POSITIONS: jax.ShapeDtypeStruct(positions.shape, positions.dtype)}
-    tensors = LazyTensors(specs, lambda name: positions if name == POSITIONS else weights[name])
+    tensors = LazyTensors(
+        specs, lambda name: positions if name == POSITIONS else weights.make(name)
+    )
     save_weights(folder, DIFFUSERS, tensors, advance=advance)
     write_config(folder, fields)
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from ..runtime import write_atomic
 from .config import BROKEN
-from .safetensors import LazyTensors, SafetensorsFile, save_safetensors
+from .safetensors import SafetensorsFile
+from .saving import LazyTensors, save_safetensors
 
 DIFFUSERS, TRANSFORMERS = "diffusion_pytorch_model", "model"
 """The two libraries' names of a weights file."""
@@ -111,7 +112,7 @@ def save_weights(
         return
     files = [f"{stem}-{i + 1:05}-of-{len(shards):05}.safetensors" for i in range(len(shards))]
     for file, names in zip(files, shards, strict=True):
-        part = LazyTensors({name: tensors.specs[name] for name in names}, tensors.__getitem__)
+        part = LazyTensors({name: tensors.specs[name] for name in names}, tensors.make)
         save_safetensors(folder / file, part, advance=advance)
     file_of = {name: file for file, names in zip(files, shards, strict=True) for name in names}
     content = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": file_of}

@@ -20,7 +20,8 @@ from jax.typing import DTypeLike
 from ..interop.clip import clip_table, OPENCLIP_IGNORED, openclip_table
 from ..interop.compvis import compvis_autoencoder_table, compvis_unet_table
 from ..interop.mapping import Advance, fill, write_weights
-from ..interop.safetensors import LazyTensors, SafetensorsFile, save_safetensors
+from ..interop.safetensors import SafetensorsFile
+from ..interop.saving import LazyTensors, save_safetensors
 from ..interop.shards import Below
 from ..interop.text_encoders import tokenizer_for
 from ..pipeline import LatentDiffusion
@@ -146,7 +147,7 @@ def save_single_file(
 
     def make(name: str) -> np.ndarray:
         tensors, own_name = sources[name]
-        return tensors[own_name]
+        return tensors.make(own_name)
 
     text = model.text_encoder
     assert isinstance(text, CLIPText)  # single_file_tables refuses others
