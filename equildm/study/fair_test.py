@@ -15,7 +15,7 @@ import numpy as np
 from .compare import Estimate, mean_over_seeds
 from .contest import contest
 from .fair_crossover import Crossover, crossover, evaluation_price, FAIR_PRICE
-from .frontier import best, by, check_one_family, ROUNDING
+from .frontier import best, by, check_one_family, in_common, ROUNDING, sampler_and_scale
 from .price import Price
 from .table import Row
 
@@ -168,8 +168,7 @@ def _entrants(rows: Sequence[Row]) -> list[Row]:
     widths = by(rows, lambda row: row.width)
     references = sorted({row.reference for row in rows})
     models = sorted({(row.width, row.run, row.train_step) for row in rows})
-    ways = [{(row.sampler, row.guidance) for row in group} for group in widths.values()]
-    common = set.intersection(*ways)
+    common = in_common(rows, lambda row: row.width, sampler_and_scale)
     for rule, broken, fix in (
         ("takes two widths or more", len(widths) < 2 and sorted(widths), "Train another width"),
         ("has one reference", len(references) > 1 and references, "Select rows of one"),
@@ -185,13 +184,13 @@ def _entrants(rows: Sequence[Row]) -> list[Row]:
         ),
         (
             "takes a sampler and guidance scale in common",
-            not common and {w: sorted(way) for w, way in zip(widths, ways)},
+            not common and {w: sorted({*map(sampler_and_scale, g)}) for w, g in widths.items()},
             "Sample all widths in the same ways",
         ),
     ):
         if broken:
             raise ValueError(f"A fair test {rule}, received {broken}. {fix}.")
-    chosen = mean_over_seeds([row for row in rows if (row.sampler, row.guidance) in common])
+    chosen = mean_over_seeds(common)
     if not chosen or max(row.width for row in chosen) < max(widths):
         raise ValueError(
             f"The largest width has a finite score, received c = {max(widths)} with none. Train it "

@@ -27,6 +27,27 @@ def by(rows: Iterable[Row], key: Callable[[Row], T]) -> dict[T, list[Row]]:
     return groups
 
 
+def sampler_and_scale(row: Row) -> tuple[str, float]:
+    """The sampler and the guidance scale of a row."""
+    return row.sampler, row.guidance
+
+
+def in_common(
+    rows: Sequence[Row], between: Callable[[Row], Hashable], way: Callable[[Row], Hashable]
+) -> list[Row]:
+    """The rows in such ways as every group has, so that none wins by what it alone was tried in.
+
+    **Arguments:**
+
+    - `rows`: in any ways.
+    - `between`: rows of one value are a group.
+    - `way`: of a row.
+    """
+    ways = [{way(row) for row in group} for group in by(rows, between).values()]
+    common = set.intersection(*ways) if ways else set()
+    return [row for row in rows if way(row) in common]
+
+
 def families(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """Rows by family, in order of name. Models of one family differ by their size alone."""
     return by(sorted(rows, key=lambda row: row.family), lambda row: row.family)

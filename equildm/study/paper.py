@@ -100,10 +100,10 @@ FINDINGS = (
         "small models at small budgets",
         "For a given sampling cost, smaller models frequently outperform larger ones.",
         "3.3.2, figure 9",
-        "At nine budgets from where two sizes can be paid for: the best of the smaller sizes "
-        "against the largest payable one. Reproduced if the smaller is better (interval of the "
-        "difference off 0, wide enough for all budgets together) at more budgets than the larger "
-        "is; not if the reverse.",
+        "At nine budgets from where two sizes can be paid for, in the samplers and guidance scales "
+        "that all sizes have: the best of the smaller sizes against the largest payable one. "
+        "Reproduced if the smaller is better (interval of the difference off 0, wide enough for "
+        "all budgets together) at more budgets than the larger is; not if the reverse.",
     ),
     Finding(
         "large models at large budgets",
@@ -124,9 +124,10 @@ FINDINGS = (
         "DDPM in few steps",
         "DDPM is worse than DDIM with few steps.",
         "3.4, figure 11",
-        "All sizes and step counts up to 20, each at its best guidance: reproduced if DDPM is "
-        "worse (interval off 0, wide enough for all cases together) in more cases than it is "
-        "better, by a quarter of all at least; not if the reverse.",
+        "All sizes and step counts up to 20, each at its best guidance of the scales that both "
+        "samplers have: reproduced if DDPM is worse (interval off 0, wide enough for all cases "
+        "together) in more cases than it is better, by a quarter of all at least; not if the "
+        "reverse.",
     ),
     Finding(
         "DPM-Solver++",

@@ -10,7 +10,15 @@ import numpy as np
 
 from .compare import Estimate, score
 from .contest import contest, regrets
-from .frontier import best, by, common_budgets, newest, ROUNDING
+from .frontier import (
+    best,
+    by,
+    common_budgets,
+    in_common,
+    newest,
+    ROUNDING,
+    sampler_and_scale,
+)
 from .names import Unit
 from .price import Price
 from .scaling_laws import reference_rows, training_law
@@ -19,6 +27,7 @@ from .table import Row, Size
 Answer = Literal["reproduced", "not reproduced", "not resolvable at this scale", "not tested"]
 UNKNOWN: Answer = "not resolvable at this scale"
 NOT_TESTED: Answer = "not tested"
+FEW_SIZES = "Fewer than two sizes with a sampler and a guidance scale in common."
 Ruling = tuple[Answer, str]
 """The answer, and the numbers that it rests on."""
 
@@ -33,6 +42,11 @@ def undistilled(rows: list[Row]) -> list[Row]:
     return [row for row in newest(rows) if not row.method]
 
 
+def of_all_sizes(rows: list[Row]) -> list[Row]:
+    """`undistilled`, in samplers and guidance scales in which every size was sampled."""
+    return in_common(undistilled(rows), lambda row: row.size, sampler_and_scale)
+
+
 def training_compute(rows: list[Row], unit: Unit) -> Ruling:
     """The law of FID over training compute."""
     chosen = reference_rows(rows)
@@ -45,9 +59,9 @@ def training_compute(rows: list[Row], unit: Unit) -> Ruling:
 
 def size(rows: list[Row], unit: Unit) -> Ruling:
     """Largest against smallest size in the most steps."""
-    sizes = by(undistilled(rows), lambda row: row.size)
+    sizes = by(of_all_sizes(rows), lambda row: row.size)
     if len(sizes) < 2:
-        return NOT_TESTED, "One size."
+        return NOT_TESTED, FEW_SIZES
     small, large = sizes[min(sizes)], sizes[max(sizes)]
     common = {(r.sampler, r.steps) for r in small} & {(r.sampler, r.steps) for r in large}
     if not common:
@@ -79,19 +93,19 @@ def smaller_at_budgets(rows: list[Row], price: Price) -> tuple[int, str]:
 
 def small_models(rows: list[Row], unit: Unit) -> Ruling:
     """Whether smaller models are better at more budgets than larger ones."""
-    plain = undistilled(rows)
+    plain = of_all_sizes(rows)
     if len({row.size for row in plain}) < 2:
-        return NOT_TESTED, "One size."
+        return NOT_TESTED, FEW_SIZES
     sign, text = smaller_at_budgets(plain, Price(unit))
     return by_sign(sign), text
 
 
 def large_models(rows: list[Row], unit: Unit) -> Ruling:
     """Whether the largest size is better at the largest budget."""
-    plain, price = undistilled(rows), Price(unit)
+    plain, price = of_all_sizes(rows), Price(unit)
     sizes = by(plain, lambda row: row.size)
     if len(sizes) < 2:
-        return NOT_TESTED, "One size."
+        return NOT_TESTED, FEW_SIZES
     first, *_, last = common_budgets(plain, price=price)
     early = best(row for row in plain if price(row) <= first * (1 + ROUNDING))
     if early.size == max(sizes):
@@ -104,7 +118,10 @@ def large_models(rows: list[Row], unit: Unit) -> Ruling:
 
 def every_sampler(rows: list[Row], unit: Unit) -> Ruling:
     """`small_models` for each sampler."""
-    samplers = by(undistilled(rows), lambda r: r.sampler)
+    samplers = {
+        name: in_common(group, lambda row: row.size, sampler_and_scale)
+        for name, group in by(undistilled(rows), lambda row: row.sampler).items()
+    }
     samplers = {name: g for name, g in samplers.items() if len({row.size for row in g}) > 1}
     if len(samplers) < 2:
         return NOT_TESTED, f"{len(samplers)} samplers with several sizes; the rule takes two."
@@ -120,22 +137,23 @@ def against_ddim(name: str, expected: int) -> Callable[[list[Row], Unit], Ruling
     """A rule: whether a sampler is worse (1) or better (-1) than DDIM in up to 20 steps."""
 
     def rule(rows: list[Row], unit: Unit) -> Ruling:
-        plain = [row for row in undistilled(rows) if row.steps <= 20]
-        gaps = {}
+        plain = [r for r in undistilled(rows) if r.steps <= 20 and r.sampler in (name, "ddim")]
+        gaps = []
         for group in by(plain, lambda row: (row.run, row.steps)).values():
-            mine, ddim = ([r for r in group if r.sampler == s] for s in (name, "ddim"))
+            alike = in_common(group, lambda row: row.sampler, lambda row: row.guidance)
+            mine, ddim = ([r for r in alike if r.sampler == s] for s in (name, "ddim"))
             if mine and ddim:
-                gaps[f"{mine[0].size}, {mine[0].steps} steps"] = contest(mine, ddim)
+                gaps.append((f"{mine[0].size}, {mine[0].steps} steps", contest(mine, ddim)))
         if not gaps:
             return NOT_TESTED, f"No row of {name} beside DDIM in up to 20 steps."
-        signs = {label: d.sign_among(len(gaps)) for label, d in gaps.items()}
-        worse, better = (list(signs.values()).count(sign) for sign in (1, -1))
+        signs = [d.sign_among(len(gaps)) for _, d in gaps]
+        worse, better = (signs.count(sign) for sign in (1, -1))
         lead = expected * (worse - better)
-        decided = "; ".join(f"{label}: {gaps[label]}" for label, sign in signs.items() if sign)
+        decided = "; ".join(f"{label}: {d}" for (label, d), sign in zip(gaps, signs) if sign)
         text = (
             f"{name} worse in {worse}, better in {better} of {len(signs)} cases, "
             f"the rest undecided. {name} minus ddim: median "
-            f"{np.median([d.value for d in gaps.values()]):.2g}"
+            f"{np.median([d.value for _, d in gaps]):.2g}"
             f"{'; ' if decided else ''}{decided}."
         )
         resolved = 4 * abs(lead) >= len(signs)
@@ -166,9 +184,16 @@ def _compare_scales(pairs: list[tuple[str, list[Row], list[Row]]]) -> Ruling:
 
 
 def _ddim(rows: list[Row]) -> dict[Size, dict[int, list[Row]]]:
-    """DDIM's rows by size, then by steps: all guidance scales."""
+    """DDIM's rows by size, then by steps: all guidance scales.
+
+    Of several trainings of one size, the one with the most rows.
+    """
     sizes = by([r for r in undistilled(rows) if r.sampler == "ddim"], lambda row: row.size)
-    return {size: by(sizes[size], lambda row: row.steps) for size in sorted(sizes)}
+    chosen = {}
+    for size in sorted(sizes):
+        most = max(by(sizes[size], lambda row: row.run).values(), key=lambda group: len(group))
+        chosen[size] = by(most, lambda row: row.steps)
+    return chosen
 
 
 def guidance_by_steps(rows: list[Row], unit: Unit) -> Ruling:

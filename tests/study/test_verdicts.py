@@ -78,3 +78,56 @@ def test_noise_is_not_a_verdict(study):
         verdicts([*study, other])
     assert {v.answer for v in verdicts(study[:1])} == {"not tested"}
     assert score(noisy[0]).error == pytest.approx(500)
+
+
+def test_a_sampler_does_not_win_by_a_scale_that_it_alone_was_tried_at(make_row):
+    """DPM-Solver++ is better at guidance 1. DDIM was also sampled at 3, and is far better there."""
+    rows = [
+        make_row(fid=fid, error=1.0, sampler=sampler, width=width, steps=steps, guidance=scale)
+        for sampler, scale, fid in (
+            ("dpm++2m", 1.0, 80.0),
+            ("ddim", 1.0, 100.0),
+            ("ddim", 3.0, 9.0),
+        )
+        for width in (8, 16)
+        for steps in (4, 8)
+    ]
+    verdict = next(v for v in verdicts(rows) if v.finding.name == "DPM-Solver++")
+    assert verdict.answer == "reproduced", verdict
+    assert "better in 4 of 4 cases" in verdict.numbers and "median -20" in verdict.numbers
+
+
+def test_a_size_does_not_win_by_a_way_that_it_alone_was_sampled_in(make_row):
+    rows = [
+        make_row(fid=fid, error=1.0, sampler=sampler, width=width, steps=steps, guidance=scale)
+        for width, sampler, scale, fid in (
+            (8, "ddim", 1.0, 100.0),
+            (8, "ddim", 3.0, 9.0),
+            (8, "ddpm", 1.0, 9.0),
+            (16, "ddim", 1.0, 50.0),
+        )
+        for steps in (4, 50)
+    ]
+    found = {v.finding.name: v for v in verdicts(rows)}
+    assert found["size"].answer == "reproduced", found["size"]
+    assert found["small models at small budgets"].answer == "not reproduced"
+    alone = {v.finding.name: v.answer for v in verdicts([r for r in rows if r.fid != 100.0])}
+    for name in ("size", "small models at small budgets", "large models at large budgets"):
+        assert alone[name] == "not tested", name
+
+
+def test_two_trainings_of_a_size_that_were_sampled_in_different_ways(make_row):
+    """The second seed has one scale only: the first one's scales are compared."""
+    rows = [
+        make_row(run=run, width=width, fid=50.0 - scale, error=1.0, steps=steps, guidance=scale)
+        for run, width, scales in (
+            ("a-seed", 8, (1.0,)),
+            ("b", 8, (1.0, 2.0, 3.0)),
+            ("c", 16, (1.0, 2.0, 3.0)),
+        )
+        for steps in (4, 50)
+        for scale in scales
+    ]
+    found = {v.finding.name: v for v in verdicts(rows)}
+    assert "c = 8 and 16: 3 and 3" in found["guidance and size"].numbers
+    assert found["guidance and steps"].answer == "not resolvable at this scale"
