@@ -2,6 +2,7 @@
 
     python benchmarks/load_weights.py                       # writes 5.2 GB of weights first
     python benchmarks/load_weights.py --folder /tmp/unets   # or finds them there, written once
+    python benchmarks/load_weights.py --mapped --dtypes float32
 
 Both libraries read the same folder to float32 on the CPU, in turns, each time in a fresh process.
 Imports are not timed, and the files are in the page cache. diffusers maps a float32 file and has
@@ -43,6 +44,8 @@ class Config:
     """Number of times that each library loads."""
     saves: bool = True
     """Whether both libraries also save, once a round."""
+    mapped: bool = False
+    """Whether equildm leaves the weights in the file, as diffusers does with float32."""
 
 
 def make(folder: Path, c: Config) -> None:
@@ -57,10 +60,13 @@ def make(folder: Path, c: Config) -> None:
         save_unet(folder / dtype, network, config, dtype=dtype)
 
 
-def fresh_process(library: str, source: Path, saved: Path | None) -> dict[str, float]:
+def fresh_process(
+    library: str, source: Path, saved: Path | None, *, mapped: bool
+) -> dict[str, float]:
     """The figures of one fresh process, by the names in `COLUMNS`."""
     python = sys.executable if library == "equildm" else None
-    with Peer(WORKER, {"library": library}, python=python) as worker:
+    dtype = "mapped" if mapped else "float32"
+    with Peer(WORKER, {"library": library, "dtype": dtype}, python=python) as worker:
         figures = worker("load", folder=str(source))
         if saved is not None:
             figures["saving"] = worker("save", folder=str(saved))["seconds"]
@@ -79,7 +85,7 @@ def main(c: Config) -> None:
             for i in range(-1, c.rounds):
                 for library in list(figures)[:: 1 if i % 2 == 0 else -1]:
                     saved = folder / "saved" if c.saves else None
-                    taken = fresh_process(library, folder / dtype, saved)
+                    taken = fresh_process(library, folder / dtype, saved, mapped=c.mapped)
                     if i >= 0:  # The first round brings the file into the page cache.
                         figures[library].append(taken)
             for name in COLUMNS[: None if c.saves else -1]:

@@ -52,7 +52,7 @@ class Config:
 def main(config: Config) -> None:
     model = eqd.load_pretrained(
         config.source,
-        dtype="stored",
+        dtype="mapped",  # memory holds a few tensors at a time
         ema=config.ema,
         step=config.step,
         tokenizer=config.tokenizer,

@@ -1,9 +1,10 @@
 """Both sides of `benchmarks/load_weights.py`: a UNet read from a folder, in a fresh process.
 
-Configuration, as JSON: `library` (`"equildm"` or `"diffusers"`). Commands: `load` (of a `folder`,
-to float32), `save` (what was loaded, to a `folder`). `load` answers `seconds`, `touched` (the
-seconds at which every weight has been read once as well: diffusers maps the file, and reads the
-weights when they are used) and `anonymous_mb`, the peak of the memory that is not a file's.
+Configuration, as JSON: `library` (`"equildm"` or `"diffusers"`), and `dtype`, what equildm loads to
+(diffusers loads to float32). Commands: `load` (of a `folder`), `save` (what was loaded, to a
+`folder`). `load` answers `seconds`, `touched` (the seconds at which every weight has been read once
+as well: diffusers maps the file, and reads the weights when they are used) and `anonymous_mb`, the
+peak of the memory that is not a file's.
 """
 
 import os
@@ -15,6 +16,9 @@ from typing import Any
 
 from benchmarks._peer import reset_peak
 from benchmarks.peers._serve import Command, serve
+
+Library = tuple[Callable[[str], Any], Callable[[Any], float], Callable[[str, Any], None]]
+"""Functions that load a folder, read every weight, and save to a folder."""
 
 
 class Anonymous(threading.Thread):
@@ -37,7 +41,9 @@ class Anonymous(threading.Thread):
         return self._peak * 1024 / 1e6
 
 
-def ours() -> tuple[Callable[[str], Any], Callable[[Any], float], Callable[[str, Any], None]]:
+def ours(
+    dtype: str,
+) -> Library:
     """Functions of equildm that load, read every weight, and save."""
     os.environ["JAX_PLATFORMS"] = "cpu"
     import jax
@@ -46,7 +52,7 @@ def ours() -> tuple[Callable[[str], Any], Callable[[Any], float], Callable[[str,
     from equildm.interop import load_unet, save_unet
 
     def load(folder: str) -> Any:
-        return jax.block_until_ready(load_unet(folder))
+        return jax.block_until_ready(load_unet(folder, dtype=dtype))
 
     def touch(loaded: Any) -> float:
         return sum(float(np.asarray(leaf).sum()) for leaf in jax.tree.leaves(loaded[0]))
@@ -58,7 +64,9 @@ def ours() -> tuple[Callable[[str], Any], Callable[[Any], float], Callable[[str,
     return load, touch, save
 
 
-def theirs() -> tuple[Callable[[str], Any], Callable[[Any], float], Callable[[str, Any], None]]:
+def theirs(
+    dtype: str,
+) -> Library:
     """The same of diffusers."""
     import torch
     from diffusers import UNet2DConditionModel
@@ -78,7 +86,7 @@ def theirs() -> tuple[Callable[[str], Any], Callable[[Any], float], Callable[[st
 
 def build(config: dict[str, Any]) -> dict[str, Command]:
     """The commands, once the library is imported."""
-    load, touch, save = {"equildm": ours, "diffusers": theirs}[config["library"]]()
+    load, touch, save = {"equildm": ours, "diffusers": theirs}[config["library"]](config["dtype"])
     loaded: Any = None
 
     def timed_load(folder: str) -> dict[str, Any]:

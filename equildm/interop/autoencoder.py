@@ -102,7 +102,8 @@ def load_vae(
 
     - `folder`: as diffusers saves one; by default the small one for 64 x 64 emoji that comes with
         this package (see `recipes/train_vae.py`).
-    - `dtype`: of the arrays in memory; `"stored"` keeps the file's.
+    - `dtype`: of the arrays in memory; `"stored"` keeps the file's, `"mapped"` reads nothing yet,
+        see `load_pretrained`.
     - `mesh`: where they go, each straight to its shards; by default on the first device.
     - `advance`: called with the bytes of each tensor.
 

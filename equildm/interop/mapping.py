@@ -65,6 +65,8 @@ def read_weights(
     - `table`: a pair for every array of the template.
     - `tensors`: theirs, by name. As many are read at a time as there are cores.
     - `dtype`: of the floating arrays, by default the template's; `"stored"` keeps each tensor's.
+        `"mapped"` keeps it too, and leaves the tensor where it is: the arrays are numpy's, views of
+        the tensors in another order of their axes. The blocks of a `BlockStack` are copied.
     - `ignored`: patterns (`"pooler.*"`) of tensors that the module does not have.
     - `source`: what to call the tensors in an error, for instance the file.
     - `advance`: called with the bytes of each tensor.
@@ -75,8 +77,13 @@ def read_weights(
     """
     _check_covers(template, table)
     _check_names(table, tensors, ignored, source)
+    if _is_word(dtype, "mapped") and any(map(_sharding, jax.tree.leaves(template))):
+        raise ValueError(
+            "Mapped weights stay in their file, and a mesh takes them to its devices; received "
+            'both dtype="mapped" and a mesh. Leave one of them out.'
+        )
 
-    def read(pair: Pair) -> jax.Array:
+    def read(pair: Pair) -> jax.Array | np.ndarray:
         return _read(pair, _get(template, pair.ours), tensors, dtype, source)
 
     arrays = []
@@ -193,7 +200,7 @@ def _their_shape(pair: Pair, ours: Any) -> tuple[int, ...]:
 
 def _read(
     pair: Pair, ours: Any, tensors: Mapping[str, np.ndarray], dtype: Any, source: object
-) -> jax.Array:
+) -> jax.Array | np.ndarray:
     floating = jnp.issubdtype(ours.dtype, jnp.floating)
     target: Any = ours.dtype if dtype is None or not floating else dtype
     array: np.ndarray | None = None
@@ -201,15 +208,25 @@ def _read(
         theirs = tensors[name]
         _check_tensor(pair, name, ours, theirs, source)
         part = theirs if pair.parts == 1 else np.split(theirs, pair.parts)[pair.part]
+        view = pair.transform.read(part)
+        if pair.layers is None and _is_word(target, "mapped"):
+            return view
         if array is None:
-            is_stored = isinstance(target, str) and target == "stored"
-            array = _aligned(ours.shape, theirs.dtype if is_stored else target)
-        _copy(pair.transform.read(part), array if pair.layers is None else array[index, ...])
+            array = _aligned(ours.shape, theirs.dtype if _is_word(target) else target)
+        _copy(view, array if pair.layers is None else array[index, ...])
     assert array is not None, "a stack has at least one layer"
-    sharding = getattr(ours, "sharding", None) if isinstance(ours, jax.ShapeDtypeStruct) else None
+    sharding = _sharding(ours)
     if sharding is None:
         return jax.device_put(array)
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
+
+
+def _is_word(dtype: Any, *words: str) -> bool:
+    return isinstance(dtype, str) and dtype in (words or ("stored", "mapped"))
+
+
+def _sharding(leaf: Any) -> Any:
+    return getattr(leaf, "sharding", None) if isinstance(leaf, jax.ShapeDtypeStruct) else None
 
 
 def _check_tensor(pair: Pair, name: str, ours: Any, theirs: np.ndarray, source: object) -> None:

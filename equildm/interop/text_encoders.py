@@ -78,7 +78,8 @@ def load_text_encoder(
     - `max_tokens`: tokens that a caption is padded or cut to; by default the most that the model
         takes (CLIP 77, BERT 512, T5 the number in its tokenizer's settings or 512).
     - `skip`: last layers of a CLIP to leave out, see `CLIPTextTower`.
-    - `dtype`: of the arrays in memory and so of the computation; `"stored"` keeps the file's.
+    - `dtype`: of the arrays in memory and so of the computation; `"stored"` keeps the file's,
+        `"mapped"` reads nothing yet, see `load_pretrained`.
     - `mesh`: where they go, each straight to its shards; by default on the first device.
     - `advance`: called with the bytes of each tensor.
 

@@ -28,7 +28,8 @@ def load_unet(
     **Arguments:**
 
     - `folder`: with `config.json` and safetensors, one file or several with their index.
-    - `dtype`: of the arrays in memory; `"stored"` keeps the file's.
+    - `dtype`: of the arrays in memory; `"stored"` keeps the file's, `"mapped"` reads nothing yet,
+        see `load_pretrained`.
     - `mesh`: where they go, each straight to its shards; by default on the first device.
     - `advance`: called with the bytes of each tensor.
 

@@ -58,7 +58,8 @@ def load_diffusers(
     - `folder`: a pipeline as diffusers saves it: `model_index.json` and the folders `unet`, `vae`,
         `text_encoder`, `tokenizer`, `scheduler`. Other components are ignored. The index may be
         missing, see `save_diffusers`.
-    - `dtype`: of the arrays in memory; `"stored"` keeps the files'.
+    - `dtype`: of the arrays in memory; `"stored"` keeps the files', `"mapped"` reads nothing yet,
+        see `load_pretrained`.
     - `mesh`: where the network goes, each array straight to its shards; by default, and for the
         other parts, on the first device.
     - `scheduler`: instead of the folder's, which is not read then.

@@ -50,7 +50,11 @@ def load_pretrained(
         is the model that ships, unless the current folder holds something of that name.
     - `mesh`: where the network goes, each array straight to its shards; by default on the first
         device. VAE and text encoder are on the first device.
-    - `dtype`: of the floating arrays in memory; `"stored"` keeps the files' own.
+    - `dtype`: of the floating arrays in memory; `"stored"` keeps the files' own. `"mapped"` keeps
+        them too, and leaves the weights in the files: numpy arrays, of which only what is used is
+        read, for instance to save them in another layout. `jax.device_put(model)` reads them. A
+        compiled function that is given mapped weights reads them at each call. Of a run folder,
+        whose checkpoints cannot be mapped, it is the same as `"stored"`.
     - `ema`: an average of a run's weights: by name, `"none"` for the weights as trained, or a
         relative width such as `"0.07"` where the run has snapshots. By default the first average.
     - `step`: of a run's checkpoint or snapshot; the newest by default.
@@ -139,7 +143,7 @@ def _load_run(
     network: Any = read_network(run, config, text_encoder, ema=ema, step=step, mesh=mesh)
     if isinstance(network, TextConditioned):
         network, text_encoder = network.network, network.text
-    if not (isinstance(dtype, str) and dtype == "stored"):
+    if not (isinstance(dtype, str) and dtype in ("stored", "mapped")):
         network, vae, text_encoder = _cast((network, vae, text_encoder), dtype)
     return LatentDiffusion(network, vae, text_encoder, config.model)
 

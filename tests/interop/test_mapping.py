@@ -175,6 +175,20 @@ def test_dtypes_are_kept_or_chosen(theirs):
     assert all(halves[name].dtype == halves.specs[name].dtype == np.float16 for name in halves)
 
 
+def test_mapped_arrays_are_views(theirs):
+    theirs = dict(theirs)
+    mapped = read_weights(SHAPES, TABLE, theirs, dtype="mapped")
+    for array in jax.tree.leaves(mapped):
+        assert isinstance(array, np.ndarray)
+        assert sum(np.shares_memory(array, tensor) for tensor in theirs.values()) == 1
+    assert eqx.tree_equal(jax.device_put(mapped), eqx.filter(NET, eqx.is_array))
+    for name, tensor in write_weights(mapped, TABLE).items():
+        assert np.shares_memory(tensor, theirs[name])  # as it came, without a copy
+    with pytest.raises(ValueError, match="a mesh takes them"):
+        template = abstract(SHAPES, make_mesh(devices=jax.devices()[:1]))
+        read_weights(template, TABLE, theirs, dtype="mapped")
+
+
 def test_arrays_arrive_where_the_template_says(theirs):
     mesh = make_mesh(devices=jax.devices()[:1])
     net = read_weights(abstract(SHAPES, mesh), TABLE, theirs)

@@ -188,6 +188,25 @@ def test_halves(trained, tmp_path):
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_mapped_weights_stay_in_the_file(trained, tmp_path, layout):
+    """They are the same model; saved again they are the same files, byte for byte."""
+    path, _ = saved(trained, tmp_path, layout)
+    options = {"tokenizer": tmp_path / "tokenizer"} if layout == "single-file" else {}
+    mapped = load_pretrained(path, dtype="mapped", **options)
+    arrays = jax.tree.leaves(eqx.filter((mapped.network, mapped.vae), eqx.is_inexact_array))
+    assert arrays and all(isinstance(a, np.ndarray) and not a.flags.writeable for a in arrays)
+    opened = load_pretrained(path, **options)
+    same(jax.device_put(mapped), opened)
+    images = [TextToImage(model)(["a cat"], seed=0) for model in (jax.device_put(mapped), opened)]
+    np.testing.assert_array_equal(*images)
+    again = tmp_path / "again" / path.name
+    save_pretrained(again, mapped, layout=layout)
+    files = [file for file in (path, *path.rglob("*")) if file.is_file()]
+    for file in files:
+        assert (again / file.relative_to(path)).read_bytes() == file.read_bytes(), file
+
+
 def test_an_interrupted_save_leaves_nothing(trained, tmp_path, monkeypatch):
     def fail(*args, **options):
         raise KeyboardInterrupt
