@@ -113,7 +113,10 @@ def test_is_the_transformer_of_diffusers(peer, tmp_path, name, sizes):
     )
     assert np.linalg.norm(ours - theirs) / np.linalg.norm(theirs) < 1e-5
 
-    save(second, network, sizes_of)
+    mapped, _ = load(first, dtype="mapped")
+    assert any(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(mapped))
+    assert eqx.tree_equal(jax.device_put(mapped), network)
+    save(second, mapped, sizes_of)
     before, after = open_weights(first, DIFFUSERS), open_weights(second, DIFFUSERS)
     assert set(before) == set(after)
     if POSITIONS in before:  # which follow from the sizes
