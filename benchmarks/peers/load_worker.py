@@ -41,9 +41,7 @@ class Anonymous(threading.Thread):
         return self._peak * 1024 / 1e6
 
 
-def ours(
-    dtype: str,
-) -> Library:
+def ours(dtype: str) -> Library:
     """Functions of equildm that load, read every weight, and save."""
     os.environ["JAX_PLATFORMS"] = "cpu"
     import jax
@@ -64,9 +62,7 @@ def ours(
     return load, touch, save
 
 
-def theirs(
-    dtype: str,
-) -> Library:
+def theirs() -> Library:
     """The same of diffusers."""
     import torch
     from diffusers import UNet2DConditionModel
@@ -86,7 +82,8 @@ def theirs(
 
 def build(config: dict[str, Any]) -> dict[str, Command]:
     """The commands, once the library is imported."""
-    load, touch, save = {"equildm": ours, "diffusers": theirs}[config["library"]](config["dtype"])
+    library = ours(config["dtype"]) if config["library"] == "equildm" else theirs()
+    load, touch, save = library
     loaded: Any = None
 
     def timed_load(folder: str) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def read_weights(
     """
     _check_covers(template, table)
     _check_names(table, tensors, ignored, source)
-    if _is_word(dtype, "mapped") and any(map(_sharding, jax.tree.leaves(template))):
+    if _is_mapped(dtype) and any(map(_sharding, jax.tree.leaves(template))):
         raise ValueError(
             "Mapped weights stay in their file, and a mesh takes them to its devices; received "
             'both dtype="mapped" and a mesh. Leave one of them out.'
@@ -92,6 +92,11 @@ def read_weights(
             arrays.append(array)
             advance(array.nbytes)
     return eqx.tree_at(lambda tree: [_get(tree, pair.ours) for pair in table], template, arrays)
+
+
+def keeps_types(dtype: DTypeLike | None) -> bool:
+    """Whether a `dtype` of `read_weights` says that each tensor keeps its own."""
+    return isinstance(dtype, str) and dtype in ("stored", "mapped")
 
 
 def fill(
@@ -209,10 +214,10 @@ def _read(
         _check_tensor(pair, name, ours, theirs, source)
         part = theirs if pair.parts == 1 else np.split(theirs, pair.parts)[pair.part]
         view = pair.transform.read(part)
-        if pair.layers is None and _is_word(target, "mapped"):
+        if pair.layers is None and _is_mapped(target):
             return view
         if array is None:
-            array = _aligned(ours.shape, theirs.dtype if _is_word(target) else target)
+            array = _aligned(ours.shape, theirs.dtype if keeps_types(target) else target)
         _copy(view, array if pair.layers is None else array[index, ...])
     assert array is not None, "a stack has at least one layer"
     sharding = _sharding(ours)
@@ -221,8 +226,8 @@ def _read(
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
-def _is_word(dtype: Any, *words: str) -> bool:
-    return isinstance(dtype, str) and dtype in (words or ("stored", "mapped"))
+def _is_mapped(dtype: Any) -> bool:
+    return isinstance(dtype, str) and dtype == "mapped"
 
 
 def _sharding(leaf: Any) -> Any:

@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import PyTree
 
 from ..interop import Scheduler
+from ..interop.mapping import keeps_types
 from ..pipeline import LatentDiffusion
 from ..runtime import Run
 from ..runtime.near import near_runs
@@ -143,7 +144,7 @@ def _load_run(
     network: Any = read_network(run, config, text_encoder, ema=ema, step=step, mesh=mesh)
     if isinstance(network, TextConditioned):
         network, text_encoder = network.network, network.text
-    if not (isinstance(dtype, str) and dtype in ("stored", "mapped")):
+    if not keeps_types(dtype):
         network, vae, text_encoder = _cast((network, vae, text_encoder), dtype)
     return LatentDiffusion(network, vae, text_encoder, config.model)
 

@@ -119,7 +119,7 @@ def large_models(rows: list[Row], unit: Unit) -> Ruling:
 def every_sampler(rows: list[Row], unit: Unit) -> Ruling:
     """`small_models` for each sampler."""
     samplers = {
-        name: in_common(group, lambda row: row.size, sampler_and_scale)
+        name: of_all_sizes(group)
         for name, group in by(undistilled(rows), lambda row: row.sampler).items()
     }
     samplers = {name: g for name, g in samplers.items() if len({row.size for row in g}) > 1}
