@@ -358,6 +358,7 @@ from .nn import (
     ResBlock as ResBlock,
     RMSNorm as RMSNorm,
     RotaryPositions as RotaryPositions,
+    shapes_of as shapes_of,
     SincosPositions as SincosPositions,
     sinusoid as sinusoid,
     SpatialTransformer as SpatialTransformer,

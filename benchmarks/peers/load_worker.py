@@ -47,6 +47,7 @@ def ours(dtype: str) -> Library:
     import jax
     import numpy as np
 
+    from equildm.denoise import WidthScaledUNet  # noqa: F401  imports are not timed
     from equildm.interop import load_unet, save_unet
 
     def load(folder: str) -> Any:

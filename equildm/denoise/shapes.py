@@ -1,18 +1,18 @@
 """A network and its inputs as shapes, for counting operations and compiling without weights."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from .._types import Network, TextEmbedding
+from ..nn import shapes_of
 from .backbone import AbstractBackboneConfig
 from .network_config import AbstractNetworkConfig
 
 
 def network_shapes(config: AbstractNetworkConfig) -> Network:
     """The network with a `jax.ShapeDtypeStruct` in place of each array. Nothing is allocated."""
-    return eqx.filter_eval_shape(config.build, key=jax.random.key(0))
+    return shapes_of(config.build)
 
 
 def input_shapes(

@@ -2,12 +2,11 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
-import equinox as eqx
-import jax
-
 from ..features import Classifier
+from ..nn import shapes_of
 from .config import BROKEN
 from .mapping import named_arrays, read_weights, write_weights
 from .pairs import Pair
@@ -50,9 +49,7 @@ def load_classifier(path: str | os.PathLike[str]) -> Classifier:
     try:
         about = json.loads(file.metadata[HEADER])
         name, classes, widths = about["name"], about["classes"], about["widths"]
-        template = eqx.filter_eval_shape(
-            lambda: Classifier(name, classes, widths, key=jax.random.key(0))
-        )
+        template = shapes_of(partial(Classifier, name, classes, widths))
     except BROKEN as error:
         raise ValueError(
             f"{path} must describe a classifier in its header, and does not: {error!r}. Train it "

@@ -1,12 +1,11 @@
 """Inception-v3 in the layout that pytorch-fid, torch-fidelity and torchvision share."""
 
 import os
+from functools import partial
 from pathlib import Path
 
-import equinox as eqx
-import jax
-
 from ..features import FID_2015, InceptionV3, TORCHVISION
+from ..nn import shapes_of
 from .mapping import read_weights
 from .pairs import linear, OIHW, Pair
 from .safetensors import SafetensorsFile
@@ -90,5 +89,5 @@ def load_inception(path: str | os.PathLike[str]) -> InceptionV3:
     style = TORCHVISION if classes == TORCHVISION.classes else FID_2015
     standard = style is FID_2015 and file.metadata.get("source_sha256", "").startswith(STANDARD)
     name = "Inception-2015" if standard else "Inception"
-    template = eqx.filter_eval_shape(lambda: InceptionV3(style, name=name, key=jax.random.key(0)))
+    template = shapes_of(partial(InceptionV3, style, name=name))
     return read_weights(template, inception_table(), file, ignored=IGNORED, source=path)

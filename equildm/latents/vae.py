@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import check_one, Image, Key, Latent
-from ..nn import Conv, GroupNorm
+from ..nn import Conv, GroupNorm, shapes_of
 from .decoder import Decoder
 from .encoder import Encoder
 from .gaussian import DiagonalGaussian
@@ -147,7 +147,7 @@ class VAE(eqx.Module):
     def with_scale(self, scale: float, shift: float = 0.0) -> "VAE":
         """The same networks with another scale and shift, see `scaled`."""
         config = dataclasses.replace(self.config, scale=scale, shift=shift)
-        shapes = eqx.filter_eval_shape(config.build, key=jax.random.key(0))
+        shapes = shapes_of(config.build)
         return jax.tree.unflatten(jax.tree.structure(shapes), jax.tree.leaves(self))
 
     def scaled(self, z: Latent) -> Latent:
