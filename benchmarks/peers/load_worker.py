@@ -1,10 +1,10 @@
 """Both sides of `benchmarks/load_weights.py`: a UNet read from a folder, in a fresh process.
 
-Configuration, as JSON: `library` (`"equildm"` or `"diffusers"`), and `dtype`, what equildm loads to
-(diffusers loads to float32). Commands: `load` (of a `folder`), `save` (what was loaded, to a
-`folder`). `load` answers `seconds`, `touched` (the seconds at which every weight has been read once
-as well: diffusers maps the file, and reads the weights when they are used) and `anonymous_mb`, the
-peak of the memory that is not a file's.
+Configuration, as JSON: `library` (`"equildm"` or `"diffusers"`), `dtype`, what equildm loads to
+(diffusers loads to float32), and `pipeline`, whether the folder holds a whole pipeline. Commands:
+`load` (of a `folder`), `save` (what was loaded, to a `folder`). `load` answers `seconds`, `touched`
+(the seconds at which every weight has been read once as well: diffusers maps the file, and reads
+the weights when they are used) and `anonymous_mb`, the peak of the memory that is not a file's.
 """
 
 import os
@@ -41,50 +41,68 @@ class Anonymous(threading.Thread):
         return self._peak * 1024 / 1e6
 
 
-def ours(dtype: str) -> Library:
+def ours(dtype: str, *, pipeline: bool) -> Library:
     """Functions of equildm that load, read every weight, and save."""
     os.environ["JAX_PLATFORMS"] = "cpu"
     import jax
     import numpy as np
 
-    from equildm.denoise import WidthScaledUNet  # noqa: F401  imports are not timed
+    from equildm import load_pretrained, save_pretrained, TextToImage, VAE
+    from equildm.denoise import WidthScaledUNet
     from equildm.interop import load_unet, save_unet
+    from equildm.text import CLIPText
+
+    assert all((TextToImage, VAE, WidthScaledUNet, CLIPText))  # imports, which are not timed
 
     def load(folder: str) -> Any:
+        if pipeline:
+            model = load_pretrained(folder, dtype=dtype)
+            return jax.block_until_ready((model.network, model.vae, model.text_encoder)), model
         return jax.block_until_ready(load_unet(folder, dtype=dtype))
 
     def touch(loaded: Any) -> float:
         return sum(float(np.asarray(leaf).sum()) for leaf in jax.tree.leaves(loaded[0]))
 
     def save(folder: str, loaded: Any) -> None:
-        save_unet(folder, *loaded)
+        if pipeline:
+            save_pretrained(folder, loaded[1])
+        else:
+            save_unet(folder, *loaded)
 
     jax.block_until_ready(jax.device_put(0.0))  # starts jax, as the imports start PyTorch
     return load, touch, save
 
 
-def theirs() -> Library:
+def theirs(*, pipeline: bool) -> Library:
     """The same of diffusers."""
     import torch
-    from diffusers import UNet2DConditionModel
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    assert all((CLIPTextModel, CLIPTokenizer))  # imports, which are not timed
+    kind = StableDiffusionPipeline if pipeline else UNet2DConditionModel
 
     def load(folder: str) -> Any:
-        return UNet2DConditionModel.from_pretrained(folder, torch_dtype=torch.float32)
+        return kind.from_pretrained(folder, torch_dtype=torch.float32)
 
-    def touch(unet: Any) -> float:
+    def touch(loaded: Any) -> float:
+        parts = (loaded.unet, loaded.vae, loaded.text_encoder) if pipeline else (loaded,)
         with torch.no_grad():
-            return sum(float(weight.sum()) for weight in unet.parameters())
+            return sum(float(weight.sum()) for part in parts for weight in part.parameters())
 
-    def save(folder: str, unet: Any) -> None:
-        unet.save_pretrained(folder)
+    def save(folder: str, loaded: Any) -> None:
+        loaded.save_pretrained(folder)
 
     return load, touch, save
 
 
 def build(config: dict[str, Any]) -> dict[str, Command]:
     """The commands, once the library is imported."""
-    library = ours(config["dtype"]) if config["library"] == "equildm" else theirs()
-    load, touch, save = library
+    pipeline = config["pipeline"]
+    mine = config["library"] == "equildm"
+    load, touch, save = (
+        ours(config["dtype"], pipeline=pipeline) if mine else theirs(pipeline=pipeline)
+    )
     loaded: Any = None
 
     def timed_load(folder: str) -> dict[str, Any]:
