@@ -6,12 +6,32 @@ import numpy as np
 
 from .compare import draws, Estimate
 from .contest import contest
-from .frontier import best, by, DRAWS, last_checkpoints, newest, optimal_guidance
+from .frontier import (
+    best,
+    by,
+    DRAWS,
+    in_common,
+    last_checkpoints,
+    newest,
+    optimal_guidance,
+    sampler_and_scale,
+)
 from .names import Unit
 from .price import Price
-from .rules import by_sign, NOT_TESTED, Ruling, smaller_at_budgets, UNKNOWN
+from .rules import by_sign, NOT_TESTED, of_all_sizes, Ruling, smaller_at_budgets, UNKNOWN
 from .students import steps_worth
 from .table import Row, Size
+
+
+def _comparable(rows: list[Row]) -> list[Row]:
+    """Undistilled rows in what all sizes were sampled in, and students likewise.
+
+    Students count by their method too, and between the sizes that have any.
+    """
+    students = [row for row in newest(rows) if row.method]
+    return of_all_sizes(rows) + in_common(
+        students, lambda row: row.size, lambda row: (row.method, *sampler_and_scale(row))
+    )
 
 
 def _four_steps(rows: list[Row]) -> list[tuple[list[Row], list[Row]]]:
@@ -34,6 +54,7 @@ def distilled_better(rows: list[Row], unit: Unit) -> Ruling:
 
 def distilled_speed(rows: list[Row], unit: Unit) -> Ruling:
     """How many steps of DDIM four of the students are worth, in draws of all scores."""
+    rows = _comparable(rows)
     plain = [row for row in last_checkpoints(rows) if row.sampler == "ddim"]
     curves = by(plain, lambda row: row.size)
     students = [best(a) for a, _ in _four_steps(rows) if a[0].size in curves]
@@ -63,7 +84,7 @@ def distilled_speed(rows: list[Row], unit: Unit) -> Ruling:
 
 def distilled_at_budgets(rows: list[Row], unit: Unit) -> Ruling:
     """`small_models` with students."""
-    chosen, price = newest(rows), Price(unit, "twice")
+    chosen, price = _comparable(rows), Price(unit, "twice")
     four = [row for row in chosen if row.method and row.steps <= 4]
     if len({row.size for row in four}) < 2:
         return NOT_TESTED, "Fewer than two sizes with a student in up to 4 steps."

@@ -116,6 +116,25 @@ def test_a_size_does_not_win_by_a_way_that_it_alone_was_sampled_in(make_row):
         assert alone[name] == "not tested", name
 
 
+def test_a_size_does_not_win_by_a_way_that_it_alone_was_distilled_or_sampled_in(make_row):
+    """Students are equally good, but for a method and a teacher's scale that c = 8 alone had."""
+    rows = [
+        make_row(fid=fid, error=0.01, width=width, steps=steps, guidance=scale, method=method)
+        for width, method, scale, steps, fid in (
+            *((w, "", 1.0, n, 1600.0 / n) for w in (8, 16) for n in (4, 8, 16, 32)),
+            *((8, "", 3.0, n, 32.0 / n) for n in (4, 8, 16, 32)),
+            *((w, "codi", 1.0, 4, 100.0) for w in (8, 16)),
+            (8, "progressive", 1.0, 4, 1.0),
+        )
+    ]
+    found = {v.finding.name: v for v in verdicts(rows)}
+    speed = found["distillation speeds all sizes alike"]
+    assert speed.answer == "reproduced" and "c = 8: 4 (" in speed.numbers, speed
+    budgets = found["distilled small models keep up"]
+    assert "Smaller better at" in budgets.numbers and "larger at 0" in budgets.numbers
+    assert budgets.answer == "not resolvable at this scale", budgets
+
+
 def test_two_trainings_of_a_size_that_were_sampled_in_different_ways(make_row):
     """The second seed has one scale only: the first one's scales are compared."""
     rows = [
