@@ -24,9 +24,9 @@ if sys.dont_write_bytecode:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(BYTECODE)
 
-from jaxtyping import install_import_hook
+from checked_arrays import check_arrays
 
-install_import_hook("equildm", "beartype.beartype")
+check_arrays("equildm")
 
 import jax  # noqa: E402
 from compile_cache import LIMIT, prune  # noqa: E402
