@@ -89,12 +89,17 @@ def uniform(key: Key, shape: tuple[int, ...], bound: float) -> Float[Array, "...
     `eqx.filter_jit`) it falls back to `jax.random`: the same distribution, other numbers.
     """
     if _for_shapes.get():
-        return jax.lax.broadcast(np.float32(0), shape)
+        return _not_drawn(shape)
     if isinstance(key, jax.core.Tracer):
         return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
     seed = np.asarray(jax.random.key_data(key)).tolist()
     draw = np.random.Generator(np.random.Philox(seed)).random(shape, np.float32)
     return _place.get()((2.0 * draw - 1.0) * np.float32(bound))
+
+
+def _not_drawn(shape: tuple[int, ...]) -> Float[Array, "..."]:
+    # NaN, so that it cannot pass for a weight where a compiled `build` keeps it.
+    return jax.lax.broadcast(np.float32(np.nan), shape)
 
 
 def fan_in_bound(fan_in: int) -> float:
@@ -105,5 +110,5 @@ def fan_in_bound(fan_in: int) -> float:
 def constant(shape: tuple[int, ...], value: float) -> Float[Array, "..."]:
     """A float32 array of one value. numpy creates it, so that no shape compiles."""
     if _for_shapes.get():
-        return jax.lax.broadcast(np.float32(value), shape)
+        return _not_drawn(shape)
     return _place.get()(np.full(shape, value, np.float32))
