@@ -8,10 +8,9 @@ one by the same table:
 Tensors come from any mapping by name and are transformed by one thread for each core. Written
 tensors are made on demand. So memory holds one copy of the weights and little more.
 The template says where each array goes: with the shapes of `runtime.abstract(template, mesh)` it is
-read straight to its shards.
+read straight to its shards, and each process reads its own shards alone.
 """
 
-import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +30,7 @@ from ..nn import shapes_of
 from ..runtime import abstract
 from ..runtime._leaves import arrays, path_name
 from .pairs import Pair
+from .read_array import is_mapped, read_array, sharding_of, their_shape
 from .saving import LazyTensors
 
 M = TypeVar("M")
@@ -79,29 +79,24 @@ def read_weights(
     ours = named_arrays(template)
     _check_covers(template, ours, table)
     _check_names(table, tensors, ignored, source)
-    if _is_mapped(dtype) and any(map(_sharding, jax.tree.leaves(template))):
+    if is_mapped(dtype) and any(map(sharding_of, jax.tree.leaves(template))):
         raise ValueError(
             "Mapped weights stay in their file, and a mesh takes them to its devices; received "
             'both dtype="mapped" and a mesh. Leave one of them out.'
         )
 
     def read(pair: Pair) -> jax.Array | np.ndarray:
-        return _read(pair, ours[pair.ours], tensors, dtype, source)
+        return read_array(pair, ours[pair.ours], tensors, dtype, source)
 
     filled = {}
     with ThreadPoolExecutor(os.cpu_count()) as threads:  # numpy copies in parallel
-        reading = map(read, table) if _is_mapped(dtype) else threads.map(read, table)
+        reading = map(read, table) if is_mapped(dtype) else threads.map(read, table)
         for pair, array in zip(table, reading, strict=True):
             filled[pair.ours] = array
             advance(array.nbytes)
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: filled.get(path_name(path), leaf), template
     )
-
-
-def keeps_types(dtype: DTypeLike | None) -> bool:
-    """Whether a `dtype` of `read_weights` says that each tensor keeps its own."""
-    return isinstance(dtype, str) and dtype in ("stored", "mapped")
 
 
 def fill(
@@ -193,82 +188,13 @@ def write_weights(
         array = ours[pair.ours]
         floating = jnp.issubdtype(array.dtype, jnp.floating)
         specs[name] = jax.ShapeDtypeStruct(
-            _their_shape(pair, array), dtype if dtype is not None and floating else array.dtype
+            their_shape(pair, array), dtype if dtype is not None and floating else array.dtype
         )
     return LazyTensors(specs, make)
 
 
 def _written(pair: Pair, index: int, ours: Any) -> np.ndarray:
     return pair.transform.write(np.asarray(ours if pair.layers is None else ours[index]))
-
-
-def _their_shape(pair: Pair, ours: Any) -> tuple[int, ...]:
-    # A broadcast scalar has the shape of our array and the memory of one number.
-    own = ours.shape if pair.layers is None else ours.shape[1:]
-    shape = pair.transform.write(np.broadcast_to(np.float32(0), own)).shape
-    return shape if pair.parts == 1 else (shape[0] * pair.parts, *shape[1:])
-
-
-def _read(
-    pair: Pair, ours: Any, tensors: Mapping[str, np.ndarray], dtype: Any, source: object
-) -> jax.Array | np.ndarray:
-    floating = jnp.issubdtype(ours.dtype, jnp.floating)
-    target: Any = ours.dtype if dtype is None or not floating else dtype
-    array: np.ndarray | None = None
-    for index, name in enumerate(pair.names):
-        theirs = tensors[name]
-        _check_tensor(pair, name, ours, theirs, source)
-        part = theirs if pair.parts == 1 else np.split(theirs, pair.parts)[pair.part]
-        view = pair.transform.read(part)
-        if pair.layers is None and _is_mapped(target):
-            return view
-        if array is None:
-            array = _aligned(ours.shape, theirs.dtype if keeps_types(target) else target)
-        _copy(view, array if pair.layers is None else array[index, ...])
-    assert array is not None, "a stack has at least one layer"
-    sharding = _sharding(ours)
-    if sharding is None:
-        return jax.device_put(array)
-    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
-
-
-def _is_mapped(dtype: Any) -> bool:
-    return isinstance(dtype, str) and dtype == "mapped"
-
-
-def _sharding(leaf: Any) -> Any:
-    return getattr(leaf, "sharding", None) if isinstance(leaf, jax.ShapeDtypeStruct) else None
-
-
-def _check_tensor(pair: Pair, name: str, ours: Any, theirs: np.ndarray, source: object) -> None:
-    shape = _their_shape(pair, ours)
-    if theirs.shape != shape:
-        raise ValueError(
-            f"{source}: tensor '{name}' must have shape {shape} to be '{pair.ours}', "
-            f"received {theirs.shape}."
-        )
-    if jnp.issubdtype(theirs.dtype, jnp.floating) != jnp.issubdtype(ours.dtype, jnp.floating):
-        raise ValueError(
-            f"{source}: tensor '{name}' holds {theirs.dtype}, '{pair.ours}' {ours.dtype}."
-        )
-
-
-def _aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Memory in C order, at an address where jax takes it over on CPUs instead of copying it."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(dtype).reshape(shape)
-
-
-def _copy(view: np.ndarray, copy: np.ndarray) -> None:
-    if view.flags.c_contiguous:
-        copy[...] = view
-        return
-    for i in range(0, view.shape[-1], 16):
-        # Our last axis is their first. A cache line holds 16 of our numbers, and 16 of their rows
-        # are contiguous: they are converted before the transposition.
-        copy[..., i : i + 16] = view[..., i : i + 16].astype(copy.dtype, copy=False)
 
 
 def named_arrays(module: PyTree) -> dict[str, jax.Array | np.ndarray | jax.ShapeDtypeStruct]:

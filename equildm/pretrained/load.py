@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import PyTree
 
 from ..interop import Scheduler
-from ..interop.mapping import keeps_types
+from ..interop.read_array import keeps_types
 from ..pipeline import LatentDiffusion
 from ..runtime import Run
 from ..runtime.near import near_runs

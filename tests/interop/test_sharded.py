@@ -32,5 +32,41 @@ print("equal")
 """
 
 
+PIECES = """
+import jax
+import numpy as np
+from equildm.interop import pairs, read_array
+from equildm.interop.mapping import read_weights
+from equildm.interop.pairs import Pair
+from equildm.runtime import abstract, make_mesh
+
+copied = []
+whole_copy = read_array._copy
+read_array._copy = lambda view, copy: (copied.append(copy.size), whole_copy(view, copy))
+random = np.random.default_rng(0)
+ours = {"kernel": random.random((1024, 2048), np.float32), "bias": np.arange(5, dtype=np.float32),
+        "stacked": {"w": random.random((3, 1024, 512), np.float32)}}
+theirs = {"kernel": ours["kernel"].T.copy(), "bias": ours["bias"]}
+theirs |= {f"w.{i}": ours["stacked"]["w"][i].T.copy() for i in range(3)}
+table = [Pair("kernel", "kernel", pairs.OUT_IN), Pair("bias", "bias"),
+         Pair("stacked.w", "w.{}", pairs.OUT_IN, layers=range(3))]
+shapes = jax.eval_shape(lambda: jax.tree.map(jax.numpy.asarray, ours))
+mesh = make_mesh("data=2,fsdp=4")
+read = read_weights(abstract(shapes, mesh), table, theirs)
+jax.tree.map(np.testing.assert_array_equal, jax.device_get(read), ours)
+parts = {leaf.size // shard.data.size for leaf in jax.tree.leaves(read)
+         for shard in leaf.addressable_shards}
+assert parts == {1, 4}, parts
+# Eight devices: every number is copied once, in pieces of a quarter.
+assert sum(copied) == sum(leaf.size for leaf in jax.tree.leaves(ours)), copied
+assert max(copied) == 1024 * 2048 // 4, copied
+print("pieces")
+"""
+
+
 def test_eight_devices_hold_an_eighth_each():
     assert run_python(CODE, devices=8).strip() == "equal"
+
+
+def test_a_device_reads_its_own_piece():
+    assert run_python(PIECES, devices=8).strip() == "pieces"
