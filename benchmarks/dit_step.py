@@ -1,10 +1,11 @@
 """A transformer's forward pass, sampling and training step beside diffusers' DiT in PyTorch.
 
     EQUILDM_PEER_PYTHON=.venv-peers/bin/python python benchmarks/dit_step.py
+    python benchmarks/dit_step.py --compiled          # beside torch.compile
     python benchmarks/dit_step.py --depth 4 --batch 2
 
 Ours is `WidthScaledDiT` without attention to captions, of the same width, depth and heads as theirs
-(`peers/dit_worker.py`, eager). Each of its blocks embeds time and class by itself, so that it has
+(`peers/dit_worker.py`). Each of its blocks embeds time and class by itself, so that it has
 more parameters and the same work on tokens. Both are timed in turn, in one run.
 """
 
@@ -50,6 +51,8 @@ class Config:
     """Steps of DDIM."""
     device: Literal["cpu", "gpu"] = "cpu"
     """gpu means bfloat16 on both sides."""
+    compiled: bool = False
+    """Whether PyTorch is `torch.compile`d; by default it is eager."""
     rounds: int = 5
     """Number of times that each is timed."""
 
@@ -101,6 +104,7 @@ def main(c: Config) -> None:
     calls, parameters = ours(c)
     sizes = {key: getattr(c, key) for key in ("width", "depth", "heads", "batch", "size")}
     kind = {"device": "cuda", "dtype": "bfloat16"} if c.device == "gpu" else {}
+    kind |= {"compile": "default"} if c.compiled else {}
     config = {**sizes, "sampling_steps": c.sampling_steps, **kind}
     with Peer("benchmarks/peers/dit_worker.py", config) as peer:
         theirs = peer("parameters")

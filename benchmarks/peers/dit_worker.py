@@ -1,4 +1,4 @@
-"""PyTorch's side of `benchmarks/dit_step.py`: diffusers' DiTTransformer2DModel, eager.
+"""PyTorch's side of `benchmarks/dit_step.py`: diffusers' DiTTransformer2DModel.
 
 Configuration, as JSON: the fields of `Config`. Commands: `forward`, `sample` (DDIM steps one after
 the other) and `step` (loss, backward, clipping to the global norm, fused AdamW), each answered with
@@ -18,7 +18,7 @@ from benchmarks.peers._serve import Command, serve
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What is built and how it runs."""
+    """What is built and how it runs. `compile` is a mode of `torch.compile`, or None for eager."""
 
     width: int = 384
     depth: int = 12
@@ -29,6 +29,7 @@ class Config:
     device: str = "cpu"
     dtype: str = "float32"
     threads: int = 2
+    compile: str | None = None
 
 
 def build(config: dict[str, Any]) -> dict[str, Command]:
@@ -54,6 +55,9 @@ def build(config: dict[str, Any]) -> dict[str, Command]:
     def predict(x: torch.Tensor) -> torch.Tensor:
         with mixed:
             return network(x, times, labels, return_dict=False)[0].float()
+
+    if c.compile is not None:
+        predict = torch.compile(predict, mode=c.compile)
 
     def seconds(start: float) -> dict[str, Any]:
         if c.device == "cuda":
