@@ -65,6 +65,9 @@ class Config:
     """Samplers of the sweep."""
     scales: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0)
     """Guidance scales of the sweep."""
+    budget: float = float("inf")
+    """GFLOP an image, guidance counted twice, above which no point is sampled. The fair test's nine
+    budgets end at 25 evaluations of the largest width."""
     methods: tuple[Literal["progressive", "codi"], ...] = ("progressive", "codi")
     """Distillations."""
     distill_steps: int = 1200
