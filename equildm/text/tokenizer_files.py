@@ -150,7 +150,10 @@ def _add_special(tokenizer: "Tokenizer", settings: Mapping[str, Any], kind: Toke
 
 
 def _content(token: Any) -> str:
-    return token["content"] if isinstance(token, dict) else token
+    content = token["content"] if isinstance(token, dict) else token
+    if not isinstance(content, str):
+        raise ValueError(f"a special token is text, and one is {content!r}")
+    return content
 
 
 def _added(token: Any, special: bool) -> "AddedToken":

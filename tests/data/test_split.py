@@ -148,4 +148,4 @@ def test_a_split_leaves_something_for_training():
 
 def test_what_to_split_by_is_one_of_three(make_source):
     with pytest.raises(ValueError, match="by auto, caption, image; got 'name'"):
-        split.__wrapped__(make_source(3), by="name")
+        split(make_source(3), by="name")

@@ -134,7 +134,11 @@ def test_sentencepiece_alone_is_refused(tmp_path):
         ("merges.txt", "#version: 0.2\na b c\n", r"merges\.txt must hold pairs"),
         ("merges.txt", "a notthere\n", "`notthere` out of vocabulary"),
         ("tokenizer_config.json", "[]", r"tokenizer_config\.json does not hold"),
-        ("tokenizer_config.json", '{"pad_token": 7, "added_tokens_decoder": {}}', "7"),
+        (
+            "tokenizer_config.json",
+            '{"pad_token": 7, "added_tokens_decoder": {}}',
+            "is text, and one is 7",
+        ),
         ("special_tokens_map.json", "nonsense", r"special_tokens_map\.json is not JSON"),
         ("tokenizer.json", "{}", "Exception"),
         ("tokenizer.json", "", r"tokenizer\.json is not JSON"),

@@ -83,4 +83,4 @@ def test_memory_of_a_device_that_tells():
             return None if self.peak is None else {"peak_bytes_in_use": self.peak}
 
     devices = [Device(5), Device(None), Device(7)]
-    assert device_limits.memory_use.__wrapped__(devices) == {"device_peak_bytes": 7}
+    assert device_limits.memory_use(devices) == {"device_peak_bytes": 7}
