@@ -5,6 +5,7 @@ put together from these files in one order, so that it does not depend on who co
 """
 
 import dataclasses
+import functools
 import json
 import operator
 import os
@@ -122,12 +123,12 @@ class Row:
     count: int
     reference: str
 
-    @property
+    @functools.cached_property
     def point(self) -> Point:
         """What was sampled."""
         return Point(*_POINT(self))
 
-    @property
+    @functools.cached_property
     def size(self) -> Size:
         """Which member of which family the network is."""
         return Size(self.family, self.width, self.depth)
