@@ -65,7 +65,8 @@ def make(folder: Path, c: Config) -> None:
     """Writes the folders that do not exist yet."""
     heads = tuple(c.width * i // 64 for i in (1, 2, 4, 4))
     config = preset(c.width, heads=heads, linear_projections=True)
-    missing = [dtype for dtype in c.dtypes if not c.place(folder, dtype).exists()]
+    last = "model_index.json" if c.pipeline else "config.json"
+    missing = [dtype for dtype in c.dtypes if not (c.place(folder, dtype) / last).exists()]
     if not missing:
         return
     network = config.build(key=jax.random.key(0))

@@ -1,6 +1,7 @@
 """The trained copy of a transformer's first blocks."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .._types import Key, Latent, Time
-from ..nn import AbstractBlock, BlockStack, Linear
+from ..nn import AbstractBlock, BlockStack, Linear, shapes_of
 from .abstract_transformer import AbstractTransformer, image_tokens, Residuals
 from .blocks import Module
 from .control_branch import AbstractControlBranch, ControlCondition, copied
@@ -110,7 +111,7 @@ class TransformerControlBranch(AbstractControlBranch):
 
 def _with_outputs(stack: BlockStack, width: int) -> BlockStack:
     """The stack of the blocks with a linear map after each, which is zero."""
-    one = eqx.filter_eval_shape(Linear, width, width, key=jax.random.key(0))
+    one = shapes_of(partial(Linear, width, width))
     output = jax.tree.map(lambda leaf: jnp.zeros((stack.depth, *leaf.shape), leaf.dtype), one)
     blocks = CopiedBlock(stack.stacked, output)
     return eqx.tree_at(lambda stack: stack.stacked, stack, blocks)

@@ -173,7 +173,8 @@ FINDINGS = (
         "3.6, figure 13 right",
         "The rule of small models at small budgets, on all rows, distilled and not, guidance "
         "counted twice, up to what the dearest student costs in 4 steps. Methods and guidance "
-        "scales of students count where all distilled sizes have them, here and above.",
+        "scales of students count where all distilled sizes have them, here and in the rule "
+        "before.",
     ),
     Finding(
         "guided distillation is uneven",

@@ -9,13 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import equildm as eqd
-from equildm.denoise import AbstractBackboneConfig
 from equildm.features import pool_features
 from equildm.interop import load_classifier
-from equildm.pipeline import LatentDiffusion
 from equildm.study import (
-    evaluation_gflops,
-    evaluations_in,
     frechet_spread,
     FrechetReference,
     leave_out_images,
@@ -25,10 +21,11 @@ from equildm.study import (
     StudyFolder,
     write_table,
 )
+from equildm.study.frontier import ROUNDING
 
 from ._data import Images
 from ._parts import Ladder
-from ._sweep import Sweep, ways
+from ._sweep import price_of, Sweep, ways
 
 
 class Sampling:
@@ -73,18 +70,11 @@ class Sampling:
         jax.block_until_ready(self.sweep.sample(self.models[width], point))
 
 
-def _gflops(model: LatentDiffusion) -> float:
-    sizes, config = model.config.network.backbone, model.config
-    assert isinstance(sizes, AbstractBackboneConfig)
-    return evaluation_gflops(sizes, config.latent_shape[0], config.max_tokens)
-
-
 def sweep(ladder: Ladder, sampling: Sampling) -> None:
     """Every point of every checkpoint, the most telling first."""
     c, models = ladder.config, sampling.models
     runs = [(w, s) for s in (0, 1) for w in (c.widths if s == 0 else c.second_seeds)]
     runs = [(w, s) for w, s in runs if ladder.path(ladder.name(w, s), c.steps).exists()]
-    gflops = {width: _gflops(model) for width, model in models.items()}
     work: list[tuple[float, int, Point, int]] = []
     for order, (width, seed) in enumerate(runs):
         for share in c.shares:
@@ -97,12 +87,10 @@ def sweep(ladder: Ladder, sampling: Sampling) -> None:
                     continue
                 for scale in (scale for scale in scales if scale in c.scales):
                     for n in steps:
-                        evaluations = evaluations_in(sampler, n) * (1 if scale == 1 else 2)
-                        if gflops[width] * evaluations > c.budget * (1 + 1e-9):
-                            continue
                         name = ladder.name(width, seed)
                         point = Point(name, step, sampler, n, scale, c.image_seed)
-                        if not sampling.sweep.is_done(point):
+                        payable = price_of(models[width], point) <= c.budget * (1 + ROUNDING)
+                        if payable and not sampling.sweep.is_done(point):
                             work.append((turn, order, point, width))
     work.sort(key=lambda item: (item[0], item[1], item[2].train_step))
 

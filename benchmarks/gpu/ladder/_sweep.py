@@ -50,6 +50,25 @@ def ways(last: bool) -> Iterator[tuple[int, str, tuple[int, ...], tuple[float, .
         yield 6, "ddim", STEPS, GUIDANCE[:1]
 
 
+def backbone_of(model: LatentDiffusion) -> AbstractBackboneConfig:
+    """The sizes of a model's network."""
+    sizes = model.config.network.backbone
+    assert isinstance(sizes, AbstractBackboneConfig)
+    return sizes
+
+
+def evaluation_of(model: LatentDiffusion) -> float:
+    """GFLOP of one evaluation of a model's network on its own latents."""
+    sizes, config = backbone_of(model), model.config
+    return evaluation_gflops(sizes, config.latent_shape[0], config.max_tokens)
+
+
+def price_of(model: LatentDiffusion, point: Point) -> float:
+    """GFLOP of an image of a point, guidance counted twice."""
+    evaluations = evaluations_in(point.sampler, point.steps)
+    return evaluation_of(model) * evaluations * backbone_of(model).branches(point.guidance)
+
+
 class Sweep:
     """Samples points on the device, while threads score those before."""
 
@@ -134,8 +153,7 @@ class Sweep:
             path = self._folder.path / "kid" / f"{point.name}.json"
             path.parent.mkdir(exist_ok=True)
             path.write_text(json.dumps({"kid": kid.mean, "error": kid.standard_error}))
-        sizes = model.config.network.backbone
-        assert isinstance(sizes, AbstractBackboneConfig)
+        sizes = backbone_of(model)
         self._rows.write(
             Row(
                 **dataclasses.asdict(point),
@@ -145,9 +163,7 @@ class Sweep:
                 batch=batch_size,
                 method=method,
                 cost=normalised_cost(sizes),
-                gflops=evaluation_gflops(
-                    sizes, model.config.latent_shape[0], model.config.max_tokens
-                ),
+                gflops=evaluation_of(model),
                 evaluations=evaluations_in(point.sampler, point.steps),
                 branches=sizes.branches(point.guidance),
                 seconds=seconds,
