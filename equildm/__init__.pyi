@@ -362,6 +362,7 @@ from .nn import (
     SincosPositions as SincosPositions,
     sinusoid as sinusoid,
     SpatialTransformer as SpatialTransformer,
+    split_key as split_key,
     SwiGLU as SwiGLU,
     TextProjection as TextProjection,
     TimeEmbedding as TimeEmbedding,

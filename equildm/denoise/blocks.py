@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .._types import Key
-from ..nn import AbstractBlock
+from ..nn import AbstractBlock, split_key
 
 Module = Callable[..., Array]
 
@@ -67,7 +66,7 @@ class Middle(eqx.Module):
         - `transformer`: makes a transformer, `transformer(channels, key=)`.
         - `key`: for the initial weights.
         """
-        key1, tkey, key2 = jax.random.split(key, 3)
+        key1, tkey, key2 = split_key(key, 3)
         self.first = Stage(resblock(channels, channels, key=key1), transformer(channels, key=tkey))
         self.second = Stage(resblock(channels, channels, key=key2), None)
 

@@ -8,7 +8,7 @@ import jax
 from jaxtyping import Array, Float
 
 from .._types import Key, Latent
-from ..nn import Conv, PatchEmbed, zeroed
+from ..nn import Conv, PatchEmbed, split_key, zeroed
 
 
 class HintEncoder(eqx.Module):
@@ -40,7 +40,7 @@ class HintEncoder(eqx.Module):
         - `patch`: side of a transformer's patch; by default the features are a UNet's.
         - `key`: for the initial weights.
         """
-        keys = iter(jax.random.split(key, max(1, 2 * len(channels))))
+        keys = iter(split_key(key, max(1, 2 * len(channels))))
         convs = [Conv(image_channels, first, key=next(keys)) for first in channels[:1]]
         for before, after in pairwise(channels):
             convs.append(Conv(before, before, key=next(keys)))

@@ -14,6 +14,7 @@ from ..nn import (
     PatchEmbed,
     Positions,
     SincosPositions,
+    split_key,
     TextProjection,
     TimeEmbedding,
 )
@@ -93,7 +94,7 @@ class WidthScaledDiT(AbstractTransformer):
         **Raises** `ValueError` for heads that do not divide the width.
         """
         check_heads(heads, width)
-        keys = jax.random.split(key, 7)
+        keys = split_key(key, 7)
         self.embed = PatchEmbed(in_channels, width, patch, key=keys[0])
         self.time = time(256, width, key=keys[1])
         self.caption = None if caption is None else caption(context_width, width, key=keys[2])

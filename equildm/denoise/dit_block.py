@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 
 import equinox as eqx
-import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
@@ -16,6 +15,7 @@ from ..nn import (
     MLP,
     modulate,
     Modulation,
+    split_key,
     zeroed,
 )
 from .blocks import Module
@@ -70,7 +70,7 @@ class DiTBlock(AbstractBlock):
             `norm2` leaves that one out, as PixArt does.
         - `key`: for the initial weights.
         """
-        mkey, skey, ckey, fkey = jax.random.split(key, 4)
+        mkey, skey, ckey, fkey = split_key(key, 4)
         self.modulation = modulation(width, 6, key=mkey)
         self.norm1 = norm1(width)
         self.self_attention = self_attention(width, width, heads, key=skey)

@@ -15,6 +15,7 @@ from ..nn import (
     PatchEmbed,
     Positions,
     SincosPositions,
+    split_key,
     TextProjection,
     TimeEmbedding,
 )
@@ -86,7 +87,7 @@ class MMDiT(AbstractTransformer):
                 "An MMDiT has a last block, and before it dual_depth blocks with a second "
                 f"attention; received depth={depth} and dual_depth={dual_depth}."
             )
-        keys = iter(jax.random.split(key, 8))
+        keys = iter(split_key(key, 8))
         make = partial(block, width, heads)
         kinds = (
             (dual_depth, partial(make, self_attention=self_attention)),

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from functools import partial
 
-import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from .._types import Key
-from ..nn import AbstractBlock, CrossAttn, JointAttn, MLP, modulate, Modulation
+from ..nn import AbstractBlock, CrossAttn, JointAttn, MLP, modulate, Modulation, split_key
 from .blocks import Module
 from .dit_block import plain_norm
 
@@ -60,7 +59,7 @@ class MMDiTBlock(AbstractBlock):
             own, so that one serves all.
         - `key`: for the initial weights.
         """
-        keys = jax.random.split(key, 6)
+        keys = split_key(key, 6)
         self.modulation = modulation(width, 6 if self_attention is None else 9, key=keys[0])
         self.text_modulation = modulation(width, 6 if updates_text else 2, key=keys[1])
         self.norm = norm(width)

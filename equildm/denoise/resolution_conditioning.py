@@ -3,12 +3,11 @@
 import dataclasses
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Key, Latent, SizeCondition, Time
-from ..nn import TimeEmbedding, zeroed
+from ..nn import split_key, TimeEmbedding, zeroed
 from .backbone import AbstractBackbone, check_backbone
 from .size_conditioning import AbstractSizeConfig
 
@@ -39,7 +38,7 @@ class ResolutionEmbedding(eqx.Module):
                 f"the network's embedded time; received {out_width}. Use a network of width "
                 f"{out_width + 3 - out_width % 3}."
             )
-        keys = jax.random.split(key)
+        keys = split_key(key)
         parts = (TimeEmbedding(width, out_width // 3, key=k) for k in keys)
         self.resolution, self.aspect = (
             eqx.tree_at(lambda part: part.out, part, zeroed(part.out)) for part in parts
@@ -74,7 +73,7 @@ class ResolutionConditioningConfig(AbstractSizeConfig):
     """A network with resolution and aspect ratio as inputs: see `ResolutionConditioned`."""
 
     def build(self, *, key: Key) -> ResolutionConditioned:
-        network_key, sizes_key = jax.random.split(key)
+        network_key, sizes_key = split_key(key)
         network = self.of.build(key=network_key)
         network = check_backbone(network, "Resolution and aspect ratio are embedded into")
         sizes = ResolutionEmbedding(network.time_width, self.width, key=sizes_key)

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 import equinox as eqx
-import jax
 from jaxtyping import Array, Float
 
 from .._types import Key, Latent, TextEmbedding
-from ..nn import Linear, modulate, Modulation, PatchEmbed, zeroed
+from ..nn import Linear, modulate, Modulation, PatchEmbed, split_key, zeroed
 from .blocks import Module
 from .dit_block import plain_norm
 
@@ -34,7 +33,7 @@ class FinalLayer(eqx.Module):
         - `modulation`: makes shift and scale, `modulation(width, 2, key=)`.
         - `key`: for the initial weights.
         """
-        mkey, pkey = jax.random.split(key)
+        mkey, pkey = split_key(key)
         self.modulation = modulation(width, 2, key=mkey)
         self.norm = plain_norm(width)
         self.projection = zeroed(Linear(width, features, key=pkey))

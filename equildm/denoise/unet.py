@@ -9,7 +9,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Key, Latent, TextEmbedding
-from ..nn import Conv, Downsample, GroupNorm, ResBlock, SpatialTransformer, TimeEmbedding, Upsample
+from ..nn import (
+    Conv,
+    Downsample,
+    GroupNorm,
+    ResBlock,
+    SpatialTransformer,
+    split_key,
+    TimeEmbedding,
+    Upsample,
+)
 from .backbone import AbstractBackbone
 from .blocks import encode, Level, Middle, Module, Stage, UNetFeatures
 
@@ -73,7 +82,7 @@ class WidthScaledUNet(AbstractBackbone):
         heads = (heads,) * len(multipliers) if isinstance(heads, int) else tuple(heads)
         _check_levels(multipliers, depths, transformer_depths, heads)
         _check_groups(width, multipliers, groups, norm)
-        keys = iter(jax.random.split(key, 4 * (sum(depths) + len(depths)) + 8))
+        keys = iter(split_key(key, 4 * (sum(depths) + len(depths)) + 8))
         time_width = 4 * width
         make_block = partial(
             resblock, time_width=time_width, norm=norm or partial(GroupNorm, groups)

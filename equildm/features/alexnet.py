@@ -6,7 +6,7 @@ import jax
 from jaxtyping import Array, Float
 
 from .._types import Image, Key
-from ..nn import Conv
+from ..nn import Conv, split_key
 from .extractor import AbstractFeatureExtractor, imagenet_input
 from .pooling import max_pool
 
@@ -30,7 +30,7 @@ class AlexNet(AbstractFeatureExtractor):
 
         - `key`: for the initial weights.
         """
-        k1, k2, k3, k4, k5 = jax.random.split(key, 5)
+        k1, k2, k3, k4, k5 = split_key(key, 5)
         self.convs = (
             Conv(3, 64, 11, stride=4, padding=((2, 2), (2, 2)), key=k1),
             Conv(64, 192, 5, key=k2),

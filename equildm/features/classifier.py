@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._types import Image, Key
-from ..nn import Conv, Linear
+from ..nn import Conv, Linear, split_key
 from .extractor import AbstractFeatureExtractor, check_rgb, pooled
 from .vgg import _halve
 
@@ -84,7 +84,7 @@ class Classifier(AbstractFeatureExtractor):
                 f"A classifier has {TAPS} convolutions of 1 channel or more, received widths "
                 f"{tuple(widths)}. Give for instance (32, 64, 64, 128, 128)."
             )
-        last, *keys = jax.random.split(key, 1 + TAPS)
+        last, *keys = split_key(key, 1 + TAPS)
         self.convs = tuple(
             _he(Conv(into, out, key=k))
             for into, out, k in zip([3, *widths[:-1]], widths, keys, strict=True)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._types import Image, Key
-from ..nn import Conv, CrossAttn, LayerNorm, Linear
+from ..nn import Conv, CrossAttn, LayerNorm, Linear, split_key
 from .extractor import AbstractFeatureExtractor
 from .resize import antialiased_cubic, resampled
 
@@ -65,7 +65,7 @@ class CLIPImageLayer(eqx.Module):
         - `config`: the sizes.
         - `key`: for the initial weights.
         """
-        akey, hkey, okey = jax.random.split(key, 3)
+        akey, hkey, okey = split_key(key, 3)
         width = config.width
         self.norm1 = LayerNorm(width, config.eps)
         self.attention = CrossAttn(width, width, config.heads, qkv_bias=True, key=akey)
@@ -112,7 +112,7 @@ class CLIPImageTower(AbstractFeatureExtractor):
                 f"CLIPImageTower's patch must divide its side, received patch={config.patch} and "
                 f"side={config.side}."
             )
-        pkey, ckey, tkey, okey, *keys = jax.random.split(key, 4 + config.depth)
+        pkey, ckey, tkey, okey, *keys = split_key(key, 4 + config.depth)
         width, tokens = config.width, (config.side // config.patch) ** 2 + 1
         none = ((0, 0), (0, 0))
         self.patches = Conv(

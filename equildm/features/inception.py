@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Image, Key
-from ..nn import Linear
+from ..nn import Linear, split_key
 from .extractor import AbstractFeatureExtractor
 from .pooling import average_inside, average_padded, max_padded, max_pool
 
@@ -112,7 +112,7 @@ class Branch(eqx.Module):
         - `key`: for the initial weights.
         """
         layers = []
-        for i, (shape, k) in enumerate(zip(shapes, jax.random.split(key, len(shapes) or 1))):
+        for i, (shape, k) in enumerate(zip(shapes, split_key(key, len(shapes) or 1))):
             _, height, width, stride = shape
             padding = (0, 0) if stride > 1 else (height // 2, width // 2)
             layers.append(ConvNorm(channels, shape, padding, key=k))
@@ -160,10 +160,10 @@ class InceptionV3(AbstractFeatureExtractor):
         - `name`: its name in those of scores.
         - `key`: for the initial weights.
         """
-        skey, bkey, hkey = jax.random.split(key, 3)
+        skey, bkey, hkey = split_key(key, 3)
         stem, widths = [], (3, 32, 32, 64, 80)
         shapes = ((32, 3, 3, 2), (32, 3, 3, 1), (64, 3, 3, 1), (80, 1, 1, 1), (192, 3, 3, 1))
-        for i, (width, shape, k) in enumerate(zip(widths, shapes, jax.random.split(skey, 5))):
+        for i, (width, shape, k) in enumerate(zip(widths, shapes, split_key(skey, 5))):
             stem.append(ConvNorm(width, shape, (1, 1) if i == 2 else (0, 0), key=k))
         self.stem = tuple(stem)
         self.blocks = _blocks(style, bkey)
@@ -207,7 +207,7 @@ class InceptionV3(AbstractFeatureExtractor):
 
 def _blocks(style: InceptionStyle, key: Key) -> tuple[Block, ...]:
     """The eleven "Mixed" blocks, by their names in the paper's code 5b to 7c."""
-    keys = iter(jax.random.split(key, 48))
+    keys = iter(split_key(key, 48))
 
     def branch(channels: int, *shapes: Shape, pool: Pool | None = None, ends: int = 0) -> Branch:
         return Branch(channels, *shapes, pool=pool, ends=ends, key=next(keys))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._types import Image, Key
-from ..nn import Conv
+from ..nn import Conv, split_key
 from .extractor import AbstractFeatureExtractor, check_rgb
 from .pooling import max_pool
 
@@ -37,7 +37,7 @@ class Fire(eqx.Module):
         - `expanded`: channels of each half of the output.
         - `key`: for the initial weights.
         """
-        skey, key1, key3 = jax.random.split(key, 3)
+        skey, key1, key3 = split_key(key, 3)
         self.squeeze = Conv(channels, squeezed, 1, key=skey)
         self.expand1 = Conv(squeezed, expanded, 1, key=key1)
         self.expand3 = Conv(squeezed, expanded, 3, key=key3)
@@ -72,7 +72,7 @@ class SqueezeNet(AbstractFeatureExtractor):
 
         - `key`: for the initial weights.
         """
-        fkey, ckey, *keys = jax.random.split(key, 2 + len(FIRES))
+        fkey, ckey, *keys = split_key(key, 2 + len(FIRES))
         self.first = Conv(3, 64, stride=2, padding=NO_PADDING, key=fkey)
         inputs = (64, *(2 * expanded for _, expanded in FIRES[:-1]))
         self.fires = tuple(

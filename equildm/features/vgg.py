@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Image, Key
-from ..nn import Conv
+from ..nn import Conv, split_key
 from .extractor import AbstractFeatureExtractor, imagenet_input
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
@@ -34,7 +34,7 @@ class VGG16(AbstractFeatureExtractor):
         - `key`: for the initial weights.
         """
         widths = [channels for channels, depth in BLOCKS for _ in range(depth)]
-        keys = jax.random.split(key, len(widths))
+        keys = split_key(key, len(widths))
         self.convs = tuple(
             Conv(into, out, key=k)
             for into, out, k in zip([3, *widths[:-1]], widths, keys, strict=True)

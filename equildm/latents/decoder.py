@@ -7,7 +7,7 @@ import jax
 from jaxtyping import Array, Float
 
 from .._types import Key
-from ..nn import Conv, ResBlock, Upsample
+from ..nn import Conv, ResBlock, split_key, Upsample
 from .middle import Middle, Norm
 
 
@@ -57,13 +57,13 @@ class Decoder(eqx.Module):
         - `norm`: makes every norm, `norm(channels)`.
         - `key`: for the initial weights.
         """
-        ikey, mkey, okey, *lkeys = jax.random.split(key, 3 + len(channels))
+        ikey, mkey, okey, *lkeys = split_key(key, 3 + len(channels))
         current = channels[-1]
         self.conv_in = Conv(in_channels, current, key=ikey)
         self.middle = Middle(current, norm=norm, key=mkey)
         levels = []
         for level, lkey in zip(reversed(range(len(channels))), lkeys):
-            ukey, *bkeys = jax.random.split(lkey, 2 + depth)
+            ukey, *bkeys = split_key(lkey, 2 + depth)
             out, blocks = channels[level], []
             for bkey in bkeys:
                 blocks.append(ResBlock(current, out, norm=norm, key=bkey))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Image, Key
-from ..nn import Conv, GroupNorm
+from ..nn import Conv, GroupNorm, split_key
 
 Logits = Float[Array, "*rest rows columns"]
 _SIDE = ((1, 1), (1, 1))
@@ -45,7 +45,7 @@ class PatchDiscriminator(eqx.Module):
             raise ValueError(
                 f"PatchDiscriminator needs at least one layer, received {layers}. The usual is 3."
             )
-        keys = jax.random.split(key, layers + 2)
+        keys = split_key(key, layers + 2)
         channels = [width * min(2**level, 8) for level in range(layers + 1)]
         convs = [Conv(image_channels, width, 4, stride=2, padding=_SIDE, key=keys[0])]
         for level in range(1, layers + 1):

@@ -7,7 +7,7 @@ import jax
 from jaxtyping import Array, Float
 
 from .._types import Key
-from ..nn import Conv, Downsample, ResBlock
+from ..nn import Conv, Downsample, ResBlock, split_key
 from .middle import Middle, Norm
 
 
@@ -57,11 +57,11 @@ class Encoder(eqx.Module):
         - `norm`: makes every norm, `norm(channels)`.
         - `key`: for the initial weights.
         """
-        ikey, mkey, okey, *lkeys = jax.random.split(key, 3 + len(channels))
+        ikey, mkey, okey, *lkeys = split_key(key, 3 + len(channels))
         self.conv_in = Conv(in_channels, channels[0], key=ikey)
         levels, current = [], channels[0]
         for level, (out, lkey) in enumerate(zip(channels, lkeys)):
-            dkey, *bkeys = jax.random.split(lkey, 1 + depth)
+            dkey, *bkeys = split_key(lkey, 1 + depth)
             blocks = []
             for bkey in bkeys:
                 blocks.append(ResBlock(current, out, norm=norm, key=bkey))

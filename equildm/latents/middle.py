@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 import equinox as eqx
-import jax
 from jaxtyping import Array, Float
 
 from .._types import Key
-from ..nn import CrossAttn, ResBlock
+from ..nn import CrossAttn, ResBlock, split_key
 
 Norm = Callable[[int], Callable[..., Array]]
 """Makes a norm for a number of channels."""
@@ -50,7 +49,7 @@ class Middle(eqx.Module):
         - `norm`: makes every norm, `norm(channels)`.
         - `key`: for the initial weights.
         """
-        key1, akey, key2 = jax.random.split(key, 3)
+        key1, akey, key2 = split_key(key, 3)
         self.first = ResBlock(channels, channels, norm=norm, key=key1)
         self.attention = SelfAttn(channels, norm=norm, key=akey)
         self.second = ResBlock(channels, channels, norm=norm, key=key2)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import check_one, Image, Key, Latent
-from ..nn import Conv, GroupNorm, shapes_of
+from ..nn import Conv, GroupNorm, shapes_of, split_key
 from .decoder import Decoder
 from .encoder import Encoder
 from .gaussian import DiagonalGaussian
@@ -64,7 +64,7 @@ class VAE(eqx.Module):
         - `key`: for the initial weights.
         """
         _check_sizes(width, multipliers, depth, groups)
-        ekey, dkey, qkey, pkey = jax.random.split(key, 4)
+        ekey, dkey, qkey, pkey = split_key(key, 4)
         channels = [width * multiplier for multiplier in multipliers]
         norm = partial(GroupNorm, groups, eps=1e-6)
         moments = 2 * latent_channels

@@ -1,6 +1,6 @@
 """Building blocks of networks. Each acts on one example, channels last."""
 
-from ._init import initialised as initialised, shapes_of as shapes_of
+from ._init import initialised as initialised, shapes_of as shapes_of, split_key as split_key
 from .attention import CrossAttn as CrossAttn
 from .block_stack import AbstractBlock as AbstractBlock, BlockStack as BlockStack
 from .conv import Conv as Conv

@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import get_opaque_trace_state
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Float
 
@@ -18,18 +19,37 @@ from ..runtime import partition, put, Rule, shardings
 
 T = TypeVar("T")
 
+_DEFAULT = "threefry2x32"
 _place: ContextVar[Callable[[np.ndarray], Array]] = ContextVar("place", default=jax.device_put)
-_for_shapes: ContextVar[bool] = ContextVar("for_shapes", default=False)
+
+
+class _Placeholders:
+    """What stands for the weights of each shape while only shapes are wanted."""
+
+    def __init__(self) -> None:
+        self._trace, self._arrays = get_opaque_trace_state(), dict[tuple[int, ...], Array]()
+
+    def __call__(self, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        trace = get_opaque_trace_state()
+        if trace != self._trace:  # an array of a vmap or jit inside must not leave it
+            self._trace, self._arrays = trace, {}
+        if shape not in self._arrays:
+            # NaN, so that it cannot pass for a weight where a compiled `build` keeps it.
+            self._arrays[shape] = jax.lax.broadcast(np.float32(np.nan), shape)
+        return self._arrays[shape]
+
+
+_for_shapes: ContextVar[_Placeholders | None] = ContextVar("for_shapes", default=None)
 
 
 def shapes_of(build: Callable[..., T]) -> T:
     """`build(key=key)` with a `jax.ShapeDtypeStruct` in place of each array. Nothing is allocated.
 
-    It is `eqx.filter_eval_shape` in half the time: initial weights are not traced.
+    It is `eqx.filter_eval_shape` in a quarter of the time: no draw of an initial weight is traced.
 
         shapes = shapes_of(preset("5B").build)
     """
-    token = _for_shapes.set(True)
+    token = _for_shapes.set(_Placeholders())
     try:
         return eqx.filter_eval_shape(lambda: build(key=jax.random.key(0)))
     finally:
@@ -80,6 +100,27 @@ def placed(drawn: np.ndarray) -> Array:
     return _place.get()(drawn)
 
 
+def split_key(key: Key, count: int = 2) -> tuple[Key, ...]:
+    """The keys of `jax.random.split(key, count)`, for the parts of a module.
+
+    `jax.random.split` compiles a program for each `count`, and another that takes its keys apart:
+    0.6 s in the first network of a process. But the first of many keys are the same as of few, so
+    one program for 64 does. Traced keys, and those of other generators than JAX's default, go to
+    `jax.random.split`. Inside `shapes_of`, where no key is used, they are all `key`.
+    """
+    if _for_shapes.get():
+        return (key,) * count
+    if not (_is_default(key) and jax.config.jax_threefry_partitionable):
+        return tuple(jax.random.split(key, count))
+    many = jax.random.key_data(jax.random.split(key, 64 * math.ceil(count / 64)))
+    return tuple(jax.random.wrap_key_data(data, impl=_DEFAULT) for data in np.asarray(many)[:count])
+
+
+def _is_default(key: Key) -> bool:
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and not isinstance(key, jax.core.Tracer)
+    return typed and jax.random.key_impl(key) == _DEFAULT
+
+
 def uniform(key: Key, shape: tuple[int, ...], bound: float) -> Float[Array, "..."]:
     """Draws from the uniform distribution on `[-bound, bound)` in float32.
 
@@ -88,18 +129,13 @@ def uniform(key: Key, shape: tuple[int, ...], bound: float) -> Float[Array, "...
     each new shape (12 s measured). Under a trace (`eqx.filter_eval_shape`,
     `eqx.filter_jit`) it falls back to `jax.random`: the same distribution, other numbers.
     """
-    if _for_shapes.get():
-        return _not_drawn(shape)
+    if placeholder := _for_shapes.get():
+        return placeholder(shape)
     if isinstance(key, jax.core.Tracer):
         return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
     seed = np.asarray(jax.random.key_data(key)).tolist()
     draw = np.random.Generator(np.random.Philox(seed)).random(shape, np.float32)
     return _place.get()((2.0 * draw - 1.0) * np.float32(bound))
-
-
-def _not_drawn(shape: tuple[int, ...]) -> Float[Array, "..."]:
-    # NaN, so that it cannot pass for a weight where a compiled `build` keeps it.
-    return jax.lax.broadcast(np.float32(np.nan), shape)
 
 
 def fan_in_bound(fan_in: int) -> float:
@@ -109,6 +145,6 @@ def fan_in_bound(fan_in: int) -> float:
 
 def constant(shape: tuple[int, ...], value: float) -> Float[Array, "..."]:
     """A float32 array of one value. numpy creates it, so that no shape compiles."""
-    if _for_shapes.get():
-        return _not_drawn(shape)
+    if placeholder := _for_shapes.get():
+        return placeholder(shape)
     return _place.get()(np.full(shape, value, np.float32))

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import equinox as eqx
-import jax
 import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
 from .._types import Key
+from ._init import split_key
 from .kernels import fused_attend
 from .linear import Linear
 from .positions import rotated
@@ -63,7 +63,7 @@ class CrossAttn(eqx.Module):
                     f"channels={channels}. Choose other heads or give head_width."
                 )
             head_width = channels // heads
-        qkey, kkey, vkey, okey = jax.random.split(key, 4)
+        qkey, kkey, vkey, okey = split_key(key, 4)
         inner = heads * head_width
         self.to_query = Linear(channels, inner, bias=qkv_bias, key=qkey)
         self.to_key = Linear(context_width, inner, bias=qkv_bias, key=kkey)

@@ -9,11 +9,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree
+from jaxtyping import PyTree
 
 from .._types import Key
 from ..runtime._leaves import is_array
-from ._init import on_host, placed
+from ._init import on_host, placed, split_key
 
 X = TypeVar("X", bound=PyTree)
 
@@ -65,7 +65,7 @@ class BlockStack(eqx.Module):
         """
         if depth < 1:
             raise ValueError(f"A stack has at least 1 block, received depth={depth}. Use 1.")
-        self.stacked = _stacked(block, jax.random.split(key, depth))
+        self.stacked = _stacked(block, depth, key)
         self.scan = scan
 
     @property
@@ -123,12 +123,14 @@ class BlockStack(eqx.Module):
         return jax.tree.map(lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, self.stacked)
 
 
-def _stacked(block: Callable[..., Callable[..., PyTree]], keys: Array) -> Callable[..., PyTree]:
-    if isinstance(keys, jax.core.Tracer):
-        return eqx.filter_vmap(lambda key: block(key=key))(keys)
+def _stacked(
+    block: Callable[..., Callable[..., PyTree]], depth: int, key: Key
+) -> Callable[..., PyTree]:
+    if isinstance(key, jax.core.Tracer):
+        return eqx.filter_vmap(lambda key: block(key=key))(jax.random.split(key, depth))
     # Drawn on the host and stacked there, array by array, so that each goes straight to its shards.
     with on_host():
-        blocks = [block(key=key) for key in keys]
+        blocks = [block(key=each) for each in split_key(key, depth)]
     arrays, static = eqx.partition(blocks[0], is_array)
     parts = [jax.tree.leaves(eqx.filter(one, is_array)) for one in blocks]
     del blocks

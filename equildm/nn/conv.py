@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._types import Key
-from ._init import fan_in_bound, uniform
+from ._init import fan_in_bound, split_key, uniform
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
@@ -46,7 +46,7 @@ class Conv(eqx.Module):
         - `bias`: whether to add a bias.
         - `key`: for the initial weights, uniform in `+-1/sqrt(kernel^2 in_channels)`.
         """
-        wkey, bkey = jax.random.split(key)
+        wkey, bkey = split_key(key)
         bound = fan_in_bound(kernel * kernel * in_channels)
         self.weight = uniform(wkey, (kernel, kernel, in_channels, out_channels), bound)
         self.bias = uniform(bkey, (out_channels,), bound) if bias else None

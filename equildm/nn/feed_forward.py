@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Key
+from ._init import split_key
 from .linear import Linear
 
 _recomputed = partial(jax.checkpoint, prevent_cse=False)
@@ -34,7 +35,7 @@ class GEGLU(eqx.Module):
         - `expansion`: hidden width in multiples of `channels`.
         - `key`: for the initial weights.
         """
-        hkey, okey = jax.random.split(key)
+        hkey, okey = split_key(key)
         self.to_hidden = Linear(channels, 2 * expansion * channels, key=hkey)
         self.to_out = Linear(expansion * channels, channels, key=okey)
 
@@ -53,7 +54,7 @@ class MLP(eqx.Module):
 
     def __init__(self, channels: int, *, expansion: int = 4, key: Key):
         """**Arguments:** as of `GEGLU`."""
-        hkey, okey = jax.random.split(key)
+        hkey, okey = split_key(key)
         self.to_hidden = Linear(channels, expansion * channels, key=hkey)
         self.to_out = Linear(expansion * channels, channels, key=okey)
 
@@ -78,7 +79,7 @@ class SwiGLU(eqx.Module):
         - `hidden`: hidden width, by default `8/3 channels` rounded up to a multiple of 64.
         - `key`: for the initial weights.
         """
-        hkey, okey = jax.random.split(key)
+        hkey, okey = split_key(key)
         hidden = 64 * -(-8 * channels // 192) if hidden is None else hidden
         self.to_hidden = Linear(channels, 2 * hidden, bias=False, key=hkey)
         self.to_out = Linear(hidden, channels, bias=False, key=okey)

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
 from .._types import Key
+from ._init import split_key
 from .kernels import fused_attend
 from .linear import Linear
 from .positions import rotated
@@ -67,7 +67,7 @@ class JointAttn(eqx.Module):
                     f"channels={channels}. Choose other heads or give head_width."
                 )
             head_width = channels // heads
-        keys = iter(jax.random.split(key, 8))
+        keys = iter(split_key(key, 8))
         inner = heads * head_width
 
         def into() -> Linear:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Key
-from ._init import fan_in_bound, uniform
+from ._init import fan_in_bound, split_key, uniform
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class Linear(eqx.Module):
         - `bias`: whether to add a bias.
         - `key`: for the initial weights, uniform in `+-1/sqrt(in_features)`.
         """
-        wkey, bkey = jax.random.split(key)
+        wkey, bkey = split_key(key)
         bound = fan_in_bound(in_features)
         self.weight = uniform(wkey, (in_features, out_features), bound)
         self.bias = uniform(bkey, (out_features,), bound) if bias else None

@@ -8,6 +8,7 @@ import jax
 from jaxtyping import Array, Float
 
 from .._types import Key
+from ._init import split_key
 from .conv import Conv
 from .linear import Linear
 from .norm import GroupNorm
@@ -43,7 +44,7 @@ class ResBlock(eqx.Module):
         - `norm`: makes both norms, `norm(channels)`.
         - `key`: for the initial weights.
         """
-        key1, key2, tkey, skey = jax.random.split(key, 4)
+        key1, key2, tkey, skey = split_key(key, 4)
         self.norm1 = norm(in_channels)
         self.conv1 = Conv(in_channels, out_channels, key=key1)
         self.time = None if time_width is None else Linear(time_width, out_channels, key=tkey)

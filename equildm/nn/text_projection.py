@@ -8,6 +8,7 @@ import jax
 from jaxtyping import Array, Float
 
 from .._types import Key
+from ._init import split_key
 from .linear import Linear
 
 
@@ -34,7 +35,7 @@ class TextProjection(eqx.Module):
             the vector of a caption.
         - `key`: for the initial weights.
         """
-        hkey, okey = jax.random.split(key)
+        hkey, okey = split_key(key)
         self.hidden = Linear(in_width, width, key=hkey)
         self.out = Linear(width, width, key=okey)
         self.activation = activation

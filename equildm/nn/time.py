@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Key, Time
+from ._init import split_key
 from .linear import Linear
 
 
@@ -48,7 +49,7 @@ class TimeEmbedding(eqx.Module):
         - `offset`: added to the time: 1 where a network counts from 1 to 1000.
         - `key`: for the initial weights.
         """
-        hkey, okey = jax.random.split(key)
+        hkey, okey = split_key(key)
         self.hidden = Linear(width, out_width, key=hkey)
         self.out = Linear(out_width, out_width, key=okey)
         self.closed = closed

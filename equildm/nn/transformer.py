@@ -4,10 +4,10 @@ from collections.abc import Callable
 from functools import partial
 
 import equinox as eqx
-import jax
 from jaxtyping import Array, Bool, Float
 
 from .._types import Key
+from ._init import split_key
 from .attention import CrossAttn
 from .conv import Conv
 from .feed_forward import GEGLU
@@ -43,7 +43,7 @@ class TransformerBlock(eqx.Module):
         - `norm`: makes the three norms, `norm(channels)`.
         - `key`: for the initial weights.
         """
-        skey, ckey, fkey = jax.random.split(key, 3)
+        skey, ckey, fkey = split_key(key, 3)
         self.norm1 = norm(channels)
         self.self_attention = attention(channels, channels, heads, key=skey)
         self.norm2 = norm(channels)
@@ -94,7 +94,7 @@ class SpatialTransformer(eqx.Module):
         - `norm`: makes the norm in front, `norm(channels)`.
         - `key`: for the initial weights.
         """
-        ikey, okey, *bkeys = jax.random.split(key, 2 + depth)
+        ikey, okey, *bkeys = split_key(key, 2 + depth)
         self.norm = norm(channels)
         self.proj_in = Conv(channels, channels, 1, key=ikey)
         self.blocks = tuple(block(channels, context_width, heads, key=k) for k in bkeys)

@@ -8,7 +8,7 @@ import jax
 from jaxtyping import Array, Bool, Float, Int
 
 from .._types import Key
-from ..nn import CrossAttn, LayerNorm, Linear
+from ..nn import CrossAttn, LayerNorm, Linear, split_key
 from ..nn._init import uniform
 
 
@@ -57,7 +57,7 @@ class BertLayer(eqx.Module):
         - `eps`: epsilon of the norms.
         - `key`: for the initial weights.
         """
-        akey, hkey, okey = jax.random.split(key, 3)
+        akey, hkey, okey = split_key(key, 3)
         self.attention = CrossAttn(width, width, heads, qkv_bias=True, key=akey)
         self.norm1 = LayerNorm(width, eps)
         self.to_hidden = Linear(width, hidden, key=hkey)
@@ -106,7 +106,7 @@ class Bert(eqx.Module):
         - `eps`: epsilon of the norms.
         - `key`: for the initial weights.
         """
-        wkey, pkey, skey, *keys = jax.random.split(key, 3 + depth)
+        wkey, pkey, skey, *keys = split_key(key, 3 + depth)
         bound = 0.02 * math.sqrt(3.0)  # BERT's standard deviation of 0.02, drawn uniformly.
         self.words = uniform(wkey, (vocabulary, width), bound)
         self.positions = uniform(pkey, (longest, width), bound)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._types import Key, TextEmbedding
-from ..nn import CrossAttn, LayerNorm, Linear
+from ..nn import CrossAttn, LayerNorm, Linear, split_key
 from ..nn._init import uniform
 from .attention import causal_attend
 from .encoder import AbstractTextEncoder
@@ -79,7 +79,7 @@ class CLIPLayer(eqx.Module):
         - `config`: the sizes.
         - `key`: for the initial weights.
         """
-        akey, hkey, okey = jax.random.split(key, 3)
+        akey, hkey, okey = split_key(key, 3)
         width = config.width
         hidden = 4 * width if config.hidden is None else config.hidden
         self.norm1 = LayerNorm(width, config.eps)
@@ -117,7 +117,7 @@ class CLIPTextTower(eqx.Module):
         - `config`: the sizes.
         - `key`: for the initial weights.
         """
-        wkey, pkey, *keys = jax.random.split(key, 2 + config.depth)
+        wkey, pkey, *keys = split_key(key, 2 + config.depth)
         # CLIP's standard deviations of 0.02 and 0.01, drawn uniformly.
         self.words = uniform(wkey, (config.vocabulary, config.width), 0.02 * math.sqrt(3.0))
         self.positions = uniform(pkey, (config.longest, config.width), 0.01 * math.sqrt(3.0))

@@ -3,12 +3,11 @@
 import dataclasses
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from .._types import Key
-from ..nn import Linear
+from ..nn import Linear, split_key
 from .clip import CLIPConfig, CLIPTextTower
 
 
@@ -42,7 +41,7 @@ class ProjectedCLIP(eqx.Module):
         - `config`: the sizes.
         - `key`: for the initial weights.
         """
-        tkey, pkey = jax.random.split(key)
+        tkey, pkey = split_key(key)
         self.tower = config.tower.build(key=tkey)
         self.projection = Linear(config.tower.width, config.projection, bias=False, key=pkey)
 

@@ -7,12 +7,12 @@ from functools import partial
 from typing import Literal
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._types import Key, TextEmbedding
+from ..nn import split_key
 from ..nn._init import uniform
 from .encoder import AbstractTextEncoder
 from .t5_layer import GatedFeedForward, ReLUFeedForward, RMSNorm, T5Layer
@@ -73,7 +73,7 @@ class T5Encoder(eqx.Module):
         - `config`: the sizes.
         - `key`: for the initial weights.
         """
-        wkey, bkey, *keys = jax.random.split(key, 2 + config.depth)
+        wkey, bkey, *keys = split_key(key, 2 + config.depth)
         self.words = uniform(wkey, (config.vocabulary, config.width), math.sqrt(3.0))
         self.bias = uniform(bkey, (config.buckets, config.heads), math.sqrt(3.0 / config.width))
         feed_forward = partial(FEED_FORWARDS[config.feed_forward], hidden=config.hidden)

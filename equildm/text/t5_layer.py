@@ -10,7 +10,7 @@ from einops import rearrange
 from jaxtyping import Array, Bool, Float
 
 from .._types import Key
-from ..nn import Linear
+from ..nn import Linear, split_key
 from ..nn._init import constant
 from .attention import biased_attend
 
@@ -48,7 +48,7 @@ class ReLUFeedForward(eqx.Module):
         - `width`, `hidden`: sizes of a token's vector outside and inside.
         - `key`: for the initial weights.
         """
-        hkey, okey = jax.random.split(key)
+        hkey, okey = split_key(key)
         self.to_hidden = Linear(width, hidden, bias=False, key=hkey)
         self.to_out = Linear(hidden, width, bias=False, key=okey)
 
@@ -69,7 +69,7 @@ class GatedFeedForward(eqx.Module):
         - `width`, `hidden`: sizes of a token's vector outside and inside.
         - `key`: for the initial weights.
         """
-        gkey, hkey, okey = jax.random.split(key, 3)
+        gkey, hkey, okey = split_key(key, 3)
         self.to_gate = Linear(width, hidden, bias=False, key=gkey)
         self.to_hidden = Linear(width, hidden, bias=False, key=hkey)
         self.to_out = Linear(hidden, width, bias=False, key=okey)
@@ -113,7 +113,7 @@ class T5Layer(eqx.Module):
         - `eps`: epsilon of the norms.
         - `key`: for the initial weights.
         """
-        qkey, kkey, vkey, okey, fkey = jax.random.split(key, 5)
+        qkey, kkey, vkey, okey, fkey = split_key(key, 5)
         inner = heads * head_width
         query = Linear(width, inner, bias=False, key=qkey)
         smaller = query.weight / math.sqrt(head_width)

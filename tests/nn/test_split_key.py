@@ -1,0 +1,65 @@
+"""Keys are those of `jax.random.split`, with one compiled program for all their numbers."""
+
+import jax
+import numpy as np
+import pytest
+from helpers import run_python
+
+from equildm.nn import split_key
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 64, 65, 200])
+@pytest.mark.parametrize("generator", ["threefry2x32", "rbg", "unsafe_rbg"])
+def test_they_are_those_of_jax(generator: str, count: int):
+    key = jax.random.key(3, impl=generator)
+    assert same(split_key(key, count), jax.random.split(key, count))
+
+
+def test_they_are_those_of_jax_in_its_old_way():
+    key = jax.random.key(4)
+    with jax.threefry_partitionable(False):
+        assert same(split_key(key, 3), jax.random.split(key, 3))
+
+
+def test_they_are_those_of_jax_under_a_trace():
+    key = jax.random.key(5)
+    assert same(jax.jit(lambda key: split_key(key, 3))(key), jax.random.split(key, 3))
+
+
+def same(keys, jaxs) -> bool:
+    assert len(keys) == len(jaxs)
+    return all(key.dtype == theirs.dtype and key == theirs for key, theirs in zip(keys, jaxs))
+
+
+COUNTS = """
+import sys
+import jax
+import jax._src.test_util as jtu
+from equildm.nn import split_key
+
+key = jax.random.key(0)
+split = split_key if sys.argv[1] == "ours" else jax.random.split
+[key for key in split(key, 2)]
+with jtu.count_jit_compilation_cache_miss() as count:
+    for parts in range(3, 9):
+        [key for key in split(key, parts)]
+print(count())
+"""
+
+
+def test_another_number_compiles_nothing():
+    ours, theirs = (int(run_python(COUNTS, whose).split()[-1]) for whose in ("ours", "jax"))
+    assert ours == 0 < 6 <= theirs
+
+
+def test_a_trace_inside_keeps_its_placeholders():
+    from equildm.nn import Linear, shapes_of
+
+    def build(key):
+        inner, outer = split_key(key)
+        first = jax.eval_shape(lambda: Linear(3, 4, key=inner))
+        return first, jax.jit(lambda: Linear(3, 4, key=inner))(), Linear(3, 4, key=outer)
+
+    first, second, third = shapes_of(build)
+    assert first.weight.shape == second.weight.shape == third.weight.shape == (3, 4)
+    assert np.dtype(third.weight.dtype) == np.float32
