@@ -53,6 +53,8 @@ class Config:
     """gpu means bfloat16 on both sides."""
     compiled: bool = False
     """Whether PyTorch is `torch.compile`d; by default it is eager."""
+    scan: bool = True
+    """Whether ours scans its blocks; written out, the step is faster and compiles for longer."""
     rounds: int = 5
     """Number of times that each is timed."""
 
@@ -60,7 +62,9 @@ class Config:
 def ours(c: Config) -> tuple[dict[str, Any], int]:
     """`forward`, `sample` and `step`, compiled, and the parameters."""
     policy = Policy("bfloat16" if c.device == "gpu" else "float32")
-    config = DiTConfig(c.width, c.depth, c.heads, context_width=8, cross_attention=False)
+    config = DiTConfig(
+        c.width, c.depth, c.heads, context_width=8, cross_attention=False, scan=c.scan
+    )
     network = config.build(key=jax.random.key(0))
     noisy = jax.random.normal(jax.random.key(1), (c.batch, c.size, c.size, 4))
     null = TextEmbedding(jnp.zeros((1, 8)), jnp.ones(1, bool))
