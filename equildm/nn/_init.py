@@ -110,10 +110,12 @@ def split_key(key: Key, count: int = 2) -> tuple[Key, ...]:
     """
     if _for_shapes.get():
         return (key,) * count
-    if not (_is_default(key) and jax.config.jax_threefry_partitionable):
-        return tuple(jax.random.split(key, count))
-    many = jax.random.key_data(jax.random.split(key, 64 * math.ceil(count / 64)))
-    return tuple(jax.random.wrap_key_data(data, impl=_DEFAULT) for data in np.asarray(many)[:count])
+    if _is_default(key) and jax.config.jax_threefry_partitionable:
+        many = jax.random.key_data(jax.random.split(key, 64 * math.ceil(count / 64)))
+        if not isinstance(many, jax.core.Tracer):  # as a concrete key's are inside a `jit`
+            rows = np.asarray(many)[:count]
+            return tuple(jax.random.wrap_key_data(row, impl=_DEFAULT) for row in rows)
+    return tuple(jax.random.split(key, count))
 
 
 def _is_default(key: Key) -> bool:

@@ -126,11 +126,12 @@ class BlockStack(eqx.Module):
 def _stacked(
     block: Callable[..., Callable[..., PyTree]], depth: int, key: Key
 ) -> Callable[..., PyTree]:
-    if isinstance(key, jax.core.Tracer):
-        return eqx.filter_vmap(lambda key: block(key=key))(jax.random.split(key, depth))
+    keys = split_key(key, depth)
+    if isinstance(keys[0], jax.core.Tracer):
+        return eqx.filter_vmap(lambda key: block(key=key))(jnp.stack(keys))
     # Drawn on the host and stacked there, array by array, so that each goes straight to its shards.
     with on_host():
-        blocks = [block(key=each) for each in split_key(key, depth)]
+        blocks = [block(key=key) for key in keys]
     arrays, static = eqx.partition(blocks[0], is_array)
     parts = [jax.tree.leaves(eqx.filter(one, is_array)) for one in blocks]
     del blocks

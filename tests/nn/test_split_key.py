@@ -1,11 +1,14 @@
 """Keys are those of `jax.random.split`, with one compiled program for all their numbers."""
 
+from functools import partial
+
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
 from helpers import run_python
 
-from equildm.nn import split_key
+from equildm.nn import BlockStack, Linear, MLP, shapes_of, split_key
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 64, 65, 200])
@@ -24,6 +27,20 @@ def test_they_are_those_of_jax_in_its_old_way():
 def test_they_are_those_of_jax_under_a_trace():
     key = jax.random.key(5)
     assert same(jax.jit(lambda key: split_key(key, 3))(key), jax.random.split(key, 3))
+
+
+def test_a_key_from_outside_is_split_inside_a_jit():
+    key = jax.random.key(6)
+    assert same(jax.jit(lambda: split_key(key, 3))(), jax.random.split(key, 3))
+
+
+@pytest.mark.parametrize("scan", [True, False])
+def test_a_stack_of_blocks_is_built_inside_a_jit_with_a_key_from_outside(scan: bool):
+    key = jax.random.key(7)
+    build = partial(BlockStack, partial(MLP, 4), 3, scan=scan)
+    inside = eqx.filter_jit(lambda: build(key=key))()
+    passed = eqx.filter_jit(lambda key: build(key=key))(key)
+    assert eqx.tree_equal(inside, passed)
 
 
 def same(keys, jaxs) -> bool:
@@ -53,8 +70,6 @@ def test_another_number_compiles_nothing():
 
 
 def test_a_trace_inside_keeps_its_placeholders():
-    from equildm.nn import Linear, shapes_of
-
     def build(key):
         inner, outer = split_key(key)
         first = jax.eval_shape(lambda: Linear(3, 4, key=inner))
