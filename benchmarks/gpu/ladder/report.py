@@ -54,13 +54,11 @@ def report(table: Path, figure: Path, twins: Path | None = None) -> None:
     print()
     print_budgets(verdict, evaluation_price(next(r for r in last if r.width == verdict.largest)))
 
-    print()
-    print_row("training", "smaller is better", "beyond the interval", "largest beyond it")
-    print_row(*["---"] * 4)
     fractions = against_training(first, luck=luck)
-    for part in fractions:
-        shares = part.smaller, part.smaller_beyond, part.largest_beyond
-        print_row(f"{part.fraction:g}", *(f"{share * 9:.0f} of 9" for share in shares))
+    print("\nAs the training goes on, in the settings that all checkpoints have:\n")
+    print_fractions(fractions)
+    print("\nOf these, at guidance 1:\n")
+    print_fractions(against_training([row for row in first if row.guidance == 1], luck=luck))
     print("\nThe largest width, predicted by the smaller ones, in steps of DDIM:")
     for prediction in predict_largest(last):
         print(f"- {prediction}")
@@ -110,6 +108,15 @@ def print_budgets(verdict: FairVerdict, unit: float) -> None:
         cells = f"{budget.budget:.3g}", f"{budget.budget / unit:.3g}"
         winner = "" if budget.winner is None else f" (c = {budget.winner})"
         print_row(*cells, budget.difference, WORDS[budget.sign] + winner)
+
+
+def print_fractions(fractions: Sequence[FairFraction]) -> None:
+    """The table of the budgets that are won after each part of the training."""
+    print_row("training", "smaller is better", "beyond the interval", "largest beyond it")
+    print_row(*["---"] * 4)
+    for part in fractions:
+        shares = part.smaller, part.smaller_beyond, part.largest_beyond
+        print_row(f"{part.fraction:g}", *(f"{share * 9:.0f} of 9" for share in shares))
 
 
 def print_row(*cells: object) -> None:
