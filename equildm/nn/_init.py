@@ -19,7 +19,7 @@ from ..runtime import partition, put, Rule, shardings
 
 T = TypeVar("T")
 
-_DEFAULT = "threefry2x32"
+_THREEFRY = "threefry2x32"
 _place: ContextVar[Callable[[np.ndarray], Array]] = ContextVar("place", default=jax.device_put)
 
 
@@ -110,17 +110,17 @@ def split_key(key: Key, count: int = 2) -> tuple[Key, ...]:
     """
     if _for_shapes.get():
         return (key,) * count
-    if _is_default(key) and jax.config.jax_threefry_partitionable:
+    if _is_threefry(key) and jax.config.jax_threefry_partitionable:
         many = jax.random.key_data(jax.random.split(key, 64 * math.ceil(count / 64)))
         if not isinstance(many, jax.core.Tracer):  # as a concrete key's are inside a `jit`
             rows = np.asarray(many)[:count]
-            return tuple(jax.random.wrap_key_data(row, impl=_DEFAULT) for row in rows)
+            return tuple(jax.random.wrap_key_data(row, impl=_THREEFRY) for row in rows)
     return tuple(jax.random.split(key, count))
 
 
-def _is_default(key: Key) -> bool:
+def _is_threefry(key: Key) -> bool:
     typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and not isinstance(key, jax.core.Tracer)
-    return typed and jax.random.key_impl(key) == _DEFAULT
+    return typed and jax.random.key_impl(key) == _THREEFRY
 
 
 def uniform(key: Key, shape: tuple[int, ...], bound: float) -> Float[Array, "..."]:

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._types import Key
 from ..runtime._leaves import path_name
-from ._init import constant, fan_in_bound, uniform
+from ._init import constant, fan_in_bound, split_key, uniform
 from .conv import Conv
 from .linear import Linear
 
@@ -122,7 +122,7 @@ def new_lora(
     chosen = [path for path in by_path if any(fnmatchcase(path, pattern) for pattern in layers)]
     alpha = float(rank if alpha is None else alpha)
     adapters = {}
-    for path, subkey in zip(chosen, jax.random.split(key, len(chosen)), strict=True):
+    for path, subkey in zip(chosen, split_key(key, len(chosen)), strict=True):
         layer = _innermost(by_path[path])
         *inputs, out = layer.weight.shape
         stack = inputs[: layer.weight.ndim - (4 if isinstance(layer, Conv) else 2)]
