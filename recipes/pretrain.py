@@ -28,7 +28,7 @@ class Config:
     data: eqd.Flat[eqd.DataConfig] = eqd.DataConfig()
     noise: eqd.Flat[eqd.NoiseConfig] = eqd.NoiseConfig()
     loss: eqd.Flat[eqd.LossConfig] = eqd.LossConfig()
-    train: eqd.Flat[eqd.TrainConfig] = eqd.TrainConfig(steps=7000)
+    train: eqd.Flat[eqd.TrainConfig] = eqd.TrainConfig(steps=5000, batch_size=64)
     preset: str = "quick"
     """Size of the network: quick, tiny .. small, 39M .. 5B; a UNet's width; DiT's S/2 .. XL/2."""
     backbone: eqd.BackboneName = "unet"

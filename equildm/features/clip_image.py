@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import equinox as eqx
@@ -43,6 +43,10 @@ class CLIPImageConfig:
     """Size of an image's vector."""
     eps: float = 1e-5
     """Added to the variance in the norms."""
+    mean: tuple[float, float, float] = MEAN
+    """Subtracted from the colours in [0, 1]."""
+    deviation: tuple[float, float, float] = DEVIATION
+    """Divides the colours then."""
 
     def build(self, *, key: Key) -> "CLIPImageTower":
         """The tower with fresh weights. Under `eqx.filter_eval_shape` nothing is allocated."""
@@ -131,7 +135,9 @@ class CLIPImageTower(AbstractFeatureExtractor):
         return (self.config.projection,)
 
     def __call__(self, image: Image) -> tuple[Float[Array, "..."], ...]:
-        return (self.vector(clip_input(image, self.config.side))[None, None],)
+        config = self.config
+        pixels = clip_input(image, config.side, config.mean, config.deviation)
+        return (self.vector(pixels)[None, None],)
 
     def vector(self, pixels: Float[Array, "side side rgb"]) -> Float[Array, "projection"]:
         """The vector of an image that `clip_input` has preprocessed."""
@@ -149,7 +155,12 @@ class CLIPImageTower(AbstractFeatureExtractor):
         return self.projection(self.norm_out(x[0]))
 
 
-def clip_input(image: Image, side: int) -> Float[Array, "side side rgb"]:
+def clip_input(
+    image: Image,
+    side: int,
+    mean: Sequence[float] = MEAN,
+    deviation: Sequence[float] = DEVIATION,
+) -> Float[Array, "side side rgb"]:
     """An image preprocessed as by `CLIPImageProcessor` of `transformers`.
 
     Pillow's bicubic filter on bytes resizes the shorter side to `side`, the centre is cropped, and
@@ -160,6 +171,7 @@ def clip_input(image: Image, side: int) -> Float[Array, "side side rgb"]:
 
     - `image`: in [-1, 1], of any size.
     - `side`: height and width afterwards.
+    - `mean`, `deviation`: of each colour in [0, 1].
     """
     new = [side * n // min(image.shape[:2]) for n in image.shape[:2]]
     x = jnp.round((image.astype(jnp.float32) + 1) * 127.5)
@@ -167,4 +179,4 @@ def clip_input(image: Image, side: int) -> Float[Array, "side side rgb"]:
         x = jnp.clip(jnp.round(resampled(x, axis, new[axis], antialiased_cubic)), 0, 255)
     top, left = (new[0] - side) // 2, (new[1] - side) // 2
     x = x[top : top + side, left : left + side] / 255
-    return (x - np.array(MEAN, np.float32)) / np.array(DEVIATION, np.float32)
+    return (x - np.array(mean, np.float32)) / np.array(deviation, np.float32)

@@ -14,7 +14,13 @@ BERT_IGNORED = ("embeddings.position_ids", "pooler.*")
 BERT_PREFIX, BERT_WORDS = "bert.", "embeddings.word_embeddings.weight"
 """In files of a `BertFor...`, the encoder's names begin so, and other names are of its head."""
 
-_FIXED = {"hidden_act": "gelu", "position_embedding_type": "absolute", "type_vocab_size": 2}
+_FIXED = {
+    "hidden_act": "gelu",
+    "position_embedding_type": "absolute",
+    "type_vocab_size": 2,
+    "is_decoder": False,
+    "add_cross_attention": False,
+}
 """Fields that are the same for every `Bert`."""
 
 

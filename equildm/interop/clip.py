@@ -81,7 +81,7 @@ def _openclip_layer(ours: str, theirs: str) -> Iterable[Pair]:
 def clip_config(fields: Fields) -> CLIPConfig:
     """The sizes in a `config.json` of a `CLIPTextModel` or of a `CLIPModel`."""
     if fields.get("model_type") == "clip":
-        fields = _DEFAULTS | fields["text_config"]
+        fields = {**_DEFAULTS, **tower_fields(fields, "text")}
     return CLIPConfig(
         vocabulary=positive_int(fields, "vocab_size"),
         width=multiple(fields, "hidden_size", "num_attention_heads"),
@@ -92,6 +92,14 @@ def clip_config(fields: Fields) -> CLIPConfig:
         activation=one_of(fields, "hidden_act", ACTIVATIONS),
         eps=positive_float(fields, "layer_norm_eps"),
     )
+
+
+def tower_fields(fields: Fields, tower: str) -> Fields:
+    """The fields of the `"text"` or `"vision"` tower in a `config.json` of a `CLIPModel`.
+
+    Older files hold them twice. `transformers` then takes the `..._config_dict`.
+    """
+    return fields.get(f"{tower}_config_dict") or fields[f"{tower}_config"]
 
 
 def clip_fields(config: CLIPConfig) -> dict[str, Any]:

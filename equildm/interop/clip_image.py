@@ -1,21 +1,33 @@
 """CLIP with both towers and both projections, in the folders of `transformers`."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from .._types import Key
 from ..features import CLIPImageConfig
+from ..features.clip_image import DEVIATION, MEAN
 from ..nn import Linear
 from ..text import CLIP, CLIPConfig, CLIPText, PretrainedTokenizer
 from ..text.clip import ACTIVATIONS
-from .clip import _layer, clip_config, clip_table
-from .config import read_config
-from .config_fields import Fields, MAX_LAYERS, multiple, one_of, positive_float, positive_int
+from .clip import _layer, clip_config, clip_table, tower_fields
+from .config import check_fields, read_config
+from .config_fields import (
+    Fields,
+    finite_float,
+    MAX_LAYERS,
+    multiple,
+    one_of,
+    positive_float,
+    positive_int,
+)
 from .mapping import fill
 from .pairs import linear, norm, OIHW, Pair
 from .shards import open_weights, TRANSFORMERS
@@ -50,7 +62,8 @@ def load_clip(
 
     **Arguments:**
 
-    - `folder`: with `config.json` and safetensors, such as `openai/clip-vit-base-patch32`'s.
+    - `folder`: with `config.json` and safetensors, such as `openai/clip-vit-base-patch32`'s. The
+        mean and deviation of the colours are those of `preprocessor_config.json`, where it exists.
     - `tokenizer_folder`: with the tokenizer's files, by default `folder`.
     - `dtype`: of the arrays in memory.
 
@@ -58,6 +71,7 @@ def load_clip(
     """
     folder = Path(folder)
     image, text = read_config(folder, "a CLIP with both towers", _configs)
+    image = _with_colours(image, folder)
     tokenizer = tokenizer_for(text, tokenizer_folder or folder, "clip", folder)
     table = [
         *_within("image", clip_image_table(image.depth)),
@@ -96,7 +110,7 @@ def _within(ours: str, table: Iterable[Pair]) -> Iterable[Pair]:
 def _configs(fields: Fields) -> tuple[CLIPImageConfig, CLIPConfig]:
     if fields.get("model_type") != "clip":
         raise ValueError(f"model_type is {fields.get('model_type')!r}, not 'clip'")
-    vision = _DEFAULTS | fields["vision_config"]
+    vision = {**_DEFAULTS, **tower_fields(fields, "vision")}
     config = CLIPImageConfig(
         activation=ACTIVATIONS[one_of(vision, "hidden_act", ACTIVATIONS)],
         side=multiple(vision, "image_size", "patch_size"),
@@ -109,6 +123,46 @@ def _configs(fields: Fields) -> tuple[CLIPImageConfig, CLIPConfig]:
         eps=positive_float(vision, "layer_norm_eps"),
     )
     return config, clip_config(fields)
+
+
+def _with_colours(config: CLIPImageConfig, folder: Path) -> CLIPImageConfig:
+    """The tower's sizes with the colours of the folder's image processor, if it has one."""
+    file = next((name for name in _PROCESSORS if (folder / name).is_file()), None)
+    if file is None:
+        return config
+    parse = partial(_colours, config)
+    return read_config(folder, "the image processor of a CLIP", parse, file=file)
+
+
+_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+"""The names that `transformers` has given to the file. In the second the object is nested."""
+
+
+def _colours(config: CLIPImageConfig, fields: Fields) -> CLIPImageConfig:
+    fields = fields.get("image_processor", fields)
+    steps = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
+    check_fields(fields, {**dict.fromkeys(steps, True), "resample": 3})
+    side = config.side
+    sizes = {"size": (side, {"shortest_edge": side})}
+    sizes["crop_size"] = (side, {"height": side, "width": side})
+    for name, allowed in sizes.items():
+        if fields.get(name, side) not in allowed:
+            raise ValueError(
+                f"{name} is {fields[name]!r}, and only the tower's {side} is supported"
+            )
+    factor = finite_float(fields, "rescale_factor", 1 / 255)
+    if not math.isclose(factor, 1 / 255, rel_tol=1e-6):
+        raise ValueError(f"rescale_factor is {factor:g}, and only 1/255 is supported")
+    mean, deviation = _rgb(fields, "image_mean", MEAN), _rgb(fields, "image_std", DEVIATION)
+    return dataclasses.replace(config, mean=mean, deviation=deviation)
+
+
+def _rgb(fields: Fields, name: str, default: tuple[float, float, float]) -> Any:
+    values = fields.get(name, default)
+    if not isinstance(values, list | tuple) or len(values) != 3:
+        raise ValueError(f"{name} is {values!r}, not a number for each of red, green and blue")
+    read = positive_float if name == "image_std" else finite_float
+    return tuple(read({name: value}, name) for value in values)
 
 
 _DEFAULTS = {

@@ -11,7 +11,7 @@ from typing import Any
 from ..sampling.solvers import Ancestral, DDIM, DPM2, Heun, LMS
 from . import scheduler_fields as fields
 from .scheduler_flow import edm_euler, edm_multistep, flow_euler, flow_heun
-from .scheduler_levels import Settings
+from .scheduler_levels import Settings, SPACINGS
 from .scheduler_multistep import deis, dpm_multistep, dpm_name, dpm_singlestep, unipc
 from .scheduler_samplers import by_level, ddim, ddpm, lcm, MakeSampling, near, pndm, tcd
 
@@ -117,13 +117,12 @@ CLASSES: Mapping[str, PublicScheduler] = {
                 },
                 fields.NO_LENGTH,
             ),
-            (
-                {
-                    "solver_order": 3,
-                    "use_karras_sigmas": True,
-                    "final_sigmas_type": "sigma_min",
-                },
-                fields.NO_LENGTH,
+            *(
+                (
+                    {"solver_order": 3, name: True, "final_sigmas_type": "sigma_min"},
+                    fields.NO_LENGTH,
+                )
+                for name in SPACINGS
             ),
         ),
     ),
@@ -163,7 +162,7 @@ CLASSES: Mapping[str, PublicScheduler] = {
             ),
             *(
                 ({name: True, "final_sigmas_type": "sigma_min"}, fields.NO_LENGTH)
-                for name in ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+                for name in SPACINGS
             ),
         ),
     ),

@@ -75,7 +75,7 @@ def parse_scheduler(fields: Fields) -> Scheduler:
         prediction=prediction,
         kind=fields["_class_name"],
         spacing=spacing,
-        ends_clean=flag(fields, "set_alpha_to_one", settings.get("set_alpha_to_one", True)),
+        ends_clean=settings.get("set_alpha_to_one", flag(fields, "set_alpha_to_one", True)),
         document=_text(fields),
     )
 

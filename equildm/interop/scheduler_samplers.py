@@ -67,7 +67,10 @@ def pndm(settings: Settings, schedule: AbstractSchedule, steps: int) -> Sampling
             "steps past the levels of its grid. Use a number of steps that divides "
             f"{settings['num_train_timesteps']} and the spacing 'leading'."
         )
-    return sampling if steps == 1 else sampling._replace(solver=PLMS())
+    if steps == 1:
+        return sampling
+    is_velocity = settings["prediction_type"] == "v_prediction"
+    return sampling._replace(solver=PLMS("v" if is_velocity else "eps"))
 
 
 def ddpm(settings: Settings, schedule: AbstractSchedule, steps: int) -> Sampling:

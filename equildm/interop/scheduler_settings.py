@@ -34,10 +34,12 @@ def read_settings(fields: Fields) -> Settings:
         value = fields.get(name, default)
         value = public.aliases.get(name, {}).get(value, value) if isinstance(value, str) else value
         allowed = public.supported.get(name, SUPPORTED.get(name))
-        if allowed is not None and value is None and isinstance(default, bool):
-            value = False
-        if allowed is None:
-            settings[name] = _READERS.get(name, _flag_or_number)(fields, name, default)
+        if value is None and isinstance(default, bool):
+            value = False  # as Python takes it
+        if allowed is None and isinstance(default, bool):
+            settings[name] = flag({name: value}, name)
+        elif allowed is None:
+            settings[name] = _READERS.get(name, finite_float)(fields, name, default)
         elif value in list(allowed) and isinstance(value, bool) == isinstance(allowed[0], bool):
             settings[name] = value
         else:
@@ -100,12 +102,6 @@ def _check_boundary(settings: Settings) -> None:
             "public LCM scheduler would count, which is not supported. Use at most "
             f"{settings['num_train_timesteps'] // 10} steps and a scaling of 10"
         )
-
-
-def _flag_or_number(fields: Fields, name: str, default: Any) -> Any:
-    if isinstance(default, bool):
-        return flag(fields, name, default)
-    return finite_float(fields, name, float(default))
 
 
 def _size(fields: Fields, name: str, default: Any) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..text import T5Config
 from ..text.t5 import FEED_FORWARDS
+from .config import check_fields
 from .config_fields import Fields, MAX_LAYERS, one_of, positive_float, positive_int
 from .pairs import linear, Pair
 
@@ -38,6 +39,10 @@ def _layer(i: int, gated: bool) -> Iterable[Pair]:
 
 def t5_config(fields: Fields) -> T5Config:
     """The sizes in a `config.json` of T5."""
+    # The oldest files have no such field: relu was the only choice.
+    feed_forward = one_of(fields, "feed_forward_proj", FEED_FORWARDS, "relu")
+    gated = feed_forward == "gated-gelu"
+    check_fields(fields, {"dense_act_fn": "gelu_new" if gated else "relu", "is_gated_act": gated})
     return T5Config(
         vocabulary=positive_int(fields, "vocab_size"),
         width=positive_int(fields, "d_model"),
@@ -45,8 +50,7 @@ def t5_config(fields: Fields) -> T5Config:
         heads=positive_int(fields, "num_heads"),
         head_width=positive_int(fields, "d_kv"),
         hidden=positive_int(fields, "d_ff"),
-        # The oldest files have no such field: relu was the only choice.
-        feed_forward=one_of(fields, "feed_forward_proj", FEED_FORWARDS, "relu"),
+        feed_forward=feed_forward,
         buckets=positive_int(fields, "relative_attention_num_buckets"),
         distance=positive_int(fields, "relative_attention_max_distance", 128),
         eps=positive_float(fields, "layer_norm_epsilon"),

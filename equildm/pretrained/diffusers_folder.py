@@ -17,7 +17,7 @@ from jax.typing import DTypeLike
 from .._types import Network
 from ..denoise import AbstractNetworkConfig, GuidanceEmbeddingConfig
 from ..distill import ConsistencyConfig
-from ..interop import load_scheduler, load_unet, save_scheduler, save_unet, Scheduler, unet_table
+from ..interop import load_unet, save_scheduler, save_unet, Scheduler, unet_table
 from ..interop.config import read_config, write_config
 from ..interop.config_fields import Fields, positive_int
 from ..interop.mapping import Advance
@@ -30,8 +30,21 @@ from ..text import AbstractTextEncoder, CLIPText
 from .frozen_parts import check_width, frozen_tables, load_frozen, save_frozen
 from .model_json import MODEL
 from .part_table import PartTable
-from .pipeline_index import check_unet_index, INDEX, public_config, recorded_config, UNET_PIPELINES
-from .public_scheduler import check_asked_times, public_scheduler
+from .pipeline_index import (
+    check_unet_index,
+    folder_scheduler,
+    INDEX,
+    pipeline_class,
+    public_config,
+    recorded_config,
+    UNET_PIPELINES,
+)
+from .public_scheduler import (
+    check_as_written,
+    check_asked_times,
+    LCM_PIPELINE,
+    public_scheduler,
+)
 
 
 def is_diffusers_folder(path: Path) -> bool:
@@ -72,8 +85,10 @@ def load_diffusers(
         read_config(folder, "a pipeline of Stable Diffusion", check_unet_index, file=INDEX)
     gave_scheduler = scheduler is not None
     if scheduler is None:
-        scheduler = load_scheduler(folder / "scheduler")
+        scheduler = folder_scheduler(folder)
         check_asked_times(scheduler)
+        if pipeline_class(folder) == LCM_PIPELINE:
+            check_as_written(scheduler, LCM_PIPELINE)
     vae, text_encoder = load_frozen(folder, dtype=dtype, advance=advance)
     network, config = load_unet(folder / "unet", dtype=dtype, mesh=mesh, advance=advance)
     check_width(config, text_encoder.width, folder)

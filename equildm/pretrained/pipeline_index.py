@@ -3,13 +3,14 @@
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from jax.typing import DTypeLike
 
 from ..denoise import AbstractNetworkConfig
-from ..interop import save_scheduler, Scheduler
-from ..interop.config import write_config
+from ..interop import load_scheduler, save_scheduler, Scheduler
+from ..interop.config import read_config, write_config
 from ..interop.config_fields import Fields
 from ..interop.mapping import Advance
 from ..interop.scheduler_file import says_the_same
@@ -18,9 +19,10 @@ from ..pipeline import LatentDiffusion, ModelConfig
 from ..runtime import to_json
 from .frozen_parts import save_frozen
 from .model_json import MODEL, read_model_config
+from .public_scheduler import LCM_PIPELINE
 
 INDEX = "model_index.json"
-UNET_PIPELINES = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
+UNET_PIPELINES = ("StableDiffusionPipeline", LCM_PIPELINE)
 SD3_PIPELINE = "StableDiffusion3Pipeline"
 PIXART_PIPELINES: Mapping[str, int] = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
 """The number of tokens that each reads of a caption."""
@@ -36,6 +38,28 @@ def pipeline_class(folder: Path) -> str | None:
         return None
     name = fields.get("_class_name") if isinstance(fields, dict) else None
     return name if isinstance(name, str) else None
+
+
+def folder_scheduler(folder: Path) -> Scheduler:
+    """The scheduler of a pipeline's folder.
+
+    **Raises** `ValueError` where the index names another class than the scheduler's own file.
+    diffusers takes the class from the index, and the fields from the file.
+    """
+    scheduler = load_scheduler(folder / "scheduler")
+    if (folder / INDEX).is_file():
+        read_config(folder, "this pipeline", partial(_check_kind, scheduler.kind), file=INDEX)
+    return scheduler
+
+
+def _check_kind(kind: str, fields: Fields) -> None:
+    entry = fields.get("scheduler")
+    named = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
+    if named not in (None, kind):
+        raise ValueError(
+            f"its scheduler is {named!r}, and scheduler/scheduler_config.json says {kind!r}. Make "
+            "them the same: diffusers samples with the class of this file"
+        )
 
 
 def check_unet_index(fields: Fields) -> None:

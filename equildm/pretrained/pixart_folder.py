@@ -18,7 +18,7 @@ from ..denoise import (
     WithoutVariance,
     WithoutVarianceConfig,
 )
-from ..interop import load_dit, load_scheduler, save_dit, Scheduler
+from ..interop import load_dit, save_dit, Scheduler
 from ..interop.dit import dit_table
 from ..interop.dit_fields import dit_sizes, is_of_classes, PublicDiT, to_dit
 from ..interop.mapping import Advance
@@ -28,13 +28,14 @@ from ..text import AbstractTextEncoder, T5Text
 from .frozen_parts import check_width, frozen_tables, load_frozen
 from .part_table import PartTable
 from .pipeline_index import (
+    folder_scheduler,
     pipeline_class,
     PIXART_PIPELINES,
     public_config,
     recorded_config,
     save_around,
 )
-from .public_scheduler import check_asked_times, ONLY_OURS
+from .public_scheduler import check_as_written, check_asked_times, ONLY_OURS
 
 ALPHA, SIGMA = PIXART_PIPELINES
 TOLD_SIDE = 128
@@ -63,8 +64,10 @@ def load_pixart(
     assert pipeline is not None, "kind_of_folder has read it"
     max_tokens = PIXART_PIPELINES[pipeline]
     gave_scheduler = scheduler is not None
-    scheduler = load_scheduler(folder / "scheduler") if scheduler is None else scheduler
+    scheduler = folder_scheduler(folder) if scheduler is None else scheduler
     check_asked_times(scheduler, "PixArt")
+    if not gave_scheduler:
+        check_as_written(scheduler, pipeline)
     vae, text_encoder = load_frozen(folder, max_tokens=max_tokens, dtype=dtype, advance=advance)
     transformer, config = load_dit(folder / "transformer", dtype=dtype, mesh=mesh, advance=advance)
     check_width(config, text_encoder.width, folder)
@@ -128,6 +131,7 @@ def _transformer(model: LatentDiffusion) -> tuple[Network, PublicDiT]:
     assert isinstance(config, PublicDiT), "to_dit has checked it"
     _check_parts(config, model.text_encoder)
     check_asked_times(model.config.scheduler, "PixArt")
+    check_as_written(model.config.scheduler, "A pipeline of PixArt")
     scheduler_document(model.config.scheduler)
     return network, config
 

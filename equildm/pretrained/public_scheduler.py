@@ -9,9 +9,10 @@ from ..denoise import GuidanceEmbeddingConfig
 from ..distill import ConsistencyConfig
 from ..interop import Scheduler
 from ..interop.scheduler_file import parse_scheduler, scheduler_document
-from ..interop.scheduler_settings import public_class
+from ..interop.scheduler_settings import public_class, read_settings
 from ..pipeline import ModelConfig
 
+LCM_PIPELINE = "LatentConsistencyModelPipeline"
 ONLY_OURS = "Save it in this library's own layout: layout='equildm'."
 
 
@@ -30,6 +31,8 @@ def public_scheduler(config: ModelConfig) -> Scheduler:
             f"{scheduler.kind} and the solver {config.solver}. {ONLY_OURS}"
         )
     check_asked_times(scheduler)
+    if isinstance(network, GuidanceEmbeddingConfig):
+        check_as_written(scheduler, LCM_PIPELINE)
     scheduler_document(scheduler)
     return scheduler
 
@@ -43,6 +46,30 @@ def check_asked_times(scheduler: Scheduler, network: str = "UNet") -> None:
         raise ValueError(
             f"A {network} is not sampled with {scheduler.kind}: diffusers asks it at other times "
             f"than here, or not at all. Give another, `scheduler=Scheduler(...)`. {ONLY_OURS}"
+        )
+
+
+def check_as_written(scheduler: Scheduler, pipeline: str) -> None:
+    """**Raises** `ValueError` for fields that are read as by `StableDiffusionPipeline` only.
+
+    That pipeline sets `clip_sample` to false and `steps_offset` to 1; others take them as written.
+    """
+    settings = read_settings(json.loads(scheduler.document)) if scheduler.document else {}
+    if settings.get("clip_sample"):
+        raise ValueError(
+            f"{pipeline} clips the sample to [-1, 1] in each step where the scheduler's file has "
+            "clip_sample true, or DDIMScheduler or DDPMScheduler leaves it out, and this is not "
+            'supported. Write "clip_sample": false into scheduler_config.json, or give another '
+            "scheduler, `scheduler=Scheduler(...)`."
+        )
+    offset = settings.get("steps_offset", 1)
+    leading = settings.get("timestep_spacing") == "leading"
+    if leading and offset != 1 and scheduler.spacing != "lcm":
+        raise ValueError(
+            f"{pipeline} starts the spacing 'leading' at the scheduler's steps_offset, and only 1 "
+            f'is supported, received {offset:g}. Write "steps_offset": 1 into '
+            "scheduler_config.json, choose another spacing, or give another scheduler, "
+            "`scheduler=Scheduler(...)`."
         )
 
 

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from ..denoise import MMDiTConfig
-from ..interop import load_mmdit, load_scheduler, save_mmdit, Scheduler
+from ..interop import load_mmdit, save_mmdit, Scheduler
 from ..interop.mapping import Advance
 from ..interop.mmdit import to_sd3
 from ..interop.mmdit_table import mmdit_table
@@ -23,7 +23,13 @@ from ..pipeline import LatentDiffusion
 from ..text import SD3Text
 from .frozen_parts import check_width, frozen_tables, load_frozen
 from .part_table import PartTable
-from .pipeline_index import public_config, recorded_config, save_around, SD3_PIPELINE
+from .pipeline_index import (
+    folder_scheduler,
+    public_config,
+    recorded_config,
+    save_around,
+    SD3_PIPELINE,
+)
 
 
 def load_sd3(
@@ -43,7 +49,7 @@ def load_sd3(
     """
     folder = Path(folder)
     gave_scheduler = scheduler is not None
-    scheduler = load_scheduler(folder / "scheduler") if scheduler is None else scheduler
+    scheduler = folder_scheduler(folder) if scheduler is None else scheduler
     _check_process(scheduler)
     if not (folder / "text_encoder_3").is_dir():
         raise ValueError(

@@ -10,6 +10,7 @@ import pytest
 from text_folders import clip_folder
 
 from equildm.features import clip_input, pool_features
+from equildm.features.clip_image import DEVIATION, MEAN
 from equildm.interop import load_clip
 from equildm.metrics import clip_score
 
@@ -92,6 +93,54 @@ def test_scores_in_batches_and_one_tap(peer, tmp_path):
         clip_score(clip, images, CAPTIONS[:3])
 
 
+def processor(folder, **fields):
+    """The file of an image processor, as public CLIPs have it, in both of its places."""
+    fields = {"size": {"shortest_edge": 28}, "crop_size": 28, "resample": 3} | fields
+    (folder / "preprocessor_config.json").write_text(json.dumps(fields))
+
+
+def test_the_colours_of_the_folders_processor(peer, tmp_path):
+    """LAION's ViT-L/14 is trained with 0.5, for example."""
+    images, theirs = make(peer, tmp_path)
+    image = jnp.asarray(images[2] / np.float32(127.5) - 1)  # of the tower's size
+    half = (theirs["pixels"][2] * np.array(DEVIATION) + np.array(MEAN) - 0.5) / 0.5
+    vectors = {}
+    for colours in (None, [0.5, 0.5, 0.5]):
+        if colours:
+            processor(tmp_path, image_mean=colours, image_std=colours)
+        clip = load_clip(tmp_path)
+        vectors[colours is None] = np.asarray(clip.image(image)[0][0, 0])
+    expected = np.asarray(clip.image.vector(jnp.asarray(half, jnp.float32)))
+    assert error(vectors[False], expected) < 1e-4
+    assert error(vectors[True], expected) > 1e-2
+    nested = {"image_processor": json.loads((tmp_path / "preprocessor_config.json").read_text())}
+    (tmp_path / "preprocessor_config.json").unlink()
+    (tmp_path / "processor_config.json").write_text(json.dumps(nested))
+    assert load_clip(tmp_path).image.config.mean == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"resample": 2}, "resample is 2, and only 3"),
+        ({"do_center_crop": False}, "do_center_crop is False"),
+        ({"size": {"shortest_edge": 36}}, r"size is {'shortest_edge': 36}, and only .* 28"),
+        ({"crop_size": {"height": 28, "width": 24}}, "crop_size is .* and only the tower's 28"),
+        ({"rescale_factor": 1.0}, "rescale_factor is 1, and only 1/255"),
+        ({"image_mean": [0.5, 0.5]}, r"image_mean is \[0.5, 0.5\], not a number for each"),
+        ({"image_std": [0.5, 0.5, 0]}, "image_std is 0, not a number above 0"),
+    ],
+)
+def test_another_processor_is_refused(tmp_path, fields, message):
+    text = LAYERS | {"vocab_size": clip_folder(tmp_path), "hidden_act": "gelu"}
+    vision = LAYERS | {"image_size": 28, "patch_size": 7}
+    config = {"model_type": "clip", "text_config": text, "vision_config": vision}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    processor(tmp_path, **fields)
+    with pytest.raises(ValueError, match=rf"preprocessor_config\.json must .*{message}"):
+        load_clip(tmp_path)
+
+
 def test_sizes_are_checked_before_the_weights(tmp_path):
     """Without any: a tokenizer of another model, a tower that is absurdly deep."""
     text = LAYERS | {"vocab_size": clip_folder(tmp_path), "hidden_act": "gelu"}
@@ -105,6 +154,11 @@ def test_sizes_are_checked_before_the_weights(tmp_path):
 
     attempt(r"There is no model\.safetensors", text, vision)
     attempt(r"has \d+ tokens, the model in .* only 9\.", text | {"vocab_size": 9}, vision)
+    older = text | {"num_hidden_layers": 0}
+    config = {"model_type": "clip", "text_config": text, "text_config_dict": older}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"vision_config": vision}))
+    with pytest.raises(ValueError, match="num_hidden_layers is 0"):  # of the two, as transformers
+        load_clip(tmp_path)
     deep = vision | {"num_hidden_layers": 101}
     attempt(r"config\.json .*num_hidden_layers is 101, not a whole number from 1", text, deep)
 

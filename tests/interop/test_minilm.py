@@ -79,6 +79,8 @@ def test_a_missing_file_is_named(folder, name):
         ({"model_type": "roberta"}, "model_type is 'roberta'"),
         ({"hidden_act": "relu"}, "hidden_act is 'relu', and only 'gelu'"),
         ({"position_embedding_type": "relative_key"}, "is 'relative_key'"),
+        ({"is_decoder": True}, "is_decoder is True, and only False"),
+        ({"add_cross_attention": True}, "add_cross_attention is True"),
         ({"num_hidden_layers": 2}, r"missing 'encoder\.layer\.1\."),
         ({"hidden_size": 16}, r"must have shape \(30522, 16\) .* received \(30522, 8\)"),
         ({"hidden_size": None}, r"config\.json .* hidden_size is None, not a whole number"),

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 from text_folders import bert_folder, clip_folder, t5_folder
 
 from equildm.interop import load_text_encoder, save_text_encoder
+from equildm.interop.t5 import t5_config
 from equildm.text import CLIPText, embed, MiniLM, T5Text
 
 CLIP = {
@@ -245,3 +246,15 @@ def test_true_sizes(peer, tmp_path, sizes, count):
     error = relative(ours.tokens, theirs["last"])
     print(f"CLIP of {count:,} parameters: relative error {error:.1e}")
     assert error < 1e-4
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"feed_forward_proj": "gated-gelu", "dense_act_fn": "relu"},
+        {"feed_forward_proj": "relu", "is_gated_act": True},
+    ],
+)
+def test_a_t5_of_another_activation_is_refused(fields):
+    with pytest.raises(ValueError, match=r"dense_act_fn is 'relu'|is_gated_act is True"):
+        t5_config(T5 | fields)

@@ -10,7 +10,7 @@ from model_folders import assert_saved_as_it_is
 from text_folders import t5_folder
 
 from equildm.denoise import ResolutionConditioningConfig, WithoutVarianceConfig
-from equildm.interop import open_weights, save_dit, Scheduler
+from equildm.interop import load_scheduler, open_weights, save_dit, Scheduler
 from equildm.interop.dit_fields import from_dit
 from equildm.interop.shards import DIFFUSERS
 from equildm.latents import VAEConfig
@@ -172,6 +172,35 @@ def test_what_diffusers_does_not_sample_is_refused(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         save_pretrained(tmp_path / "out", model, layout="diffusers")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"clip_sample": True, "steps_offset": 1}, "PixArtAlphaPipeline clips the sample"),
+        ({"steps_offset": 1}, "DDIMScheduler or DDPMScheduler leaves it out"),
+        ({"clip_sample": False, "steps_offset": 0}, "steps_offset, and only 1 .* received 0"),
+        ({"clip_sample": False}, "steps_offset, and only 1 is supported, received 0"),
+        ({"clip_sample": False, "timestep_spacing": "trailing"}, ""),
+    ],
+)
+def test_a_scheduler_counts_as_it_is_written(tmp_path, fields, message):
+    """diffusers' Stable Diffusion changes these fields, and its PixArt does not."""
+    save_pretrained(tmp_path / "1", small_pixart(tmp_path / "words"))
+    (tmp_path / "1" / "model.json").unlink()
+    file = tmp_path / "1" / "scheduler" / "scheduler_config.json"
+    file.write_text(json.dumps({"_class_name": "DDIMScheduler"} | fields))
+    if not message:
+        assert load_pretrained(tmp_path / "1").config.scheduler.spacing == "trailing"
+        return
+    with pytest.raises(ValueError, match=message):
+        load_pretrained(tmp_path / "1")
+    model = load_pretrained(tmp_path / "1", scheduler=Scheduler())
+    scheduler = load_scheduler(file.parent)
+    model = dataclasses.replace(
+        model, config=dataclasses.replace(model.config, scheduler=scheduler)
+    )
+    assert default_layout(tmp_path / "2", model) == "equildm"
 
 
 def test_other_parts_are_refused(tmp_path):

@@ -26,11 +26,30 @@ def configured(model, **changes):
     return dataclasses.replace(model, network=network, config=config)
 
 
+def rewrite(file, **fields):
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+
+
 def edited(folder, **fields):
     file = folder / SCHEDULER
-    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+    rewrite(file, **fields)
+    if "_class_name" in fields:
+        rewrite(folder / "model_index.json", scheduler=["diffusers", fields["_class_name"]])
     (folder / "model.json").unlink()
     return file.read_text()
+
+
+def test_the_index_and_the_file_name_the_same_class(model, tmp_path):
+    """diffusers takes the class from the index, and only the fields from the file."""
+    tmp_path = tmp_path / "1"
+    save_pretrained(tmp_path, model)
+    (tmp_path / "model.json").unlink()
+    rewrite(tmp_path / "model_index.json", scheduler=["diffusers", "EulerDiscreteScheduler"])
+    with pytest.raises(ValueError, match=r"model_index\.json .*'EulerDisc.*'DDIMScheduler'\. Make"):
+        load_pretrained(tmp_path)
+    assert load_pretrained(tmp_path, scheduler=Scheduler()).config.scheduler == Scheduler()
+    rewrite(tmp_path / "model_index.json", scheduler=[None, None])
+    assert load_pretrained(tmp_path).config.scheduler.kind == "DDIMScheduler"
 
 
 def test_the_file_of_a_folder_is_written_back(model, tmp_path):
@@ -48,8 +67,8 @@ def test_the_file_of_a_folder_is_written_back(model, tmp_path):
 def test_a_unet_is_not_asked_at_other_times_than_it_was_trained_at(model, tmp_path, kind):
     """diffusers asks EDM's networks at `log(s) / 4`, and samples no UNet of flow matching."""
     save_pretrained(tmp_path / "1", model)
-    (tmp_path / "1" / SCHEDULER).write_text(json.dumps({"_class_name": kind}))
-    (tmp_path / "1" / "model.json").unlink()
+    (tmp_path / "1" / SCHEDULER).write_text("{}")
+    edited(tmp_path / "1", _class_name=kind)
     with pytest.raises(ValueError, match=f"A UNet is not sampled with {kind}: .*scheduler="):
         load_pretrained(tmp_path / "1")
     scheduler = load_scheduler(tmp_path / "1" / "scheduler")
@@ -121,6 +140,19 @@ def test_a_distilled_model_is_an_lcm(model, tmp_path, steps, original):
     public = load_pretrained(tmp_path / "1")
     assert public.config.solver == "consistency"
     np.testing.assert_allclose(public.sampling(steps).levels, model.levels(steps), rtol=1e-6)
+
+
+def test_a_pipeline_of_lcms_that_clips_is_refused(model, tmp_path):
+    """`StableDiffusionPipeline` sets `clip_sample` to false, and this pipeline does not."""
+    lcm = Scheduler(kind="LCMScheduler", spacing="lcm", ends_clean=True)
+    model = configured(model, network=LCM, solver="consistency", scheduler=lcm)
+    save_pretrained(tmp_path / "1", model)
+    edited(tmp_path / "1", clip_sample=True)
+    with pytest.raises(ValueError, match="LatentConsistencyModelPipeline clips the sample"):
+        load_pretrained(tmp_path / "1")
+    clips = load_scheduler(tmp_path / "1" / "scheduler")
+    with pytest.raises(ValueError, match="LatentConsistencyModelPipeline clips the sample"):
+        save_pretrained(tmp_path / "2", configured(model, scheduler=clips), layout="diffusers")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """PLMS, the sampler of Stable Diffusion 1."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -16,9 +17,9 @@ _WEIGHTS = ((1, 0, 0, 0), (3 / 2, -1 / 2, 0, 0), (23 / 12, -16 / 12, 5 / 12, 0),
 
 
 class Slopes(NamedTuple):
-    """The last three noise estimates, the newest first, and their number."""
+    """The last three noise estimates or velocities, the newest first, and their number."""
 
-    eps: Float[Array, "3 *shape"]
+    outputs: Float[Array, "3 *shape"]
     number: Int[Array, ""]
 
 
@@ -32,7 +33,14 @@ class PLMS(AbstractFlowSolver[Slopes]):
     a grid that is uneven in `s` the order is 1. The first step averages the slopes at its ends and
     takes two evaluations, each other step one; so does the first, where it is from far above the
     data and order 1 is exact.
+
+    The public sampler combines what the network predicts. For a network of velocities
+    `v = (eps - s clean) / sqrt(1 + s^2)` it puts the combined one in place of `v_0`, and takes the
+    noise estimate of this step from it.
     """
+
+    combined: Literal["eps", "v"] = eqx.field(static=True, default="eps")
+    """What is combined over the steps."""
 
     def order(self, terms: object) -> int:
         return 1
@@ -44,15 +52,21 @@ class PLMS(AbstractFlowSolver[Slopes]):
         self, denoise: Denoise, y: Tensor, s0: NoiseLevel, s1: NoiseLevel, state: Slopes
     ) -> tuple[Tensor, Slopes]:
         clean = denoise(y, s0)
-        eps = (y - clean) / s0
-        before = jnp.concatenate([eps[None], state.eps])
+        output = self._output(y, clean, s0)
+        before = jnp.concatenate([output[None], state.outputs])
         weights = jnp.asarray(_WEIGHTS, y.dtype)[state.number]
         euler = decay(y, clean, s0, s1)
-        change = jnp.tensordot(weights[1:], before[1:] - eps, axes=1)
+        change = jnp.tensordot(weights[1:], before[1:] - output, axes=1)
 
         def averaged() -> Tensor:
-            return (clean - denoise(euler, s1)) / (2 * s1)
+            return (self._output(euler, denoise(euler, s1), s1) - output) / 2
 
         first = (state.number == 0) & (s1 > 0) & ~far(s0, s1)
         change = jax.lax.cond(first, averaged, lambda: change)
+        if self.combined == "v":
+            change = change / jnp.sqrt(1 + s0**2)  # the noise estimate is `alpha v + sigma x`
         return euler + (s1 - s0) * change, Slopes(before[:3], jnp.minimum(state.number + 1, 3))
+
+    def _output(self, y: Tensor, clean: Tensor, s: NoiseLevel) -> Tensor:
+        eps = (y - clean) / s
+        return (eps - s * clean) / jnp.sqrt(1 + s**2) if self.combined == "v" else eps
