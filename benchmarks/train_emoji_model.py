@@ -48,7 +48,7 @@ class Config:
 def main(config: Config) -> None:
     mesh = config.train.launch()
     run = config.train.prepare_run(config.run, config, "emoji-model")
-    vae, text_encoder = eqd.open_parts(run.path)
+    vae, text_encoder = eqd.open_parts(run)
     unet = eqd.preset(
         24,
         in_channels=vae.latent_channels,

@@ -58,9 +58,7 @@ def main(config: Config) -> None:
     )
 
     # The model: the pretrained network with a control branch, of which the branch is trained.
-    start = eqd.open_start(
-        config.fine_tune, run.path, image_size=config.data.size, seed=seed, mesh=mesh
-    )
+    start = eqd.open_start(config.fine_tune, run, image_size=config.data.size, seed=seed, mesh=mesh)
     network = eqd.ControlNetConfig.for_pixels(start.config.network, start.vae.factor, config.blocks)
     model = start.with_network(network.around(start.network, key=jax.random.key(seed)), network)
     trainable = config.fine_tune.split(model.network, seed=seed, run=run, start=start.network)

@@ -60,7 +60,7 @@ def main(config: Config) -> None:
     run = config.train.prepare_run(config.run, config, "dreambooth", may_change=("prompts",))
 
     # The model, and the part of it that is trained.
-    start = eqd.open_start(config.fine_tune, run.path, seed=seed, mesh=mesh)
+    start = eqd.open_start(config.fine_tune, run, seed=seed, mesh=mesh)
     both = eqd.TextConditioned(start.network, start.text_encoder)
     trains_text, token = config.train_text_encoder, config.subject.token
     trainable = config.fine_tune.split(both if trains_text else start.network, seed=seed, run=run)

@@ -50,9 +50,7 @@ def main(config: Config) -> None:
     )
 
     # The model: the pretrained one, with input channels for the mask and the masked image.
-    start = eqd.open_start(
-        config.fine_tune, run.path, image_size=config.data.size, seed=seed, mesh=mesh
-    )
+    start = eqd.open_start(config.fine_tune, run, image_size=config.data.size, seed=seed, mesh=mesh)
     channels = start.vae.latent_channels
     model = start.with_network(
         eqd.widen_input(start.network, channels + 1),

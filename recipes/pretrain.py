@@ -26,8 +26,8 @@ class Config:
     run: eqd.Location = "runs/emoji"
     """Folder for everything that this run leaves."""
     data: eqd.Flat[eqd.DataConfig] = eqd.DataConfig()
-    noise: eqd.Flat[eqd.NoiseConfig] = eqd.NoiseConfig()
-    loss: eqd.Flat[eqd.LossConfig] = eqd.LossConfig()
+    noise: eqd.Flat[eqd.NoiseConfig] = eqd.NoiseConfig(schedule="squared-cosine")
+    loss: eqd.Flat[eqd.LossConfig] = eqd.LossConfig(weight="uniform", times="logit-normal")
     train: eqd.Flat[eqd.TrainConfig] = eqd.TrainConfig(steps=5000, batch_size=64)
     preset: str = "quick"
     """Size of the network: quick, tiny .. small, 39M .. 5B; a UNet's width; DiT's S/2 .. XL/2."""
@@ -61,7 +61,7 @@ def main(config: Config) -> None:
 
     # The model: a fresh network, a frozen VAE and a frozen text encoder.
     vae, text_encoder = eqd.open_parts(
-        run.path, vae=config.vae, text_encoder=config.text_encoder, max_tokens=config.max_tokens
+        run, vae=config.vae, text_encoder=config.text_encoder, max_tokens=config.max_tokens
     )
     sizes = eqd.backbone_for(config.backbone, config.preset, vae, text_encoder)
     network = eqd.SizeConditioningConfig(sizes) if config.size_conditioning else sizes

@@ -70,6 +70,8 @@ class Config:
         if not self.prompt:
             raise ValueError("sample.py needs a caption. Pass --prompt 'red heart'.")
         eqd.check_solvers(self.solver)
+        if self.out is not None and (self.out.suffix.lower() != ".png" or self.out.is_dir()):
+            raise ValueError(f"--out is a file ending in .png, received {str(self.out)!r}.")
         for name in ("count", "batch_size"):
             if getattr(self, name) < 1:
                 flag = name.replace("_", "-")

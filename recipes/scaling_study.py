@@ -39,9 +39,13 @@ class Config:
     ] = "all"
     """What to do: everything, or one phase after the other."""
     study: eqd.Flat[eqd.study.StudyConfig] = eqd.study.StudyConfig()
-    train: pretrain.Config = pretrain.Config(train=eqd.TrainConfig(steps=1000), prompts=())
-    """Options of pretrain.py, the same for every model. The study sets run, preset, backbone,
-    snapshots and resume."""
+    train: pretrain.Config = pretrain.Config(
+        noise=eqd.NoiseConfig(),
+        loss=eqd.LossConfig(),
+        train=eqd.TrainConfig(steps=1000),
+        prompts=(),
+    )
+    """Options of pretrain.py, for every model. The study sets run, preset, backbone and resume."""
 
     def __post_init__(self) -> None:
         if self.study.runs and self.phase in ("train", "distill"):

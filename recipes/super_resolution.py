@@ -58,9 +58,7 @@ def main(config: Config) -> None:
     eqd.log(f"{len(training)} images, {len(held_out)} held out.")
 
     # The model: the pretrained one, with room for a second latent.
-    start = eqd.open_start(
-        config.fine_tune, run.path, image_size=config.data.size, seed=seed, mesh=mesh
-    )
+    start = eqd.open_start(config.fine_tune, run, image_size=config.data.size, seed=seed, mesh=mesh)
     model = eqd.new_upscaler(start, scale=config.data.scale, augmentation=config.augmentation)
     level = () if config.augmentation else ("projection.weight",)  # of the small image's noise
     trainable = config.fine_tune.split(

@@ -27,6 +27,8 @@ _log = logging.getLogger("equildm.data")
 INDEX = 1
 """Version of the table of files."""
 
+_UNREADABLE = "no JSON object or row with a file_name; in CSV, texts with commas are in quotes"
+
 
 class _Sample(NamedTuple):
     """A row of the table."""
@@ -125,7 +127,7 @@ class FolderSource(AbstractFileSource):
         path, line, beside, _ = self._samples.row(index, *_Sample._fields)
         name = self.name(index)
         if path is None:
-            raise UnusableSample("unreadable record", name, "not a JSON object with a file_name")
+            raise UnusableSample("unreadable record", name, _UNREADABLE)
         caption = self._metadata.caption(line) if line >= 0 else None
         parent = os.path.dirname(_text(path))
         if caption is None and beside is not None:
@@ -138,7 +140,7 @@ class FolderSource(AbstractFileSource):
         path, is_listed = self._samples.row(index, "path", "is_listed")
         name = self.name(index)
         if path is None:
-            raise UnusableSample("unreadable record", name, "not a JSON object with a file_name")
+            raise UnusableSample("unreadable record", name, _UNREADABLE)
         file = self._folder / _text(path)
         return read_listed(file) if is_listed else read_mentioned(file, name)
 

@@ -69,9 +69,10 @@ def _json(path: FilePath) -> Iterator[tuple[int, Any]]:
 def _csv(path: FilePath) -> Iterator[tuple[int, Any]]:
     rows = None
     try:
-        rows = csv.DictReader(_text(path, ""))
+        rows = csv.DictReader(_text(path, ""), strict=True)
         for row in rows:
-            yield rows.line_num, {key: text for key, text in row.items() if key is not None}
+            # More texts than the header has names: a comma that is not in quotes has cut one.
+            yield rows.line_num, None if None in row else row
     except csv.Error as error:
         raise ValueError(
             f"A metadata file must be a table of commas and quotes; {str(path)!r} is not, at line "

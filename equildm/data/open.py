@@ -1,5 +1,6 @@
 """A data set by a line of text, as on a command line."""
 
+import errno
 import glob
 import itertools
 import os
@@ -79,7 +80,10 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
 
     **Raises** `ValueError` for anything else.
     """
-    spec, options = (str(spec), {}) if Path(spec).exists() else parted_spec(str(spec))
+    if not str(spec).strip():
+        raise ValueError(f"A data set must be {_known()}; got an empty text. Name one.")
+    # os.path's: a list in braces may be longer than a file's name, which pathlib raises for.
+    spec, options = (str(spec), {}) if os.path.exists(spec) else parted_spec(str(spec))
     name, _, folder = spec.partition(":")
     if spec in _GENERATED or name in _FASHION_MNIST:
         _arguments(spec, name, options)
@@ -98,7 +102,7 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
             arguments = _arguments(spec, "folder", options)
             return FolderSource(spec, class_folders=class_folders, **arguments)
         return _of_files(spec, files, options)
-    if not is_address(spec) and Path(spec).is_file():
+    if not is_address(spec) and os.path.isfile(spec):
         return _of_files(spec, [spec], options)
     patterns = expanded_braces(spec)
     matches: list[list[str]] | list[list[Address]]
@@ -122,7 +126,7 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
 
 def _is_folder(spec: str) -> bool:
     if not is_address(spec):
-        return Path(spec).is_dir()
+        return os.path.isdir(spec)
     is_plain = not glob.has_magic(spec) and "{" not in spec
     return is_plain and not any(address_files([spec])) and bool(RemoteFolder(spec).top())
 
@@ -177,6 +181,10 @@ def _matches(pattern: str) -> list[str]:
             Path(pattern).stat()
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return []
+            raise
         return [pattern]
 
     def refuse(error: OSError) -> None:

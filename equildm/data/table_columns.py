@@ -60,10 +60,15 @@ def _column(
         if all(candidate in schema.names for schema in schemas):
             break
     else:
+        usable = [[name for name in candidates if name in schema.names] for schema in schemas]
+        if all(usable):
+            pairs = zip(paths, usable, strict=True)
+            each = "; ".join(f"{path.name} has {names[0]}" for path, names in pairs)
+            raise ValueError(f"All files must have the same {kind} column; {each}. Rename it.")
         path, schema = next(
             (path, schema)
-            for path, schema in zip(paths, schemas, strict=True)
-            if not any(candidate in schema.names for candidate in candidates)
+            for path, schema, names in zip(paths, schemas, usable, strict=True)
+            if not names
         )
         raise ValueError(
             f"{path.name} must have a column {' or '.join(candidates)}; "

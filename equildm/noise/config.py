@@ -41,8 +41,8 @@ class NoiseConfig:
     (edm). Or one of your own."""
 
     def __post_init__(self) -> None:
-        if (self.schedule, self.prediction) != ("scaled-linear", "v"):
-            from .predictions import check_prediction  # the default needs no check, and no jax
+        if self.schedule not in ("scaled-linear", "squared-cosine") or self.prediction != "v":
+            from .predictions import check_prediction  # a default needs no check, and no jax
 
             schedule, prediction = self.build()
             check_prediction(prediction, schedule)

@@ -12,7 +12,7 @@ from jaxtyping import Array, PyTree
 from .._types import Condition, Metrics, Network
 from ..data import LatentBatch
 from ..denoise import convert_weights, Guided, input_shapes, network_shapes, Preconditioned
-from ..noise import grids, MinSNR, ScaledLinear, UniformTimes, Velocity
+from ..noise import grids, LogitNormalTimes, SquaredCosine, Uniform, Velocity
 from ..runtime import abstract, batch_sharding, count_flops, Policy, replicated
 from ..runtime.fsdp import on_mesh, sharded_vmap
 from ..sampling import DPMpp2M, sample
@@ -74,10 +74,10 @@ def _training(case: PlanCase, mesh: Mesh | AbstractMesh, network: Network) -> Ab
     ema = EMAS[case.ema]
     latents, text, null_text = _inputs(case)
     objective = DenoisingObjective(
-        ScaledLinear(),
+        SquaredCosine(),
         Velocity(),
-        MinSNR(),
-        UniformTimes(),
+        Uniform(),
+        LogitNormalTimes(),
         null_text=null_text,
         policy=Policy("bfloat16"),
         remat=case.remat,
@@ -112,10 +112,10 @@ def _sampling(case: PlanCase, mesh: Mesh | AbstractMesh, network: Network) -> Ab
     DPM-Solver++(2M), bfloat16."""
     shapes, static = eqx.partition(network, _is_shape)
     latents, text, null_text = _inputs(case)
-    levels = grids.trailing(ScaledLinear(), case.sampling_steps)
+    levels = grids.trailing(SquaredCosine(), case.sampling_steps)
 
     def example(null_text: Condition, network: Network, noise: Array, text: Condition) -> Array:
-        denoiser = Preconditioned(network, ScaledLinear(), Velocity(), compute="bfloat16")
+        denoiser = Preconditioned(network, SquaredCosine(), Velocity(), compute="bfloat16")
         denoiser = convert_weights(denoiser)
         guided = Guided(denoiser, 7.5)
         return sample(guided, noise, levels, DPMpp2M(), condition=(text, null_text))

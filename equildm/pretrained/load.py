@@ -140,7 +140,7 @@ def _load_run(
 ) -> LatentDiffusion:
     config = read_run_model(run)
     step = training_step(run, config, ema=ema, step=step, sampling_steps=sampling_steps)
-    vae, text_encoder = open_parts(run.path, max_tokens=config.model.max_tokens)
+    vae, text_encoder = open_parts(run, max_tokens=config.model.max_tokens)
     network: Any = read_network(run, config, text_encoder, ema=ema, step=step, mesh=mesh)
     if isinstance(network, TextConditioned):
         network, text_encoder = network.network, network.text

@@ -127,7 +127,7 @@ def begin_run(
 
 
 def open_parts(
-    run: Path,
+    run: Run,
     *,
     vae: Path | None = None,
     text_encoder: Path | None = None,
@@ -137,7 +137,8 @@ def open_parts(
 
     **Arguments:**
 
-    - `run`: the run folder, which need not exist.
+    - `run`: the run, of which nothing need be written yet. What a launch left that ended before its
+        first checkpoint does not count, unless the run goes on.
     - `vae`: folder of a VAE; by default the one that ships with this package.
     - `text_encoder`: folder of a CLIP, BERT or T5, or of a pipeline with one; by default MiniLM.
     - `max_tokens`: tokens that a caption is padded or cut to.
@@ -145,15 +146,18 @@ def open_parts(
     return load_vae(vae_folder(run, vae)), _open_text_encoder(run, text_encoder, max_tokens)
 
 
-def vae_folder(run: Path, vae: Path | None) -> Path | None:
+def vae_folder(run: Run, vae: Path | None) -> Path | None:
     """The run's own copy of its VAE; `vae` before its first launch."""
-    own = run / "vae"
-    return own if own.exists() else vae
+    return run.path / "vae" if _has_own(run, "vae") else vae
 
 
-def _open_text_encoder(run: Path, folder: Path | None, max_tokens: int) -> AbstractTextEncoder:
-    if (run / "text_encoder").exists():
-        folder = run
+def _has_own(run: Run, part: str) -> bool:
+    return (run.path / part).exists() and not run.anew
+
+
+def _open_text_encoder(run: Run, folder: Path | None, max_tokens: int) -> AbstractTextEncoder:
+    if _has_own(run, "text_encoder"):
+        folder = run.path
     if folder is None:
         return load_minilm(max_tokens=max_tokens)
     nested = (folder / "text_encoder", folder / "tokenizer")

@@ -1,7 +1,6 @@
 """The model that a fine-tuning starts from."""
 
 import dataclasses
-from pathlib import Path
 
 from jax.sharding import Mesh
 
@@ -28,7 +27,7 @@ NETWORKS = ("unet", "transformer")
 
 def open_start(
     config: FineTuneConfig,
-    run: Path,
+    run: Run,
     *,
     image_size: int | None = None,
     seed: int = 0,
@@ -42,7 +41,7 @@ def open_start(
     **Arguments:**
 
     - `config`: the start, its average, and the VAE.
-    - `run`: folder of the new run, which need not exist.
+    - `run`: the new run, or the one that goes on.
     - `image_size`: side of the images that it is trained on, in pixels; by default the start's own,
         and 32 for fresh weights.
     - `seed`: of fresh weights.

@@ -1,5 +1,6 @@
 """What a run folder is checked for before a launch goes on with it, or makes it."""
 
+import json
 import shutil
 import tempfile
 from collections.abc import Collection
@@ -79,6 +80,21 @@ def strangers_in(path: Path, *, copied: bool = False) -> list[str]:
     inside = [p for name in ("samples", "checkpoints") for p in (path / name).glob("*")]
     inside = [] if copied else inside
     return sorted(p.name for p in (*strangers, *inside))
+
+
+def check_own(path: Path, location: str) -> None:
+    """`ValueError` where `config.json` is one that no run wrote: `clear` would take its folder."""
+    if not (path / "config.json").is_file():
+        return
+    try:
+        document = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or not {"format", "recipe", "config"} <= document.keys():
+        raise ValueError(
+            f"A new run needs an empty folder, received {location} whose config.json is of "
+            "something else than a run. Choose another folder."
+        )
 
 
 def is_trained(path: Path) -> bool:

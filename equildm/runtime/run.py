@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ._files import write_json
-from ._run_checks import changes_of, check_writable, clear, is_trained, strangers_in
+from ._run_checks import changes_of, check_own, check_writable, clear, is_trained, strangers_in
 from .checkpoint import Checkpoints
 from .config import from_json, to_json
 from .distributed import first_process
@@ -223,6 +223,7 @@ class Run:
         existing = self.exists(self.path)
         if existing and resume:
             return True
+        check_own(self.path, self.location)
         if existing and (is_trained(self.path) or self._has_remote_weights()):
             raise ValueError(
                 f"A new run needs a folder of its own, received {self.location} which holds one "

@@ -12,6 +12,7 @@ from equildm.data import (
     open_source,
     ParquetSource,
     ShapesSource,
+    UnusableSample,
     WebDatasetSource,
 )
 
@@ -26,6 +27,9 @@ def test_names():
     [
         ("nowhere", "emoji, .*shapes, .*a folder.*'nowhere'.*Check the spelling"),
         ("nowhere/*.tar", "got 'nowhere/"),
+        ("", "got an empty text"),
+        ("n" * 300, "got 'nnn"),
+        ("{" + ",".join(f"part-{i:05d}" for i in range(40)) + "}.parquet", "got '{part-00000"),
     ],
 )
 def test_what_does_not_exist(spec, message):
@@ -90,3 +94,42 @@ def test_empty_parquet(tmp_path):
     pq.write_table(schema.empty_table(), tmp_path / "t.parquet")
     with pytest.raises(ValueError, match="must hold rows"):
         ParquetSource([tmp_path / "t.parquet"])
+
+
+def test_a_long_list_in_braces(tmp_path):
+    """Longer than a file's name may be."""
+    table = pa.table({"image": [b"x"], "text": ["a"]})
+    names = [f"part-{i:05d}" for i in range(30)]
+    for name in names:
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    assert len(open_source(f"{tmp_path}/{{{','.join(names)}}}.parquet")) == 30
+
+
+def test_files_with_captions_in_different_columns(tmp_path):
+    table = pa.table({"image": [b"x"], "text": ["a"]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    pq.write_table(table.rename_columns(["image", "caption"]), tmp_path / "b.parquet")
+    with pytest.raises(
+        ValueError, match=r"same caption column; a\.parquet has text; b\.parquet has caption"
+    ):
+        open_source(str(tmp_path))
+
+
+def test_a_comma_out_of_quotes_cuts_no_caption(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.png").touch()
+    rows = 'file_name,text\na.png,a cat, sitting\nb.png,"a dog, sitting"\n'
+    (tmp_path / "metadata.csv").write_text(rows)
+    source = open_source(str(tmp_path))
+    captions = []
+    for i in range(len(source)):
+        try:
+            captions.append(source.caption(i))
+        except UnusableSample as error:
+            captions.append(str(error))
+    skipped = "metadata.csv:2: unreadable record (no JSON object or row with a file_name"
+    assert "a dog, sitting" in captions and any(text.startswith(skipped) for text in captions)
+    assert "a cat" not in captions
+    (tmp_path / "metadata.csv").write_text(rows + 'a.png,"open\nb.png,two\n')
+    with pytest.raises(ValueError, match="a table of commas and quotes"):
+        open_source(str(tmp_path))

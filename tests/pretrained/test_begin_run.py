@@ -2,11 +2,14 @@
 
 import dataclasses
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import pytest
 from small_models import small_model
 
-from equildm.pretrained import begin_run
+from equildm.interop import load_vae, save_vae
+from equildm.pretrained import begin_run, open_parts
 from equildm.runtime import Run
 from equildm.text import SmallTextEncoder
 from equildm.training import TrainConfig
@@ -19,3 +22,16 @@ def test_an_encoder_that_no_folder_holds_is_refused_before_there_is_one(tmp_path
     with pytest.raises(ValueError, match="received a SmallTextEncoder"):
         begin_run(run, model)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_parts_of_a_dead_launch_are_not_those_of_the_next(tmp_path):
+    """Where the first ended before a checkpoint, `make` clears the folder for the second."""
+    first = Run.create(tmp_path / "run", TrainConfig(), "test")
+    half = jax.tree.map(lambda x: x / 2 if eqx.is_inexact_array(x) else x, load_vae())
+    for folder in (first.path / "vae", tmp_path / "mine"):
+        save_vae(folder, half)
+    shipped = load_vae().encode(jnp.ones((32, 32, 3)))
+    for resume, expected in ((False, shipped), (True, half.encode(jnp.ones((32, 32, 3))))):
+        run = Run.prepare(tmp_path / "run", TrainConfig(), "test", resume=resume)
+        vae, _ = open_parts(run)
+        assert eqx.tree_equal(vae.encode(jnp.ones((32, 32, 3))), expected)

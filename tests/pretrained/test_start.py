@@ -14,7 +14,7 @@ from equildm.distill import ConsistencyConfig
 from equildm.interop import load_vae, save_vae, Scheduler
 from equildm.latents import VAEConfig
 from equildm.pretrained import load_pretrained, open_start, RunModelConfig, save_diffusers
-from equildm.runtime import make_mesh
+from equildm.runtime import make_mesh, Run
 from equildm.text import TextConditioned
 from equildm.training import FineTuneConfig
 
@@ -23,7 +23,7 @@ MESH = make_mesh()
 
 def start_from(path, run, *, image_size=None, **options):
     config = FineTuneConfig(start=str(path), **options)
-    return open_start(config, run, image_size=image_size, mesh=MESH)
+    return open_start(config, Run(run, "test"), image_size=image_size, mesh=MESH)
 
 
 def same(one, other):
@@ -92,7 +92,9 @@ def test_fresh_weights(tmp_path):
     assert same(start.vae, load_vae())
     larger = start_from("none", tmp_path / "new", preset="8", image_size=64)
     assert same(larger.network, start.network) and larger.config.image_size == 64
-    seeded = open_start(FineTuneConfig(start="none", preset="8"), tmp_path, seed=1, mesh=MESH)
+    seeded = open_start(
+        FineTuneConfig(start="none", preset="8"), Run(tmp_path, "test"), seed=1, mesh=MESH
+    )
     assert not same(seeded.network, start.network)
     with pytest.raises(ValueError, match="Fresh weights have no averages, received --start-ema 0"):
         start_from("none", tmp_path / "new", start_ema="0.07")

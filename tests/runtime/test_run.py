@@ -123,6 +123,17 @@ def test_versions_and_strangers(tmp_path):
         Run.create(tmp_path / "home" / "letter.txt", Config(), "pretrain")
 
 
+@pytest.mark.parametrize("text", ['{"name": "my program"}', '{"format": 1}', "[]", "{"])
+def test_the_folder_of_another_program_is_left_alone(tmp_path, text):
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "config.json").write_text(text)
+    (tmp_path / "samples" / "photograph.png").touch()
+    with pytest.raises(ValueError, match=r"config\.json is of something else than a run"):
+        Run.create(tmp_path, Config(), "pretrain")
+    assert (tmp_path / "samples" / "photograph.png").exists()
+    assert (tmp_path / "config.json").read_text() == text
+
+
 def test_resume(tmp_path):
     path = tmp_path / "run"
     Run.create(path, Config(), "pretrain", resume=True)  # nothing there yet: begins
