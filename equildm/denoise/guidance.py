@@ -66,6 +66,12 @@ class Guided(AbstractDenoiser):
         cfg_plus_plus: Float[Array, "levels"] | None = None,
     ):
         """**Arguments:** see the class."""
+        known = interval is not None and all(_is_number(end) for end in interval)
+        if interval is not None and known and not interval[0] <= interval[1]:
+            raise ValueError(
+                f"Guidance acts from a low to a high noise level, received interval={interval}. "
+                "Exchange them."
+            )
         self.denoiser = denoiser
         self.guidance_scale = guidance_scale
         self.rescale = rescale

@@ -56,6 +56,10 @@ class DistillConfig:
     """Sampling steps of the students of guided and progressive, each half of the one before."""
 
     def __post_init__(self) -> None:
+        if self.method not in DISTILL_METHODS:
+            raise ValueError(
+                f"A method is one of {', '.join(DISTILL_METHODS)}; received {self.method!r}."
+            )
         own = self.settings
         check_guidance(self.method, own.guidance, *self.guidance_range)
         if self.solver is not None:
@@ -226,7 +230,7 @@ class DistillConfig:
         - `teacher`: the network of the phase's teacher.
         - `schedule`, `prediction`: the teacher's, which are the student's too.
         - `null_text`: embedding of the empty caption.
-        - `distance`: see `make_distance`; by default the method's own.
+        - `distance`: by default that of the config's name, or else the method's own.
         - `phase`: the number of the phase.
         """
         import jax
@@ -236,6 +240,7 @@ class DistillConfig:
         from ..noise import grids
         from ..runtime import InPrecision
         from ..sampling import make_solver
+        from .distance import make_distance
         from .guidance import make_guidance
         from .guided import GuidedDistillation
         from .presets import CM, CoDi, ConsistencyOptions, iCT, LCM
@@ -263,6 +268,8 @@ class DistillConfig:
             return GuidedDistillation(student, null_text, schedule, denoiser, guidance)
 
         options: ConsistencyOptions = {"guidance": guidance, "dropout": dropout}
+        if distance is None and self.distance is not None:
+            distance = make_distance(self.distance, vae=None)
         if distance is not None:
             options["distance"] = distance
         if self.data_weight is not None:

@@ -77,8 +77,13 @@ class PixelDistance(AbstractDistance):
         return self.images(self.vae.decode_scaled(a), self.vae.decode_scaled(b))
 
 
-def make_distance(name: DistanceName, vae: VAE) -> AbstractDistance:
+def make_distance(name: DistanceName, vae: VAE | None) -> AbstractDistance:
     """The distance of that name. `lpips` compares images that `vae` decodes."""
     if name == "lpips":
+        if vae is None:
+            raise ValueError(
+                "The distance 'lpips' compares images that a VAE decodes, and received none. Pass "
+                "distance=make_distance('lpips', vae)."
+            )
         return PixelDistance(load_lpips("vgg"), vae)
     return {"l2": SquaredL2(), "huber": PseudoHuber(), "joint-huber": JointPseudoHuber()}[name]

@@ -49,6 +49,7 @@ DISTILL_METHODS: Mapping[MethodName, DistillMethod] = {
     "cm": DistillMethod(8e-6, 0.0, "radam", "decay-0.95", "none", "level", "consistency"),
     "ict": DistillMethod(
         *(1e-4, 0.0, "radam", "decay", "none", "level", "consistency"),
+        guidances=("none", "shared"),  # it has no teacher that could be guided
         has_solver=False,
     ),
     "guided": DistillMethod(

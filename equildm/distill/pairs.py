@@ -169,7 +169,8 @@ class InverseGapWeight(AbstractPairWeight):
 
     def __call__(self, s0: NoiseLevel, s1: NoiseLevel) -> Float[Array, ""]:
         """See `AbstractPairWeight`."""
-        return 1 / (s0 - s1)
+        gap = s0 - s1  # 0 for a pair of one level, whose distance is 0
+        return jnp.where(gap > 0, 1 / jnp.where(gap > 0, gap, 1), 0)
 
 
 def _below_far(intervals: Float[Array, ""], high: float) -> Float[Array, ""]:

@@ -13,6 +13,7 @@ from ..noise import AbstractPrediction, AbstractSchedule, GridName, GRIDS
 from ..noise.grids import Levels
 from ..runtime import gather
 from ..sampling import make_solver
+from ..sampling.solve import check_grid
 from ..sampling.solvers import Solver
 from ..text import AbstractTextEncoder, TextConditioned
 
@@ -118,7 +119,11 @@ class LatentDiffusion(eqx.Module):
         steps = config.sampling_steps if steps is None else steps
         if solver is None:
             solver, grid = config.solver, grid or config.grid
+        if levels is not None and check_grid(np.asarray(levels)):
+            raise ValueError(f"Noise levels fall from noise to an image, received {levels}.")
         if levels is None and grid is not None:
+            if grid not in GRIDS:
+                raise ValueError(f"A grid is one of {', '.join(GRIDS)}; received {grid!r}.")
             levels = GRIDS[grid](self.schedule, steps)
         if levels is None:
             if isinstance(solver, str) and solver == config.scheduler.sampler:

@@ -175,12 +175,23 @@ class TextToImage(eqx.Module):
         """
         count = len(jax.tree.leaves(conditions)[0])
         scale = self.model.config.guidance_scale if guidance_scale is None else guidance_scale
-        scales = np.broadcast_to(np.asarray(scale, np.float32), (count,))
+        given = np.asarray(scale, np.float32)
+        if given.shape not in ((), (count,)) or not np.isfinite(given).all():
+            raise ValueError(
+                "The guidance scale is a finite number, or one for each image, received "
+                f"{scale} for {count} images."
+            )
+        if options.get("cfg_plus_plus") and np.any((given < 0) | (given > 1)):
+            raise ValueError(
+                f"CFG++ takes guidance scales from 0 to 1, received {scale}. Pass "
+                "guidance_scale=0.6, for example."
+            )
+        scales = np.broadcast_to(given, (count,))
         numbers = np.arange(count) if seeds is None else np.asarray(seeds)
         if numbers.shape != (count,):
             raise ValueError(
-                f"TextToImage takes one of `seeds` for each image, received {numbers.shape[0]} "
-                f"for {count} images."
+                f"TextToImage takes one of `seeds` for each image, received the "
+                f"shape {numbers.shape} for {count} images."
             )
         if noise is not None and noise.shape != (count, *self.latent_shape):
             raise ValueError(

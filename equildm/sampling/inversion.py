@@ -1,9 +1,9 @@
 """Inversion: from a latent to the noise that sampling would make it of."""
 
+import math
 from typing import Any
 
 import diffrax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -41,4 +41,5 @@ def invert(
     rising = np.unique(levels[levels > 0])
     solution = solve(denoiser, latent, rising, solver, **options)
     assert solution.ys is not None
-    return solution.ys[-1] / jnp.sqrt(1 + rising[-1] ** 2).astype(latent.dtype)
+    # A Python number: in the latent's dtype, the highest level of float16 would be infinite.
+    return solution.ys[-1] / math.sqrt(1 + float(rising[-1]) ** 2)

@@ -191,21 +191,31 @@ def _check(
             "callback out, and pass path=diffrax.VirtualBrownianTree(...)."
         )
     if not isinstance(levels, jax.core.Tracer):
-        levels = np.asarray(levels)
-        steps = np.diff(np.append(levels[levels != levels[-1]], levels[-1]))
-        if levels.ndim != 1 or len(steps) < 1 or not (np.all(steps < 0) or np.all(steps > 0)):
-            raise ValueError(
-                "Noise levels fall strictly (rise, to invert), except that the last may be "
-                f"repeated; received {levels}. `equildm.noise.grids` makes such grids."
-            )
-        if not np.all(np.isfinite(levels)) or np.min(levels) < 0 or levels[0] == 0:
-            raise ValueError(
-                f"Noise levels are finite, not negative, and start above 0; received {levels}. "
-                "Use INFINITE_LEVEL for no signal, and invert from the lowest level of a schedule."
-            )
-        if needs_key(solver) and steps[0] > 0:
+        rises = check_grid(np.asarray(levels))
+        if needs_key(solver) and rises:
             raise ValueError(
                 f"{type(solver).__name__} adds noise and goes from high to low levels, received "
                 f"rising ones, from {levels[0]} to {levels[-1]}. Invert with DDIM() or another "
                 "flow solver."
             )
+
+
+def check_grid(levels: Levels) -> bool:
+    """Whether a grid rises, as for an inversion. **Raises** `ValueError` if it is none."""
+    falls_or_rises = False
+    if levels.ndim == 1 and len(levels) > 1:
+        # A padded grid repeats its last level.
+        repeated = max(int(np.argmax(levels[::-1] != levels[-1])) - 1, 0)
+        steps = np.diff(levels[: len(levels) - repeated])
+        falls_or_rises = bool(np.all(steps < 0) or np.all(steps > 0))
+    if not falls_or_rises:
+        raise ValueError(
+            "Noise levels fall strictly (rise, to invert), except that the last may be "
+            f"repeated; received {levels}. `equildm.noise.grids` makes such grids."
+        )
+    if not np.all(np.isfinite(levels)) or np.min(levels) < 0 or levels[0] == 0:
+        raise ValueError(
+            f"Noise levels are finite, not negative, and start above 0; received {levels}. "
+            "Use INFINITE_LEVEL for no signal, and invert from the lowest level of a schedule."
+        )
+    return bool(levels[0] < levels[-1])

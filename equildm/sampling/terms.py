@@ -49,7 +49,13 @@ class DenoisingTerm(diffrax.AbstractTerm):
     @eqx.filter_jit
     def clean(self, y: Array, s: Scalar, args: Condition) -> Array:
         """The clean estimate. Jitted so that diffrax, which calls this often, traces it once."""
-        return self.denoiser(y, s, args)
+        clean = self.denoiser(y, s, args)
+        if jnp.shape(clean) != y.shape:  # numpy's broadcasting would hide it
+            raise ValueError(
+                f"A denoiser returns an estimate of the latent's shape {y.shape}, received "
+                f"{jnp.shape(clean)}."
+            )
+        return clean
 
     def vf(self, t: RealScalar, y: Array, args: Condition) -> Array:
         s = self.time.level(cast(Array, t))

@@ -54,7 +54,7 @@ def trajectory(
     To save at other levels, give `solve` a `diffrax.SaveAt`. A solver of diffrax, too, has the
     first level and the clean estimate at level 0.
     """
-    time = options.setdefault("time", default_time(solver))
+    time = options["time"] = options.get("time") or default_time(solver)
     y = from_noise(noise, levels)
     solution = solve(denoiser, y, levels, solver, saveat=_EVERY_STEP, **options)
     assert solution.ts is not None and solution.ys is not None

@@ -22,11 +22,11 @@ from equildm.distill import (
     fixed_guidance,
     GuidedDistillation,
     inherited_guidance,
+    JointPseudoHuber,
     LoRAStudent,
     no_guidance,
     OnlineTarget,
     ProgressiveDistillation,
-    PseudoHuber,
     shared_guidance,
     TeacherStep,
 )
@@ -70,12 +70,11 @@ def test_consistency_objectives_take_the_options():
             guidance_range=(2.0, 3.0),
             solver="heun",
             data_weight=0.5,
-            distance="huber",
-        ),
-        distance=PseudoHuber(),
+            distance="joint-huber",
+        )
     )
     assert (second.data_weight, second.dropout) == (0.5, 0.0)
-    assert second.guidance == shared_guidance(2.0, 3.0) and second.distance == PseudoHuber()
+    assert second.guidance == shared_guidance(2.0, 3.0) and second.distance == JointPseudoHuber()
     assert isinstance(second.trajectory, TeacherStep) and second.trajectory.solver == Heun()
     growing = objective(DistillConfig(method="ict"))
     assert growing.pairs.updates == TRAIN.steps and growing.target == OnlineTarget()
@@ -178,6 +177,8 @@ def test_the_section_of_a_run(tmp_path):
         ({"solver": "ddpm"}, "stochastic --solver ddpm"),
         ({"solver": "sra1"}, "stochastic --solver sra1"),
         ({"method": "ict", "solver": "ddim"}, "ict has no teacher's step"),
+        ({"method": "ict", "guidance": "fixed"}, "guidance of ict is one of none, shared"),
+        ({"method": "icm"}, "one of codi, .*; received 'icm'"),
         ({"method": "guided", "solver": "ddim"}, "Leave it out, or use one of codi, lcm, cm"),
         ({"method": "guided", "distance": "l2"}, "--distance l2"),
         ({"method": "progressive", "data_weight": 1.0}, "--data-weight 1.0"),

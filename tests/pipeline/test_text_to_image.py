@@ -113,13 +113,20 @@ def test_what_is_refused(model):
     for prompts, options, message in (
         ("a cat", {}, "takes a list of captions, received a string"),
         ([], {}, "at least one caption"),
-        (PROMPTS, {"seeds": [0]}, "one of `seeds` for each image, received 1 for 3"),
+        (PROMPTS, {"seeds": [0]}, "one of `seeds` for each image, received the shape .1,. for 3"),
         (PROMPTS, {"noise": np.zeros((3, 4, 4, 4), np.float32)}, "starts from noise of the shape"),
         (PROMPTS, {"batch_size": 0}, "at least 1 image"),
         (PROMPTS, {"solver": "eule"}, "eule"),
+        (PROMPTS, {"grid": "karas"}, "A grid is one of .*; received 'karas'"),
+        (PROMPTS, {"levels": np.array([5.0, 1.0, 1.0, 0.5])}, "fall strictly"),
+        (PROMPTS, {"levels": np.array([0.5, 1.0])}, "fall from noise to an image"),
+        (PROMPTS, {"guidance_scale": float("nan")}, "finite number, or one for each"),
+        (PROMPTS, {"guidance_scale": [1.0, 2.0]}, "one for each image, received .* for 3"),
+        (PROMPTS, {"guidance_scale": 3.0, "cfg_plus_plus": True}, "from 0 to 1, received 3"),
+        (PROMPTS, {"interval": (5, 1)}, "from a low to a high noise level"),
     ):
         with pytest.raises(ValueError, match=message):
-            text_to_image(prompts, **OPTIONS, **options)
+            text_to_image(prompts, **{**OPTIONS, **options})
 
 
 def test_an_upscaler_makes_no_images_of_captions(model):
@@ -146,7 +153,7 @@ def test_a_guidance_conditioned_network_has_one_estimate(model):
     with pytest.raises(ValueError, match="no options of guidance, received rescale"):
         TextToImage(guided)(["a cat"], steps=1, rescale=0.7)
     with pytest.raises(ValueError, match="no options of guidance, received cfg_plus_plus"):
-        TextToImage(guided)(["a cat"], steps=1, cfg_plus_plus=True)
+        TextToImage(guided)(["a cat"], steps=1, guidance_scale=0.6, cfg_plus_plus=True)
     with pytest.raises(ValueError, match="received negative_prompt='a dog'"):
         TextToImage(guided)(["a cat"], steps=1, negative_prompt="a dog")
 

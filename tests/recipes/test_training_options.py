@@ -6,7 +6,7 @@ RECIPES = ROOT / "recipes"
 REFUSED = [
     (["--steps", "0"], "--steps is at least 1, received 0"),
     (["--batch-size", "0"], "--batch-size is at least 1, received 0"),
-    (["--accumulate", "3"], "received 32 examples and --accumulate 3"),
+    (["--accumulate", "3"], "received 64 examples and --accumulate 3"),
     (["--learning-rate", "nan"], "is positive, received nan"),
     (["--clip", "nan"], "above 0, received nan"),
     (["--snapshots", "-1"], "received --snapshots -1"),

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from oracle import mixture
 
-from equildm.noise import grids, ScaledLinear
+from equildm.noise import grids, ScaledLinear, ZeroTerminalSNR
 from equildm.sampling import (
     Ancestral,
     DDIM,
     DEIS,
     DPMpp2M,
     HalfLogSNR,
+    invert,
     LMS,
     sample,
     SDEDPMpp2M,
@@ -22,6 +23,7 @@ from equildm.sampling import (
     SolverName,
     SOLVERS,
     TCD,
+    trajectory,
     UniPC,
 )
 
@@ -35,6 +37,8 @@ SHAPE = (2, 2, 1)
         (np.array([1.0, 2.0, 0.5]), "fall strictly"),
         (np.array([1.0, 1.0]), "fall strictly"),
         (np.array([3.0, 2.0, 2.0, 1.0]), "fall strictly"),
+        (np.array([9.0, 0.0, 5.0, 0.0]), "fall strictly"),
+        (np.ones((2, 2)), "fall strictly"),
         (np.array([0.0, 1.0]), "start above 0"),
         (np.array([2.0, -1.0]), "not negative"),
         (np.array([np.inf, 1.0]), "finite"),
@@ -69,3 +73,23 @@ def test_what_does_not_go_together() -> None:
 
 def test_command_lines_take_every_solver() -> None:
     assert set(get_args(SolverName)) == set(SOLVERS)
+
+
+def test_a_denoiser_of_another_shape() -> None:
+    levels = grids.karras(SD, 3)
+    with pytest.raises(ValueError, match=r"latent's shape \(2, 2, 1\), received \(2, 2, 3\)"):
+        sample(lambda y, s, c: jnp.tile(y, 3), jnp.ones(SHAPE), levels)
+
+
+def test_a_trajectory_in_the_default_time() -> None:
+    noise, levels = jnp.ones(SHAPE), grids.karras(SD, 3)
+    path = trajectory(mixture(SHAPE), noise, levels, time=None)
+    np.testing.assert_array_equal(path.states, trajectory(mixture(SHAPE), noise, levels).states)
+
+
+def test_an_inversion_in_half_precision() -> None:
+    """The highest level of a schedule without final signal is beyond float16."""
+    levels = grids.karras(ZeroTerminalSNR(SD), 5)
+    half = jnp.full(SHAPE, 0.7, jnp.float16)
+    noise = invert(lambda y, s, c: (y / (1 + s**2)).astype(y.dtype), half, levels)
+    assert np.all(np.isfinite(noise)) and np.abs(noise).max() > 0.1

@@ -94,6 +94,19 @@ def test_a_share_that_is_none_is_refused(objective):
         dataclasses.replace(objective, dropout=1.5)
 
 
+def test_what_broadcasting_would_hide_is_refused(network, objective, make_batch):
+    """A prediction of one channel, and a null caption of one token."""
+    import dataclasses
+
+    keys = jax.random.split(jax.random.key(0), 8)
+    narrow = lambda x, t, text: network(x, t, text)[..., :1]
+    with pytest.raises(ValueError, match=r"latent's shape \(4, 4, 2\), received \(4, 4, 1\)"):
+        objective(narrow, make_batch(), keys)
+    null = jax.tree.map(lambda x: x[:1], objective.null_text)
+    with pytest.raises(ValueError, match="structure and shapes"):
+        dataclasses.replace(objective, null_text=null)(network, make_batch(), keys)
+
+
 def test_the_loss_is_its_formula(network, objective, make_batch):
     """`mean((v_hat - v)^2)` with the noise and time that the keys give, in numpy."""
     batch, keys = make_batch(size=2), jax.random.split(jax.random.key(3), 2)
