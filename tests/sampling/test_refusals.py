@@ -38,7 +38,6 @@ SHAPE = (2, 2, 1)
         (np.array([1.0, 1.0]), "fall strictly"),
         (np.array([3.0, 2.0, 2.0, 1.0]), "fall strictly"),
         (np.array([9.0, 0.0, 5.0, 0.0]), "fall strictly"),
-        (np.ones((2, 2)), "fall strictly"),
         (np.array([0.0, 1.0]), "start above 0"),
         (np.array([2.0, -1.0]), "not negative"),
         (np.array([np.inf, 1.0]), "finite"),
