@@ -23,9 +23,9 @@ from ..runtime import check_seeds, gather
 from ..sampling import sample
 from ..sampling.solvers import Solver
 from ..text import embed_prompts
+from .guidance_scales import batch_scales, checked_scales, GuidanceScale
 from .model import LatentDiffusion
 
-GuidanceScale = float | int | Sequence[float | int]
 Options = dict[str, Scalar | tuple[Scalar, Scalar]]
 """Of the guidance, see `Guided`."""
 
@@ -175,18 +175,7 @@ class TextToImage(eqx.Module):
         """
         count = len(jax.tree.leaves(conditions)[0])
         scale = self.model.config.guidance_scale if guidance_scale is None else guidance_scale
-        given = np.asarray(scale, np.float32)
-        if given.shape not in ((), (count,)) or not np.isfinite(given).all():
-            raise ValueError(
-                "The guidance scale is a finite number, or one for each image, received "
-                f"{scale} for {count} images."
-            )
-        if options.get("cfg_plus_plus") and np.any((given < 0) | (given > 1)):
-            raise ValueError(
-                f"CFG++ takes guidance scales from 0 to 1, received {scale}. Pass "
-                "guidance_scale=0.6, for example."
-            )
-        scales = np.broadcast_to(given, (count,))
+        scales = checked_scales(scale, count, cfg_plus_plus=bool(options.get("cfg_plus_plus")))
         numbers = np.arange(count) if seeds is None else np.asarray(seeds)
         if numbers.shape != (count,):
             raise ValueError(
@@ -208,7 +197,7 @@ class TextToImage(eqx.Module):
             index = np.minimum(np.arange(start, start + batch_size), count - 1)
             batch = jax.tree.map(lambda leaf, index=index: leaf[index], conditions)
             initial = None if noise is None else jnp.asarray(noise[index])
-            inputs = (batch, null, _scale(scales, index), keys[index], initial)
+            inputs = (batch, null, batch_scales(scales, index), keys[index], initial)
             sampled = self._run(inputs, levels, solver, options)
             images.append(gather(sampled))  # from all processes, if the network spans several
             if report is not None:
@@ -261,14 +250,6 @@ def _check_channels(model: LatentDiffusion) -> None:
             "they belong to different models, or the network is conditioned on an image, as those "
             "for inpainting are."
         )
-
-
-def _scale(scales: np.ndarray, index: np.ndarray) -> np.ndarray | float:
-    """The scales of one batch. The compiler knows a Python number 1 or 0: it is one evaluation."""
-    for single in (1.0, 0.0):
-        if np.all(scales == single):
-            return single
-    return scales[index]
 
 
 def _keys(seed: int, numbers: Int[np.ndarray, "images"]) -> Keys:

@@ -122,7 +122,7 @@ def test_what_is_refused(model):
         (PROMPTS, {"guidance_scale": float("nan")}, "finite number, or one for each"),
         (PROMPTS, {"guidance_scale": [1.0, 2.0]}, "one for each image, received .* for 3"),
         (PROMPTS, {"guidance_scale": 3.0, "cfg_plus_plus": True}, "from 0 to 1, received 3"),
-        (PROMPTS, {"interval": (5, 1)}, "from a low to a high noise level"),
+        (PROMPTS, {"interval": (5.0, 1.0)}, "from a low to a high noise level"),
     ):
         with pytest.raises(ValueError, match=message):
             text_to_image(prompts, **{**OPTIONS, **options})
