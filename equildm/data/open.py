@@ -179,12 +179,10 @@ def _matches(pattern: str) -> list[str]:
     if not glob.has_magic(pattern):
         try:
             Path(pattern).stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return []
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                return []
-            raise
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+                raise
+            return []
         return [pattern]
 
     def refuse(error: OSError) -> None:

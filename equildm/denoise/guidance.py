@@ -81,7 +81,7 @@ class Guided(AbstractDenoiser):
     def __call__(self, y: Latent, s: NoiseLevel, condition: tuple[Condition, Condition]) -> Latent:
         """See `AbstractDenoiser`; `condition` is the pair `(condition, null)`."""
         conditional, null = condition
-        _check_alike(conditional, null)
+        check_alike(conditional, null, "Guidance compares")
         _check_scalars(self.guidance_scale, self.rescale, self.interval)
         weight, rescale = self.guidance_scale, self.rescale
         if _is_number(weight) and self.interval is None and self.cfg_plus_plus is None:
@@ -172,10 +172,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float)
 
 
-def _check_alike(condition: Condition, null: Condition) -> None:
+def check_alike(condition: Condition, null: Condition, use: str) -> None:
+    """**Raises** `ValueError` for two conditions that cannot take each other's place."""
     if not eqx.tree_equal(jax.tree.map(np.shape, condition), jax.tree.map(np.shape, null)):
         raise ValueError(
-            "Guidance compares two conditions of the same structure and shapes, received "
+            f"{use} two conditions of the same structure and shapes, received "
             f"{eqx.tree_pformat(condition)} and {eqx.tree_pformat(null)}. Encode the empty or "
             "negative prompt by the same encoder and to the same length."
         )

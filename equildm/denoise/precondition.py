@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from .._types import Latent, NoiseLevel
 from ..noise import AbstractPrediction, AbstractSchedule, check_prediction
@@ -42,10 +43,15 @@ class Preconditioned(AbstractDenoiser):
         alpha, sigma = self.schedule.alpha_at(s), self.schedule.sigma_at(s)
         x = alpha * y
         output = self.network(x.astype(self.compute or y.dtype), self.schedule.time(s), condition)
-        if output.shape != x.shape:  # numpy's broadcasting would hide it
-            raise ValueError(
-                f"A network's output has the shape of its latent, {x.shape}; received an output of "
-                f"{output.shape}. Check the channels of its last layer."
-            )
+        check_output(output, x)
         clean = self.prediction.clean(x, output.astype(x.dtype), alpha, sigma)
         return jnp.asarray(clean, y.dtype)
+
+
+def check_output(output: Array, latent: Latent) -> None:
+    """**Raises** `ValueError` for an output of another shape: broadcasting would hide it."""
+    if output.shape != latent.shape:
+        raise ValueError(
+            f"A network's output has the shape of its latent, {latent.shape}; received an output "
+            f"of {output.shape}. Check the channels of its last layer."
+        )

@@ -13,7 +13,6 @@ from jax.typing import DTypeLike
 
 from .._types import Key
 from ..features import CLIPImageConfig
-from ..features.clip_image import DEVIATION, MEAN
 from ..nn import Linear
 from ..text import CLIP, CLIPConfig, CLIPText, PretrainedTokenizer
 from ..text.clip import ACTIVATIONS
@@ -143,18 +142,20 @@ def _colours(config: CLIPImageConfig, fields: Fields) -> CLIPImageConfig:
     steps = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
     check_fields(fields, {**dict.fromkeys(steps, True), "resample": 3})
     side = config.side
-    sizes = {"size": (side, {"shortest_edge": side})}
-    sizes["crop_size"] = (side, {"height": side, "width": side})
-    for name, allowed in sizes.items():
-        if fields.get(name, side) not in allowed:
+    sizes = {"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}}
+    for name, size in sizes.items():
+        if fields.get(name, side) not in (side, size):
             raise ValueError(
                 f"{name} is {fields[name]!r}, and only the tower's {side} is supported"
             )
     factor = finite_float(fields, "rescale_factor", 1 / 255)
     if not math.isclose(factor, 1 / 255, rel_tol=1e-6):
         raise ValueError(f"rescale_factor is {factor:g}, and only 1/255 is supported")
-    mean, deviation = _rgb(fields, "image_mean", MEAN), _rgb(fields, "image_std", DEVIATION)
-    return dataclasses.replace(config, mean=mean, deviation=deviation)
+    return dataclasses.replace(
+        config,
+        mean=_rgb(fields, "image_mean", config.mean),
+        deviation=_rgb(fields, "image_std", config.deviation),
+    )
 
 
 def _rgb(fields: Fields, name: str, default: tuple[float, float, float]) -> Any:

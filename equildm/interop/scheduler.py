@@ -43,7 +43,7 @@ class Scheduler:
     def sampler(self) -> str:
         """Name of our equivalent sampler. **Raises** `ValueError` for a kind that is unknown."""
         sampler = public_class(self.kind).sampler
-        return sampler if isinstance(sampler, str) else sampler(self._settings())
+        return sampler if isinstance(sampler, str) else sampler(self.settings())
 
     def sampling(self, steps: int, image_tokens: int | None = None) -> Sampling:
         """How the public sampler of `document` takes this number of steps.
@@ -60,7 +60,7 @@ class Scheduler:
         public = public_class(self.kind)
         if not (self.document or public.has_own_levels):
             return Sampling(self.levels(steps), make_solver(self.sampler, self.schedule))
-        settings = {**self._settings(), "image_tokens": image_tokens}
+        settings = {**self.settings(), "image_tokens": image_tokens}
         return public.make(settings, self.schedule, steps)
 
     def levels(
@@ -93,7 +93,8 @@ class Scheduler:
             return lcm(settings, self.schedule, steps).levels
         return grids.leading(self.schedule, steps, final=final, endpoint=endpoint)
 
-    def _settings(self) -> Settings:
+    def settings(self) -> Settings:
+        """All fields of the class: the document's, or those that say the same without one."""
         if self.document:
             return read_settings(json.loads(self.document))
         public, process = public_class(self.kind), {}

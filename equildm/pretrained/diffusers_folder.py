@@ -34,17 +34,13 @@ from .pipeline_index import (
     check_unet_index,
     folder_scheduler,
     INDEX,
+    LCM_PIPELINE,
     pipeline_class,
     public_config,
     recorded_config,
     UNET_PIPELINES,
 )
-from .public_scheduler import (
-    check_as_written,
-    check_asked_times,
-    LCM_PIPELINE,
-    public_scheduler,
-)
+from .public_scheduler import check_as_written, check_asked_times, public_scheduler
 
 
 def is_diffusers_folder(path: Path) -> bool:

@@ -19,9 +19,9 @@ from ..pipeline import LatentDiffusion, ModelConfig
 from ..runtime import to_json
 from .frozen_parts import save_frozen
 from .model_json import MODEL, read_model_config
-from .public_scheduler import LCM_PIPELINE
 
 INDEX = "model_index.json"
+LCM_PIPELINE = "LatentConsistencyModelPipeline"
 UNET_PIPELINES = ("StableDiffusionPipeline", LCM_PIPELINE)
 SD3_PIPELINE = "StableDiffusion3Pipeline"
 PIXART_PIPELINES: Mapping[str, int] = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}

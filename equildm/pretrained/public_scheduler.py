@@ -9,10 +9,10 @@ from ..denoise import GuidanceEmbeddingConfig
 from ..distill import ConsistencyConfig
 from ..interop import Scheduler
 from ..interop.scheduler_file import parse_scheduler, scheduler_document
-from ..interop.scheduler_settings import public_class, read_settings
+from ..interop.scheduler_settings import public_class
 from ..pipeline import ModelConfig
+from .pipeline_index import LCM_PIPELINE
 
-LCM_PIPELINE = "LatentConsistencyModelPipeline"
 ONLY_OURS = "Save it in this library's own layout: layout='equildm'."
 
 
@@ -54,7 +54,7 @@ def check_as_written(scheduler: Scheduler, pipeline: str) -> None:
 
     That pipeline sets `clip_sample` to false and `steps_offset` to 1; others take them as written.
     """
-    settings = read_settings(json.loads(scheduler.document)) if scheduler.document else {}
+    settings = scheduler.settings() if scheduler.document else {}
     if settings.get("clip_sample"):
         raise ValueError(
             f"{pipeline} clips the sample to [-1, 1] in each step where the scheduler's file has "

@@ -84,8 +84,6 @@ def strangers_in(path: Path, *, copied: bool = False) -> list[str]:
 
 def check_own(path: Path, location: str) -> None:
     """`ValueError` where `config.json` is one that no run wrote: `clear` would take its folder."""
-    if not (path / "config.json").is_file():
-        return
     try:
         document = json.loads((path / "config.json").read_text(encoding="utf-8"))
     except ValueError:

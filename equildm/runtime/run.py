@@ -223,7 +223,8 @@ class Run:
         existing = self.exists(self.path)
         if existing and resume:
             return True
-        check_own(self.path, self.location)
+        if existing:
+            check_own(self.path, self.location)
         if existing and (is_trained(self.path) or self._has_remote_weights()):
             raise ValueError(
                 f"A new run needs a folder of its own, received {self.location} which holds one "

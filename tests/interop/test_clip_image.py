@@ -94,7 +94,7 @@ def test_scores_in_batches_and_one_tap(peer, tmp_path):
 
 
 def processor(folder, **fields):
-    """The file of an image processor, as public CLIPs have it, in both of its places."""
+    """The file of an image processor, as public CLIPs have it."""
     fields = {"size": {"shortest_edge": 28}, "crop_size": 28, "resample": 3} | fields
     (folder / "preprocessor_config.json").write_text(json.dumps(fields))
 

@@ -249,12 +249,12 @@ def test_true_sizes(peer, tmp_path, sizes, count):
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "message"),
     [
-        {"feed_forward_proj": "gated-gelu", "dense_act_fn": "relu"},
-        {"feed_forward_proj": "relu", "is_gated_act": True},
+        ({"feed_forward_proj": "gated-gelu", "dense_act_fn": "relu"}, "only 'gelu_new'"),
+        ({"feed_forward_proj": "relu", "is_gated_act": True}, "is_gated_act is True"),
     ],
 )
-def test_a_t5_of_another_activation_is_refused(fields):
-    with pytest.raises(ValueError, match=r"dense_act_fn is 'relu'|is_gated_act is True"):
+def test_a_t5_of_another_activation_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
         t5_config(T5 | fields)

@@ -28,8 +28,7 @@ def test_the_parts_of_a_dead_launch_are_not_those_of_the_next(tmp_path):
     """Where the first ended before a checkpoint, `make` clears the folder for the second."""
     first = Run.create(tmp_path / "run", TrainConfig(), "test")
     half = jax.tree.map(lambda x: x / 2 if eqx.is_inexact_array(x) else x, load_vae())
-    for folder in (first.path / "vae", tmp_path / "mine"):
-        save_vae(folder, half)
+    save_vae(first.path / "vae", half)
     shipped = load_vae().encode(jnp.ones((32, 32, 3)))
     for resume, expected in ((False, shipped), (True, half.encode(jnp.ones((32, 32, 3))))):
         run = Run.prepare(tmp_path / "run", TrainConfig(), "test", resume=resume)

@@ -6,11 +6,12 @@ from typing import TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from ..._types import Condition, Key, Keys, Latent, Metrics, Network, SizeCondition
 from ...data import LatentBatch
+from ...denoise.guidance import check_alike
+from ...denoise.precondition import check_output
 from ...noise import (
     AbstractPrediction,
     AbstractSchedule,
@@ -93,11 +94,7 @@ class DenoisingObjective(AbstractObjective):
         text = drop_caption(drop_key, text, self.null_text, self.dropout)
 
         output = network(noisy, t, text)
-        if output.shape != clean.shape:  # numpy's broadcasting would hide it
-            raise ValueError(
-                f"A network returns an array of the latent's shape {clean.shape}, received "
-                f"{output.shape}. Give it as many channels out as in."
-            )
+        check_output(output, clean)
         target = self.prediction.target(clean, noise, alpha, sigma)
         weight = self.weight((alpha / sigma) ** 2, self.prediction)
         return weight * jnp.mean((output - target) ** 2)
@@ -110,11 +107,6 @@ def drop_caption(key: Key, text: C, null: Condition, rate: float) -> C:
     """
     if isinstance(text, SizeCondition) and not isinstance(null, SizeCondition):
         return dataclasses.replace(text, text=drop_caption(key, text.text, null, rate))
-    if not eqx.tree_equal(jax.tree.map(np.shape, text), jax.tree.map(np.shape, null)):
-        raise ValueError(
-            "The condition in place of the dropped ones has their structure and shapes, received "
-            f"{eqx.tree_pformat(text)} and {eqx.tree_pformat(null)}. Encode the empty caption by "
-            "the same encoder and to the same length."
-        )
+    check_alike(text, null, "Caption dropout exchanges")
     dropped = jax.random.uniform(key) < rate
     return jax.tree.map(lambda a, b: jnp.where(dropped, a, b), null, text)
