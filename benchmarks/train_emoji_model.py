@@ -69,7 +69,7 @@ def main(config: Config) -> None:
     )
     dataset = config.data.latents(vae, text_encoder)
     held_out = config.train.monitor.held_out(config.data.held_out_latents, vae, text_encoder)
-    eqd.begin_run(run, model, ema=config.train.ema)
+    eqd.begin_run(run, model)
     eqd.log(f"{eqd.count_parameters(model.network) / 1e6:.2f}M parameters, {len(dataset)} images.")
     objective = config.train.denoising(
         eqd.LossConfig(weight="uniform", times="logit-normal"),

@@ -74,7 +74,7 @@ def main(config: Config) -> None:
     images, captions = data.examples(held_out, config.preview_count)
     controls = np.stack([control(image) for image in images])
 
-    eqd.begin_run(run, model, ema=config.train.ema, trained=trainable.part, frozen=trainable.frozen)
+    eqd.begin_run(run, model, trained=trainable.part, frozen=trainable.frozen)
     eqd.log(f"{eqd.count_parameters(trainable.model) / 1e6:.1f}M trained, {len(dataset)} images.")
 
     # The loss: denoising, conditioned on captions and control images.

@@ -70,7 +70,6 @@ def main(config: Config) -> None:
     eqd.begin_run(
         run,
         start,
-        ema=config.train.ema,
         trained=trainable.part,
         frozen=trainable.frozen,
         trains_text_encoder=trains_text,

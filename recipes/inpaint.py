@@ -69,7 +69,7 @@ def main(config: Config) -> None:
     keys = jax.random.split(jax.random.key(0), len(images))
     masks = np.stack([eqd.random_mask(key, *images.shape[1:3]) for key in keys])
 
-    eqd.begin_run(run, model, ema=config.train.ema, trained=trainable.part, frozen=trainable.frozen)
+    eqd.begin_run(run, model, trained=trainable.part, frozen=trainable.frozen)
     eqd.log(f"{eqd.count_parameters(trainable.model) / 1e6:.1f}M trained, {len(dataset)} images.")
 
     # The loss: denoising, conditioned on captions, masks and masked images.

@@ -81,7 +81,7 @@ def main(config: Config) -> None:
     held_out = config.train.monitor.held_out(
         config.data.held_out_latents, vae, text_encoder, with_sizes=config.size_conditioning
     )
-    eqd.begin_run(run, model, ema=config.train.ema)
+    eqd.begin_run(run, model)
     eqd.log(f"{eqd.count_parameters(model.network) / 1e6:.1f}M parameters, {len(dataset)} images.")
 
     # The loss: denoising, conditioned on captions.

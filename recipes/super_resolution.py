@@ -74,7 +74,7 @@ def main(config: Config) -> None:
     scorer = eqd.RestorationScorer()
     baselines = {"bicubic": bicubic, "vae": vae}
     scores = {name: scorer(images, squares.images).means() for name, images in baselines.items()}
-    eqd.begin_run(run, model, ema=config.train.ema, trained=trainable.part, frozen=trainable.frozen)
+    eqd.begin_run(run, model, trained=trainable.part, frozen=trainable.frozen)
     size = eqd.count_parameters(model.network) / 1e6
     eqd.log(f"{size:.1f}M parameters, from {config.fine_tune.start}.")
 

@@ -12,6 +12,7 @@ from text_folders import clip_folder
 
 from equildm.denoise import UNetConfig
 from equildm.interop import Scheduler
+from equildm.interop.config import write_config
 from equildm.latents import VAEConfig
 from equildm.pipeline import LatentDiffusion
 from equildm.pretrained import (
@@ -22,7 +23,7 @@ from equildm.pretrained import (
     save_pretrained,
     stable_diffusion,
 )
-from equildm.runtime import Checkpoints, Run
+from equildm.runtime import Checkpoints, Run, to_json
 from equildm.text import CLIPConfig, CLIPText, read_tokenizer
 from equildm.training import EMAS, TrainState
 
@@ -72,16 +73,21 @@ def untrained_run(
     frozen: PyTree | None = None,
     steps: tuple[int, ...] = (4,),
     snapshots: tuple[int, ...] = (),
+    named: bool = True,
 ) -> dict[int, TrainState]:
     """A run folder whose checkpoints hold `trained`, changed for each step and average.
 
+    Without `named` they do not name their averages, as in earlier versions: `model.json` does.
     Returns the states by step.
     """
     run = Run.create(path, Options(), "untrained")
-    facts = ("ema", "trained", "trains_text_encoder", "stages")
+    facts = ("trained", "trains_text_encoder", "stages")
     described = dataclasses.replace(model, config=config.model)
     begin_run(run, described, frozen=frozen, **{name: getattr(config, name) for name in facts})
-    profile, optimizer, states = EMAS[config.ema], optax.sgd(0.1), {}
+    profile, optimizer, states = EMAS[config.ema or "power"], optax.sgd(0.1), {}
+    names = {"averages": list(profile.names())} if named else {}
+    if not named:
+        write_config(path, to_json(config), file="model.json")
     with (
         Checkpoints(run.checkpoints, keep=None) as checkpoints,
         Checkpoints(run.averages, keep=None) as averages,
@@ -91,9 +97,9 @@ def untrained_run(
             packed = tuple(moved(each, 1 + i / 8) for i, each in enumerate(state.ema, start=1))
             states[step] = dataclasses.replace(state, ema=packed)
             if step in steps:
-                checkpoints.save(step, states[step].pieces(), {})
+                checkpoints.save(step, states[step].pieces(), names)
             if step in snapshots:
-                averages.save(step, {"ema": states[step].pieces()["ema"]}, {})
+                averages.save(step, {"ema": states[step].pieces()["ema"]}, names)
     return states
 
 

@@ -36,8 +36,8 @@ class RunModelConfig:
 
     model: ModelConfig
     """The model."""
-    ema: EMAName = "power"
-    """Averages of the weights in the checkpoints."""
+    ema: EMAName | None = None
+    """Averages of the weights in checkpoints that do not name them, of earlier versions."""
     trained: AbstractTrainedPart = AllWeights()
     """The part of the network that was trained."""
     trains_text_encoder: bool = False
@@ -77,7 +77,6 @@ def begin_run(
     run: Run,
     model: LatentDiffusion,
     *,
-    ema: EMAName | None = None,
     trained: AbstractTrainedPart = _ALL,
     frozen: PyTree | None = None,
     trains_text_encoder: bool = False,
@@ -91,15 +90,12 @@ def begin_run(
 
     - `run`: see `Run.prepare`. One at an address is copied to there.
     - `model`: gives the VAE and the text encoder, which lie on devices of this process.
-    - `ema`: averages of the weights that the run keeps, `power` by default.
     - `trained`, `frozen`: which part of the network is trained, and the rest of it.
     - `trains_text_encoder`, `stages`: see `RunModelConfig`.
 
     **Raises** `ValueError` for a text encoder that a run folder cannot hold.
     """
-    config = RunModelConfig(
-        model.config, ema or "power", trained, trains_text_encoder, tuple(stages)
-    )
+    config = RunModelConfig(model.config, None, trained, trains_text_encoder, tuple(stages))
     if not is_packaged(model.text_encoder):
         text_table(model.text_encoder)  # refuses an encoder that no folder holds, and makes none
     run.make()

@@ -1,5 +1,6 @@
 """The network of a run: trained or averaged weights of a checkpoint, joined with frozen ones."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -30,7 +31,7 @@ def training_step(
 
     **Raises** `ValueError` for an average that the run does not have.
     """
-    width = _posthoc_width(run, config, ema)
+    width = _posthoc_width(run, _averages(run, config), ema)
     if step is not None:
         return step
     stage = config.stage(sampling_steps or config.model.sampling_steps)
@@ -91,12 +92,12 @@ def _read_trained(
     step: int | None,
     mesh: Mesh | None,
 ) -> PyTree:
-    names = EMAS[config.ema].names()
+    names = _averages(run, config)
     shapes = _shapes(trained, mesh)
     averages = (_shapes(jax.eval_shape(pack, shapes), mesh),) * len(names)
-    width = _posthoc_width(run, config, ema)
+    width = _posthoc_width(run, names, ema)
     if width is not None:
-        return _posthoc(run, config, width, averages, shapes, step)
+        return _posthoc(run, names, width, averages, shapes, step)
     checkpoints = Checkpoints(run.checkpoints)
     if ema == "none":
         return checkpoints.restore({"model": shapes}, step).items["model"]
@@ -107,18 +108,27 @@ def _read_trained(
     return unpack(restored.items["ema"][names.index(ema or names[0])], shapes)
 
 
-def _posthoc_width(run: Run, config: RunModelConfig, ema: str | None) -> float | None:
+def _averages(run: Run, config: RunModelConfig) -> tuple[str, ...]:
+    """The names of a run's averages, in the order in which its checkpoints hold them."""
+    for checkpoints in (Checkpoints(run.checkpoints), Checkpoints(run.averages)):
+        kept = {} if checkpoints.latest() is None else checkpoints.restore({}).meta
+        if "averages" in kept:
+            return tuple(kept["averages"])
+    return EMAS[config.ema or "power"].names()
+
+
+def _posthoc_width(run: Run, names: Sequence[str], ema: str | None) -> float | None:
     """The relative width that `ema` is, or None where it names weights in the checkpoints."""
-    profile = EMAS[config.ema]
-    if ema is None or ema in ("none", *profile.names()):
+    if ema is None or ema in ("none", *names):
         return None
     try:
         width = float(ema)
     except ValueError:
         width = -1.0
-    if not width > 0 or not isinstance(profile, PowerEMA) or not Checkpoints(run.averages).steps():
+    is_power = PowerEMA.sigma_rels_of(names) is not None
+    if not width > 0 or not is_power or not Checkpoints(run.averages).steps():
         raise ValueError(
-            f"This run keeps the averages {', '.join(profile.names())}; received {ema!r}. Use one "
+            f"This run keeps the averages {', '.join(names)}; received {ema!r}. Use one "
             "of these, or 'none' for the trained weights. With pretrain.py --ema power --snapshots "
             "N it may be any relative width, such as 0.07."
         )
@@ -126,11 +136,11 @@ def _posthoc_width(run: Run, config: RunModelConfig, ema: str | None) -> float |
 
 
 def _posthoc(
-    run: Run, config: RunModelConfig, width: float, averages: Any, shapes: PyTree, step: int | None
+    run: Run, names: Sequence[str], width: float, averages: Any, shapes: PyTree, step: int | None
 ) -> PyTree:
     """An average of another width, from snapshots (Karras et al. 2024, section 3.2)."""
-    profile, snapshots = EMAS[config.ema], Checkpoints(run.averages)
-    assert isinstance(profile, PowerEMA)  # only it has widths
+    sigma_rels, snapshots = PowerEMA.sigma_rels_of(names), Checkpoints(run.averages)
+    assert sigma_rels is not None  # `_posthoc_width` refuses others
     step = snapshots.steps()[-1] if step is None else step
 
     def read(number: int, index: int) -> PyTree:
@@ -139,6 +149,6 @@ def _posthoc(
     saved_averages = [
         Snapshot(number, sigma_rel, partial(read, number, index))
         for number in snapshots.steps()
-        for index, sigma_rel in enumerate(profile.sigma_rels)
+        for index, sigma_rel in enumerate(sigma_rels)
     ]
     return unpack(posthoc_average(saved_averages, step, width), shapes)

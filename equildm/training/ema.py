@@ -1,7 +1,7 @@
 """Moving averages of the weights."""
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import equinox as eqx
 import jax
@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
 from .packing import pack, Packed
+
+_POWER = "power_"
 
 
 class AbstractEMA(eqx.Module):
@@ -98,7 +100,14 @@ class PowerEMA(AbstractEMA):
         return tuple((1.0 - 1.0 / n) ** (power_exponent(s) + 1.0) for s in self.sigma_rels)
 
     def names(self) -> tuple[str, ...]:
-        return tuple(f"power_{s:g}" for s in self.sigma_rels)
+        return tuple(f"{_POWER}{s:g}" for s in self.sigma_rels)
+
+    @staticmethod
+    def sigma_rels_of(names: Sequence[str]) -> tuple[float, ...] | None:
+        """The relative widths of averages with these names; None where they are no `PowerEMA`'s."""
+        if not all(name.startswith(_POWER) for name in names):
+            return None
+        return tuple(float(name.removeprefix(_POWER)) for name in names)
 
 
 def power_exponent(sigma_rel: float) -> float:

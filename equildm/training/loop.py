@@ -2,8 +2,8 @@
 
 import dataclasses
 import datetime
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -43,6 +43,8 @@ PeakShare: TypeAlias = Callable[[TrainState, Batch], float | None]
 _SHOWN = {"loss": "loss", "validation": "validation_loss_ema"}
 """What the progress line shows, by the names of the metrics."""
 
+_NO_FACTS: Mapping[str, Any] = {}
+
 _LAG = 2
 """Metrics are fetched this many steps late, so that the device never waits for the host."""
 
@@ -80,7 +82,9 @@ class Stopped(SystemExit):
         super().__init__(STOPPED)
 
 
-def resume(state: TrainState, checkpoints: Checkpoints, data: str = "") -> tuple[TrainState, int]:
+def resume(
+    state: TrainState, checkpoints: Checkpoints, facts: Mapping[str, Any] = _NO_FACTS
+) -> tuple[TrainState, int]:
     """The state and the data position of the newest checkpoint.
 
     Without a checkpoint this is `state` itself and position 0. A checkpoint whose step is not later
@@ -93,14 +97,21 @@ def resume(state: TrainState, checkpoints: Checkpoints, data: str = "") -> tuple
         from another mesh and another number of processes. Its buffers are freed first, so that
         memory holds one state.
     - `checkpoints`: of the run.
-    - `data`: fingerprint of the data, if it is known.
+    - `facts`: those of `fit`, for this launch.
 
-    **Raises** `ValueError` for other data than those that the run began with.
+    **Raises** `ValueError` for other data, or other averages, than those that the run began with.
     """
     latest = broadcast_from_first(checkpoints.latest())
     if latest is None:
         return state, 0
     meta = checkpoints.restore({}, latest).meta
+    data, names = facts.get("data", ""), facts.get("averages", [])
+    if (kept := meta.get("averages", names)) != names:
+        raise ValueError(
+            f"A run keeps the averages that it began with, received {', '.join(names)} for the "
+            f"checkpoint of step {latest} in {checkpoints.folder}, which holds {', '.join(kept)}. "
+            "Use the same --ema, or begin a new run."
+        )
     begun = str(meta.get("data", data))
     # One without a colon may be of files, as it was before: of contents it says nothing.
     comparable = (":" in begun) == (":" in data)
@@ -139,7 +150,7 @@ def fit(
     snapshots: Checkpoints | None = None,
     label: str = "training",
     bad_steps: int = 0,
-    fingerprint: str = "",
+    facts: Mapping[str, Any] = _NO_FACTS,
 ) -> TrainState:
     """Trains until `steps` steps are done, then saves.
 
@@ -160,7 +171,8 @@ def fit(
     - `snapshots`: receives the averages at its own interval, for `posthoc_average`.
     - `label`: name of the training in the progress line.
     - `bad_steps`: how many steps may fail.
-    - `fingerprint`: of the data; checkpoints hold it, see `resume`.
+    - `facts`: what the checkpoints say of themselves: the names of their `averages` in their order,
+        and a fingerprint of the `data`, if it is known.
 
     **Returns:** the state after the last step.
 
@@ -181,7 +193,6 @@ def fit(
         Progress(steps, start=done, label=label, batch=batch_size, clock=clock) as progress,
     ):
         pending: list[tuple[int, dict[str, Array | float]]] = []
-        known = {"data": fingerprint} if fingerprint else {}
         bad = 0
 
         def write(until: int) -> None:
@@ -201,7 +212,7 @@ def fit(
         def save(target: Checkpoints) -> None:
             write(done)
             with progress.pause("saving"):
-                target.save(done, state.pieces(), {"position": batches.position} | known)
+                target.save(done, state.pieces(), {"position": batches.position, **facts})
 
         def due(interval: int) -> bool:
             return done % interval == 0 or done == steps
@@ -242,7 +253,7 @@ def fit(
                 save(checkpoints)
             # A resumed run passes the snapshots that it saved before it was killed.
             if snapshots is not None and snapshots.due(done) and done > (snapshots.latest() or 0):
-                snapshots.save(done, {"ema": state.pieces()["ema"]}, {})
+                snapshots.save(done, {"ema": state.pieces()["ema"]}, {**facts})
             if preview is not None and due(every.preview):
                 write(done)
                 with progress.pause("making a preview"):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -101,6 +101,9 @@ def train(
     if held_out is not None and config.validate_every and isinstance(objective, AbstractObjective):
         batch_size = config.batch_size // config.accumulate
         validation = Validation(objective, held_out, mesh=mesh, batch_size=batch_size)
+    facts: dict[str, Any] = {"averages": list(ema.names())}
+    if dataset.fingerprint:
+        facts["data"] = dataset.fingerprint
     step = make_step(
         objective,
         optimizer,
@@ -124,7 +127,7 @@ def train(
         else nullcontext() as snapshots,
         abort_together(),
     ):
-        state, position = resume(state, checkpoints, dataset.fingerprint)
+        state, position = resume(state, checkpoints, facts)
         if position:
             log(f"Resumed at step {int(state.step)}.")
         parts, of = batch_parts(mesh)
@@ -155,7 +158,7 @@ def train(
                 snapshots=snapshots,
                 label=label,
                 bad_steps=config.bad_steps,
-                fingerprint=dataset.fingerprint,
+                facts=facts,
             )
 
 

@@ -74,6 +74,13 @@ def test_an_average_of_another_width(plain):
     assert run_step(path, ema="0.07") == 8
 
 
+def test_checkpoints_of_earlier_versions_name_no_averages(model, tmp_path):
+    config = RunModelConfig(model.config, ema="decay-0.995")
+    states = untrained_run(tmp_path, model, model.network, config, named=False)
+    assert equal(load_pretrained(tmp_path, ema="decay_0.995").network, states[4].average())
+    assert "keeps the averages decay_0.995; received" in load_error(tmp_path, ema="power_0.05")
+
+
 def test_the_step_is_known(plain, tmp_path):
     path, _ = plain
     assert run_step(path) == 8 and run_step(path, step=4) == 4 and run_step(tmp_path) is None

@@ -141,6 +141,13 @@ def test_averages_may_be_any(trained):
     assert eqx.tree_equal(state.ema, named.ema)
 
 
+def test_a_resumed_run_keeps_its_averages(trained):
+    trained("run", dataclasses.replace(CONFIG, steps=3))
+    with pytest.raises(ValueError, match=r"received decay_0\.5 .* which holds decay_0\.95\. Use"):
+        trained("run", CONFIG, ema=DecayEMA(0.5))
+    assert int(trained("run", CONFIG, ema=DecayEMA(0.95)).step) == 10
+
+
 def test_a_frozen_array_that_occurs_twice_is_moved_once():
     array = np.ones((2, 3), np.float32)
     first, second, name = put_frozen((array, array, "name"), make_mesh())
