@@ -377,7 +377,6 @@ from .noise import (
     AbstractSchedule as AbstractSchedule,
     AbstractTimes as AbstractTimes,
     AbstractWeight as AbstractWeight,
-    check_prediction as check_prediction,
     Clean as Clean,
     corrupt as corrupt,
     EDM as EDM,

@@ -31,9 +31,26 @@ def to_unit(images: Shaped[_Pixels, "*shape"]) -> Float[_Pixels, "*shape"]:
     return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def to_uint8(images: Float[np.ndarray | Array, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """From [-1, 1] to 0 .. 255 on the host, clipped and rounded: the inverse of `to_unit`."""
+def to_uint8(images: Shaped[np.ndarray | Array, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """From [-1, 1] to 0 .. 255 on the host, clipped and rounded: the inverse of `to_unit`.
+
+    **Raises** `ValueError` for whole numbers, which are pixels of 8 bits already.
+    """
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(
+            f"to_uint8 takes floats in [-1, 1], received {images.dtype}. Leave it out for pixels "
+            "of 8 bits."
+        )
     return np.rint((np.clip(np.asarray(images), -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
+
+
+def check_mask(mask: Shaped[Array | np.ndarray, "*shape"], *, shares: bool = False) -> None:
+    """**Raises** `ValueError` for a mask that is not boolean. `shares` allows floats in [0, 1]."""
+    if not (mask.dtype == bool or (shares and jnp.issubdtype(mask.dtype, jnp.floating))):
+        raise ValueError(
+            f"A mask is true where the image is new, received {mask.dtype}. Compare one of 8 bits: "
+            "mask > 127."
+        )
 
 
 def rounded(images: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -92,7 +92,6 @@ def main(config: Config) -> None:
     eqd.begin_run(
         run,
         dataclasses.replace(teacher, config=student_config),
-        ema=ema,
         trained=distill.part,
         frozen=frozen,
         stages=distill.students(config.train.steps),

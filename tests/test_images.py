@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from equildm.images import image_grid, rounded, save_png, save_pngs, to_uint8, to_unit
+from equildm.images import check_mask, image_grid, rounded, save_png, save_pngs, to_uint8, to_unit
 
 
 def test_scale_is_clipped_and_rounded():
@@ -21,6 +21,21 @@ def test_bytes_and_floats_are_inverse():
         assert (unit[0], unit[255]) == (-1, 1)
         np.testing.assert_array_equal(to_uint8(unit), pixels)
     np.testing.assert_array_equal(to_unit(np.array([0.3, -2.0])), np.float32([0.3, -2.0]))
+
+
+def test_pixels_of_eight_bits_are_not_converted_again():
+    with pytest.raises(ValueError, match=r"takes floats in .* received uint8"):
+        to_uint8(np.zeros((2, 2, 3), np.uint8))
+
+
+def test_a_mask_is_true_where_the_image_is_new():
+    check_mask(np.ones(3, bool))
+    check_mask(np.ones(3, np.float32), shares=True)
+    for wrong in (np.full(3, 255, np.uint8), np.ones(3, np.float32)):
+        with pytest.raises(ValueError, match="mask > 127"):
+            check_mask(wrong)
+    with pytest.raises(ValueError, match="received uint8"):
+        check_mask(np.ones(3, np.uint8), shares=True)
 
 
 def test_rounded_is_what_eight_bits_keep():

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from .._types import Latent, NoiseLevel
-from ..noise import AbstractPrediction, AbstractSchedule, check_prediction
+from ..noise import AbstractPrediction, AbstractSchedule
 from .denoiser import AbstractDenoiser
 
 
@@ -21,7 +21,8 @@ class Preconditioned(AbstractDenoiser):
     The scalings are float32 whatever the network computes in.
 
     **Raises** `ValueError` for a prediction that cannot be sampled on the schedule, see
-    `check_prediction`, and when called for a network whose output has not the shape of its latent.
+    `AbstractPrediction.check_schedule`, and when called for a network whose output has not the
+    shape of its latent.
 
     **Fields:**
 
@@ -36,7 +37,7 @@ class Preconditioned(AbstractDenoiser):
     compute: str | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:
-        check_prediction(self.prediction, self.schedule)
+        self.prediction.check_schedule(self.schedule)
 
     def __call__(self, y: Latent, s: NoiseLevel, condition: Any) -> Latent:
         """See `AbstractDenoiser`."""

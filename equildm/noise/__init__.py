@@ -21,7 +21,6 @@ from .named import (
 )
 from .predictions import (
     AbstractPrediction as AbstractPrediction,
-    check_prediction as check_prediction,
     Clean as Clean,
     Epsilon as Epsilon,
     Velocity as Velocity,

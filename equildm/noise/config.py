@@ -42,10 +42,8 @@ class NoiseConfig:
 
     def __post_init__(self) -> None:
         if self.schedule not in ("scaled-linear", "squared-cosine") or self.prediction != "v":
-            from .predictions import check_prediction  # a default needs no check, and no jax
-
-            schedule, prediction = self.build()
-            check_prediction(prediction, schedule)
+            schedule, prediction = self.build()  # a default needs no check, and no jax
+            prediction.check_schedule(schedule)
 
     def build(self) -> "tuple[AbstractSchedule, AbstractPrediction]":
         """The schedule and the prediction."""

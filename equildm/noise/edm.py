@@ -9,6 +9,7 @@ from .._types import Key, Time
 from .predictions import AbstractPrediction, Scalar, Tensor
 from .schedules import AbstractSchedule, as_float, Numbers, Scalars, Table
 from .times import AbstractTimes
+from .weights import check_data_std
 
 
 class EDMSchedule(AbstractSchedule):
@@ -52,11 +53,15 @@ class EDMPrediction(AbstractPrediction):
     """What EDM's network predicts: `D = c_skip y + c_out F` (Karras et al. 2022, equation 7).
 
     With `x = alpha y` and `alpha = 1 / sqrt(d^2 + s^2)` that is `d^2 alpha x + d sigma F`. So for
-    `d = 1` it is `Velocity` with another sign. Use it on an `EDMSchedule` of the same `d`, where
-    the weight `EDM(d)` makes the loss of the output uniform.
+    `d = 1` it is `Velocity` with another sign. It is of an `EDMSchedule` of the same `d`, where the
+    weight `EDM(d)` makes the loss of the output uniform; for `d = 1` of any that preserves the
+    variance.
     """
 
     data_std: float = eqx.field(static=True, default=1.0)
+
+    def __check_init__(self) -> None:
+        check_data_std(self.data_std)
 
     def target(self, clean: Tensor, noise: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
         x = alpha * clean + sigma * noise
@@ -71,6 +76,15 @@ class EDMPrediction(AbstractPrediction):
     def error_scale(self, snr: Scalar) -> Scalar:
         """`1 / (d sigma)^2 = snr + 1 / d^2` where `alpha^2 (d^2 + s^2) = 1`."""
         return snr + self.data_std**-2
+
+    def check_schedule(self, schedule: AbstractSchedule) -> None:
+        is_edm = isinstance(schedule, EDMSchedule) and schedule.data_std == self.data_std
+        if not is_edm and not (self.data_std == 1 and schedule.preserves_variance):
+            raise ValueError(
+                "EDMPrediction is of an EDMSchedule with the same data_std, and with data_std=1 of "
+                f"schedules that preserve the variance; received {self} and {schedule}. Give both "
+                "the same data_std, or use FlowVelocity()."
+            )
 
 
 class LogNormalTimes(AbstractTimes):

@@ -43,6 +43,9 @@ class AbstractPrediction(eqx.Module):
     def error_scale(self, snr: Scalar) -> Scalar:
         """Squared error of the output over squared error of the clean estimate."""
 
+    def check_schedule(self, schedule: AbstractSchedule) -> None:
+        """**Raises** `ValueError` for a schedule on which this cannot be predicted."""
+
 
 class Epsilon(AbstractPrediction):
     """The network predicts the noise; `error_scale` is `snr`."""
@@ -59,9 +62,23 @@ class Epsilon(AbstractPrediction):
     def error_scale(self, snr: Scalar) -> Scalar:
         return snr
 
+    def check_schedule(self, schedule: AbstractSchedule) -> None:
+        """Where a schedule ends without signal the input is the noise itself: to predict it says
+        nothing of the data, and the clean estimate is 0 / 0 (Lin et al. 2023, section 3.2).
+        """
+        if schedule.ends_without_signal:
+            raise ValueError(
+                "A schedule with zero terminal SNR needs a network that predicts a velocity or the "
+                f"clean latent, received {type(self).__name__} and {schedule}. Use Velocity() or "
+                "FlowVelocity(), or a schedule that is not rescaled."
+            )
+
 
 class Velocity(AbstractPrediction):
-    """The network predicts `v = alpha eps - sigma x0`; `error_scale` is `snr + 1`."""
+    """The network predicts `v = alpha eps - sigma x0`; `error_scale` is `snr + 1`.
+
+    The estimates are those of a schedule that preserves the variance.
+    """
 
     def target(self, clean: Tensor, noise: Tensor, alpha: Scalar, sigma: Scalar) -> Tensor:
         return alpha * noise - sigma * clean
@@ -74,6 +91,13 @@ class Velocity(AbstractPrediction):
 
     def error_scale(self, snr: Scalar) -> Scalar:
         return snr + 1
+
+    def check_schedule(self, schedule: AbstractSchedule) -> None:
+        if not schedule.preserves_variance:
+            raise ValueError(
+                f"Velocity() is of schedules that preserve the variance, received {schedule}. Use "
+                "FlowVelocity(), which any schedule takes."
+            )
 
 
 class Clean(AbstractPrediction):
@@ -90,23 +114,3 @@ class Clean(AbstractPrediction):
 
     def error_scale(self, snr: Scalar) -> Scalar:
         return jnp.ones_like(snr)
-
-
-def check_prediction(prediction: AbstractPrediction, schedule: AbstractSchedule) -> None:
-    """**Raises** `ValueError` for what cannot be predicted on a schedule.
-
-    Where a schedule ends without signal the input is the noise itself: to predict it says nothing
-    of the data, and the clean estimate is 0 / 0 (Lin et al. 2023, section 3.2). The estimates of
-    `Velocity` are those of a schedule that preserves the variance.
-    """
-    if isinstance(prediction, Velocity) and not schedule.preserves_variance:
-        raise ValueError(
-            f"Velocity() is of schedules that preserve the variance, received {schedule}. Use "
-            "FlowVelocity(), which any schedule takes."
-        )
-    if isinstance(prediction, Epsilon) and schedule.ends_without_signal:
-        raise ValueError(
-            "A schedule with zero terminal SNR needs a network that predicts a velocity or the "
-            f"clean latent, received {type(prediction).__name__} and {schedule}. Use Velocity() or "
-            "FlowVelocity(), or a schedule that is not rescaled."
-        )

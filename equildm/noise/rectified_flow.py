@@ -23,10 +23,6 @@ class RectifiedFlow(AbstractSchedule):
 
     steps: int = eqx.field(static=True, default=1000)
 
-    def __check_init__(self) -> None:
-        if self.steps < 2:
-            raise ValueError(f"A schedule has at least 2 times, received {self.steps}. Use 1000.")
-
     @property
     def preserves_variance(self) -> bool:
         return False

@@ -37,7 +37,22 @@ class AbstractSchedule(eqx.Module):
     It has no parameters. All methods on jax arrays work inside `jit`, `vmap` and `grad`. Times and
     levels may be Python numbers or arrays of any dtype; the results are float32, or float64 for
     float64.
+
+    **Raises** `ValueError`, when constructed, for fewer than 2 times and for a `table` that does
+    not fall strictly.
     """
+
+    def __check_init__(self) -> None:
+        if self.steps < 2:
+            raise ValueError(f"A schedule has at least 2 times, received {self.steps}. Use 1000.")
+        with np.errstate(all="ignore"):
+            table = self.table()
+        if not (np.all(np.isfinite(table)) and np.all(np.diff(table) < 0)):
+            raise ValueError(
+                "A schedule's noise grows from each time to the next and stays finite, received "
+                f"{self}, whose half log SNR runs from {table[0]:.4g} to {table[-1]:.4g}. "
+                "Check its betas: each lies between 0 and 1, and their signal must not vanish."
+            )
 
     @property
     @abc.abstractmethod
@@ -169,6 +184,13 @@ class ZeroTerminalSNR(AbstractSchedule):
     """
 
     schedule: AbstractSchedule
+
+    def __check_init__(self) -> None:
+        if not self.schedule.preserves_variance:
+            raise ValueError(
+                "ZeroTerminalSNR rescales a schedule that preserves the variance, received "
+                f"{self.schedule}. A RectifiedFlow() ends without signal by itself."
+            )
 
     @property
     def steps(self) -> int:

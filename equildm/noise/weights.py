@@ -38,6 +38,13 @@ class MinSNR(AbstractWeight):
 
     gamma: float = eqx.field(static=True, default=5.0)
 
+    def __check_init__(self) -> None:
+        if not 0 < self.gamma:
+            raise ValueError(
+                f"min-SNR's gamma is a positive number, received {self.gamma}: nothing would be "
+                "learned. The paper's is 5."
+            )
+
     def __call__(self, snr: Float[Array, ""], prediction: AbstractPrediction) -> Float[Array, ""]:
         return jnp.minimum(snr, self.gamma) / prediction.error_scale(snr)
 
@@ -58,6 +65,13 @@ class P2(AbstractWeight):
     k: float = eqx.field(static=True, default=1.0)
     gamma: float = eqx.field(static=True, default=1.0)
 
+    def __check_init__(self) -> None:
+        if not (0 <= self.k < float("inf") and 0 <= self.gamma < float("inf")):
+            raise ValueError(
+                f"P2's k and gamma are numbers of at least 0, received {self.k} and {self.gamma}. "
+                "The paper's are 1 and 1, or 1 and 0.5."
+            )
+
     def __call__(self, snr: Float[Array, ""], prediction: AbstractPrediction) -> Float[Array, ""]:
         return snr / (self.k + snr) ** self.gamma / prediction.error_scale(snr)
 
@@ -70,5 +84,17 @@ class EDM(AbstractWeight):
 
     data_std: float = eqx.field(static=True, default=1.0)
 
+    def __check_init__(self) -> None:
+        check_data_std(self.data_std)
+
     def __call__(self, snr: Float[Array, ""], prediction: AbstractPrediction) -> Float[Array, ""]:
         return (snr + self.data_std**-2) / prediction.error_scale(snr)
+
+
+def check_data_std(data_std: float) -> None:
+    """**Raises** `ValueError` for what is no standard deviation of data."""
+    if not 0 < data_std < float("inf"):
+        raise ValueError(
+            f"The data's standard deviation is a positive number, received {data_std}. Latents "
+            "have 1, the images of EDM's paper 0.5."
+        )

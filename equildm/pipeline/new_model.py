@@ -55,9 +55,19 @@ def new_model(
     - `seed`: of the initial weights.
     - `mesh`: the devices.
 
-    **Raises** `ValueError` for an image size that VAE and network cannot take, before anything is
-    allocated.
+    **Raises** `ValueError` for an image size that VAE and network cannot take, and for a network of
+    other latents or captions than theirs, before anything is allocated.
     """
+    backbone = network.backbone
+    if isinstance(backbone, AbstractBackboneConfig):
+        widths = backbone.in_channels, backbone.context_width
+        if widths != (vae.latent_channels, text_encoder.width):
+            raise ValueError(
+                "A network takes the VAE's latents and the text encoder's tokens, received one of "
+                f"in_channels={widths[0]} and context_width={widths[1]} for a VAE of "
+                f"{vae.latent_channels} channels and tokens of width {text_encoder.width}. Use "
+                "those, or `backbone_for`."
+            )
     side = image_size // vae.factor
     multiple = vae.factor * network.multiple
     if image_size < multiple or image_size % multiple:

@@ -5,6 +5,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._types import Condition, Latent, NoiseLevel
 from ..denoise import AbstractDenoiser
+from ..images import check_mask
 from .terms import Denoiser
 
 Mask = Bool[Array, "height width #channels"] | Float[Array, "height width #channels"]
@@ -33,6 +34,9 @@ class Inpainted(AbstractDenoiser):
     denoiser: Denoiser
     known: Latent
     mask: Mask
+
+    def __check_init__(self) -> None:
+        check_mask(jnp.asarray(self.mask), shares=True)
 
     def __call__(self, y: Latent, s: NoiseLevel, condition: Condition) -> Latent:
         """See `AbstractDenoiser`."""

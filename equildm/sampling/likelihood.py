@@ -22,8 +22,8 @@ _FINE = diffrax.PIDController(rtol=1e-5, atol=1e-5)
 def log_likelihood(
     denoiser: Denoiser,
     latent: Tensor,
-    low: float,
-    high: float,
+    low: RealScalar,
+    high: RealScalar,
     *,
     condition: Condition = None,
     key: Key | None = None,
@@ -53,8 +53,21 @@ def log_likelihood(
     - `probes`: the number of probes, which are averaged.
     - `log_prior`: `log p_high`; by default that of `N(0, (1 + high^2) I)`, where `sample` starts.
     - `solver`, `controller`, `max_steps`: diffrax's.
+
+    It is computed in float32, or in float64 for a latent that has that.
+
+    **Raises** `ValueError` for levels that do not rise from above 0, and without a probe.
     """
-    size = latent.size
+    if probes < 1:
+        raise ValueError(f"An estimate needs at least 1 probe, received {probes}. Use 1.")
+    traced = isinstance(low, jax.core.Tracer) or isinstance(high, jax.core.Tracer)
+    if not traced and not 0 < low < high < math.inf:
+        raise ValueError(
+            "A density is followed from a level above 0 to a higher, finite one, received "
+            f"low={low} and high={high}. Use the schedule's lowest and highest."
+        )
+    latent = latent.astype(jnp.promote_types(latent.dtype, jnp.float32))
+    size, highest = latent.size, jnp.asarray(high, latent.dtype)
     if key is None:
         directions = jnp.eye(size, dtype=latent.dtype).reshape(size, *latent.shape)
     else:
@@ -64,7 +77,8 @@ def log_likelihood(
         t: RealScalar, state: tuple[Tensor, Scalar], args: Condition
     ) -> tuple[Tensor, Scalar]:
         y, _ = state
-        clean, jvp = jax.linearize(lambda y: denoiser(y, jnp.exp(-t), args), y)
+        s = jnp.exp(-t).astype(y.dtype)
+        clean, jvp = jax.linearize(lambda y: denoiser(y, s, args), y)
         products = jax.vmap(lambda v: jnp.sum(v * jvp(v)))(directions)
         trace = jnp.sum(products) if key is None else jnp.mean(products)
         return clean - y, trace - size
@@ -72,8 +86,8 @@ def log_likelihood(
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(rates),
         solver,
-        -math.log(low),
-        -math.log(high),
+        -jnp.log(jnp.asarray(low, latent.dtype)),
+        -jnp.log(highest),
         None,
         (latent, jnp.zeros((), latent.dtype)),
         condition,
@@ -83,8 +97,8 @@ def log_likelihood(
     assert solution.ys is not None
     y, change = jax.tree.map(lambda leaf: leaf[-1], solution.ys)
     if log_prior is None:
-        variance = 1 + high**2
-        prior = -0.5 * (jnp.sum(y**2) / variance + size * math.log(2 * math.pi * variance))
+        variance = 1 + highest**2
+        prior = -0.5 * (jnp.sum(y**2) / variance + size * jnp.log(2 * math.pi * variance))
     else:
         prior = log_prior(y)
     return prior + change

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from equildm.denoise import Preconditioned
-from equildm.noise import EDM, EDMPrediction, EDMSchedule, LogNormalTimes, NoiseConfig
+from equildm.noise import (
+    EDM,
+    EDMPrediction,
+    EDMSchedule,
+    LogNormalTimes,
+    NoiseConfig,
+    RectifiedFlow,
+    ScaledLinear,
+)
 
 LEVELS = np.array([0.002, 0.05, 0.5, 3.0, 80.0])
 
@@ -74,3 +82,21 @@ def test_names_and_refusals() -> None:
     NoiseConfig("edm", "v")  # of unit data: the variance is preserved
     with pytest.raises(ValueError, match="0 < low < high"):
         EDMSchedule(low=1.0, high=0.5)
+
+
+def test_a_prediction_of_another_scale_is_refused() -> None:
+    """Off its own schedule the weight of its loss would be of another error."""
+    for schedule in (EDMSchedule(1.0), ScaledLinear(), RectifiedFlow()):
+        with pytest.raises(ValueError, match="Give both the same data_std"):
+            EDMPrediction(0.5).check_schedule(schedule)
+    with pytest.raises(ValueError, match="Give both the same data_std"):
+        EDMPrediction().check_schedule(EDMSchedule(0.5))
+    EDMPrediction().check_schedule(ScaledLinear())
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: EDMPrediction(0.0), lambda: EDM(-1.0), lambda: EDM(float("nan"))]
+)
+def test_a_standard_deviation_is_positive(make) -> None:
+    with pytest.raises(ValueError, match="standard deviation is a positive number"):
+        make()

@@ -124,3 +124,11 @@ def test_times_have_their_distributions() -> None:
     table = schedule.table()
     ends = np.quantile(lambdas, [0.0, 0.5, 1.0])
     np.testing.assert_allclose(ends, [table[-1], (table[0] + table[-1]) / 2, table[0]], atol=0.06)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: MinSNR(0.0), lambda: MinSNR(-1.0), lambda: P2(k=-1.0), lambda: P2(gamma=-1.0)]
+)
+def test_no_weight_is_negative_or_nowhere(make) -> None:
+    with pytest.raises(ValueError, match="The paper"):
+        make()

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from equildm.noise import (
-    check_prediction,
     Clean,
     corrupt,
     Epsilon,
@@ -77,12 +76,12 @@ def test_prediction() -> None:
 
 def test_what_cannot_be_predicted_is_refused() -> None:
     for prediction in (FlowVelocity(), Clean()):
-        check_prediction(prediction, SCHEDULE)
-    check_prediction(FlowVelocity(), ScaledLinear())
+        prediction.check_schedule(SCHEDULE)
+    FlowVelocity().check_schedule(ScaledLinear())
     with pytest.raises(ValueError, match=r"Velocity\(\) is of schedules that preserve .* FlowVel"):
-        check_prediction(Velocity(), SCHEDULE)
+        Velocity().check_schedule(SCHEDULE)
     with pytest.raises(ValueError, match="zero terminal SNR"):
-        check_prediction(Epsilon(), SCHEDULE)
+        Epsilon().check_schedule(SCHEDULE)
     with pytest.raises(ValueError, match="preserve the variance"):
         NoiseConfig("rectified-flow", "v")
     with pytest.raises(ValueError, match="at least 2 times, received 1"):

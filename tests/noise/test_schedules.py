@@ -9,6 +9,7 @@ from equildm.noise import (
     AbstractSchedule,
     INFINITE_LEVEL,
     LinearSchedule,
+    RectifiedFlow,
     ScaledLinear,
     SquaredCosine,
     ZeroTerminalSNR,
@@ -97,6 +98,28 @@ def test_a_schedule_holds_no_parameters() -> None:
 def test_bad_betas() -> None:
     with pytest.raises(ValueError, match="0 < start <= end < 1"):
         ScaledLinear(start=0.5, end=0.1)
+
+
+class Rising(SquaredCosine):
+    """A table of a user's that runs the wrong way."""
+
+    def table(self) -> np.ndarray:
+        return super().table()[::-1]
+
+
+@pytest.mark.parametrize(
+    ("make", "rule"),
+    [
+        (lambda: ScaledLinear(steps=0), "at least 2 times, received 0"),
+        (lambda: SquaredCosine(steps=1), "at least 2 times, received 1"),
+        (lambda: LinearSchedule(0.5, 0.9), "noise grows from each time to the next and stays fin"),
+        (Rising, "noise grows from each time to the next"),
+        (lambda: ZeroTerminalSNR(RectifiedFlow()), "rescales a schedule that preserves the varia"),
+    ],
+)
+def test_what_is_no_schedule(make, rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        make()
 
 
 @pytest.mark.parametrize("schedule", ALL)

@@ -1,9 +1,12 @@
 """Fresh models: their sizes, and sizes that cannot be."""
 
+import dataclasses
+
 import jax
 import pytest
 from model_folders import clip_model, VAE
 
+from equildm.denoise import GuidanceEmbeddingConfig
 from equildm.noise import NoiseConfig, Velocity, ZeroTerminalSNR
 from equildm.pipeline import backbone_for, new_model
 from equildm.runtime import make_mesh
@@ -27,3 +30,7 @@ def test_sizes_fit_the_parts(text_encoder):
     assert len(levels) == 5 and levels[-1] == 0  # trailing steps that end clean
     with pytest.raises(ValueError, match=r"multiples of 16 .*received 40. Use for instance 32"):
         new_model(unet, vae, text_encoder, image_size=40, noise=noise, mesh=mesh)
+    for wrong in ({"in_channels": 8}, {"context_width": 384}):
+        other = GuidanceEmbeddingConfig(dataclasses.replace(unet, **wrong))
+        with pytest.raises(ValueError, match="for a VAE of 4 channels and tokens of width 64"):
+            new_model(other, vae, text_encoder, image_size=32, noise=noise, mesh=mesh)

@@ -1,5 +1,6 @@
 """Densities and inversions against the closed forms of a Gaussian mixture."""
 
+from functools import partial
 from typing import Any
 
 import diffrax
@@ -72,6 +73,28 @@ def test_the_default_prior_and_precision() -> None:
     values = jax.jit(jax.vmap(lambda y: log_likelihood(oracle, y, LOW, 3000.0)))(ys)
     exact = jax.vmap(lambda y: oracle.log_density(y, jnp.array(LOW)))(ys)
     np.testing.assert_allclose(values, exact, atol=2e-2)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.float32])
+def test_levels_may_be_traced_and_a_latent_rounded(dtype: Any) -> None:
+    oracle = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), mixture())
+    y, density = points()[0].astype(dtype), partial(log_likelihood, oracle)
+    exact = oracle.log_density(y.astype(jnp.float32), jnp.array(LOW))
+    for high in (3000.0, jnp.array(3000.0)):
+        values = density(y, LOW, high), jax.jit(density)(y, LOW, high)
+        np.testing.assert_allclose(values, exact, atol=2e-2)
+        assert values[0].dtype == jnp.float32
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(density(y, LOW, 3000.0), exact, atol=2e-2)
+
+
+def test_what_is_no_path_is_refused() -> None:
+    y = points()[0]
+    for low, high in ((0.0, 1.0), (2.0, 1.0), (1.0, float("inf")), (float("nan"), 1.0)):
+        with pytest.raises(ValueError, match="from a level above 0 to a higher, finite one"):
+            log_likelihood(mixture(), y, low, high)
+    with pytest.raises(ValueError, match="at least 1 probe, received 0"):
+        log_likelihood(mixture(), y, LOW, HIGH, key=jax.random.key(0), probes=0)
 
 
 def test_the_condition_counts() -> None:

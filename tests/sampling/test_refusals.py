@@ -11,9 +11,11 @@ from oracle import mixture
 from equildm.noise import grids, ScaledLinear, ZeroTerminalSNR
 from equildm.sampling import (
     Ancestral,
+    ChurnedHeun,
     DDIM,
     DEIS,
     DPMpp2M,
+    DPMppSDE,
     HalfLogSNR,
     invert,
     LMS,
@@ -65,6 +67,8 @@ def test_what_does_not_go_together() -> None:
         (lambda: Ancestral(solver=DPMpp2M()), "DPMpp2M, which remembers earlier steps"),
         (lambda: SDEDPMpp2M(eta=1.5), "eta is from 0"),
         (lambda: TCD(eta=-0.1), "eta is from 0"),
+        (lambda: DPMppSDE(eta=2.0), "eta is from 0"),
+        (lambda: ChurnedHeun(churn=-0.1), "A churn adds noise"),
     ):
         with pytest.raises(ValueError, match=rule):
             make()

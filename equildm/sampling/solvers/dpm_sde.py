@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from ..._types import NoiseLevel
 from ..diffrax_types import RealScalar, Terms
-from .ancestral import split_level
+from .ancestral import check_eta, split_level
 from .base import AbstractNoisySolver, Denoise, Tensor
 from .exponential import decay, middle
 
@@ -32,6 +32,9 @@ class DPMppSDE(AbstractNoisySolver[None]):
     eta: Float[Array, ""] | float = 1.0
     noise_scale: Float[Array, ""] | float = 1.0
     minimal_levy_area: ClassVar[type] = diffrax.AbstractSpaceTimeLevyArea
+
+    def __check_init__(self) -> None:
+        check_eta(self.eta)
 
     def draw(
         self, diffusion: Terms, t0: RealScalar, t1: RealScalar, length: NoiseLevel

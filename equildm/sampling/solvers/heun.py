@@ -49,6 +49,13 @@ class ChurnedHeun(AbstractNoisySolver[None]):
     high: Scalar | float = float("inf")
     noise_scale: Scalar | float = 1.0
 
+    def __check_init__(self) -> None:
+        if isinstance(self.churn, float | int) and not self.churn >= 0:
+            raise ValueError(
+                f"A churn adds noise, so it is at least 0, received {self.churn}. Use 0.4, or "
+                "Heun() for none."
+            )
+
     def advance(
         self,
         denoise: Denoise,

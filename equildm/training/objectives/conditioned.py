@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 from ..._types import Condition, Image, Key, Keys, Latent, Metrics, Network, TextEmbedding, Time
 from ...data import CaptionedBatch
 from ...denoise import ControlCondition, ImageCondition
-from ...images import to_unit
+from ...images import check_mask, to_unit
 from ...latents import VAE
 from ...runtime.fsdp import sharded_vmap
 from ..masks import MakeMask, random_mask
@@ -110,7 +110,10 @@ def masked_condition(
     - `mask`: true where the image is to be painted. The latent's mask is the share of each
         position's pixels that is.
     - `text`: the caption.
+
+    **Raises** `ValueError` for a mask that is not boolean.
     """
+    check_mask(mask)
     latent = jax.lax.stop_gradient(vae.encode_scaled(jnp.where(mask[..., None], 0.0, image)))
     height, width = latent.shape[:2]
     cells = mask.reshape(height, vae.factor, width, vae.factor)

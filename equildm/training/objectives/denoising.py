@@ -17,7 +17,6 @@ from ...noise import (
     AbstractSchedule,
     AbstractTimes,
     AbstractWeight,
-    check_prediction,
     corrupt,
 )
 from ...runtime import InPrecision, Policy
@@ -60,7 +59,7 @@ class DenoisingObjective(AbstractObjective):
     remat: Remat = eqx.field(static=True, default="none")
 
     def __check_init__(self) -> None:
-        check_prediction(self.prediction, self.schedule)
+        self.prediction.check_schedule(self.schedule)
         if not 0.0 <= self.dropout <= 1.0:
             raise ValueError(
                 f"Caption dropout is a share between 0 and 1, received {self.dropout}. "
