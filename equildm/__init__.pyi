@@ -457,6 +457,7 @@ from .runtime import (
     broadcast_from_first as broadcast_from_first,
     cache_folder as cache_folder,
     check_batch as check_batch,
+    check_counts as check_counts,
     check_seeds as check_seeds,
     check_wandb as check_wandb,
     Checkpoints as Checkpoints,

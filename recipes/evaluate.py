@@ -52,11 +52,7 @@ class Config:
 
     def __post_init__(self) -> None:
         eqd.check_solvers(self.solver)
-        for name in ("count", "batch_size", "sampling_steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                flag = name.replace("_", "-")
-                raise ValueError(f"--{flag} must be at least 1, received {value}.")
+        eqd.check_counts(self, "count", "batch_size", "sampling_steps")
 
     def options(self) -> dict[str, object]:
         """The options that scores depend on."""

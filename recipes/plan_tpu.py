@@ -34,8 +34,7 @@ class Config:
     """Folder for the text of the compiled programs."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"--steps is at least 1, received {self.steps}. Choose 1 or more.")
+        eqd.check_counts(self, "steps")
 
 
 def main(config: Config) -> None:

@@ -72,10 +72,7 @@ class Config:
         eqd.check_solvers(self.solver)
         if self.out is not None and (self.out.suffix.lower() != ".png" or self.out.is_dir()):
             raise ValueError(f"--out is a file ending in .png, received {str(self.out)!r}.")
-        for name in ("count", "batch_size"):
-            if getattr(self, name) < 1:
-                flag = name.replace("_", "-")
-                raise ValueError(f"--{flag} is at least 1, received {getattr(self, name)}.")
+        eqd.check_counts(self, "count", "batch_size")
 
 
 def main(config: Config) -> None:

@@ -97,13 +97,15 @@ class DataConfig:
 
         **Raises** `ValueError` if the run has none of this kind.
         """
+        from .open import source_of_run
+
         config = run.section("data", cls)
         if config is None:
             raise ValueError(
                 f"{run.path} was made by {run.recipe}, whose data are no captioned latents. Give a "
                 "run of pretrain.py, distill.py or another recipe that has a DataConfig."
             )
-        return config
+        return dataclasses.replace(config, source=source_of_run(config.source, run))
 
     def splits(self) -> tuple[Subset, Subset]:
         """`(training, held out)`."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TYPE_CHECKING
 
 import tyro
 
+from ..runtime import check_counts
 from .option_checks import check_held_out, check_max_skipped, check_scale
 from .source import AbstractSource
 from .subset import HoldOut, split, Subset
@@ -53,11 +54,7 @@ class DegradedDataConfig:
     def __post_init__(self) -> None:
         check_max_skipped(self.max_skipped)
         check_scale(self.size, self.scale)
-        for name in ("shrink", "crops"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"--{name} is at least 1, received {getattr(self, name)}. Choose 1 or more."
-                )
+        check_counts(self, "shrink", "crops")
         check_held_out(self.held_out)
 
     @classmethod
@@ -66,13 +63,15 @@ class DegradedDataConfig:
 
         **Raises** `ValueError` if the run has none of this kind.
         """
+        from .open import source_of_run
+
         config = run.section("data", cls)
         if config is None:
             raise ValueError(
                 f"A run of super-resolution has degraded data, received {run.path} of "
                 f"{run.recipe}. Give a run of super_resolution.py."
             )
-        return config
+        return dataclasses.replace(config, source=source_of_run(config.source, run))
 
     @classmethod
     def of_runs(cls, paths: Sequence[Path]) -> "DegradedDataConfig":

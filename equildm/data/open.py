@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ..runtime import is_address
+from ..runtime import is_address, Run
 from ..runtime.address import Address, file_path, FilePath
 from ..runtime.hub import pinned_address
 from ..runtime.remote import local_path, RemoteFolder
@@ -122,6 +122,22 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
             f"{len(patterns)} are not, such as {missing[0]!r}. Copy them, or narrow the range."
         )
     return _of_files(spec, list(dict.fromkeys(itertools.chain(*matches))), options)
+
+
+def source_of_run(spec: str, run: Run) -> str:
+    """The data that a run names, from wherever it is opened.
+
+    A relative path begins at the folder in which the run was launched. Where nothing is there, as
+    after a copy to another machine, it begins at the current one.
+    """
+    folder, name = run.launch_folder, spec.partition(":")[0]
+    if folder is None or spec in _GENERATED or name in _FASHION_MNIST or is_address(spec):
+        return spec
+    placed = os.path.join(folder, os.path.expanduser(spec))
+    path = parted_spec(placed)[0]
+    if os.path.exists(path) or any(map(_matches, expanded_braces(path))):
+        return placed
+    return spec
 
 
 def _is_folder(spec: str) -> bool:

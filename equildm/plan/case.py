@@ -7,7 +7,7 @@ import re
 from jax.sharding import AbstractMesh
 
 from ..denoise import AbstractBackboneConfig, BackboneName, BACKBONES, UNetConfig
-from ..runtime import check_batch, parse_mesh
+from ..runtime import check_batch, check_counts, parse_mesh
 from ..runtime.mesh import AXES
 from ..training import EMAName, OptimizerName, Remat
 from .names import Effort, ProgramName
@@ -70,11 +70,7 @@ class PlanCase:
                 f"--side is a positive multiple of {multiple}, received {self.side}. "
                 f"Use for example {8 * multiple}."
             )
-        for name in ("tokens", "sampling_steps"):
-            value = getattr(self, name)
-            if value < 1:
-                flag = name.replace("_", "-")
-                raise ValueError(f"--{flag} is at least 1, received {value}. Choose 1 or more.")
+        check_counts(self, "tokens", "sampling_steps")
         if self.per_chip < 0:
             raise ValueError(
                 f"--per-chip is a number of examples, received {self.per_chip}. Use 0 to search."

@@ -111,9 +111,9 @@ def _read_trained(
 def _averages(run: Run, config: RunModelConfig) -> tuple[str, ...]:
     """The names of a run's averages, in the order in which its checkpoints hold them."""
     for checkpoints in (Checkpoints(run.checkpoints), Checkpoints(run.averages)):
-        kept = {} if checkpoints.latest() is None else checkpoints.restore({}).meta
-        if "averages" in kept:
-            return tuple(kept["averages"])
+        meta = {} if checkpoints.latest() is None else checkpoints.restore({}).meta
+        if "averages" in meta:
+            return tuple(meta["averages"])
     return EMAS[config.ema or "power"].names()
 
 

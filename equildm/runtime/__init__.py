@@ -13,6 +13,7 @@ from .compile_cache import (
     enable_compile_cache as enable_compile_cache,
 )
 from .config import from_json as from_json, to_json as to_json
+from .counts import check_counts as check_counts
 from .device_limits import memory_use as memory_use, peak_flops as peak_flops
 from .distributed import (
     abort_together as abort_together,

@@ -1,15 +1,20 @@
-"""The environment of a run: versions, devices, command, commit."""
+"""The environment of a run: versions, devices, command, folder, commit of each launch."""
 
 import datetime
 import importlib.metadata
+import json
+import os
 import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+
+from ._files import write_json
 
 PACKAGES = (
     "equildm",
@@ -26,11 +31,12 @@ PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """The current process as plain JSON: time, command, Python, packages, devices, git commit."""
+    """The current process as plain JSON: time, command, folder, versions, devices, commit."""
     devices = jax.devices()
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": shlex.join(sys.orig_argv),
+        "folder": os.getcwd(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},
@@ -41,6 +47,29 @@ def environment() -> dict[str, Any]:
         },
         "commit": _commit(),
     }
+
+
+def launches(file: Path) -> list[dict[str, Any]]:
+    """What `record_launch` wrote to a file, in order; nothing where there is none.
+
+    **Raises** `ValueError` naming a file that cannot be read.
+    """
+    if not file.exists():
+        return []
+    try:
+        recorded: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["launches"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"environment.json of a run is JSON with its launches, received {file} which is not "
+            f"({error!r}). Restore the file, or move it away: it is a record only."
+        ) from error
+    return recorded
+
+
+def record_launch(file: Path, changes: Mapping[str, tuple[Any, Any]]) -> None:
+    """Adds this process to the launches of a run, with the options that it changed."""
+    launch = environment() | ({"changes": changes} if changes else {})
+    write_json(file, {"format": 2, "launches": [*launches(file), launch]})
 
 
 def _version(package: str) -> str | None:

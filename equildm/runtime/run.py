@@ -24,7 +24,7 @@ from ._run_checks import changes_of, check_own, check_writable, clear, is_traine
 from .checkpoint import Checkpoints
 from .config import from_json, to_json
 from .distributed import first_process
-from .environment import environment
+from .environment import launches, record_launch
 from .format_1 import upgrade_run
 from .mirror import Mirror
 from .near import near_runs
@@ -215,6 +215,16 @@ class Run:
         """Folder of TensorBoard's event files."""
         return self.path / "tensorboard"
 
+    @property
+    def launch_folder(self) -> Path | None:
+        """The working folder of the last launch, where its relative paths begin; None if unknown."""
+        last = {} if not (recorded := launches(self._environment)) else recorded[-1]
+        return Path(last["folder"]) if "folder" in last else None
+
+    @property
+    def _environment(self) -> Path:
+        return self.path / "environment.json"
+
     def _beside(self, name: str) -> Path | str:
         return self.path / name if self.mirror is None else f"{self.location}/{name}"
 
@@ -258,7 +268,7 @@ class Run:
                 self.mirror.clear()
         for folder in ("samples", *(() if self.mirror else ("checkpoints",))):
             (self.path / folder).mkdir(parents=True, exist_ok=True)
-        _record_launch(self.path / "environment.json", self.changes)
+        record_launch(self._environment, self.changes)
         # Last: a folder with a config is a whole run folder.
         write_json(self.path / "config.json", self.document)
 
@@ -287,9 +297,3 @@ def _read(path: Path, location: str | None = None) -> dict[str, Any]:
             "environment.json."
         )
     return document
-
-
-def _record_launch(file: Path, changes: dict[str, tuple[Any, Any]]) -> None:
-    launches = json.loads(file.read_text(encoding="utf-8"))["launches"] if file.exists() else []
-    launch = environment() | ({"changes": changes} if changes else {})
-    write_json(file, {"format": FORMAT, "launches": [*launches, launch]})

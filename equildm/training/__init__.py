@@ -17,7 +17,6 @@ from .loop import (
     fit as fit,
     Intervals as Intervals,
     Preview as Preview,
-    resume as resume,
     Stopped as Stopped,
 )
 from .masks import (
@@ -72,6 +71,7 @@ from .posthoc import (
 )
 from .prior_config import PriorConfig as PriorConfig
 from .remat import rematerialise as rematerialise
+from .resume import resume as resume
 from .scheduled import ScheduledOptimizer as ScheduledOptimizer
 from .state import TrainState as TrainState
 from .step import make_step as make_step

@@ -1,12 +1,13 @@
 """The options of every training run."""
 
 import dataclasses
+import math
 from collections.abc import Collection
 from pathlib import Path
 from typing import ClassVar, get_args, Literal, TYPE_CHECKING
 
 from ..noise import LossConfig
-from ..runtime import check_seeds, Cluster
+from ..runtime import check_counts, check_seeds, Cluster
 from ..runtime.options import Flat
 from .monitor_config import MonitorConfig, NO_VALIDATION
 from .names import check_name, EMAName, Remat
@@ -105,24 +106,13 @@ class TrainConfig:
     chosen after training (sample.py --ema 0.07); 0 keeps none."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "keep", "log_every", "save_every",
-                     "preview_every"):  # fmt: skip
-            if getattr(self, name) < 1:
-                flag = name.replace("_", "-")
-                raise ValueError(
-                    f"--{flag} is at least 1, received {getattr(self, name)}. Choose 1 or more."
-                )
+        check_counts(
+            self,
+            *("steps", "batch_size", "accumulate", "keep"),
+            *("log_every", "save_every", "preview_every"),
+        )
+        check_counts(self, "bad_steps", "snapshots", least=0)
         check_seeds(self.seed, "--seed")
-        if self.bad_steps < 0:
-            raise ValueError(
-                f"--bad-steps is a number of steps, received {self.bad_steps}. Use 0 to stop at "
-                "the first."
-            )
-        if self.snapshots < 0:
-            raise ValueError(
-                f"Snapshots have an interval of at least 1 step, received --snapshots "
-                f"{self.snapshots}. Use 0 for none."
-            )
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"A batch is cut into equal slices, received {self.batch_size} examples and "
@@ -130,10 +120,8 @@ class TrainConfig:
             )
         if self.ema is not None:
             check_name("ema", self.ema, get_args(EMAName))
-        if self.compute not in ("auto", "float32", "bfloat16"):
-            raise ValueError(
-                f"--compute is one of auto, float32, bfloat16; received {self.compute!r}."
-            )
+        check_name("compute", self.compute, ("auto", "float32", "bfloat16"))
+        check_name("remat", self.remat, get_args(Remat))
         if self.mesh:
             from ..runtime import parse_mesh
 
@@ -203,6 +191,11 @@ class TrainConfig:
                 f"A run that is resumed exists, received --resume for {folder}, which holds none. "
                 f"Check the folder, or add --new to begin one there.{near_runs(folder)}"
             )
+        counts = ("sampling_steps", "preview_count", "count")
+        check_counts(config, *(name for name in counts if hasattr(config, name)))
+        scale = getattr(config, "guidance_scale", 1.0)
+        if not math.isfinite(scale):
+            raise ValueError(f"--guidance-scale is a finite number, received {scale}. Use 3.")
         dropout = getattr(config, "caption_dropout", 0.0)
         if not 0.0 <= dropout <= 1.0:
             raise ValueError(

@@ -13,7 +13,6 @@ from .._types import Batch
 from ..images import save_png
 from ..runtime import (
     AbstractTracker,
-    broadcast_from_first,
     Checkpoints,
     first_process,
     Interrupt,
@@ -27,6 +26,7 @@ from ..runtime import (
 from ..runtime.freed_memory import give_back_freed_memory
 from ..runtime.metrics import TIMING
 from .data_wait import DataWait
+from .resume import NO_FACTS
 from .state import TrainState
 from .step import Step
 from .step_timer import FIRST_STEP, last_first_step, StepTimer
@@ -42,8 +42,6 @@ PeakShare: TypeAlias = Callable[[TrainState, Batch], float | None]
 
 _SHOWN = {"loss": "loss", "validation": "validation_loss_ema"}
 """What the progress line shows, by the names of the metrics."""
-
-_NO_FACTS: Mapping[str, Any] = {}
 
 _LAG = 2
 """Metrics are fetched this many steps late, so that the device never waits for the host."""
@@ -82,57 +80,6 @@ class Stopped(SystemExit):
         super().__init__(STOPPED)
 
 
-def resume(
-    state: TrainState, checkpoints: Checkpoints, facts: Mapping[str, Any] = _NO_FACTS
-) -> tuple[TrainState, int]:
-    """The state and the data position of the newest checkpoint.
-
-    Without a checkpoint this is `state` itself and position 0. A checkpoint whose step is not later
-    than that of `state` belongs to an earlier model of the same run: then `state` is returned with
-    the checkpoint's position, so that the data goes on.
-
-    **Arguments:**
-
-    - `state`: a state of the same shapes. The result has its shardings; the checkpoint may come
-        from another mesh and another number of processes. Its buffers are freed first, so that
-        memory holds one state.
-    - `checkpoints`: of the run.
-    - `facts`: those of `fit`, for this launch.
-
-    **Raises** `ValueError` for other data, or other averages, than those that the run began with.
-    """
-    latest = broadcast_from_first(checkpoints.latest())
-    if latest is None:
-        return state, 0
-    meta = checkpoints.restore({}, latest).meta
-    data, names = facts.get("data", ""), facts.get("averages", [])
-    if (kept := meta.get("averages", names)) != names:
-        raise ValueError(
-            f"A run keeps the averages that it began with, received {', '.join(names)} for the "
-            f"checkpoint of step {latest} in {checkpoints.folder}, which holds {', '.join(kept)}. "
-            "Use the same --ema, or begin a new run."
-        )
-    begun = str(meta.get("data", data))
-    # One without a colon may be of files, as it was before: of contents it says nothing.
-    comparable = (":" in begun) == (":" in data)
-    if data and begun != data and comparable:
-        raise ValueError(
-            f"A run goes on with the data that it began with, received others for the checkpoint "
-            f"of step {latest} in {checkpoints.folder}: the images, captions or encoders changed. "
-            "Give these data back, or begin a new run."
-        )
-    if latest <= int(state.step):
-        return state, int(meta["position"])
-    pieces = state.pieces()
-    like = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), pieces
-    )
-    for leaf in jax.tree.leaves(pieces):
-        leaf.delete()  # the restored state takes their memory
-    restored = checkpoints.restore(like, latest)
-    return state.with_pieces(restored.items), int(restored.meta["position"])
-
-
 def fit(
     state: TrainState,
     step: Step,
@@ -150,7 +97,7 @@ def fit(
     snapshots: Checkpoints | None = None,
     label: str = "training",
     bad_steps: int = 0,
-    facts: Mapping[str, Any] = _NO_FACTS,
+    facts: Mapping[str, Any] = NO_FACTS,
 ) -> TrainState:
     """Trains until `steps` steps are done, then saves.
 

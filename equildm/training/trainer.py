@@ -32,8 +32,9 @@ from ..runtime.locks import exclusive
 from ..runtime.tracker import Scalars
 from .config import TrainConfig
 from .ema import AbstractEMA, EMAS
-from .loop import fit, Intervals, PeakShare, Preview, resume, Stopped
+from .loop import fit, Intervals, PeakShare, Preview, Stopped
 from .objectives.base import AbstractMovingObjective, AbstractObjective
+from .resume import resume
 from .state import TrainState
 from .step import make_step
 from .step_flops import step_flops

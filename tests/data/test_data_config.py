@@ -121,3 +121,28 @@ def test_held_out_latents_leave_out_what_cannot_be_used(tmp_path, encoders):
     _, held_out = config.splits()
     batch = config.held_out_latents(*encoders, 100)
     assert batch is not None and 0 < len(batch.latents) < len(held_out)
+
+
+@pytest.mark.parametrize(
+    "spec", ["images", "images/", "im*ges/?.parquet?caption=words", "{images,others}"]
+)
+def test_relative_data_are_those_of_the_launch(tmp_path, monkeypatch, spec):
+    """From another folder, where data of the same name lie, too."""
+    for name in ("here", "there"):
+        (tmp_path / name / "images").mkdir(parents=True)
+        (tmp_path / name / "images" / "a.parquet").touch()
+    monkeypatch.chdir(tmp_path / "here")
+    run = Run.create(tmp_path / "run", Config(data=DataConfig(spec)), "test")
+    monkeypatch.chdir(tmp_path / "there")
+    assert DataConfig.of_run(run).source == f"{tmp_path}/here/{spec}"
+    (tmp_path / "here").rename(tmp_path / "moved")  # a copy on another machine
+    assert DataConfig.of_run(run).source == spec
+
+
+@pytest.mark.parametrize("spec", ["emoji", "fashion-mnist:images", "s3://bucket/images"])
+def test_data_that_are_no_path_stay_as_they_are(tmp_path, monkeypatch, spec):
+    (tmp_path / "emoji").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run = Run.create(tmp_path / "run", Config(data=DataConfig(spec)), "test")
+    monkeypatch.chdir("/")
+    assert DataConfig.of_run(run).source == spec

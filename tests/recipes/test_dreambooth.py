@@ -125,7 +125,7 @@ def test_what_cannot_work_is_refused_before_there_is_a_folder(start, subject, tm
         ([str(start), *disc, "--prior-weight", "nan"], "received --prior-weight nan"),
         ([str(start), *disc, "--token", ""], "received --token"),
         ([str(start), *disc, "--steps", "0"], "--steps is at least 1"),
-        ([str(start), *disc, "--sampling-steps", "0"], "one for each time, received 0"),
+        ([str(start), *disc, "--sampling-steps", "0"], "--sampling-steps is at least 1"),
     ]
     assert_refused(RECIPES / "dreambooth.py", cases, *common)
     assert not run.exists()

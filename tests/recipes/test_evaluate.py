@@ -88,8 +88,8 @@ def test_what_cannot_be_scored_is_refused_before_anything_is_loaded(folder, tmp_
     model = str(folder / "model")
     cases = [
         (("--count", "0"), "at least 1, received 0"),
-        (("--batch-size", "-3"), "--batch-size must be at least 1"),
-        (("--sampling-steps", "0"), "--sampling-steps must be at least 1"),
+        (("--batch-size", "-3"), "--batch-size is at least 1"),
+        (("--sampling-steps", "0"), "--sampling-steps is at least 1"),
         (("--solver", "none"), "--solver is one of"),
         (("--resize", "antialiased"), "Give --inception PATH"),
         (("--metrics", "clip-score"), "Give --clip PATH"),

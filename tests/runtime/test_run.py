@@ -245,6 +245,15 @@ print(sum("cache_hits" in name for name in hits))
 """
 
 
+def test_a_damaged_record_of_the_launches_is_named(tmp_path):
+    run = Run.create(tmp_path / "run", Config(), "test")
+    assert run.launch_folder == Path.cwd()
+    (run.path / "environment.json").write_text('{"launches": [')
+    again = Run.prepare(run.path, Config(), "test", resume=True)
+    with pytest.raises(ValueError, match=r"received .*environment\.json which is not .*JSONDecode"):
+        again.make()
+
+
 def test_compile_cache(tmp_path):
     env = {"JAX_COMPILATION_CACHE_DIR": "", "XDG_CACHE_HOME": str(tmp_path)}
     first = helpers.run_python(CACHE, devices=1, env=env).split()

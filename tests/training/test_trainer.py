@@ -143,7 +143,7 @@ def test_averages_may_be_any(trained):
 
 def test_a_resumed_run_keeps_its_averages(trained):
     trained("run", dataclasses.replace(CONFIG, steps=3))
-    with pytest.raises(ValueError, match=r"received decay_0\.5 .* which holds decay_0\.95\. Use"):
+    with pytest.raises(ValueError, match=r"received decay_0\.5 .* has decay_0\.95\. Use"):
         trained("run", CONFIG, ema=DecayEMA(0.5))
     assert int(trained("run", CONFIG, ema=DecayEMA(0.95)).step) == 10
 
