@@ -69,7 +69,14 @@ def _json(path: FilePath) -> Iterator[tuple[int, Any]]:
 def _csv(path: FilePath) -> Iterator[tuple[int, Any]]:
     rows = None
     try:
-        rows = csv.DictReader(_text(path, ""), strict=True)
+        rows = csv.DictReader(_text(path, ""), strict=True, skipinitialspace=True)
+        names = [name.strip() for name in rows.fieldnames or ()]
+        if len(names) == 1 and names[0].startswith("file_name") and names[0] != "file_name":
+            raise ValueError(
+                f"A metadata file's columns must be parted by commas; the header of {str(path)!r} "
+                f"is {names[0]!r}. Write it again with commas."
+            )
+        rows.fieldnames = names
         for row in rows:
             # More texts than the header has names: a comma that is not in quotes has cut one.
             yield rows.line_num, None if None in row else row

@@ -224,9 +224,10 @@ def _of_files(
             "Narrow the pattern."
         )
     if suffixes[0] not in _FILES:
+        packed = suffixes[0] in (".gz", ".bz2", ".xz", ".zst", ".zip", ".tgz")
+        fix = "Unpack it" if packed else "Give a folder for loose images"
         raise ValueError(
-            f"A data set's file must end in {', '.join(_FILES)}; got {str(files[0])!r}. "
-            "Give a folder for loose images."
+            f"A data set's file must end in {', '.join(_FILES)}; got {str(files[0])!r}. {fix}."
         )
     return _FILES[suffixes[0]](files, **_arguments(spec, suffixes[0], options))
 

@@ -96,8 +96,12 @@ def check_own(path: Path, location: str) -> None:
 
 
 def is_trained(path: Path) -> bool:
-    """Whether a run folder has something to lose: weights, or a launch that is training now."""
-    if any(any((path / name).glob("[0-9]*")) for name in ("checkpoints", "averages")):
+    """Whether a run folder has something to lose: weights, or a launch that is training now.
+
+    A VAE is whole when its quality is written: then its checkpoints may be gone.
+    """
+    weights = (any((path / name).glob("[0-9]*")) for name in ("checkpoints", "averages"))
+    if (path / "quality.json").exists() or any(weights):
         return True
     if not (path / "locks").exists():
         return False

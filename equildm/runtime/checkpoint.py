@@ -10,7 +10,8 @@ At an address such as `s3://bucket/run/checkpoints` they have the same layout: `
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -160,8 +161,9 @@ class Checkpoints:
             any item only `meta` is read.
         - `step`: step of the checkpoint; the newest by default.
 
-        **Raises** `ValueError` if there is no such checkpoint, if it has another format version,
-        or if a leaf of an item differs in path, shape or dtype from that of `like`.
+        **Raises** `ValueError` if there is no such checkpoint, if it has another format version, if
+        a leaf of an item differs in path, shape or dtype from that of `like`, and naming the
+        checkpoint where its files cannot be read.
         """
         import orbax.checkpoint as ocp
 
@@ -171,7 +173,9 @@ class Checkpoints:
         if self._remote is not None and not self._remote.direct:
             path = str(self._remote.fetch(step, (_JSON, *like)))
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-            record = reader.restore(path, ocp.args.Composite(meta=ocp.args.JsonRestore()))[_JSON]
+            with _named(path):
+                json_only = ocp.args.Composite(meta=ocp.args.JsonRestore())
+                record = reader.restore(path, json_only)[_JSON]
             check_format(record, path)
             requested = {name: checked(name, named(tree), _SHAPES) for name, tree in like.items()}
             tables = {name: table for name, table in record["leaves"].items() if name in requested}
@@ -182,7 +186,8 @@ class Checkpoints:
                 for name, leaves in requested.items()
                 if leaves
             }
-            read = reader.restore(path, ocp.args.Composite(**args)) if args else {}
+            with _named(path):
+                read = reader.restore(path, ocp.args.Composite(**args)) if args else {}
         items = {}
         for name, tree in like.items():
             leaves = requested[name]
@@ -241,3 +246,16 @@ class Checkpoints:
                 "Choose one of these."
             )
         return steps[-1] if step is None else step
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Names the checkpoint in what Orbax and TensorStore say of files that they cannot read."""
+    try:
+        yield
+    except (ValueError, KeyError, OSError) as error:
+        what = " ".join(str(error).split(" [tensorstore_spec")[0].split())
+        raise ValueError(
+            f"A checkpoint's files must be as they were saved, received {path}, which cannot be "
+            f"read: {what[:300]}. Copy it anew; or move it away, and the one before it counts."
+        ) from error

@@ -217,7 +217,7 @@ class Run:
 
     @property
     def launch_folder(self) -> Path | None:
-        """The working folder of the last launch, where its relative paths begin; None if unknown."""
+        """The folder that the last launch ran in. Relative paths begin there. None if unknown."""
         last = {} if not (recorded := launches(self._environment)) else recorded[-1]
         return Path(last["folder"]) if "folder" in last else None
 

@@ -133,3 +133,21 @@ def test_a_comma_out_of_quotes_cuts_no_caption(tmp_path):
     (tmp_path / "metadata.csv").write_text(rows + 'a.png,"open\nb.png,two\n')
     with pytest.raises(ValueError, match="a table of commas and quotes"):
         open_source(str(tmp_path))
+
+
+def test_a_header_with_spaces_or_other_marks(tmp_path):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "metadata.csv").write_text("file_name , text\na.png, a cat\n")
+    assert open_source(str(tmp_path)).caption(0) == "a cat"
+    for mark in ";\t":
+        (tmp_path / "metadata.csv").write_text(f"file_name{mark}text\na.png{mark}a cat\n")
+        with pytest.raises(
+            ValueError, match=r"must be parted by commas; .*Write it again with comm"
+        ):
+            open_source(str(tmp_path))
+
+
+def test_a_packed_file_is_to_be_unpacked(tmp_path):
+    (tmp_path / "images.tar.gz").touch()
+    with pytest.raises(ValueError, match=r"images\.tar\.gz'\. Unpack it"):
+        open_source(str(tmp_path / "images.tar.gz"))

@@ -81,6 +81,22 @@ def test_the_newest_are_kept(tmp_path):
             checkpoints.save(17, {"x": jnp.float32(0)}, {})
 
 
+@pytest.mark.parametrize("part", ["a/d", "a/manifest.ocdbt", "a", "meta/metadata"])
+def test_a_damaged_checkpoint_is_named(tmp_path, part):
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, {"a": {"x": jnp.arange(4.0)}}, {})
+        checkpoints.wait()
+        damaged = tmp_path / "2" / part
+        for file in [damaged] if damaged.is_file() else damaged.rglob("*"):
+            if file.is_file():
+                file.write_bytes(file.read_bytes()[:9])
+        like = {"a": {"x": jnp.zeros(4)}}
+        with pytest.raises(ValueError, match=rf"{tmp_path}/2, which cannot be read: .*one b"):
+            checkpoints.restore(like)
+        assert checkpoints.restore(like, 1).items["a"]["x"][3] == 3
+
+
 @pytest.mark.parametrize(
     ("leaf", "message"),
     [

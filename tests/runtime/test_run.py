@@ -221,6 +221,15 @@ def test_a_folder_that_was_never_trained_is_taken_again(tmp_path):
         Run.prepare(run.path, Config(), "pretrain")
 
 
+def test_a_vae_without_its_checkpoints_is_not_cleared(tmp_path):
+    run = Run.create(tmp_path / "run", Config(), "train_vae")
+    (run.path / "vae").mkdir()
+    (run.path / "quality.json").touch()
+    with pytest.raises(ValueError, match="holds one that was trained"):
+        Run.create(tmp_path / "run", Config(), "train_vae")
+    assert (run.path / "vae").exists()
+
+
 def test_a_launch_killed_while_making_the_folder_can_be_repeated(tmp_path):
     run = Run.create(tmp_path / "run", Config(), "pretrain")
     (run.path / "config.json").unlink()
