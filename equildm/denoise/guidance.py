@@ -72,6 +72,11 @@ class Guided(AbstractDenoiser):
                 f"Guidance acts from a low to a high noise level, received interval={interval}. "
                 "Exchange them."
             )
+        if isinstance(rescale, float | int) and not 0 <= rescale <= 1:
+            raise ValueError(
+                f"The rescaling of guidance is a share from 0 to 1, received rescale={rescale}. "
+                "The paper has 0.7."
+            )
         self.denoiser = denoiser
         self.guidance_scale = guidance_scale
         self.rescale = rescale

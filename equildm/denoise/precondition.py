@@ -38,6 +38,12 @@ class Preconditioned(AbstractDenoiser):
 
     def __check_init__(self) -> None:
         self.prediction.check_schedule(self.schedule)
+        dtypes = (None, "float32", "bfloat16", "float16", "float64")
+        if self.compute not in dtypes:
+            raise ValueError(
+                f"A network computes in float32, bfloat16, float16 or float64, by name; received "
+                f"{self.compute!r}."
+            )
 
     def __call__(self, y: Latent, s: NoiseLevel, condition: Any) -> Latent:
         """See `AbstractDenoiser`."""

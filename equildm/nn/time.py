@@ -23,6 +23,7 @@ def sinusoid(
     if width % 2:
         raise ValueError(f"sinusoid's width must be even, received {width}. Use {width + 1}.")
     half = width // 2
+    t = jnp.asarray(t)
     t = t.astype(jnp.promote_types(t.dtype, jnp.float32))
     count = half - 1 if closed else half
     frequencies = jnp.exp(-math.log(max_period) * jnp.arange(half, dtype=t.dtype) / count)

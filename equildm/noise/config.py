@@ -90,7 +90,7 @@ def _named(option: str, name: str, choices: Mapping[str, T], base: type) -> T:
 
     if name in choices:
         return choices[name]
-    if ":" in name:
+    if isinstance(name, str) and ":" in name:
         return cast(T, load_object(name, base))
     raise ValueError(
         f"--{option} is one of {', '.join(choices)}, or a class of your own by its Python path, "

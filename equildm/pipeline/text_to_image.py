@@ -68,13 +68,14 @@ class TextToImage(eqx.Module):
         factor = model.vae.factor
         sides = tuple(side or model.config.image_size for side in (height, width))
         step = factor * model.config.network.multiple
-        if any(side < step or side % step for side in sides):
+        if any(side < step or side % step or side != int(side) for side in sides):
             raise ValueError(
                 f"Images of this model have sides that are multiples of {step}, received "
                 f"{sides[0]}x{sides[1]}."
             )
         self.model = model
-        self.latent_shape = (sides[0] // factor, sides[1] // factor, model.vae.latent_channels)
+        rows, columns = (int(side) // factor for side in sides)
+        self.latent_shape = (rows, columns, model.vae.latent_channels)
         self.compute = compute
 
     def __call__(
@@ -182,6 +183,7 @@ class TextToImage(eqx.Module):
                 f"TextToImage takes one of `seeds` for each image, received the "
                 f"shape {numbers.shape} for {count} images."
             )
+        noise = None if noise is None else np.asarray(noise)
         if noise is not None and noise.shape != (count, *self.latent_shape):
             raise ValueError(
                 f"TextToImage starts from noise of the shape {(count, *self.latent_shape)}, "

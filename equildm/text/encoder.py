@@ -104,6 +104,11 @@ def embed_prompts(
     Both come of one call of the encoder. A prompt that it cuts is a `UserWarning`.
     """
     _check_captions(prompts)
+    if not isinstance(negative_prompt, str):
+        raise ValueError(
+            "One negative prompt is for all images, and a string; received "
+            f"{negative_prompt!r}. Sample images of different ones in different calls."
+        )
     cut = CutCaptions(encoder.tokenizer, encoder.max_tokens)
     cut.add([*prompts, negative_prompt])
     cut.warn()

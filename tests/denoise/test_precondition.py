@@ -117,6 +117,11 @@ def test_noise_is_not_predicted_where_nothing_else_is() -> None:
         DenoisingObjective(zero, Epsilon(), Uniform(), UniformTimes(), None)
 
 
+def test_a_dtype_is_named() -> None:
+    with pytest.raises(ValueError, match="received 'float61'"):
+        Preconditioned(lambda x, t, c: x, SCHEDULE, Velocity(), "float61")
+
+
 def test_an_output_that_would_be_broadcast_is_refused() -> None:
     schedule = ScaledLinear()
     one_channel = Preconditioned(lambda x, t, c: x[..., :1], schedule, Velocity())

@@ -123,6 +123,7 @@ def test_what_is_refused(model):
         (PROMPTS, {"guidance_scale": [1.0, 2.0]}, "one for each image, received .* for 3"),
         (PROMPTS, {"guidance_scale": 3.0, "cfg_plus_plus": True}, "from 0 to 1, received 3"),
         (PROMPTS, {"interval": (5.0, 1.0)}, "from a low to a high noise level"),
+        (PROMPTS, {"rescale": -1.0}, "a share from 0 to 1, received rescale=-1"),
     ):
         with pytest.raises(ValueError, match=message):
             text_to_image(prompts, **{**OPTIONS, **options})

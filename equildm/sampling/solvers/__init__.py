@@ -76,9 +76,11 @@ def make_solver(solver: Solver, schedule: AbstractSchedule | None = None) -> dif
     - `solver`: a name, a Python path, or a solver.
     - `schedule`: of the model, whose times `tcd` splits; by default Stable Diffusion's.
 
-    **Raises** `ValueError` for an unknown name, and for a path where no solver is.
+    **Raises** `ValueError` for an unknown name, for a path where no solver is, and for a class.
     """
     if not isinstance(solver, str):
+        if not isinstance(solver, diffrax.AbstractSolver):
+            raise ValueError(f"A solver is an object such as DDIM(), received {solver!r}.")
         return solver
     if ":" in solver:
         own: diffrax.AbstractSolver = load_object(solver, diffrax.AbstractSolver)
