@@ -31,7 +31,7 @@ def training_step(
 
     **Raises** `ValueError` for an average that the run does not have.
     """
-    width = _posthoc_width(run, _averages(run, config), ema)
+    width = _posthoc_width(run, config, ema)
     if step is not None:
         return step
     stage = config.stage(sampling_steps or config.model.sampling_steps)
@@ -95,7 +95,7 @@ def _read_trained(
     names = _averages(run, config)
     shapes = _shapes(trained, mesh)
     averages = (_shapes(jax.eval_shape(pack, shapes), mesh),) * len(names)
-    width = _posthoc_width(run, names, ema)
+    width = _posthoc_width(run, config, ema)
     if width is not None:
         return _posthoc(run, names, width, averages, shapes, step)
     checkpoints = Checkpoints(run.checkpoints)
@@ -117,9 +117,9 @@ def _averages(run: Run, config: RunModelConfig) -> tuple[str, ...]:
     return EMAS[config.ema or "power"].names()
 
 
-def _posthoc_width(run: Run, names: Sequence[str], ema: str | None) -> float | None:
+def _posthoc_width(run: Run, config: RunModelConfig, ema: str | None) -> float | None:
     """The relative width that `ema` is, or None where it names weights in the checkpoints."""
-    if ema is None or ema in ("none", *names):
+    if ema is None or ema == "none" or ema in (names := _averages(run, config)):
         return None
     try:
         width = float(ema)
