@@ -1,4 +1,4 @@
-"""Trains the emoji model that ships: 4M parameters, three drawing styles.
+"""Trains the emoji model that ships: 3.8M parameters, three drawing styles.
 
     python benchmarks/emoji_styles.py --noto ... --fluent ...    # makes runs/styles
     python benchmarks/train_emoji_model.py                       # goes on where it was stopped

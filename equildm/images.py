@@ -36,12 +36,13 @@ def to_uint8(images: Shaped[np.ndarray | Array, "*shape"]) -> UInt8[np.ndarray, 
 
     **Raises** `ValueError` for whole numbers, which are pixels of 8 bits already.
     """
-    if not jnp.issubdtype(images.dtype, jnp.floating):
+    array = np.asarray(images)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(
-            f"to_uint8 takes floats in [-1, 1], received {images.dtype}. Leave it out for pixels "
+            f"to_uint8 takes floats in [-1, 1], received {array.dtype}. Leave it out for pixels "
             "of 8 bits."
         )
-    return np.rint((np.clip(np.asarray(images), -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
+    return np.rint((np.clip(array, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
 
 
 def check_mask(mask: Shaped[Array | np.ndarray, "*shape"], *, shares: bool = False) -> None:

@@ -23,6 +23,7 @@ for make, message in [
         raise AssertionError(message)
 for t in (7, 7.0, jnp.array(7)):
     assert jnp.array_equal(sinusoid(t, 8), sinusoid(jnp.array(7.0), 8))
+assert eqd.to_uint8([jnp.zeros((2, 2, 3))]).shape == (1, 2, 2, 3)  # a list of images
 print("refused")
 """
 

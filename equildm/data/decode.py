@@ -107,7 +107,9 @@ def image_shape(data: bytes, name: str) -> tuple[int, int]:
     """
     with _opened(data, name) as image:
         width, height = image.size
-        is_turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        # Pillow turns the size of a TIFF itself.
+        turned = (5, 6, 7, 8) if image.format != "TIFF" else ()
+        is_turned = image.getexif().get(ExifTags.Base.Orientation) in turned
         return (width, height) if is_turned else (height, width)
 
 
@@ -160,7 +162,7 @@ def _other_format(data: bytes) -> str | None:
 
 
 def _rgb(image: Image.Image, profile: object, note: Note) -> Image.Image:
-    if image.mode == "RGB" and not profile:
+    if image.mode == "RGB" and not profile and not image.has_transparency_data:
         return image
     if image.mode.startswith("I;16"):  # 16-bit grey: PIL's own conversion clips at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

@@ -45,10 +45,11 @@ class FolderMetadata:
         names = self._lines.about["fields"]
         self.column = next((name for name in self._columns if name in names), self._columns[0])
         """The field with the captions."""
-        if names and self.column not in names:
+        if (names or requested is not None) and self.column not in names:
             raise ValueError(
                 f"The caption column must be in {METADATA[0]}: looked for "
-                f"{' or '.join(self._columns)}, found {', '.join(names)}. Pass caption_column."
+                f"{' or '.join(self._columns)}, found {', '.join(names) or 'no such file'}. Pass "
+                "caption_column, or leave it out where captions are files or folders."
             )
 
     def __len__(self) -> int:

@@ -23,7 +23,8 @@ from .source import digest, file_identity, READING, UnusableSample
 from .tar_members import Member, tar_members
 
 _CAPTIONS = (".txt", ".caption", ".json")
-"""Suffixes of captions; of several under one key the first in this order is used."""
+"""Suffixes of captions; of several under one key the first in this order is used. A field that is
+asked for is one of `.json`."""
 
 
 INDEX = 1
@@ -96,6 +97,7 @@ class WebDatasetSource(AbstractFileSource):
                 "A webdataset must have at least one tar; got none. Check the pattern."
             )
         self._fields = ("caption", "text") if caption_field is None else (caption_field,)
+        self._suffixes = _CAPTIONS if caption_field is None else (".json",)
         self._paths = paths
         self._tars = Handles(self._open)
         identities = [file_identity(path) if path.is_file() else str(path) for path in paths]
@@ -103,7 +105,8 @@ class WebDatasetSource(AbstractFileSource):
         super().__init__(
             digest(["webdataset", READING, self._fields, *identities]), Remarks(label), label
         )
-        key = digest(["members", INDEX, READING, *identities])
+        chosen = () if caption_field is None else self._suffixes
+        key = digest(["members", INDEX, READING, *chosen, *identities])
         self._samples = index_table(key, label, _schema(), self._scan)
         self._remarks.restore(self._samples.about["remarks"])
         self._remarks.log()
@@ -159,7 +162,7 @@ class WebDatasetSource(AbstractFileSource):
 
     def _scan(self) -> Generator[_Sample, None, dict[str, Any]]:
         for number, (path, members) in enumerate(_members(self._paths)):
-            yield from _samples(number, path, members, self._remarks)
+            yield from _samples(number, path, members, self._suffixes, self._remarks)
         return {"remarks": self._remarks.tallies()}
 
 
@@ -195,7 +198,11 @@ def _listed(path: FilePath) -> list[Member]:
 
 
 def _samples(
-    number: int, path: FilePath, members: Iterable[Member], remarks: Remarks
+    number: int,
+    path: FilePath,
+    members: Iterable[Member],
+    captions: Sequence[str],
+    remarks: Remarks,
 ) -> Iterator[_Sample]:
     groups: dict[tuple[int, str], dict[str, _Span]] = {}  # suffixes by archive and key
     archives = 0
@@ -220,11 +227,16 @@ def _samples(
         remarks.add("archive after the first in one file, used", path.name, archives - 1)
     for (archive, key), group in groups.items():
         place = f"{path.name}:" if archive == 0 else f"{path.name}#{archive + 1}:"
-        yield from _of_group(number, place, key, group, remarks)
+        yield from _of_group(number, place, key, group, captions, remarks)
 
 
 def _of_group(
-    number: int, place: str, key: str, group: dict[str, _Span], remarks: Remarks
+    number: int,
+    place: str,
+    key: str,
+    group: dict[str, _Span],
+    captions: Sequence[str],
+    remarks: Remarks,
 ) -> Iterator[_Sample]:
     """The samples of one key: mostly one. The other members are counted."""
     parts = {suffix: _parted(suffix) for suffix in group}
@@ -234,7 +246,7 @@ def _of_group(
     for image in {parts[suffix][0]: suffix for suffix in reversed(plain or images)}.values():
         stem, _ = parts[image]
         names = {part: suffix for suffix, part in parts.items()}
-        texts = (names.get((start, last)) for start in (stem, "") for last in _CAPTIONS)
+        texts = (names.get((start, last)) for start in (stem, "") for last in captions)
         text = next((suffix for suffix in texts if suffix is not None), None)
         unused -= {image, text}
         kind, span = ("", _NOWHERE) if text is None else (parts[text][1], group[text])

@@ -140,7 +140,11 @@ def _needed(
 
     def estimate(inputs: tuple[Array, Condition]) -> Latent:
         needed, condition = inputs
-        return jax.lax.cond(needed, lambda: denoiser(y, s, condition), lambda: jnp.zeros_like(y))
+        return jax.lax.cond(
+            needed,
+            lambda: jnp.asarray(denoiser(y, s, condition), y.dtype),
+            lambda: jnp.zeros_like(y),
+        )
 
     estimates = jax.lax.map(estimate, (wanted, _stacked(first, null)))
     return jnp.where(single, estimates[0], _combined(weight, rescale, *estimates))

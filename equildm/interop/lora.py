@@ -35,6 +35,8 @@ from .saving import save_safetensors
 
 PEFT_FILE, PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 DIFFUSERS_FILE = "pytorch_lora_weights.safetensors"
+_CHANGE_WEIGHTS = ("pissa", "olora", "loftq", "corda")
+"""Initialisations of peft that take the adapter out of the base weights."""
 
 Tensors = Mapping[str, np.ndarray]
 Tables = Mapping[str, Sequence[Pair]]
@@ -68,6 +70,8 @@ def read_lora(source: str | os.PathLike[str] | Tensors, tables: Tables) -> dict[
         for layer, keys in layers.items():
             config = configs.get(layer.part, configs.get("", {}))
             adapters.setdefault(layer.part, {})[layer.ours] = _factors(layer, keys, tensors, config)
+        if not layers:
+            raise ValueError("A LoRA has tensors for layers of its model, received none.")
     except ValueError as error:
         if isinstance(source, Mapping):
             raise
@@ -133,6 +137,14 @@ def _open(path: Path) -> tuple[Tensors, dict[str, dict[str, Any]]]:
             configs.setdefault(part, {})[name] = value
     except BROKEN as error:
         raise ValueError(f"{source} must describe a LoRA, and does not: {error}.") from error
+    for fields in configs.values():
+        begun = str(fields.get("init_lora_weights"))
+        if begun.partition("_")[0] in _CHANGE_WEIGHTS:
+            raise ValueError(
+                f"Adapters are added to the weights that they were trained on; {source} has "
+                f"init_lora_weights {begun!r}, which changed those. Convert them to plain LoRA: "
+                "peft's save_pretrained(..., path_initial_model_for_weight_conversion=...)."
+            )
     return file, configs
 
 

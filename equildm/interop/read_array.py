@@ -22,6 +22,19 @@ def is_mapped(dtype: Any) -> bool:
     return isinstance(dtype, str) and dtype == "mapped"
 
 
+def check_dtype(dtype: DTypeLike | None) -> None:
+    """**Raises** `ValueError` for a dtype that would cut weights to whole numbers, or is none."""
+    try:
+        is_floating = dtype is None or jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
+    except TypeError:
+        is_floating = False
+    if not is_floating:
+        raise ValueError(
+            "Weights are floating numbers, such as float32, bfloat16 or float16; received "
+            f"dtype={dtype!r}."
+        )
+
+
 def sharding_of(leaf: Any) -> Any:
     """Where a leaf of a template goes, or None if that is not said."""
     return getattr(leaf, "sharding", None) if isinstance(leaf, jax.ShapeDtypeStruct) else None

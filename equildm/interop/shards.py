@@ -39,14 +39,13 @@ def open_weights(folder: str | os.PathLike[str], stem: str) -> Mapping[str, np.n
     **Raises** `ValueError` naming the file that is missing, broken or does not match its index.
     """
     folder = Path(folder)
-    names = [f"{stem}{variant}.safetensors" for variant in VARIANTS]
-    for file in (folder / name for name in names):
+    for variant in VARIANTS:
+        file = folder / f"{stem}{variant}.safetensors"
+        index = folder / f"{stem}.safetensors.index{variant}.json"
         if file.is_file():
             return SafetensorsFile(file)
-    indices = [f"{stem}.safetensors.index{variant}.json" for variant in VARIANTS]
-    for file in (folder / name for name in indices):
-        if file.is_file():
-            return _open_index(file)
+        if index.is_file():
+            return _open_index(index)
     pickles = sorted(path.name for path in folder.glob("*") if path.suffix in _PICKLES)
     hint = (
         f" It holds {pickles[0]}, a pickle, which may run any program and is not opened: save the "
@@ -56,7 +55,7 @@ def open_weights(folder: str | os.PathLike[str], stem: str) -> Mapping[str, np.n
     )
     others = sorted(path.name for path in folder.glob("*.safetensors"))
     there = f" There is {', '.join(others)}: rename it if it is meant." if others else ""
-    raise ValueError(f"There is no {names[0]} in {folder}.{there}{hint}")
+    raise ValueError(f"There is no {stem}.safetensors in {folder}.{there}{hint}")
 
 
 class Below(Mapping[str, np.ndarray]):

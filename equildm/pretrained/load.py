@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import PyTree
 
 from ..interop import Scheduler
-from ..interop.read_array import keeps_types
+from ..interop.read_array import check_dtype, keeps_types
 from ..pipeline import LatentDiffusion
 from ..runtime import Run
 from ..runtime.near import near_runs
@@ -68,6 +68,8 @@ def load_pretrained(
 
     **Raises** `ValueError` naming the path and what is missing or wrong.
     """
+    if not keeps_types(dtype):
+        check_dtype(dtype)
     location, path = path, model_path(path)
     if not path.exists():
         raise ValueError(

@@ -9,6 +9,7 @@ import jax
 from jax.typing import DTypeLike
 from jaxtyping import PyTree
 
+from ..interop.read_array import check_dtype
 from ..pipeline import LatentDiffusion
 from ..runtime import replacing
 from .frozen_parts import frozen_tables
@@ -38,8 +39,10 @@ def save_pretrained(
         exactly; by default see `default_layout`.
     - `dtype`: of the floating tensors in the files, by default as in memory.
 
-    **Raises** `ValueError` for a path that exists, and for a layout that cannot hold the model.
+    **Raises** `ValueError` for a path that exists, for a layout that cannot hold the model, and for
+    a dtype that is not floating.
     """
+    check_dtype(dtype)
     path = Path(path)
     if path.exists():
         raise ValueError(f"{path} exists and is not overwritten. Choose another name.")

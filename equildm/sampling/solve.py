@@ -88,6 +88,8 @@ def solve(
     fall or rise, and for rising ones with a stochastic solver.
     """
     y = y.astype(jnp.promote_types(y.dtype, jnp.float32))
+    if not isinstance(levels, jax.core.Tracer):
+        levels = np.asarray(levels, y.dtype)  # two may round to one
     _check(levels, solver, controller, callback, path)
     levels = jnp.asarray(levels, y.dtype)
     if time is None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from equildm.data import Crop, decode_image, read_image, UnusableSample
+from equildm.data.decode import image_shape
 
 
 def _bytes(image, kind="PNG", **options):
@@ -38,6 +39,8 @@ def test_transparency_becomes_white():
     assert (image[4:] == 255).all()
     expected = np.array([200, 100, 0]) * 128 / 255 + 255 * 127 / 255
     np.testing.assert_allclose(image[0, 0], expected, atol=1)
+    keyed = _bytes(Image.fromarray(pixels[..., :3]), transparency=(0, 0, 0))
+    np.testing.assert_array_equal(decode_image(keyed, "c")[[0, 4], 0], [[200, 100, 0], [255] * 3])
     palette = Image.fromarray(pixels).quantize(16)
     np.testing.assert_allclose(decode_image(_bytes(palette), "b"), image, atol=3)
 
@@ -58,7 +61,9 @@ def test_turned_upright():
     image = Image.fromarray(np.zeros((8, 16, 3), np.uint8))
     exif = image.getexif()
     exif[0x0112] = 6  # taken on its side
-    assert decode_image(_bytes(image, "JPEG", exif=exif), "a").shape == (16, 8, 3)
+    for kind in ("JPEG", "PNG", "TIFF"):
+        data = _bytes(image, kind, exif=exif)
+        assert decode_image(data, "a").shape == (16, 8, 3) and image_shape(data, "a") == (16, 8)
 
 
 @pytest.mark.parametrize(

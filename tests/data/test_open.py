@@ -1,6 +1,8 @@
 """What `open_source` takes, and what it says of what it does not take."""
 
 import gzip
+import io
+import tarfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -151,3 +153,23 @@ def test_a_packed_file_is_to_be_unpacked(tmp_path):
     (tmp_path / "images.tar.gz").touch()
     with pytest.raises(ValueError, match=r"images\.tar\.gz'\. Unpack it"):
         open_source(str(tmp_path / "images.tar.gz"))
+
+
+def test_the_field_that_is_asked_for_is_that_of_the_json_member(tmp_path):
+    members = {"a.png": b"", "a.txt": b"short", "a.json": b'{"long": "a long caption"}'}
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name, data in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    assert open_source(str(tmp_path / "a.tar")).caption(0) == "short"
+    assert open_source(f"{tmp_path}/a.tar?caption=long").caption(0) == "a long caption"
+    with pytest.raises(UnusableSample, match="missing caption"):
+        open_source(f"{tmp_path}/a.tar?caption=other").caption(0)
+
+
+def test_a_field_that_no_metadata_have_is_refused(tmp_path):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "a.txt").write_text("short")
+    with pytest.raises(ValueError, match=r"looked for long, found no such file\. Pass"):
+        open_source(f"{tmp_path}?caption=long")

@@ -206,3 +206,17 @@ def test_one_scale_for_an_example() -> None:
         )
         with pytest.raises(ValueError, match="one scale, rescale and interval for an example"):
             guided(Y, S, (CAT, ALL))
+
+
+def test_a_denoiser_of_a_wider_type() -> None:
+    """Of a latent in bfloat16 with a condition in float32, for instance."""
+
+    class Wider(AbstractDenoiser):
+        def __call__(self, y: Array, s: Array, condition: Array) -> Array:
+            return 0.3 * condition + y
+
+    y, condition = jnp.ones((4, 4, 1), jnp.bfloat16), jnp.ones((4, 4, 1))
+    number, array = (
+        Guided(Wider(), scale)(y, S, (condition, 0 * condition)) for scale in (3.0, jnp.array(3.0))
+    )
+    np.testing.assert_allclose(number, array.astype(jnp.float32), rtol=0.02)

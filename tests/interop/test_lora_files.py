@@ -102,6 +102,11 @@ def test_what_cannot_be_read_is_named(tensors, why):
         read_lora(tensors, {"unet": TABLE})
 
 
+def test_a_file_without_tensors_is_no_lora():
+    with pytest.raises(ValueError, match="for layers of its model, received none"):
+        read_lora({}, {"unet": TABLE})
+
+
 def test_what_cannot_be_applied_or_written_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     adapters = read_lora(factors("flat"), {"unet": TABLE})
@@ -125,6 +130,8 @@ def test_what_cannot_be_applied_or_written_is_named(tmp_path, monkeypatch):
         ('{"lora_alpha": null}', "no valid alpha for 'a.flat'"),
         ('{"lora_alpha": 1, "alpha_pattern": [2]}', "no valid alpha for 'a.flat'"),
         ('{"lora_alpha": 1, "alpha_pattern": {"(": 2}}', "no valid alpha for 'a.flat'"),
+        ('{"lora_alpha": 1, "init_lora_weights": "olora"}', "which changed those. Convert them"),
+        ('{"lora_alpha": 1, "init_lora_weights": "pissa_niter_4"}', "which changed those"),
     ],
 )
 def test_a_configuration_that_makes_no_sense(tmp_path, text, why):

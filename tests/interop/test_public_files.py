@@ -50,6 +50,14 @@ def test_a_variant_is_read(tmp_path, variant):
     assert set(open_weights(tmp_path, "model")) == {"a"}
 
 
+def test_shards_in_full_precision_come_before_a_variant(tmp_path):
+    save_file({"a": np.ones(2, np.float32)}, tmp_path / "model-00001-of-00001.safetensors")
+    index = {"metadata": {}, "weight_map": {"a": "model-00001-of-00001.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    save_file({"a": np.ones(2, np.float16)}, tmp_path / "model.fp16.safetensors")
+    assert open_weights(tmp_path, "model")["a"].dtype == np.float32
+
+
 def test_another_variant_is_named(tmp_path):
     save_file({"a": np.ones(2, np.float16)}, tmp_path / "model.ema.safetensors")
     with pytest.raises(ValueError, match=r"no model\.safetensors in .* There is model\.ema\."):

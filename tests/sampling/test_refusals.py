@@ -38,6 +38,7 @@ SHAPE = (2, 2, 1)
     [
         (np.array([1.0, 2.0, 0.5]), "fall strictly"),
         (np.array([1.0, 1.0]), "fall strictly"),
+        (np.array([2.0, 1 + 1e-9, 1.0, 0.5]), "fall strictly"),  # equal in float32
         (np.array([3.0, 2.0, 2.0, 1.0]), "fall strictly"),
         (np.array([9.0, 0.0, 5.0, 0.0]), "fall strictly"),
         (np.array([0.0, 1.0]), "start above 0"),
