@@ -77,7 +77,8 @@ def _column(
     for schema in schemas:
         type_ = schema.field(candidate).type
         text = _is_text(type_) or types.is_integer(type_)
-        image = types.is_binary(type_) or types.is_large_binary(type_) or types.is_struct(type_)
+        kinds = (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_struct)
+        image = any(is_kind(type_) for is_kind in kinds)
         if not (text if kind == "caption" else image):
             need = "text" if kind == "caption" else "bytes or a {bytes, path} struct"
             raise ValueError(
@@ -93,4 +94,5 @@ def _is_text(kind: Any) -> bool:
     lists = (types.is_list, types.is_large_list, types.is_fixed_size_list)
     if any(is_list(kind) for is_list in lists) or types.is_dictionary(kind):
         kind = kind.value_type
-    return types.is_string(kind) or types.is_large_string(kind)
+    texts = (types.is_string, types.is_large_string, types.is_string_view)
+    return any(is_kind(kind) for is_kind in texts)

@@ -96,6 +96,7 @@ def save_safetensors(
             with part.open("r+b") as file:
                 file.seek(8 + len(text) + starts[name])
                 for chunk in _chunks(make(name), specs[name].dtype):
+                    _check_range(name, chunk)
                     written += file.write(chunk.reshape(-1).view(np.uint8).data)
             return written
 
@@ -107,13 +108,26 @@ def save_safetensors(
                 threads.shutdown(cancel_futures=True)
 
 
+def _check_range(name: str, numbers: Shaped[np.ndarray, "..."]) -> None:
+    """**Raises** `ValueError` naming a tensor that float16 cannot hold."""
+    if numbers.dtype == np.float16 and np.isinf(numbers).any():
+        raise ValueError(
+            f"Float16 holds numbers up to 65504, and '{name}' has larger ones. Use bfloat16 or "
+            "float32."
+        )
+
+
 def _chunks(
     array: Shaped[np.ndarray, "*shape"], dtype: DTypeLike
 ) -> Iterator[Shaped[np.ndarray, "..."]]:
     """The array in C order and in `dtype`, some rows of its first axis at a time."""
     if array.ndim == 0 or array.size == 0 or (array.flags.c_contiguous and array.dtype == dtype):
-        yield np.asarray(array, dtype, order="C")
+        with np.errstate(over="ignore"):  # `_check_range` names the tensor
+            copy = np.asarray(array, dtype, order="C")
+        yield copy
         return
     rows = max(1, CHUNK // (array[0].size * np.dtype(dtype).itemsize))
     for start in range(0, len(array), rows):
-        yield contiguous(array[start : start + rows], dtype)
+        with np.errstate(over="ignore"):
+            chunk = contiguous(array[start : start + rows], dtype)
+        yield chunk

@@ -37,6 +37,11 @@ class Inpainted(AbstractDenoiser):
 
     def __check_init__(self) -> None:
         check_mask(jnp.asarray(self.mask), shares=True)
+        if jnp.ndim(self.mask) != jnp.ndim(self.known):
+            raise ValueError(
+                f"A mask has the axes of its latent, {jnp.shape(self.known)}, the last of which "
+                f"may be 1; received {jnp.shape(self.mask)}. Use mask[..., None]."
+            )
 
     def __call__(self, y: Latent, s: NoiseLevel, condition: Condition) -> Latent:
         """See `AbstractDenoiser`."""

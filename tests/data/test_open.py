@@ -91,6 +91,18 @@ def test_unknown_columns(tmp_path):
         FolderSource(tmp_path, caption_column="words")
 
 
+def test_columns_of_views(tmp_path):
+    """As newer writers of Arrow make them."""
+    image, text = pa.array([b"bytes"], pa.binary_view()), pa.array(["a cat"], pa.string_view())
+    table = pa.table({"image": image, "text": text})
+    with (
+        pa.OSFile(str(tmp_path / "a.arrow"), "wb") as file,
+        pa.ipc.new_file(file, table.schema) as writer,
+    ):
+        writer.write_table(table)
+    assert open_source(str(tmp_path / "a.arrow")).caption(0) == "a cat"
+
+
 def test_empty_parquet(tmp_path):
     schema = pa.schema({"image": pa.binary(), "text": pa.string()})
     pq.write_table(schema.empty_table(), tmp_path / "t.parquet")

@@ -79,3 +79,14 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
         signal.signal(signal.SIGXFSZ, old)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_what_float16_cannot_hold_is_named(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    large = np.full((3, 4), 7e4, np.float32)
+    specs = {"large": jax.ShapeDtypeStruct(large.shape, np.float16)}
+    with pytest.raises(ValueError, match="up to 65504, and 'large' has larger ones"):
+        save_safetensors(path, LazyTensors(specs, {"large": large}.__getitem__))
+    assert not list(tmp_path.iterdir())
+    specs = {"large": jax.ShapeDtypeStruct(large.shape, ml_dtypes.bfloat16)}
+    save_safetensors(path, LazyTensors(specs, {"large": large}.__getitem__))

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from oracle import GaussianMixture
@@ -40,3 +41,9 @@ def test_on_its_way_the_known_part_carries_the_noise_of_its_level() -> None:
     carried = (path.states[:-1, 0] - KNOWN[0]) / path.levels[:-1, None, None]
     np.testing.assert_allclose(carried, np.broadcast_to(carried[0], carried.shape), rtol=1e-3)
     np.testing.assert_allclose(carried[0], noise[0], atol=0.1)
+
+
+def test_a_mask_without_an_axis_of_channels_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=r"mask\[\.\.\., None\]"):
+        Inpainted(ORACLE, KNOWN, MASK[..., 0])
