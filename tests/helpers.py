@@ -49,6 +49,18 @@ def run_python(
     return done.stdout
 
 
+CHECK_REFUSALS = """
+for make, message in refusals:
+    try:
+        make()
+    except ValueError as error:
+        assert message in str(error), error
+    else:
+        raise AssertionError(message)
+"""
+"""Code for `run_python`, after `refusals = [(make, message), ...]`: each call is a `ValueError`."""
+
+
 def free_port() -> int:
     """A port of this machine that nothing listens on."""
     with socket.socket() as free:

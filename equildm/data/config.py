@@ -97,15 +97,15 @@ class DataConfig:
 
         **Raises** `ValueError` if the run has none of this kind.
         """
-        from .open import source_of_run
+        from .open import section_of_run
 
-        config = run.section("data", cls)
+        config = section_of_run(run, "data", cls)
         if config is None:
             raise ValueError(
                 f"{run.path} was made by {run.recipe}, whose data are no captioned latents. Give a "
                 "run of pretrain.py, distill.py or another recipe that has a DataConfig."
             )
-        return dataclasses.replace(config, source=source_of_run(config.source, run))
+        return config
 
     def splits(self) -> tuple[Subset, Subset]:
         """`(training, held out)`."""

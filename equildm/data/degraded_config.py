@@ -63,15 +63,15 @@ class DegradedDataConfig:
 
         **Raises** `ValueError` if the run has none of this kind.
         """
-        from .open import source_of_run
+        from .open import section_of_run
 
-        config = run.section("data", cls)
+        config = section_of_run(run, "data", cls)
         if config is None:
             raise ValueError(
                 f"A run of super-resolution has degraded data, received {run.path} of "
                 f"{run.recipe}. Give a run of super_resolution.py."
             )
-        return dataclasses.replace(config, source=source_of_run(config.source, run))
+        return config
 
     @classmethod
     def of_runs(cls, paths: Sequence[Path]) -> "DegradedDataConfig":

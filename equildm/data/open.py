@@ -1,11 +1,13 @@
 """A data set by a line of text, as on a command line."""
 
+import dataclasses
 import errno
 import glob
 import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ..runtime import is_address, Run
 from ..runtime.address import Address, file_path, FilePath
@@ -28,6 +30,8 @@ from .parquet import ParquetSource
 from .remarks import Remarks
 from .source import AbstractSource
 from .webdataset import WebDatasetSource
+
+T = TypeVar("T", bound=Any)
 
 _GENERATED: dict[str, Callable[[], AbstractSource]] = {
     "emoji": EmojiSource,
@@ -124,12 +128,19 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
     return _of_files(spec, list(dict.fromkeys(itertools.chain(*matches))), options)
 
 
-def source_of_run(spec: str, run: Run) -> str:
-    """The data that a run names, from wherever it is opened.
+def section_of_run(run: Run, name: str, kind: type[T]) -> T | None:
+    """A section of a run's config.json that has a `source`, to be read from wherever it is opened.
 
     A relative path begins at the folder in which the run was launched. Where nothing is there, as
-    after a copy to another machine, it begins at the current one.
+    after a copy to another machine, it begins at the current one. See `Run.section`.
     """
+    section = run.section(name, kind)
+    if section is None:
+        return None
+    return dataclasses.replace(section, source=_placed(section.source, run))
+
+
+def _placed(spec: str, run: Run) -> str:
     folder, name = run.launch_folder, spec.partition(":")[0]
     if folder is None or spec in _GENERATED or name in _FASHION_MNIST or is_address(spec):
         return spec

@@ -62,15 +62,15 @@ class SubjectConfig:
 
         **Raises** `ValueError` if the run has none.
         """
-        from .open import source_of_run
+        from .open import section_of_run
 
-        config = run.section("subject", cls)
+        config = section_of_run(run, "subject", cls)
         if config is None:
             raise ValueError(
                 f"A subject is learned by a run of dreambooth.py, received {run.path} of "
                 f"{run.recipe}. Give a run of dreambooth.py."
             )
-        return dataclasses.replace(config, source=source_of_run(config.source, run))
+        return config
 
     def read(self, size: int) -> Subject:
         """The images, cropped in the middle to `size` pixels a side, and their captions.

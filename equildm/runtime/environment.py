@@ -66,10 +66,10 @@ def launches(file: Path) -> list[dict[str, Any]]:
     return recorded
 
 
-def record_launch(file: Path, changes: Mapping[str, tuple[Any, Any]]) -> None:
-    """Adds this process to the launches of a run, with the options that it changed."""
+def record_launch(file: Path, version: int, changes: Mapping[str, tuple[Any, Any]]) -> None:
+    """Adds this process to the launches of a run of that format, with the options it changed."""
     launch = environment() | ({"changes": changes} if changes else {})
-    write_json(file, {"format": 2, "launches": [*launches(file), launch]})
+    write_json(file, {"format": version, "launches": [*launches(file), launch]})
 
 
 def _version(package: str) -> str | None:

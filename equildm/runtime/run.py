@@ -218,8 +218,8 @@ class Run:
     @property
     def launch_folder(self) -> Path | None:
         """The folder that the last launch ran in. Relative paths begin there. None if unknown."""
-        last = {} if not (recorded := launches(self._environment)) else recorded[-1]
-        return Path(last["folder"]) if "folder" in last else None
+        folder = [{}, *launches(self._environment)][-1].get("folder")
+        return None if folder is None else Path(folder)
 
     @property
     def _environment(self) -> Path:
@@ -268,7 +268,7 @@ class Run:
                 self.mirror.clear()
         for folder in ("samples", *(() if self.mirror else ("checkpoints",))):
             (self.path / folder).mkdir(parents=True, exist_ok=True)
-        record_launch(self._environment, self.changes)
+        record_launch(self._environment, FORMAT, self.changes)
         # Last: a folder with a config is a whole run folder.
         write_json(self.path / "config.json", self.document)
 

@@ -8,29 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from fixed_examples import Examples
 from small_models import small_model
 
-from equildm.data import AbstractDataset, LatentBatch, shuffled
+from equildm.data import LatentBatch
 from equildm.noise import LossConfig
 from equildm.pretrained import begin_run, load_pretrained
 from equildm.runtime import make_mesh, Run
 from equildm.training import DecayEMA, PowerEMA, train, TrainConfig
 
 CONFIG = TrainConfig(steps=2, batch_size=2, save_every=2, snapshots=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Examples(AbstractDataset):
-    """Two examples of noise."""
-
-    batch: LatentBatch
-
-    def __len__(self):
-        return 2
-
-    def parts(self, batch_size, of, seed):
-        order = shuffled(2, seed).batch(batch_size // of)
-        return order.map(lambda i: jax.tree.map(lambda x: x[np.asarray(i)], self.batch))
 
 
 @pytest.fixture(scope="module")

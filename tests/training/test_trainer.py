@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fixed_examples import Examples
 from run_folders import losses
 
-from equildm.data import AbstractDataset, LatentBatch, shuffled
 from equildm.runtime import Checkpoints, Locks, make_mesh, read_metrics, Run
 from equildm.training import (
     DecayEMA,
@@ -30,23 +30,6 @@ CONFIG = TrainConfig(
     preview_every=5,
     snapshots=4,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Examples(AbstractDataset):
-    """Examples of one batch, in the order that is asked for."""
-
-    batch: LatentBatch
-    fingerprint: str = ""
-
-    def __len__(self):
-        return len(self.batch.latents)
-
-    def parts(self, batch_size, of, seed):
-        order, batch = shuffled(len(self), seed), batch_size // of
-        return order.batch(batch).map(
-            lambda i: jax.tree.map(lambda x: x[np.asarray(i)], self.batch)
-        )
 
 
 @pytest.fixture
