@@ -1,9 +1,9 @@
 """Distils a run of pretrain.py into a student that samples in 1 to 8 steps.
 
-    python recipes/distill.py runs/emoji --method codi --run runs/codi
     python recipes/distill.py runs/emoji --method lcm --guidance-range 1 6 --run runs/lcm
     python recipes/distill.py runs/emoji --method guided --guidance-range 1 6 --run runs/guided
-    python recipes/sample.py runs/codi --prompt "red heart"              # by its best sampler
+    python recipes/distill.py runs/emoji --method codi --run runs/codi
+    python recipes/sample.py runs/lcm --prompt "red heart"               # by its best sampler
 
 The student begins as its teacher. Its run folder is like any other, `--resume` included. The staged
 methods (guided, progressive) train one student after the other, each the teacher of the next, in
@@ -83,9 +83,6 @@ def main(config: Config) -> None:
         guidance_scale=distill.sampling_scale(config.guidance_scale),
     )
     dataset = data.latents(teacher.vae, teacher.text_encoder)
-    distance = (
-        None if distill.distance is None else eqd.make_distance(distill.distance, teacher.vae)
-    )
 
     key, ema = jax.random.key(config.train.seed), config.train.ema or distill.settings.ema
     _, frozen = distill.part.split(teacher.network, key=key)
@@ -125,7 +122,7 @@ def main(config: Config) -> None:
             schedule=teacher.schedule,
             prediction=teacher.prediction,
             null_text=dataset.null_text,
-            distance=distance,
+            vae=teacher.vae,
             phase=phase,
         )
         eqd.train(

@@ -21,10 +21,10 @@ if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
 
     from .._types import Condition, Key, Network
     from ..denoise import AbstractNetworkConfig
+    from ..latents import VAE
     from ..noise import AbstractPrediction, AbstractSchedule
     from ..runtime import Run
     from ..training import AbstractMovingObjective, AbstractObjective, AbstractTrainedPart
-    from .distance import AbstractDistance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class DistillConfig:
     Staged methods train in phases: the student of each is the teacher of the next.
     """
 
-    method: MethodName = "codi"
+    method: MethodName = "lcm"
     """The method. Learning rate, weight decay, optimiser, averages, guidance, distance and sampler
     are its own unless an option replaces them."""
     guidance: GuidanceName | None = None
@@ -219,7 +219,7 @@ class DistillConfig:
         schedule: "AbstractSchedule",
         prediction: "AbstractPrediction",
         null_text: "Condition",
-        distance: "AbstractDistance | None" = None,
+        vae: "VAE | None" = None,
         phase: int = 0,
     ) -> "AbstractObjective | AbstractMovingObjective":
         """What a phase minimises.
@@ -230,7 +230,7 @@ class DistillConfig:
         - `teacher`: the network of the phase's teacher.
         - `schedule`, `prediction`: the teacher's, which are the student's too.
         - `null_text`: embedding of the empty caption.
-        - `distance`: by default that of the config's name, or else the method's own.
+        - `vae`: decodes what the distance `lpips` compares; no other distance needs it.
         - `phase`: the number of the phase.
         """
         import jax
@@ -268,10 +268,8 @@ class DistillConfig:
             return GuidedDistillation(student, null_text, schedule, denoiser, guidance)
 
         options: ConsistencyOptions = {"guidance": guidance, "dropout": dropout}
-        if distance is None and self.distance is not None:
-            distance = make_distance(self.distance, vae=None)
-        if distance is not None:
-            options["distance"] = distance
+        if self.distance is not None:
+            options["distance"] = make_distance(self.distance, vae)
         if self.data_weight is not None:
             options["data_weight"] = self.data_weight
         if self.method == "ict":

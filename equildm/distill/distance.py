@@ -83,7 +83,7 @@ def make_distance(name: DistanceName, vae: VAE | None) -> AbstractDistance:
         if vae is None:
             raise ValueError(
                 "The distance 'lpips' compares images that a VAE decodes, and received none. Pass "
-                "distance=make_distance('lpips', vae)."
+                "vae=model.vae."
             )
         return PixelDistance(load_lpips("vgg"), vae)
     return {"l2": SquaredL2(), "huber": PseudoHuber(), "joint-huber": JointPseudoHuber()}[name]

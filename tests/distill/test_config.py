@@ -103,7 +103,7 @@ def test_phases_of_staged_methods():
 def test_what_is_trained():
     network = UNET.build(key=jax.random.key(0))
     key = jax.random.key(1)
-    copied = DistillConfig().trainable(network, key=key)
+    copied = DistillConfig(method="codi").trainable(network, key=key)
     same = jax.tree.map(lambda a, b: a is not b and bool(jnp.all(a == b)), copied, network)
     assert jax.tree.all(same)
     embedded = DistillConfig(method="lcm").trainable(network, key=key)
@@ -113,7 +113,7 @@ def test_what_is_trained():
         again.network, GuidanceConditioned
     )
 
-    config = DistillConfig(lora=2)
+    config = DistillConfig(method="codi", lora=2)
     assert config.part == LoRAConfig(2)
     adapters, frozen = config.part.split(network, key=key)
     for a, b in zip(jax.tree.leaves(config.trainable(network, key=key)), jax.tree.leaves(adapters)):
@@ -125,9 +125,10 @@ def test_what_is_trained():
 
 
 def test_how_students_are_sampled():
-    assert DistillConfig().settings.sampler == "consistency-deterministic"
-    assert DistillConfig(data_weight=0.0).settings.sampler == "consistency"
-    assert DistillConfig().sampling_scale(20.0) == 20.0
+    codi = DistillConfig(method="codi")
+    assert codi.settings.sampler == "consistency-deterministic"
+    assert DistillConfig(method="codi", data_weight=0.0).settings.sampler == "consistency"
+    assert codi.sampling_scale(20.0) == 20.0
     config = DistillConfig(method="lcm", guidance_range=(1.0, 6.0))
     assert [config.sampling_scale(scale) for scale in (0.5, 3.0, 9.0)] == [1.0, 3.0, 6.0]
 
@@ -184,7 +185,7 @@ def test_the_section_of_a_run(tmp_path):
         ({"method": "progressive", "data_weight": 1.0}, "--data-weight 1.0"),
         ({"data_weight": -1.0}, "--data-weight -1.0"),
         ({"data_weight": math.nan}, "--data-weight nan"),
-        ({"lora": 0}, "at least 1, received 0"),
+        ({"method": "codi", "lora": 0}, "at least 1, received 0"),
         ({"method": "lcm", "lora": 4}, "--lora 4 for lcm with embedded guidance"),
         ({"method": "progressive", "lora": 4}, "--lora 4 for progressive"),
         ({"method": "guided", "stages": (8, 3)}, "--stages 8 3"),
