@@ -47,6 +47,12 @@ def images_of(row):
     return random.integers(0, 255, (3, 16, 16, 3), dtype=np.uint8)
 
 
+def few(study):
+    """Rows of one model and one sampler: most figures are left out."""
+    rows = [row for row in study if row.width == 16 and not row.method and row.sampler == "ddim"]
+    return rows[:6]
+
+
 @pytest.fixture(scope="module")
 def folder(study, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
@@ -107,8 +113,7 @@ def test_students_stand_beside_their_models(folder):
 
 
 def test_a_table_with_less_says_what_is_missing(study, tmp_path):
-    rows = [row for row in study if row.width == 16 and not row.method and row.sampler == "ddim"]
-    text = write_report(tmp_path, rows[:6]).read_text()
+    text = write_report(tmp_path, few(study)).read_text()
     Page(text)
     assert text.count("holds no rows for this figure") >= 3 and "No images were saved" in text
     with pytest.raises(ValueError, match="one reference"):
@@ -135,7 +140,7 @@ def test_figures_count_guidance_as_the_report_does(study, tmp_path, monkeypatch)
 
 
 def test_a_budget_that_pays_for_nothing_is_answered_so(study, tmp_path):
-    text = write_report(tmp_path, study, budgets=(1e-6, 1.0)).read_text()
+    text = write_report(tmp_path, few(study), budgets=(1e-6, 1.0)).read_text()
     assert text.count("For a budget of") == 1
     assert text.count("A budget of 1e-06 GFLOP an image pays for nothing") == 1
 
