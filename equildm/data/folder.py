@@ -128,13 +128,16 @@ class FolderSource(AbstractFileSource):
         name = self.name(index)
         if path is None:
             raise UnusableSample("unreadable record", name, _UNREADABLE)
+        note = self._remarks.of_sample(index, name)
         caption = self._metadata.caption(line) if line >= 0 else None
         parent = os.path.dirname(_text(path))
         if caption is None and beside is not None:
+            if line >= 0:
+                note(f"no {self._metadata.column} in the metadata, the file beside it is used", 1)
             caption = decoded(read_listed(self._folder / parent / _text(beside)))
         elif caption is None and self._classes and parent:
             caption = class_caption(os.path.basename(parent))
-        return clean_captions(caption, name, self._remarks.of_sample(index, name))
+        return clean_captions(caption, name, note)
 
     def _read_image(self, index: int) -> bytes:
         path, is_listed = self._samples.row(index, "path", "is_listed")

@@ -174,6 +174,20 @@ def test_metadata_of_one_file_twice_and_names_spelled_differently(tmp_path, imag
     }
 
 
+def test_a_line_without_the_caption_leaves_it_to_the_file_beside_the_image(tmp_path, image):
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_bytes(image)
+        (tmp_path / f"{name}.txt").write_text(f"beside {name}")
+    lines = [{"file_name": "a.png", "long": "of the line"}, {"file_name": "b.png", "short": "b"}]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    source = FolderSource(tmp_path, caption_column="long")
+    for _ in range(2):
+        assert captions(source) == {"a.png": "of the line", "b.png": "beside b"}
+    reason = "no long in the metadata, the file beside it is used"
+    assert source.remarks.counts == {".txt file that is no image's caption, not used": 1, reason: 1}
+    assert source.remarks.names[reason] == ["b.png"]
+
+
 def test_metadata_in_a_table(tmp_path, image):
     for name in ("a.png", "sub/b.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
