@@ -68,6 +68,12 @@ from .source import (
     StoredImage as StoredImage,
     UnusableSample as UnusableSample,
 )
+from .splits import (
+    HoldOut as HoldOut,
+    is_held_out as is_held_out,
+    split as split,
+    split_unit as split_unit,
+)
 from .subject import (
     encode_images as encode_images,
     PriorBatch as PriorBatch,
@@ -79,13 +85,7 @@ from .subject_config import (
     with_token as with_token,
     without_token as without_token,
 )
-from .subset import (
-    HoldOut as HoldOut,
-    is_held_out as is_held_out,
-    split as split,
-    split_unit as split_unit,
-    Subset as Subset,
-)
+from .subset import Subset as Subset
 from .transforms import Crop as Crop, Cut as Cut
 from .usable import (
     centre_crops as centre_crops,

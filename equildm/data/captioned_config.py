@@ -10,7 +10,8 @@ from jaxtyping import UInt8
 from .first_captions import Captions, with_captions
 from .option_checks import check_held_out, check_max_skipped, check_shuffle_files, check_size
 from .source import AbstractSource
-from .subset import HoldOut, split, Subset
+from .splits import HoldOut, split
+from .subset import Subset
 from .transforms import Crop
 
 if TYPE_CHECKING:  # loaded where they are used: options are shown without jax

@@ -7,11 +7,13 @@ from typing import Annotated, Literal, TYPE_CHECKING
 
 import tyro
 
-from ..runtime.options import Location
+from ..runtime.options import Hidden, Location
 from .buckets import Buckets
 from .first_captions import Captions, FirstCaptions, with_captions
 from .option_checks import check_held_out, check_max_skipped, check_size
-from .subset import HoldOut, split, split_unit, Subset
+from .source import AbstractSource
+from .splits import HoldOut, split, split_unit, unit_of
+from .subset import Subset
 from .usable import spread_indices
 
 if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
@@ -58,6 +60,8 @@ class DataConfig:
     cache: Location = "runs/cache"
     """Folder of cached latents and text embeddings, here or at an address. Any number of runs share
     it."""
+    record: Hidden[str] = ""
+    """What tells a run's split again, of its checkpoints (`split`). Other data are refused."""
 
     def __post_init__(self) -> None:
         check_max_skipped(self.max_skipped)
@@ -95,8 +99,11 @@ class DataConfig:
     def of_run(cls, run: "Run") -> "DataConfig":
         """The `data` section of a run's config.json, whatever recipe wrote it.
 
+        With the record of its split, so that what was trained on is never taken for held out.
+
         **Raises** `ValueError` if the run has none of this kind.
         """
+        from ..runtime import Checkpoints
         from .open import section_of_run
 
         config = section_of_run(run, "data", cls)
@@ -105,19 +112,30 @@ class DataConfig:
                 f"{run.path} was made by {run.recipe}, whose data are no captioned latents. Give a "
                 "run of pretrain.py, distill.py or another recipe that has a DataConfig."
             )
-        return config
+        folders = run.checkpoints, run.averages
+        metas = [meta for meta in (Checkpoints(f).newest_meta() for f in folders) if meta]
+        return dataclasses.replace(config, record=metas[0].get("split", "") if metas else "")
 
-    def splits(self) -> tuple[Subset, Subset]:
-        """`(training, held out)`."""
+    def splits(self, source: AbstractSource | None = None) -> tuple[Subset, Subset]:
+        """`(training, held out)`.
+
+        **Arguments:**
+
+        - `source`: what `self.source` names, if it is open already.
+
+        **Raises** `ValueError`, see `split`.
+        """
         from .open import open_source
 
-        source = with_captions(open_source(self.source), self.captions)
-        return split(source, self.held_out, by=self.hold_out)
+        source = with_captions(source or open_source(self.source), self.captions)
+        return split(source, self.held_out, by=self.hold_out, record=self.record)
 
     def split_unit(self) -> Literal["caption", "image"]:
         """What is held out; where `hold_out` is "auto", the data decide."""
         from .open import open_source
 
+        if self.record:
+            return unit_of(self.record)
         return split_unit(open_source(self.source)) if self.hold_out == "auto" else self.hold_out
 
     def latents(
@@ -131,10 +149,14 @@ class DataConfig:
 
         training, _ = self.splits()
         encoders = ParallelEncoders(vae, text_encoder)
+        latents: CachedLatents | BucketedLatents
         with self._cache(encoders, len(training), self.flip, self.max_skipped) as cache:
             if (buckets := self.shapes()) is None:
-                return cache.latents(training, self.size, with_sizes=with_sizes)
-            return cache.bucketed(training, buckets, with_sizes=with_sizes)
+                latents = cache.latents(training, self.size, with_sizes=with_sizes)
+            else:
+                latents = cache.bucketed(training, buckets, with_sizes=with_sizes)
+        latents.split = training.record
+        return latents
 
     def held_out_latents(
         self,

@@ -10,7 +10,8 @@ import tyro
 from ..runtime import check_counts
 from .option_checks import check_held_out, check_max_skipped, check_scale
 from .source import AbstractSource
-from .subset import HoldOut, split, Subset
+from .splits import HoldOut, split
+from .subset import Subset
 
 if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
     from .._types import TextEmbedding

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from .option_checks import check_max_skipped, check_shuffle_files, check_size
 from .skips import Skips
 from .source import AbstractSource
-from .subset import HoldOut, split, Subset
+from .splits import HoldOut, split
+from .subset import Subset
 from .transforms import Crop, Cut
 
 if TYPE_CHECKING:  # loaded where they are used: options are shown without jax

@@ -39,6 +39,9 @@ class AbstractDataset(abc.ABC):
 
     decodes: ClassVar[bool] = False
     """Whether a batch costs enough to be read by several threads."""
+    split: str = ""
+    """The record of the training split that it was made of (`Subset.record`), where it is known.
+    Checkpoints hold it."""
 
     @property
     def fingerprint(self) -> str:

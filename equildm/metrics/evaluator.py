@@ -13,7 +13,6 @@ from ..data import (
     InMemory,
     named_split,
     open_source,
-    split,
     SplitName,
     usable_indices,
 )
@@ -71,8 +70,7 @@ class Evaluator:
         **Raises** `ValueError` if the split is empty or nothing in it can be used.
         """
         # A source in memory decodes each image once, although it is read twice.
-        images = InMemory(open_source(data.source))
-        self._training, held_out = split(images, data.held_out, by=data.hold_out)
+        self._training, held_out = data.splits(InMemory(open_source(data.source)))
         source = named_split(split_name, self._training, held_out)
         order = np.random.default_rng(seed).permutation(len(source))
         indices = usable_indices(source, order, count)

@@ -111,7 +111,7 @@ def _read_trained(
 def _averages(run: Run, config: RunModelConfig) -> tuple[str, ...]:
     """The names of a run's averages, in the order in which its checkpoints hold them."""
     for checkpoints in (Checkpoints(run.checkpoints), Checkpoints(run.averages)):
-        meta = {} if checkpoints.latest() is None else checkpoints.restore({}).meta
+        meta = checkpoints.newest_meta()
         if "averages" in meta:
             return tuple(meta["averages"])
     return EMAS[config.ema or "power"].names()

@@ -103,6 +103,11 @@ class Checkpoints:
         """The newest complete checkpoint's step, `None` where there is none."""
         return max(self.steps(), default=None)
 
+    def newest_meta(self) -> Mapping[str, Any]:
+        """What the newest complete checkpoint says of itself; nothing where there is none."""
+        latest = self.latest()
+        return {} if latest is None else self.restore({}, latest).meta
+
     def save(self, step: int, items: Mapping[str, PyTree], meta: Mapping[str, Any]) -> bool:
         """Starts to save, and returns when the arrays have been copied off the devices.
 

@@ -10,7 +10,6 @@ from ..data import (
     InMemory,
     named_split,
     open_source,
-    split,
     usable_indices,
 )
 from ..interop import load_minilm, load_vgg16
@@ -41,7 +40,7 @@ def shared_scorer(
     model, data = run.model.model, run.data
     source = open_source(data.source)
     images = InMemory(source)  # each is read before it is used
-    training, held_out = split(images, data.held_out, by=data.hold_out)
+    training, held_out = data.splits(images)
     asked = named_split(samples.split, training, held_out)
     # A classifier takes VGG16's place in both scores.
     vgg = load_vgg16() if samples.extractor.classifier is None else samples.extractor.load()

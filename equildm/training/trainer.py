@@ -105,6 +105,8 @@ def train(
     facts: dict[str, Any] = {"averages": list(ema.names())}
     if dataset.fingerprint:
         facts["data"] = dataset.fingerprint
+    if dataset.split:
+        facts["split"] = dataset.split
     step = make_step(
         objective,
         optimizer,

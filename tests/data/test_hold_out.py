@@ -91,6 +91,54 @@ def test_a_config_without_it_means_captions(kind):
     assert read == kind("shapes", held_out=0.1, hold_out="caption")
 
 
+@pytest.fixture
+def growing(tmp_path) -> Path:
+    """Eighteen images of two captions: fewer than ten each, so that captions are held out."""
+    folder = tmp_path / "growing"
+    folder.mkdir()
+    words = list(map(str, range(99)))
+    held_out = next(word for word in words if is_held_out(word, 0.3))
+    trained = next(word for word in words if not is_held_out(word, 0.3))
+    add(folder, [(f"{i}.png", held_out if i % 2 else trained) for i in range(18)])
+    return folder
+
+
+def add(folder: Path, rows: list[tuple[str, str]]) -> None:
+    with (folder / "metadata.jsonl").open("a") as lines:
+        for name, text in rows:
+            lines.write(json.dumps({"file_name": name, "text": text}) + "\n")
+
+
+def recorded(config: DataConfig) -> DataConfig:
+    """The config as a run's checkpoints tell it again."""
+    training, _ = config.splits()
+    return dataclasses.replace(config, record=training.record)
+
+
+def test_data_that_grew_are_held_out_as_before(growing):
+    """Where "auto" would hold out images now, of which some were trained on."""
+    config = DataConfig(str(growing), held_out=0.3)
+    before = recorded(config)
+    seen = set(names(config.splits()[0]))
+    add(growing, [(f"{i}.png", str(i % 2)) for i in range(100, 200)])
+    assert seen & set(names(config.splits()[1]))
+    assert not seen & set(names(before.splits()[1]))
+    assert (before.split_unit(), config.split_unit()) == ("caption", "image")
+
+
+@pytest.mark.parametrize("unit", ["caption", "image"])
+def test_data_in_which_something_is_gone_are_refused(growing, unit):
+    config = DataConfig(str(growing), held_out=0.3, hold_out=unit)
+    before = recorded(config)
+    assert names(before.splits()[1]) == names(config.splits()[1])
+    trained = config.splits()[0]
+    text = trained.caption(0) if unit == "caption" else trained.name(0)
+    lines = (growing / "metadata.jsonl").read_text()
+    (growing / "metadata.jsonl").write_text(lines.replace(f'"{text}"', '"another"'))
+    with pytest.raises(ValueError, match=rf"of \d+ {unit}s that it was trained on, 1 are not"):
+        before.splits()
+
+
 def test_an_old_run_splits_as_it_did(tmp_path, captioned):
     """Even where "auto" would split otherwise; and it is resumed only with what it did."""
     for source, is_alike in (("shapes", True), (str(captioned), False)):

@@ -54,8 +54,8 @@ def test_it_comes_before_the_devices():
 
     The first calls still find their places, and beside other work later ones. So the five calls of
     15 with the least counts decide: in them no page is asked for, or all are each time, 11,719 of
-    them in an array that the barriers keep. The program has no part for which XLA's threads take memory of their own,
-    as a Fourier transform has: such pages are asked for anew now and then.
+    them in an array that the barriers keep. The program has no part for which XLA's threads take
+    memory of their own, as a Fourier transform has: such pages are asked for anew now and then.
     """
     kept, given_back = (int(run_python(PROGRAM, word).split()[-1]) for word in ("early", "late"))
     assert kept < 1000 < 10_000 < given_back

@@ -13,7 +13,7 @@ from equildm.interop import Scheduler
 from equildm.noise import ScaledLinear, Velocity
 from equildm.pipeline import ModelConfig
 from equildm.pretrained import RunModelConfig
-from equildm.runtime import Run, to_json, write_atomic
+from equildm.runtime import Checkpoints, Run, to_json, write_atomic
 from equildm.training import TrainConfig
 
 
@@ -71,9 +71,9 @@ def make_run(tmp_path):
         document = to_json(RunModelConfig(model, stages=stages))
         write_atomic(run.path / "model.json", json.dumps(document))
         for folder, steps in ((run.checkpoints, (newest,)), (run.averages, earlier)):
-            for step in steps:
-                (folder / str(step)).mkdir(parents=True)
-                (folder / str(step) / "_CHECKPOINT_METADATA").touch()
+            with Checkpoints(folder, keep=None) as checkpoints:
+                for step in sorted(steps):
+                    checkpoints.save(step, {}, {"position": step})
         return run.path
 
     return make

@@ -1,6 +1,7 @@
 """The runs of a study, and the ways in which each is sampled."""
 
 import dataclasses
+import shutil
 
 import pytest
 
@@ -101,8 +102,7 @@ def test_a_transformer_and_a_process_are_families(make_run, preset, noise, size)
 
 def test_a_run_without_a_checkpoint_is_named(make_run):
     path = make_run("c016", newest=8)
-    for file in (path / "checkpoints" / "8").iterdir():
-        file.unlink()
+    shutil.rmtree(path / "checkpoints" / "8")
     with pytest.raises(ValueError, match="c016 has no checkpoint yet"):
         ways(path)
 
