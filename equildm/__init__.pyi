@@ -46,6 +46,7 @@ from .data import (
     CaptionedBatch as CaptionedBatch,
     CaptionedDataConfig as CaptionedDataConfig,
     CaptionedImages as CaptionedImages,
+    captions_or_empty as captions_or_empty,
     centre_crops as centre_crops,
     CONTROLS as CONTROLS,
     Crop as Crop,

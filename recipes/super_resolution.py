@@ -67,7 +67,7 @@ def main(config: Config) -> None:
 
     # The data: squares of images, and small ones of them.
     own = config.captions == "own"
-    captions = [training.caption(i) for i in range(len(training))] if own else [""]
+    captions = eqd.captions_or_empty(training) if own else [""]
     dataset = config.data.pairs(training, eqd.embed_captions(model.text_encoder, captions))
     # What needs no training is scored first: it would refuse squares that cannot be scored.
     vae = eqd.reconstruction_baseline(model.vae, squares.images)

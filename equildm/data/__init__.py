@@ -88,6 +88,7 @@ from .subject_config import (
 from .subset import Subset as Subset
 from .transforms import Crop as Crop, Cut as Cut
 from .usable import (
+    captions_or_empty as captions_or_empty,
     centre_crops as centre_crops,
     named_split as named_split,
     SplitName as SplitName,

@@ -15,9 +15,11 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_NO_WORDS = re.compile(r"[-+]?\d+([.,]\d+)?|nan|none|null|true|false", re.IGNORECASE)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 UNREADABLE = "caption with characters that cannot be read, replaced"
+NO_WORDS = "caption that is a number or a word for none, used"
 UNUSED = "entry of a list of captions that is no readable text, not used"
 
 
@@ -53,8 +55,8 @@ def clean_captions(value: object, name: str, note: Note = ignore) -> tuple[str, 
 
     - `value`: what the data set holds as a caption: a text, or a list of them.
     - `name`: of the sample.
-    - `note`: counts entries of a list that cannot be used, and captions with characters that could
-        not be read.
+    - `note`: counts entries of a list that cannot be used, captions with characters that could not
+        be read, and those that are only a number, as a class without a name is.
 
     **Raises** `UnusableSample` if no text is left, or if it has NUL characters, as UTF-16 without a
     mark has. Of a list, if that holds for every entry.
@@ -70,6 +72,8 @@ def clean_captions(value: object, name: str, note: Note = ignore) -> tuple[str, 
         raise faults[0] if faults else UnusableSample("missing caption", name, "an empty list")
     if faults:
         note(UNUSED, len(faults))
+    if numbers := sum(map(bool, map(_NO_WORDS.fullmatch, captions))):
+        note(NO_WORDS, numbers)
     if unreadable := sum("\ufffd" in caption for caption in captions):
         note(UNREADABLE, unreadable)
     return tuple(captions)

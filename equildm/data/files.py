@@ -7,12 +7,24 @@ went away) say nothing about the data. They pass, with the name of the file, and
 
 import contextlib
 import errno
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 
 from ..runtime.address import FilePath
 from .source import UnusableSample
 
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+
+
+def distinct_names(paths: Sequence[FilePath]) -> list[str]:
+    """The names of files; where two are alike, all with the folders that tell them apart."""
+    names = [path.name for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    parts = [str(path).replace(os.sep, "/").split("/") for path in paths]
+    alike = (len(set(level)) == 1 for level in zip(*parts, strict=False))
+    depth = next((number for number, same in enumerate(alike) if not same), 0)
+    return ["/".join(part[depth:]) for part in parts]
 
 
 @contextlib.contextmanager

@@ -155,7 +155,8 @@ class FolderSource(AbstractFileSource):
         start = (READING, self._metadata.column)
         summaries = Digest(["folder", *start]), Digest(["class folders", *start])
         classes: set[str] = set()
-        has_captions = len(self._metadata) > 0
+        captioned = self._metadata.first_table  # the first file with captions
+        without = 0
         missing = deque(lines.missing)
         for file in self._listing.files(remarks):
             for summary in summaries:
@@ -164,13 +165,15 @@ class FolderSource(AbstractFileSource):
                 yield _missing(missing.popleft())
             line = lines.line(file.path)
             stem, suffix = parted(file.path)
+            parent = os.path.dirname(file.path)
             if suffix in IMAGE_SUFFIXES or line >= 0:
                 beside = None
                 if suffix in IMAGE_SUFFIXES:
                     beside = file.neighbours.caption_of(os.path.basename(stem))
-                    if "/" in file.path:
-                        classes.add(class_caption(os.path.basename(os.path.dirname(file.path))))
-                has_captions |= beside is not None
+                    if parent:
+                        classes.add(class_caption(os.path.basename(parent)))
+                captioned = captioned or (beside and os.path.join(parent, beside))
+                without += line < 0 and beside is None
                 yield _Sample(
                     _bytes(file.path), line, None if beside is None else _bytes(beside), True
                 )
@@ -180,7 +183,10 @@ class FolderSource(AbstractFileSource):
                     kind = f"{suffix} file that is no image's caption"
                 remarks.add(f"{kind}, not used", printable(file.path))
         yield from map(_missing, missing)
-        is_classes = self._class_folders and not has_captions and len(classes) > 1
+        is_classes = self._class_folders and captioned is None and len(classes) > 1
+        if captioned is not None and len(classes) > 1 and without:
+            reason = "image without a caption, for folders are no classes where files have captions"
+            remarks.add(reason, f"captions in {printable(captioned)}", without)
         return {
             "fingerprint": summaries[is_classes].text(),
             "classes": len(classes) * is_classes,

@@ -99,5 +99,6 @@ def alike(path: str) -> str:
 
 
 def stored_fields(fields: dict[str, Any], columns: tuple[str, ...]) -> str:
-    """These columns of a line as JSON."""
-    return json.dumps({name: fields[name] for name in columns if name in fields}, default=str)
+    """These columns of a line as JSON. Bytes, dates and the like are no text: an empty object."""
+    chosen = {name: fields[name] for name in columns if name in fields}
+    return json.dumps(chosen, default=lambda _: {})

@@ -19,7 +19,7 @@ from .text_hash import NO_TEXT, text_hash
 
 CAPTION_COLUMNS = ("text", "caption")
 
-INDEX = 1
+INDEX = 2
 """Version of the table of lines."""
 
 
@@ -54,6 +54,11 @@ class FolderMetadata:
 
     def __len__(self) -> int:
         return len(self._lines)
+
+    @property
+    def first_table(self) -> str | None:
+        """The first metadata file, if there is a line in any."""
+        return self._tables[0] if len(self) else None
 
     def place(self, line: int) -> str:
         """File and number of a line."""

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import glob
 import itertools
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from .builtin.fashion_mnist import FashionMNISTSource, FOLDER as FASHION_MNIST_F
 from .builtin.photographs import PhotographSource
 from .builtin.shapes import ShapesSource
 from .builtin.tinted import TintedEmoji
-from .data_folder import DATA, data_files
+from .data_folder import check_one_split, DATA, data_files
 from .data_spec import expanded_braces, parted_spec
 from .decode import IMAGE_SUFFIXES
 from .folder import FolderSource
@@ -32,6 +33,8 @@ from .source import AbstractSource
 from .webdataset import WebDatasetSource
 
 T = TypeVar("T", bound=Any)
+
+_log = logging.getLogger("equildm.data")
 
 _GENERATED: dict[str, Callable[[], AbstractSource]] = {
     "emoji": EmojiSource,
@@ -91,6 +94,9 @@ def open_source(spec: str | Path, *, class_folders: bool = True) -> AbstractSour
     name, _, folder = spec.partition(":")
     if spec in _GENERATED or name in _FASHION_MNIST:
         _arguments(spec, name, options)
+        if os.path.exists(name):
+            text = "%s is the data set that is built in; the folder here of that name is ./%s"
+            _log.warning(text, name, name)
         if spec in _GENERATED:
             return _GENERATED[spec]()
         path = (
@@ -170,6 +176,7 @@ def _files_in(folder: FilePath) -> list[str]:
     if folders == [DATA] and (data := data_files(folder, _files_in(folder / DATA))):
         return data
     inside = [folder / name for name in sorted(names) if not name.startswith(".")]
+    check_one_split(folder, [path.name for path in inside], folders)
     shards = [p for p in inside if p.suffix.lower() in _FILES and p.name not in METADATA]
     tars = {path.stem for path in shards if path.suffix.lower() == ".tar"}
     # img2dataset writes a table of the download beside each tar.

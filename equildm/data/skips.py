@@ -177,8 +177,11 @@ def over_limit(
         f"{', ...' if count > _NAMED else ''})"
         for reason, count in counts.items()
     ]
+    fix = "Mend the data"
+    if set(counts) == {"missing caption"}:
+        fix = "Name the column or field that has the captions ('DATA?caption=NAME')"
     return (
         f"At most a share of {limit:g} of a data set may be unusable; so far "
-        f"{sum(counts.values())} of {total} samples are: {'; '.join(parts)}. Mend the data, or "
-        "raise --max-skipped."
+        f"{sum(counts.values())} of {total} samples are: {'; '.join(parts)}. {fix}, or raise "
+        "--max-skipped."
     )

@@ -81,9 +81,14 @@ def split(
     recorded = unit_of(record) if record else None
     hashes = np.zeros(0, np.uint64) if "image" in (by, recorded) else _captions(source)
     unit = recorded or (_unit(hashes) if by == "auto" else by)
-    if unit == "image" and by == "auto" and not recorded and fraction > 0:
+    if by == "auto" and not recorded and fraction > 0:
         distinct = _distinct(hashes)
-        _log.warning("%d captions for %d images: images are held out", distinct, len(source))
+        if unit == "image":
+            _log.warning("%d captions for %d images: images are held out", distinct, len(source))
+        elif 2 * distinct <= len(source):
+            share = _distinct(hashes[hashes < np.uint64(_bound(fraction))])
+            text = "%d captions for %d images: whole captions are held out, %d of them"
+            _log.warning(text, distinct, len(source), share)
     if unit == "image":
         hashes = _names(source, fraction)
     _check_record(record, hashes)

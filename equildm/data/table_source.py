@@ -11,7 +11,7 @@ from ..runtime.address import file_path, FilePath
 from .caption_text import clean_captions, printable
 from .classes import class_caption
 from .file_source import AbstractFileSource
-from .files import read_mentioned
+from .files import distinct_names, read_mentioned
 from .remarks import Remarks
 from .source import digest, file_identity, READING, UnusableSample
 from .table_columns import caption_column, column_classes, image_column, LABEL
@@ -58,6 +58,7 @@ class AbstractTableSource(AbstractFileSource):
                 f"A {self._kind} source must hold rows; {', '.join(map(str, paths))} holds none."
             )
         label = paths[0].name if len(paths) == 1 else str(paths[0].parent)
+        self._file_names = distinct_names(paths)
         identities = [file_identity(path) for path in paths]
         columns = (self._image_column, self._caption_column)
         super().__init__(
@@ -81,7 +82,7 @@ class AbstractTableSource(AbstractFileSource):
 
     def name(self, index: int) -> str:
         number, row = self._locate(index)
-        return f"{printable(self._paths[number].name)}:{row}"
+        return f"{printable(self._file_names[number])}:{row}"
 
     def _locate(self, index: int) -> tuple[int, int]:
         """The number of a sample's file, and its row in that file."""

@@ -6,6 +6,7 @@ indices = usable_indices(source, range(len(source)), 256)
 captions, images = [source.caption(i) for i in indices], centre_crops(source, indices, 32)
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -13,9 +14,11 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from .skips import Skips
-from .source import AbstractSource
+from .source import AbstractSource, UnusableSample
 from .subset import Subset
 from .transforms import Crop
+
+_log = logging.getLogger("equildm.data")
 
 SplitName = Literal["held-out", "training"]
 
@@ -33,8 +36,9 @@ def named_split(name: SplitName, training: Subset, held_out: Subset) -> Subset:
     chosen, other = (held_out, "training") if name == "held-out" else (training, "held-out")
     if not len(chosen):
         raise ValueError(
-            f"A split has captions; there are no {name} captions. Train with --held-out above 0 "
-            f"and --hold-out auto, or pass --split {other}."
+            f"A split has captions; there are no {name} captions. Train with more held out "
+            "(--held-out 0.2) or with single images held out (--hold-out image), or pass --split "
+            f"{other}."
         )
     return chosen
 
@@ -67,6 +71,28 @@ def usable_indices(
     skips.summarise()
     skips.require(len(usable))
     return usable
+
+
+def captions_or_empty(source: AbstractSource) -> list[str]:
+    """The caption of each sample, empty where there is none. The log counts those.
+
+    **Raises** `ValueError` if no sample has a caption.
+    """
+    captions: list[str] = []
+    for index in range(len(source)):
+        try:
+            captions.append(source.caption(index))
+        except UnusableSample:
+            captions.append("")
+    missing = captions.count("")
+    if missing == len(captions):
+        raise ValueError(
+            f"Images are trained with their captions; none of {missing} images has one. Leave "
+            "--captions own out. (With --hold-out caption names of folders are no captions.)"
+        )
+    if missing:
+        _log.warning("%d of %d images have no caption: theirs is empty", missing, len(captions))
+    return captions
 
 
 def spread_indices(total: int, count: int) -> list[int]:

@@ -15,7 +15,7 @@ from ..runtime.address import Address, file_path, FilePath
 from .caption_text import clean_captions, decoded, parsed_json, printable
 from .decode import IMAGE_SUFFIXES
 from .file_source import AbstractFileSource
-from .files import naming
+from .files import distinct_names, naming
 from .handles import Handles
 from .index_table import index_table
 from .remarks import Remarks
@@ -27,7 +27,7 @@ _CAPTIONS = (".txt", ".caption", ".json")
 asked for is one of `.json`."""
 
 
-INDEX = 1
+INDEX = 2
 """Version of the tables of members."""
 _TOGETHER = 8
 """Tars at an address whose headers are read at once."""
@@ -161,8 +161,9 @@ class WebDatasetSource(AbstractFileSource):
             return _OpenTar(path)
 
     def _scan(self) -> Generator[_Sample, None, dict[str, Any]]:
-        for number, (path, members) in enumerate(_members(self._paths)):
-            yield from _samples(number, path, members, self._suffixes, self._remarks)
+        names = distinct_names(self._paths)
+        for number, (name, (_, members)) in enumerate(zip(names, _members(self._paths))):
+            yield from _samples(number, name, members, self._suffixes, self._remarks)
         return {"remarks": self._remarks.tallies()}
 
 
@@ -199,7 +200,7 @@ def _listed(path: FilePath) -> list[Member]:
 
 def _samples(
     number: int,
-    path: FilePath,
+    tar: str,
     members: Iterable[Member],
     captions: Sequence[str],
     remarks: Remarks,
@@ -214,19 +215,19 @@ def _samples(
             continue
         if not member.is_file:
             reason = "member that is a link or no plain file, not used"
-            remarks.add(reason, f"{path.name}:{printable(member.name)}")
+            remarks.add(reason, f"{tar}:{printable(member.name)}")
         elif not stem:
-            remarks.add("hidden member, not used", f"{path.name}:{printable(member.name)}")
+            remarks.add("hidden member, not used", f"{tar}:{printable(member.name)}")
         else:
             group = groups.setdefault((member.archive, folder + slash + stem), {})
             if dot + suffix in group:
                 reason = "earlier member of a name that comes again, not used"
-                remarks.add(reason, f"{path.name}:{printable(member.name)}")
+                remarks.add(reason, f"{tar}:{printable(member.name)}")
             group[dot + suffix] = _Span(member.offset, member.size)
     if archives > 1:
-        remarks.add("archive after the first in one file, used", path.name, archives - 1)
+        remarks.add("archive after the first in one file, used", tar, archives - 1)
     for (archive, key), group in groups.items():
-        place = f"{path.name}:" if archive == 0 else f"{path.name}#{archive + 1}:"
+        place = f"{tar}:" if archive == 0 else f"{tar}#{archive + 1}:"
         yield from _of_group(number, place, key, group, captions, remarks)
 
 

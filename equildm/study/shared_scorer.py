@@ -10,6 +10,7 @@ from ..data import (
     InMemory,
     named_split,
     open_source,
+    Skips,
     usable_indices,
 )
 from ..interop import load_minilm, load_vgg16
@@ -58,7 +59,7 @@ def shared_scorer(
     path = folder.path / f"reference-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"
 
     def compute(name: str) -> None:
-        crop = Crop(model.image_size)
+        crop, skips = Crop(model.image_size), Skips(held_out)
         real = _shuffled(images, samples.real, seed=0)
         fitted = sorted(_shuffled(training, samples.real, seed=1))
         fit_reference(
@@ -66,7 +67,7 @@ def shared_scorer(
             (crop(images.image(i)) for i in sorted(real)),
             (crop(training.image(i)) for i in fitted),
             [training.caption(i) for i in fitted],
-            [held_out.caption(i) for i in range(len(held_out))],
+            [text for i in range(len(held_out)) if (text := skips.attempt(i, held_out.caption))],
             vgg=vgg,
             text_encoder=load_minilm(max_tokens=model.max_tokens),
             extractor=extractor,

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tars import write_tar
 
 from equildm.data import FolderSource, open_source, ParquetSource, Skips
 from equildm.data.classes import class_caption
@@ -109,6 +110,61 @@ def test_labels_without_names_are_refused(tmp_path, image):
         pq.write_table(table, bare)
         with pytest.raises(ValueError, match="label must hold text"):
             ParquetSource([bare])
+
+
+def test_folders_of_several_splits_are_refused(tmp_path, image):
+    fill(tmp_path, image, "train/cat/1.png", "train/dog/1.png", "test/cat/1.png")
+    with pytest.raises(ValueError, match=r"must be one split; .* holds test, train\. .*/train'"):
+        open_source(tmp_path)
+    assert len(open_source(tmp_path / "train")) == 2
+    fill(tmp_path, image, "plane/1.png")
+    assert len(open_source(tmp_path)) == 4  # classes, of which one is a train
+
+
+def test_one_caption_file_is_told_where_folders_are_no_classes(tmp_path, image):
+    fill(tmp_path, image, "cat/1.png", "cat/2.png", "dog/1.png")
+    (tmp_path / "cat" / "2.txt").write_text("a tabby")
+    remarks = open_source(tmp_path).remarks
+    reason = "image without a caption, for folders are no classes where files have captions"
+    assert remarks.counts == {reason: 2}
+    assert remarks.names == {reason: ["captions in cat/2.txt"]}
+
+
+def test_numbers_as_captions_are_counted(tmp_path, image):
+    fill(tmp_path, image, "1.png", "2.png", "3.png")
+    (tmp_path / "metadata.csv").write_text("file_name,text\n1.png,7\n2.png,None\n3.png,7 cats\n")
+    source = open_source(tmp_path)
+    assert list(captions(source).values()) == ["7", "None", "7 cats"]
+    assert source.remarks.counts == {"caption that is a number or a word for none, used": 2}
+
+
+def test_bytes_in_metadata_are_no_caption(tmp_path, image):
+    fill(tmp_path, image, "1.png", "2.png")
+    columns = {"file_name": ["1.png", "2.png"], "text": [b"cat", None]}
+    pq.write_table(pa.table(columns), tmp_path / "metadata.parquet")
+    assert list(captions(open_source(tmp_path)).values()) == [None, None]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "tar"])
+def test_files_of_one_name_are_told_apart(tmp_path, image, kind):
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / f"part-0.{kind}"
+        if kind == "parquet":
+            pq.write_table(pa.table({"image": [image], "text": [folder]}), path)
+        else:
+            write_tar(path, [("1.png", image), ("1.txt", folder.encode())])
+    source = open_source(f"{tmp_path}/*/part-0.{kind}")
+    end = {"parquet": "0", "tar": "1"}[kind]
+    assert captions(source) == {f"{f}/part-0.{kind}:{end}": f for f in "ab"}
+    assert source.name(0) != open_source(f"{tmp_path}/a/part-0.{kind}").name(0)
+
+
+def test_a_folder_named_as_a_built_in_set(tmp_path, image, caplog, monkeypatch):
+    fill(tmp_path, image, "shapes/cat/1.png", "shapes/dog/1.png")
+    monkeypatch.chdir(tmp_path)
+    assert len(open_source("shapes")) == 2304 and "the folder here of that name" in caplog.text
+    assert len(open_source("./shapes")) == 2
 
 
 def test_names_of_classes_are_words():

@@ -2,18 +2,17 @@
 
 import errno
 import importlib
-import io
 import json
 import signal
 import subprocess
 import sys
-import tarfile
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers import ROOT
+from tars import write_tar
 
 from equildm.data import open_source, Skips, split
 from equildm.data.index_table import index_folder, index_table
@@ -167,14 +166,6 @@ def test_killed_and_built_again_once():
     assert sorted(out.count("writing") for out, _ in outputs) == [0, 1]
     assert sum("its index is built" in err for _, err in outputs) == 1
     assert {path.name for path in index_folder().iterdir()} == {"key", ".key.lock"}
-
-
-def write_tar(path, members):
-    with tarfile.open(path, "w") as tar:
-        for name, data in members:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
 
 
 def write(kind, folder, images):

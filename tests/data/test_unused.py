@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import features
+from tars import write_tar
 
 from equildm.data import decode_image, FolderSource, open_source, Skips, WebDatasetSource
 
@@ -23,15 +24,6 @@ def captions(source):
     skips = Skips(source)
     samples = [skips.attempt(index, source.__getitem__) for index in range(len(source))]
     return {sample.name: sample.caption for sample in samples if sample is not None}
-
-
-def write_tar(path, members):
-    with tarfile.open(path, "w") as tar:
-        for name, data in members:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-    return path
 
 
 def test_members_with_dots_in_their_names(tmp_path, image):

@@ -7,6 +7,7 @@ import pytest
 
 from equildm.data import (
     AbstractSource,
+    captions_or_empty,
     centre_crops,
     Crop,
     named_split,
@@ -55,6 +56,14 @@ def test_the_first_usable_samples_are_taken_in_order(caplog):
     assert usable_indices(source, order, 99) == expected
     with pytest.raises(ValueError, match="must have a usable sample"):
         usable_indices(source, (3, 5), 2)
+
+
+def test_captions_with_empty_ones_for_none(caplog):
+    captions = captions_or_empty(Flawed())
+    assert captions[5] == "" and all(captions[:5] + captions[6:])
+    assert "1 of 14 images have no caption" in caplog.text
+    with pytest.raises(ValueError, match="none of 2 images has one"):
+        captions_or_empty(Subset(Flawed(), [5, 5]))
 
 
 def test_images_are_cropped_in_the_middle():
