@@ -103,8 +103,7 @@ class DataConfig:
 
         **Raises** `ValueError` if the run has none of this kind.
         """
-        from ..runtime import Checkpoints
-        from .open import section_of_run
+        from .open import record_of_run, section_of_run
 
         config = section_of_run(run, "data", cls)
         if config is None:
@@ -112,9 +111,7 @@ class DataConfig:
                 f"{run.path} was made by {run.recipe}, whose data are no captioned latents. Give a "
                 "run of pretrain.py, distill.py or another recipe that has a DataConfig."
             )
-        folders = run.checkpoints, run.averages
-        metas = [meta for meta in (Checkpoints(f).newest_meta() for f in folders) if meta]
-        return dataclasses.replace(config, record=metas[0].get("split", "") if metas else "")
+        return dataclasses.replace(config, record=record_of_run(run))
 
     def splits(self, source: AbstractSource | None = None) -> tuple[Subset, Subset]:
         """`(training, held out)`.

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TYPE_CHECKING
 import tyro
 
 from ..runtime import check_counts
+from ..runtime.options import Hidden
 from .option_checks import check_held_out, check_max_skipped, check_scale
 from .source import AbstractSource
 from .splits import HoldOut, split
@@ -51,6 +52,8 @@ class DegradedDataConfig:
     as for classes, else captions."""
     max_skipped: float = dataclasses.field(default=0.05, metadata={"before": 1.0})
     """Share of the samples that may be unusable. One more is an error."""
+    record: Hidden[str] = ""
+    """What tells a run's split again, of its checkpoints (`split`). Other data are refused."""
 
     def __post_init__(self) -> None:
         check_max_skipped(self.max_skipped)
@@ -62,9 +65,11 @@ class DegradedDataConfig:
     def of_run(cls, run: "Run") -> "DegradedDataConfig":
         """The `data` section of a run's config.json, whatever recipe wrote it.
 
+        With the record of its split, so that what was trained on is never taken for held out.
+
         **Raises** `ValueError` if the run has none of this kind.
         """
-        from .open import section_of_run
+        from .open import record_of_run, section_of_run
 
         config = section_of_run(run, "data", cls)
         if config is None:
@@ -72,7 +77,7 @@ class DegradedDataConfig:
                 f"A run of super-resolution has degraded data, received {run.path} of "
                 f"{run.recipe}. Give a run of super_resolution.py."
             )
-        return config
+        return dataclasses.replace(config, record=record_of_run(run))
 
     @classmethod
     def of_runs(cls, paths: Sequence[Path]) -> "DegradedDataConfig":
@@ -87,9 +92,10 @@ class DegradedDataConfig:
             fields = [field.name for field in dataclasses.fields(cls)]
             names = [name for name in fields if name not in ("crops", "max_skipped")]
             wrong = [name for name in names if getattr(other, name) != getattr(configs[0], name)]
-            if wrong == ["hold_out"] and other._held_out_names() == configs[0]._held_out_names():
-                continue  # "auto" means for these data what the other says
-            if wrong:
+            if not wrong:
+                continue
+            is_split = set(wrong) <= {"hold_out", "record"}  # "auto" may mean what the other says
+            if not is_split or other._held_out_names() != configs[0]._held_out_names():
                 raise ValueError(
                     f"Runs are compared on the same images; {path} and {paths[0]} differ in "
                     f"{', '.join(wrong)}. Compare runs that were trained with the same data."
@@ -110,19 +116,19 @@ class DegradedDataConfig:
 
         source = open_source(self.source, class_folders=self.hold_out != "caption")
         images = InMemory(source, self.shrink)
-        training, held_out = split(images, self.held_out, by=self.hold_out)
+        training, held_out = split(images, self.held_out, by=self.hold_out, record=self.record)
         return (training, held_out) if len(held_out) else split(images, self.held_out, by="image")
 
     def _held_out_names(self) -> list[str]:
         _, held_out = self.splits()
         return [held_out.name(index) for index in range(len(held_out))]
 
-    def pairs(self, training: AbstractSource, text: "TextEmbedding") -> "DegradedPairs":
+    def pairs(self, training: Subset, text: "TextEmbedding") -> "DegradedPairs":
         """The data set of the training images. `text`: see `DegradedPairs`."""
         from .degraded_pairs import DegradedPairs
 
         degradation = self.build_degradation()
-        return DegradedPairs(
+        pairs = DegradedPairs(
             training,
             self.size,
             self.scale,
@@ -131,6 +137,8 @@ class DegradedDataConfig:
             crops=self.crops,
             max_skipped=self.max_skipped,
         )
+        pairs.split = training.record
+        return pairs
 
     def held_squares(self, held_out: AbstractSource, count: int) -> "HeldSquares":
         """Squares of the held-out images, always the same ones."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..runtime import is_address, Run
+from ..runtime import Checkpoints, is_address, Run
 from ..runtime.address import Address, file_path, FilePath
 from ..runtime.hub import pinned_address
 from ..runtime.remote import local_path, RemoteFolder
@@ -144,6 +144,12 @@ def section_of_run(run: Run, name: str, kind: type[T]) -> T | None:
     if section is None:
         return None
     return dataclasses.replace(section, source=_placed(section.source, run))
+
+
+def record_of_run(run: Run) -> str:
+    """What the checkpoints of a run, or else its averages, record of its split; "" for nothing."""
+    metas = (Checkpoints(folder).newest_meta() for folder in (run.checkpoints, run.averages))
+    return str(next((meta["split"] for meta in metas if "split" in meta), ""))
 
 
 def _placed(spec: str, run: Run) -> str:

@@ -109,26 +109,29 @@ def add(folder: Path, rows: list[tuple[str, str]]) -> None:
             lines.write(json.dumps({"file_name": name, "text": text}) + "\n")
 
 
-def recorded(config: DataConfig) -> DataConfig:
+def recorded(config):
     """The config as a run's checkpoints tell it again."""
     training, _ = config.splits()
     return dataclasses.replace(config, record=training.record)
 
 
-def test_data_that_grew_are_held_out_as_before(growing):
+@pytest.mark.parametrize("kind", [DataConfig, DegradedDataConfig])
+def test_data_that_grew_are_held_out_as_before(growing, kind):
     """Where "auto" would hold out images now, of which some were trained on."""
-    config = DataConfig(str(growing), held_out=0.3)
+    config = kind(str(growing), held_out=0.3)
     before = recorded(config)
     seen = set(names(config.splits()[0]))
     add(growing, [(f"{i}.png", str(i % 2)) for i in range(100, 200)])
     assert seen & set(names(config.splits()[1]))
     assert not seen & set(names(before.splits()[1]))
-    assert (before.split_unit(), config.split_unit()) == ("caption", "image")
+    if kind is DataConfig:
+        assert (before.split_unit(), config.split_unit()) == ("caption", "image")
 
 
+@pytest.mark.parametrize("kind", [DataConfig, DegradedDataConfig])
 @pytest.mark.parametrize("unit", ["caption", "image"])
-def test_data_in_which_something_is_gone_are_refused(growing, unit):
-    config = DataConfig(str(growing), held_out=0.3, hold_out=unit)
+def test_data_in_which_something_is_gone_are_refused(growing, kind, unit):
+    config = kind(str(growing), held_out=0.3, hold_out=unit)
     before = recorded(config)
     assert names(before.splits()[1]) == names(config.splits()[1])
     trained = config.splits()[0]
