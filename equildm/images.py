@@ -45,6 +45,23 @@ def to_uint8(images: Shaped[np.ndarray | Array, "*shape"]) -> UInt8[np.ndarray, 
     return np.rint((np.clip(array, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
 
 
+def check_pixels(images: Shaped[np.ndarray, "*shape"]) -> None:
+    """**Raises** `ValueError` for what is neither pixels of 8 bits nor floats in about [-1, 1].
+
+    A decoder may overshoot a little. Values beyond 8 have another range; NaN is refused, too.
+    """
+    if images.dtype == np.uint8:
+        return
+    is_float = jnp.issubdtype(images.dtype, jnp.floating)
+    largest = np.abs(images.astype(np.float32)).max(initial=0.0) if is_float else np.inf
+    if not largest <= 8.0:
+        text = f"values up to {largest:g}" if is_float else str(images.dtype)
+        raise ValueError(
+            f"Images are uint8, or floating in [-1, 1]; received {text}. Divide bytes by 127.5 and "
+            "subtract 1; a map of true and false is 255 * map.astype(np.uint8)."
+        )
+
+
 def check_mask(mask: Shaped[Array | np.ndarray, "*shape"], *, shares: bool = False) -> None:
     """**Raises** `ValueError` for a mask that is not boolean. `shares` allows floats in [0, 1]."""
     if not (mask.dtype == bool or (shares and jnp.issubdtype(mask.dtype, jnp.floating))):

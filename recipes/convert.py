@@ -74,7 +74,7 @@ def main(config: Config) -> None:
             "sample.py opens the model."
         )
     if layout == "equildm":
-        print("diffusers has no form for this model: load_pretrained and sample.py open it.")
+        print("diffusers has no form for this model: load_pretrained opens it.")
 
 
 if __name__ == "__main__":

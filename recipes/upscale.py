@@ -29,8 +29,8 @@ class Config:
     sampling_steps: int | None = None
     """Steps of the solver; by default the model's own."""
     noise_level: float = 0.0
-    """Noise that the small image gets first, as a time of 0 to 999: the more, the more is invented.
-    Only for models that were trained with --augmentation."""
+    """Noise that the small image gets first, as a time of the schedule: the more, the more is
+    invented. At most what the model was trained with: 100 for --augmentation 0.1."""
     color_fix: float = 0.0
     """Takes colours from the small image: structure coarser than so many of its pixels, e.g. 2."""
     seed: int = 0
@@ -43,12 +43,21 @@ class Config:
     def __post_init__(self) -> None:
         if not self.images:
             raise ValueError("upscale.py takes at least one image. Name a file after the model.")
+        stems = [path.stem for path in self.images]
+        for path in self.images:
+            if stems.count(path.stem) > 1:
+                raise ValueError(
+                    f"Results are named by their image, received several of the name {path.stem}, "
+                    f"such as {path}. Enlarge them by two calls, with --out for the second."
+                )
 
 
 def main(config: Config) -> None:
     eqd.enable_compile_cache()
     upscaler = eqd.Upscaler(eqd.load_pretrained(config.model, ema=config.ema))
     step = eqd.run_step(config.model, ema=config.ema)
+    for path in config.images:
+        eqd.read_image(path)  # one that cannot be read is refused before the first is enlarged
     for path in config.images:
         image, start = eqd.read_image(path), time.perf_counter()
         large = upscaler(

@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from equildm.images import check_mask, image_grid, rounded, save_png, save_pngs, to_uint8, to_unit
+from equildm.images import (
+    check_mask,
+    check_pixels,
+    image_grid,
+    rounded,
+    save_png,
+    save_pngs,
+    to_uint8,
+    to_unit,
+)
 
 
 def test_scale_is_clipped_and_rounded():
@@ -26,6 +35,19 @@ def test_bytes_and_floats_are_inverse():
 def test_pixels_of_eight_bits_are_not_converted_again():
     with pytest.raises(ValueError, match=r"takes floats in .* received uint8"):
         to_uint8(np.zeros((2, 2, 3), np.uint8))
+
+
+def test_pixels_of_another_range_are_refused():
+    for pixels in (np.full(3, 255, np.uint8), np.float32([-1.2, 1.0]), np.zeros(0, np.float32)):
+        check_pixels(pixels)
+    for wrong, what in (
+        (np.float32([0.0, 255.0]), "values up to 255"),
+        (np.float32([0.0, np.nan]), "values up to nan"),
+        (np.array([True]), "received bool"),
+        (np.array([7]), "received int64"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            check_pixels(wrong)
 
 
 def test_a_mask_is_true_where_the_image_is_new():

@@ -65,6 +65,7 @@ def held_squares(
     if not images:
         raise ValueError(
             f"Held-out images have at least {size}x{size} pixels and some texture, received "
-            f"{len(source)} held-out images of which none has. Hold out more: --held-out 0.2."
+            f"{len(source)} held-out images of which none has. Hold out a larger share, or train "
+            "on smaller squares (--size)."
         )
     return HeldSquares(np.stack(images), np.stack(low), np.array(groups))

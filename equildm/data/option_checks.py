@@ -36,7 +36,11 @@ def check_shuffle_files(count: int | None) -> None:
 def check_scale(size: int, scale: int) -> None:
     """Raises `ValueError` unless images of that size can be reduced by that factor."""
     if scale < 2 or size < scale or size % scale:
+        divisors = [
+            factor for factor in range(2, min(size, max(scale, 2)) + 1) if not size % factor
+        ]
+        fix = f"Use for instance {divisors[-1]}" if divisors else "Use for instance 4, and size 32"
         raise ValueError(
             f"Images of {size} pixels are reduced by a whole factor of at least 2 that divides "
-            f"{size}; got {scale}. Use for instance size {max(1, size // scale) * scale}."
+            f"{size}; got {scale}. {fix}."
         )

@@ -55,8 +55,8 @@ class AbstractNetworkConfig(abc.ABC):
         if self.condition_type is not TextEmbedding:
             raise ValueError(
                 "TextToImage samples models of captions, received a network that takes an "
-                f"{self.condition_type.__name__}. Use the class for its task, such as Upscaler, or "
-                "TextToImage.generate with conditions of that kind."
+                f"{self.condition_type.__name__}. Use the class for its task (Upscaler, Inpainter, "
+                "ControlToImage), or TextToImage.generate with conditions of that kind."
             )
         return text
 

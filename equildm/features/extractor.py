@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from .._types import Image
-from ..images import to_unit
+from ..images import check_pixels, to_unit
 from ..runtime import check_batch, put_batch
 from .resize import Resize
 
@@ -190,13 +190,5 @@ def _batches(images: Iterable[np.ndarray], batch: int) -> Iterator[tuple[np.ndar
 def _unit_range(image: np.ndarray) -> Float[np.ndarray, "height width rgb"]:
     """An image of bytes, or of floats in [-1, 1], as float32 in [-1, 1]."""
     array = np.asarray(image)
-    if array.dtype == np.uint8:
-        return to_unit(array)
-    array = array.astype(np.float32)
-    # A decoder may overshoot a little; values beyond 8 have another range. NaN fails here too.
-    if not np.abs(array).max(initial=0.0) <= 8.0:
-        raise ValueError(
-            "Images are uint8, or floating in [-1, 1]; received floating values up to "
-            f"{np.abs(array).max()}. Divide bytes by 127.5 and subtract 1."
-        )
-    return np.clip(array, -1.0, 1.0)
+    check_pixels(array)
+    return np.clip(to_unit(array), -1.0, 1.0)

@@ -22,6 +22,7 @@ from .shards import DIFFUSERS, open_weights, save_weights
 
 SD3_CLASS = "SD3Transformer2DModel"
 POSITIONS = "pos_embed.pos_embed"
+PATCHES = "pos_embed.proj.weight"
 """A table that their files hold, and ours do not: it follows from the sizes."""
 
 
@@ -76,7 +77,7 @@ def save_mmdit(
     fields = to_sd3(config)
     assert isinstance(config, MMDiTConfig), "to_sd3 has checked it"
     weights = write_weights(network, mmdit_table(config), dtype=dtype)
-    positions = _positions(config)[None].astype(dtype or "float32")
+    positions = _positions(config)[None].astype(weights.specs[PATCHES].dtype)
     specs = {**weights.specs, POSITIONS: jax.ShapeDtypeStruct(positions.shape, positions.dtype)}
     tensors = LazyTensors(
         specs, lambda name: positions if name == POSITIONS else weights.make(name)

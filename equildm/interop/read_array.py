@@ -11,6 +11,8 @@ from jax.typing import DTypeLike
 
 from .pairs import Pair
 
+_DTYPES = tuple(map(jnp.dtype, ("float32", "bfloat16", "float16", "float64")))
+
 
 def keeps_types(dtype: DTypeLike | None) -> bool:
     """Whether a `dtype` of `read_weights` says that each tensor keeps its own."""
@@ -23,16 +25,14 @@ def is_mapped(dtype: Any) -> bool:
 
 
 def check_dtype(dtype: DTypeLike | None) -> None:
-    """**Raises** `ValueError` for a dtype that would cut weights to whole numbers, or is none."""
+    """**Raises** `ValueError` for a dtype that would cut weights to a few numbers, or is none."""
     try:
-        is_floating = dtype is None or jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
+        is_known = dtype is None or jnp.dtype(dtype) in _DTYPES
     except TypeError:
-        is_floating = False
-    if not is_floating:
-        raise ValueError(
-            "Weights are floating numbers, such as float32, bfloat16 or float16; received "
-            f"dtype={dtype!r}."
-        )
+        is_known = False
+    if not is_known:
+        names = ", ".join(known.name for known in _DTYPES)
+        raise ValueError(f"Weights are {names}; received dtype={dtype!r}.")
 
 
 def sharding_of(leaf: Any) -> Any:

@@ -1,5 +1,6 @@
 """Control images and prompts to images, by a ControlNet."""
 
+import math
 from collections.abc import Sequence
 
 import equinox as eqx
@@ -8,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from ..denoise import ControlCondition, ControlNet
-from ..images import to_unit
+from ..images import check_pixels, to_unit
 from ..noise.grids import Levels
 from ..sampling.solvers import Solver
 from ..text import embed_prompts
@@ -70,6 +71,9 @@ class ControlToImage(eqx.Module):
                 "ControlToImage takes one prompt for each control image, received "
                 f"{len(prompts)} prompts and {count} control images."
             )
+        check_pixels(controls)
+        if not math.isfinite(strength):
+            raise ValueError(f"strength is a finite number, received {strength}. Use 1.")
         model = self.model
         network = model.network
         assert isinstance(network, ControlNet)

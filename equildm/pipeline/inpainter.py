@@ -16,7 +16,7 @@ from ..denoise import (
     ConcatConfig,
     ImageCondition,
 )
-from ..images import check_mask, to_unit
+from ..images import check_mask, check_pixels, to_unit
 from ..latents import VAE
 from ..noise.grids import Levels
 from ..sampling.solvers import Solver
@@ -94,6 +94,7 @@ class Inpainter(eqx.Module):
                 "Inpainter takes one mask of the image's size and one prompt for each image, "
                 f"received images {images.shape}, masks {masks.shape} and {len(prompts)} prompts."
             )
+        check_pixels(images)
         check_mask(masks)
         model = self.model
         height, width = images.shape[1:3]

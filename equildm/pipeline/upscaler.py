@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, UInt8
 
 from .._types import Key, TextEmbedding
 from ..denoise import ImageCondition
-from ..images import to_unit
+from ..images import check_pixels, to_unit
 from ..latents import tiled_decode, tiled_encode, upsample
 from ..noise import corrupt
 from ..noise.grids import Levels
@@ -21,6 +21,7 @@ from ..runtime import check_seeds
 from ..sampling import sample, TiledDenoiser
 from ..sampling.solvers import Solver
 from .color_fix import color_fix
+from .guidance_scales import checked_scales
 from .model import LatentDiffusion
 from .upscaler_config import UpscalerConfig
 
@@ -110,20 +111,28 @@ class Upscaler(eqx.Module):
             than that is taken from there, see `color_fix`. 0 leaves the model's colours.
         """
         model, scale = self.model, self.config.scale
-        if not color_fix >= 0:
+        if image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            raise ValueError(
+                f"Upscaler takes one image (height, width, 3), received {image.shape}. Its method "
+                "`batch` takes several."
+            )
+        check_pixels(image)
+        if not 0 <= color_fix < math.inf:
             raise ValueError(
                 f"color_fix blurs by a width of 0 or more, received {color_fix}. Use for "
                 "instance 2."
             )
-        if noise_level and not self.config.augmentation:
+        most = self.config.augmentation * model.schedule.steps
+        if not 0 <= noise_level <= most:
             raise ValueError(
-                "This model was trained on small images as they are, received noise_level "
-                f"{noise_level}. Use 0, or train it with noise augmentation."
+                f"This model was trained with noise levels of the small image from 0 to {most:g}, "
+                f"received noise_level {noise_level}. Choose one of these."
             )
         check_seeds(seed)
         levels, solver, *scales = model.sampling(steps, solver, levels=levels)
         if guidance_scale is None:
             guidance_scale = model.config.guidance_scale
+        (guidance_scale,) = checked_scales(guidance_scale, 1, cfg_plus_plus=False)
         tile = model.config.latent_shape[0]
         if overlap is None:
             overlap = max(1, tile // 4)
@@ -158,6 +167,11 @@ class Upscaler(eqx.Module):
         - `options`: as of the call.
         """
         seeds = range(len(images)) if seeds is None else seeds
+        if not len(images) or len(images) != len(seeds):
+            raise ValueError(
+                "Upscaler.batch takes at least one image, and one seed for each; received "
+                f"{len(images)} images and {len(seeds)} seeds."
+            )
         pairs = zip(images, seeds, strict=True)
         return np.stack([self(image, seed=seed, **options) for image, seed in pairs])
 

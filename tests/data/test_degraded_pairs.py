@@ -111,7 +111,7 @@ def test_what_is_too_small_or_broken_is_counted_and_passed_over(tmp_path):
     [
         ({"side": 8}, "5 x image too small"),
         ({"broken": range(5)}, "5 x broken image"),
-        ({"scale": 3, "degradation": bicubic(3)}, "divides 16; got 3. Use for instance size 15"),
+        ({"scale": 3, "degradation": bicubic(3)}, "divides 16; got 3. Use for instance 2"),
         ({"scale": 1, "degradation": bicubic(2)}, "at least 2"),
         ({"crops": 0}, "at least 1 crop"),
         ({"text": text(2)}, "one caption for each of 5"),

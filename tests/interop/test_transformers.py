@@ -118,6 +118,13 @@ def test_is_the_transformer_of_diffusers(peer, tmp_path, name, sizes):
     assert set(before) == set(after)
     if POSITIONS in before:  # which follow from the sizes
         np.testing.assert_allclose(after[POSITIONS], before[POSITIONS], atol=1e-5)
+        save(tmp_path / "half", network, sizes_of, dtype="float16")
+        half = open_weights(tmp_path / "half", DIFFUSERS)
+        assert {tensor.dtype for tensor in half.values()} == {np.dtype("float16")}
+        stored, _ = load(tmp_path / "half", dtype="stored")
+        save(tmp_path / "again", stored, sizes_of)
+        again = open_weights(tmp_path / "again", DIFFUSERS)
+        assert all(half[name].tobytes() == again[name].tobytes() for name in half)
     assert all(before[k].tobytes() == after[k].tobytes() for k in set(before) - {POSITIONS})
     mapped, _ = load(first, dtype="mapped")
     assert any(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(mapped))

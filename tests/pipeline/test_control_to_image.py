@@ -93,5 +93,7 @@ def test_what_does_not_fit_is_refused(start, model):
         ControlToImage(start)
     with pytest.raises(ValueError, match="one prompt for each control image"):
         ControlToImage(model)(CONTROLS, ["x"])
+    with pytest.raises(ValueError, match="strength is a finite number, received nan"):
+        ControlToImage(model)(CONTROLS, PROMPTS, strength=float("nan"))
     with pytest.raises(ValueError, match="takes an ControlCondition"):
         TextToImage(model)(["x"])

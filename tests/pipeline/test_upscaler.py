@@ -5,6 +5,7 @@ import dataclasses
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -98,7 +99,7 @@ def test_images_of_any_size_and_the_same_again(upscaler, size):
     np.testing.assert_array_equal(large, upscaler(image, seed=3, solver="ddim", steps=2))
     if size == (5, 7):
         assert not np.array_equal(large, upscaler(image, seed=4))
-        assert not np.array_equal(large, upscaler(image, seed=3, noise_level=200.0))
+        assert not np.array_equal(large, upscaler(image, seed=3, noise_level=100.0))
         null = upscaler.null_text
         text = TextEmbedding(null.tokens + 1, null.mask)
         once = upscaler(image, seed=3, text=text)
@@ -127,13 +128,37 @@ def test_a_batch_is_each_image_by_itself(upscaler):
         np.testing.assert_array_equal(upscaler(image, seed=seed), one)
     other = upscaler.batch(images, seeds=[1, 0])
     np.testing.assert_array_equal(upscaler(images[0], seed=1), other[0])
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="2 images and 1 seeds"):
         upscaler.batch(images, seeds=[1])
+    with pytest.raises(ValueError, match="0 images and 0 seeds"):
+        upscaler.batch(images[:0])
 
 
 def test_a_model_without_augmentation_takes_images_as_they_are(parts):
-    with pytest.raises(ValueError, match="as they are, received noise_level 10"):
+    with pytest.raises(ValueError, match="from 0 to 0, received noise_level 10"):
         upscaler_of(parts, augmentation=0.0)(drawn(4, 4), noise_level=10.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"noise_level": -1.0}, "from 0 to [0-9]+, received noise_level -1"),
+        ({"noise_level": 1e4}, "received noise_level 10000"),
+        ({"noise_level": float("nan")}, "received noise_level nan"),
+        ({"guidance_scale": float("nan")}, "finite number"),
+        ({"color_fix": float("inf")}, "received inf"),
+    ],
+)
+def test_numbers_that_make_no_image_are_refused(upscaler, options, message):
+    with pytest.raises(ValueError, match=message):
+        upscaler(drawn(4, 4), **options)
+
+
+@pytest.mark.parametrize("pixels", [drawn(4, 4)[None], drawn(4, 4)[:0], drawn(4, 4)[..., 0]])
+def test_other_shapes_are_refused(upscaler, pixels, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match="takes one image"):
+        upscaler(pixels)
 
 
 def test_colours_of_the_small_image_are_taken_on_request(upscaler):
