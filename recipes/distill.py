@@ -65,7 +65,7 @@ def main(config: Config) -> None:
         config.run,
         config,
         "distill",
-        may_change=("cache", "data.cache", "prompts"),
+        may_change=("cache", "data.cache", "data.record", "prompts"),
         fixed=("train.steps",) if distill.depends_on_steps else (),
     )
 
