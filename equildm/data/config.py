@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from typing import Annotated, Literal, TYPE_CHECKING
+from typing import Annotated, TYPE_CHECKING
 
 import tyro
 
@@ -12,7 +12,7 @@ from .buckets import Buckets
 from .first_captions import Captions, FirstCaptions, with_captions
 from .option_checks import check_held_out, check_max_skipped, check_size
 from .source import AbstractSource
-from .splits import HoldOut, split, split_unit, unit_of
+from .splits import HoldOut, split, split_unit, Unit, unit_of
 from .subset import Subset
 from .usable import spread_indices
 
@@ -127,7 +127,7 @@ class DataConfig:
         source = with_captions(source or open_source(self.source), self.captions)
         return split(source, self.held_out, by=self.hold_out, record=self.record)
 
-    def split_unit(self) -> Literal["caption", "image"]:
+    def split_unit(self) -> Unit:
         """What is held out; where `hold_out` is "auto", the data decide."""
         from .open import open_source
 

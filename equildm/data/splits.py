@@ -130,7 +130,7 @@ def _check_record(record: str, hashes: _Hashes) -> None:
         )
 
 
-def split_unit(source: AbstractSource) -> Literal["caption", "image"]:
+def split_unit(source: AbstractSource) -> Unit:
     """What `split(..., by="auto")` holds out: images where captions repeat, else captions.
 
     Captions repeat if there are ten samples or more for each distinct one on average, as in a set
@@ -140,7 +140,7 @@ def split_unit(source: AbstractSource) -> Literal["caption", "image"]:
     return _unit(_captions(source))
 
 
-def _unit(captions: _Hashes) -> Literal["caption", "image"]:
+def _unit(captions: _Hashes) -> Unit:
     return "image" if _distinct(captions) * _REPEATS <= len(captions) else "caption"
 
 
