@@ -56,9 +56,11 @@ def report(table: Path, figure: Path, twins: Path | None = None) -> None:
 
     fractions = against_training(first, luck=luck)
     print("\nAs the training goes on, in the settings that all checkpoints have:\n")
-    print_fractions(fractions)
+    budgets = len(verdict.budgets)
+    print_fractions(fractions, budgets)
     print("\nOf these, at guidance 1:\n")
-    print_fractions(against_training([row for row in first if row.guidance == 1], luck=luck))
+    plain_rows = [row for row in first if row.guidance == 1]
+    print_fractions(against_training(plain_rows, luck=luck), budgets)
     print("\nThe largest width, predicted by the smaller ones, in steps of DDIM:")
     for prediction in predict_largest(last):
         print(f"- {prediction}")
@@ -110,13 +112,14 @@ def print_budgets(verdict: FairVerdict, unit: float) -> None:
         print_row(*cells, budget.difference, WORDS[budget.sign] + winner)
 
 
-def print_fractions(fractions: Sequence[FairFraction]) -> None:
+def print_fractions(fractions: Sequence[FairFraction], budgets: int) -> None:
     """The table of the budgets that are won after each part of the training."""
     print_row("training", "smaller is better", "beyond the interval", "largest beyond it")
     print_row(*["---"] * 4)
     for part in fractions:
         shares = part.smaller, part.smaller_beyond, part.largest_beyond
-        print_row(f"{part.fraction:g}", *(f"{share * 9:.0f} of 9" for share in shares))
+        cells = (f"{share * budgets:.0f} of {budgets}" for share in shares)
+        print_row(f"{part.fraction:g}", *cells)
 
 
 def print_row(*cells: object) -> None:
