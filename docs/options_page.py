@@ -16,8 +16,8 @@ PAGE = Path(__file__).parent / "options.md"
 HEAD = """# Options of the recipes
 
 The options of `recipes/*.py`, with their defaults. `--help` shows those of one recipe. Every recipe
-takes `--debug`, which shows the traceback of an error. An option of a section is written with a
-dot, such as `--train.steps`. This page is made by `python docs/options_page.py`.
+takes `--debug`, which shows the traceback of an error. `scaling_study.py` takes the options of
+`pretrain.py` with `--train.` in front. This page is made by `python docs/options_page.py`.
 """
 Group = tuple[str, tuple[Option, ...]]
 

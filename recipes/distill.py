@@ -45,7 +45,8 @@ class Config:
     """Prompts of the previews, in 1, 2, 4 and 8 steps; by default four captions of the data, two of
     them of held-out images. Without a word: no previews."""
     guidance_scale: float = 3.0
-    """Guidance scale of the previews, and of sampling later."""
+    """Guidance scale of the previews and of sampling later: with embedded guidance the nearest in
+    --guidance-range, with fixed guidance 1."""
     data: Hidden[eqd.DataConfig | None] = None
     """The teacher's data, which are the student's too."""
 

@@ -42,7 +42,7 @@ class Config:
     count: int = 48
     """Held-out squares that are scored at the end."""
     sampling_steps: int = 16
-    """Steps of DDIM for previews and scores."""
+    """Steps of the model's own solver for previews and scores."""
 
 
 def main(config: Config) -> None:

@@ -50,7 +50,7 @@ class PlanConfig:
     sampling_steps: int = 50
     """Steps of the sampler, DPM-Solver++(2M)."""
     effort: Effort = "O1"
-    """Optimisation level of the compiler: O2 is what a run takes, and takes four times as long."""
+    """Optimisation level of the compiler: O2 is what a run takes, in about three times as long."""
 
     def __post_init__(self) -> None:
         for name in ("presets", "topologies", "meshes", "programs"):

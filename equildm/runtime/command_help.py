@@ -95,6 +95,8 @@ def _options(kind: type, defaults: Any, prefix: str, group: str) -> Iterator[Opt
         needed = default is dataclasses.MISSING
         shown = "" if hint is bool or needed else _shown(default)
         text = texts.get(field.name, "")
+        if hint is bool and default is True:
+            text = f"Turns off: {text[:1].lower()}{text[1:]}"
         title = f"{prefix.replace('.', ' ')}{places[field.name]}" if field.name in places else group
         own.append(Option(title, flag, values, text, shown, needed))
     order = [f"{prefix.replace('.', ' ')}{place}" for place in dict.fromkeys(places.values())]
