@@ -528,6 +528,7 @@ from .sampling import (
     DPMpp2S as DPMpp2S,
     DPMpp3M as DPMpp3M,
     DPMppSDE as DPMppSDE,
+    evaluations_on as evaluations_on,
     example_noise as example_noise,
     FlowHeun as FlowHeun,
     HalfLogSNR as HalfLogSNR,

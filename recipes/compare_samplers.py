@@ -103,10 +103,11 @@ def main(config: Config) -> None:
     images = np.asarray(decode(model.vae, latents))
     grid = eqd.image_grid(eqd.to_uint8(images), labels, columns=len(config.evaluations))
     eqd.save_png(out / "images.png", grid)
-    eqd.study.error_figure(comparison).savefig(out / "errors.png", dpi=120)
+    eqd.study.error_figure(comparison, model.schedule).savefig(out / "errors.png", dpi=120)
     facts = {"step": step, "guidance_scale": scale, "grid": config.grid}
     counts = {
-        name: eqd.study.evaluations_within(name, config.evaluations) for name in config.solvers
+        name: eqd.study.evaluations_within(name, config.evaluations, model.schedule)
+        for name in config.solvers
     }
     document = facts | {"errors": comparison.errors, "evaluations made": counts}
     eqd.write_json(out / "errors.json", document)

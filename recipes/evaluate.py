@@ -101,7 +101,9 @@ def main(config: Config) -> None:
         "solver": config.solver or own.solver,
         "sampling_steps": config.sampling_steps or own.sampling_steps,
         "evaluations": eqd.study.evaluations_in(
-            config.solver or own.solver, config.sampling_steps or own.sampling_steps
+            config.solver or own.solver,
+            config.sampling_steps or own.sampling_steps,
+            model.schedule,
         ),
         "guidance_scale": (
             own.guidance_scale if config.guidance_scale is None else config.guidance_scale

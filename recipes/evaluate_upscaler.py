@@ -67,7 +67,9 @@ def main(config: Config) -> None:
     for path in config.models:
         upscaler = eqd.Upscaler(eqd.load_pretrained(path, ema=config.ema))
         solver = config.solver or upscaler.model.config.solver
-        evaluations[str(path)] = eqd.study.evaluations_in(solver, config.sampling_steps)
+        evaluations[str(path)] = eqd.study.evaluations_in(
+            solver, config.sampling_steps, upscaler.model.schedule
+        )
         images = upscaler.batch(
             squares.low,
             steps=config.sampling_steps,

@@ -7,6 +7,7 @@ from .comparison import (
 )
 from .evaluations import (
     count_evaluations as count_evaluations,
+    evaluations_on as evaluations_on,
     steps_within as steps_within,
 )
 from .inpaint import Inpainted as Inpainted

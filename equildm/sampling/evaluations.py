@@ -6,6 +6,7 @@ two evaluations of the network of one of the denoiser (see `AbstractNetworkConfi
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,9 @@ from jaxtyping import Array, Float
 from .._types import Condition, NoiseLevel
 from .sampling import sample
 from .solvers import make_solver
+
+Grid: TypeAlias = Callable[[int], Float[np.ndarray, "levels"]]
+"""Noise levels of so many steps."""
 
 
 def count_evaluations(solver: str, levels: Float[np.ndarray, "levels"]) -> int:
@@ -50,14 +54,26 @@ def _counted(solver: str, levels: tuple[float, ...]) -> int:
     return len(calls)
 
 
-def steps_within(
-    solver: str,
-    evaluations: Sequence[int],
-    grid: Callable[[int], Float[np.ndarray, "levels"]],
-) -> list[int]:
-    """The most steps that each number of evaluations pays for; 0 where it pays for none.
+def evaluations_on(solver: str, steps: int, grid: Grid) -> int:
+    """The evaluations of a solver in so many steps.
 
-    Evaluations are linear in the steps, so that grids of 4 and 5 steps tell them all.
+    From 4 steps on they are linear in the steps, so that grids of 4 and 5 steps tell them. Fewer
+    are counted.
+
+    **Arguments:**
+
+    - `solver`: a name in `SOLVERS`.
+    - `steps`: at least 1.
+    - `grid`: the noise levels of so many steps, for instance `partial(grids.trailing, schedule)`.
+    """
+    if steps < 4:
+        return count_evaluations(solver, grid(steps))
+    four, five = (count_evaluations(solver, grid(number)) for number in (4, 5))
+    return four + (five - four) * (steps - 4)
+
+
+def steps_within(solver: str, evaluations: Sequence[int], grid: Grid) -> list[int]:
+    """The most steps that each number of evaluations pays for; 0 where it pays for none.
 
     **Arguments:**
 
@@ -65,5 +81,12 @@ def steps_within(
     - `evaluations`: how many the solver may make in a sample.
     - `grid`: the noise levels of so many steps, for instance `partial(grids.trailing, schedule)`.
     """
-    four, five = (count_evaluations(solver, grid(steps)) for steps in (4, 5))
-    return [max((number - four) // (five - four) + 4, 0) for number in evaluations]
+    four, five = (evaluations_on(solver, steps, grid) for steps in (4, 5))
+
+    def most(number: int) -> int:
+        if number >= four:
+            return (number - four) // (five - four) + 4
+        paid = (steps for steps in (3, 2, 1) if evaluations_on(solver, steps, grid) <= number)
+        return next(paid, 0)
+
+    return list(map(most, evaluations))

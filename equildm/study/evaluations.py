@@ -2,26 +2,31 @@
 
 import functools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
+    from ..noise import AbstractSchedule
+    from ..sampling.evaluations import Grid
 
 
-def evaluations_in(solver: str, steps: int) -> int:
-    """The evaluations of a solver in so many steps: they are linear in the steps.
+def evaluations_in(solver: str, steps: int, schedule: "AbstractSchedule | None" = None) -> int:
+    """The evaluations of a solver in so many steps.
 
     **Arguments:**
 
     - `solver`: a name in `SOLVERS`.
     - `steps`: at least 1.
+    - `schedule`: of the model, by default `ScaledLinear()`. Where it ends without signal, some
+        solvers make an evaluation less.
     """
-    from ..noise import grids, ScaledLinear
-    from ..sampling import count_evaluations
+    from ..sampling import evaluations_on
 
-    four, five = (
-        count_evaluations(solver, grids.trailing(ScaledLinear(), number)) for number in (4, 5)
-    )
-    return four + (five - four) * (steps - 4)
+    return evaluations_on(solver, steps, _grid(schedule))
 
 
-def evaluations_within(solver: str, budgets: Sequence[int]) -> dict[int, int]:
+def evaluations_within(
+    solver: str, budgets: Sequence[int], schedule: "AbstractSchedule | None" = None
+) -> dict[int, int]:
     """How many of each number of evaluations a solver makes use of, in as many steps as these pay.
 
     A solver of several a step leaves some of them: of 4 evaluations `heun` makes 3, in 2 steps.
@@ -30,9 +35,15 @@ def evaluations_within(solver: str, budgets: Sequence[int]) -> dict[int, int]:
 
     - `solver`: a name in `SOLVERS`.
     - `budgets`: numbers of evaluations; one that pays for no step is left out.
+    - `schedule`: see `evaluations_in`.
     """
-    from ..noise import grids, ScaledLinear
     from ..sampling import steps_within
 
-    steps = steps_within(solver, budgets, functools.partial(grids.trailing, ScaledLinear()))
-    return {budget: evaluations_in(solver, n) for budget, n in zip(budgets, steps) if n}
+    steps = steps_within(solver, budgets, _grid(schedule))
+    return {budget: evaluations_in(solver, n, schedule) for budget, n in zip(budgets, steps) if n}
+
+
+def _grid(schedule: "AbstractSchedule | None") -> "Grid":
+    from ..noise import grids, ScaledLinear
+
+    return functools.partial(grids.trailing, ScaledLinear() if schedule is None else schedule)

@@ -16,7 +16,7 @@ from ..denoise import (
     UNetConfig,
 )
 from ..distill import DistillConfig
-from ..noise import PREDICTIONS, SCHEDULES
+from ..noise import AbstractSchedule, PREDICTIONS, SCHEDULES
 from ..pipeline import ModelConfig
 from ..pretrained import read_run_model, RunModelConfig
 from ..runtime import Checkpoints, count_parameters, from_json, Run
@@ -84,6 +84,11 @@ class StudyRun:
     def network(self) -> AbstractNetworkConfig:
         """Config of the network."""
         return self.model.model.network
+
+    @property
+    def schedule(self) -> AbstractSchedule:
+        """Schedule of the model."""
+        return self.model.model.scheduler.schedule
 
     @property
     def newest(self) -> int:

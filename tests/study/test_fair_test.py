@@ -92,6 +92,19 @@ def test_no_width_wins_where_none_is_better(name):
     assert max(rates["reproduced"], rates["not reproduced"]) <= 0.05
 
 
+@pytest.mark.parametrize(("pairs", "most"), [(2, 0.05), (1, 0.10)])
+def test_luck_that_pairs_of_trainings_tell(pairs, most):
+    """One pair, which is what the published study has, tells it badly: more than 5 % are wrong."""
+    random = np.random.default_rng(0)
+    answers = []
+    for seed in range(200):
+        luck = 6.0 * np.sqrt(random.chisquare(pairs) / pairs)
+        answers.append(fair_verdict(table(equal_cost, seed, luck=6.0), luck=luck).answer)
+    rates = {a: answers.count(a) / 200 for a in ("reproduced", "not reproduced")}
+    print(pairs, rates)
+    assert max(rates.values()) <= most
+
+
 def test_luck_that_is_ignored_decides():
     """Why the rule takes it: the best of three trainings is lucky more often than one."""
     answers = [fair_verdict(table(equal_cost, seed, luck=6.0)).answer for seed in range(60)]

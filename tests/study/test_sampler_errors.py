@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 
+from equildm.noise import RectifiedFlow
 from equildm.sampling import SamplerComparison
 from equildm.study import (
     error_figure,
@@ -41,6 +42,15 @@ def test_evaluations_are_those_that_each_solver_makes():
     assert made == {"ddim": [1, 6], "heun": [5], "shark": [5]}
     assert evaluations_within("heun", (1, 4, 6, 7)) == {1: 1, 4: 3, 6: 5, 7: 7}
     assert [evaluations_in("heun", steps) for steps in (1, 2, 4)] == [1, 3, 7]
+
+
+def test_evaluations_are_counted_on_the_models_own_levels():
+    """From a level without signal a first step of two evaluations takes one."""
+    flow = RectifiedFlow()
+    assert [evaluations_in("heun", steps, flow) for steps in (1, 2, 4, 5, 9)] == [1, 2, 6, 8, 16]
+    assert [evaluations_in("plms", steps) for steps in (1, 2, 4)] == [1, 3, 5]
+    assert evaluations_within("plms", (1, 2, 3)) == {1: 1, 2: 1, 3: 3}
+    assert evaluations_within("heun", (2, 5), flow) == {2: 2, 5: 4}
 
 
 def test_the_first_latents_are_in_the_order_of_the_table():

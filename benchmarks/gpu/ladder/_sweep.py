@@ -65,7 +65,7 @@ def evaluation_of(model: LatentDiffusion) -> float:
 
 def price_of(model: LatentDiffusion, point: Point) -> float:
     """GFLOP of an image of a point, guidance counted twice."""
-    evaluations = evaluations_in(point.sampler, point.steps)
+    evaluations = evaluations_in(point.sampler, point.steps, model.schedule)
     return evaluation_of(model) * evaluations * backbone_of(model).branches(point.guidance)
 
 
@@ -164,7 +164,7 @@ class Sweep:
                 method=method,
                 cost=normalised_cost(sizes),
                 gflops=evaluation_of(model),
-                evaluations=evaluations_in(point.sampler, point.steps),
+                evaluations=evaluations_in(point.sampler, point.steps, model.schedule),
                 branches=sizes.branches(point.guidance),
                 seconds=seconds,
                 device=jax.devices()[0].device_kind,
