@@ -239,6 +239,7 @@ from .images import (
     save_pngs as save_pngs,
     to_uint8 as to_uint8,
     to_unit as to_unit,
+    unused_path as unused_path,
 )
 from .interop import (
     load_alexnet as load_alexnet,

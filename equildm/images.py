@@ -132,6 +132,12 @@ def image_grid(
     return np.asarray(grid)
 
 
+def unused_path(path: Path) -> Path:
+    """`path`, with a number if it exists: no image is overwritten."""
+    candidates = (path.with_stem(f"{path.stem}_{n}") for n in range(1, 10**6))
+    return path if not path.exists() else next(c for c in candidates if not c.exists())
+
+
 def save_png(
     path: str | os.PathLike,
     image: UInt8[np.ndarray, "height width 3"],

@@ -119,7 +119,7 @@ def main(config: Config) -> None:
     folder = Path(config.model, "samples") if beside else Path("samples")
     solver = config.solver or model.config.solver
     name = f"{solver.rpartition(':')[2]}_{steps or model.config.sampling_steps}.png"
-    out, pixels = config.out or unused(folder / name), eqd.to_uint8(images)
+    out, pixels = config.out or eqd.unused_path(folder / name), eqd.to_uint8(images)
     sheet = eqd.image_grid(pixels, labels, columns=len(columns), rows=config.prompt)
     eqd.save_png(out, sheet)
     if config.separate:
@@ -128,12 +128,6 @@ def main(config: Config) -> None:
         eqd.save_pngs(out.with_suffix(""), pixels, about)
     source = f"{config.model}" if step is None else f"step {step} of {config.model}"
     print(f"{len(images)} images of {source} in {seconds:.1f} s, compiling included: {out}")
-
-
-def unused(path: Path) -> Path:
-    """`path`, with a number if it exists: no image is overwritten."""
-    candidates = (path.with_stem(f"{path.stem}_{n}") for n in range(1, 10**6))
-    return path if not path.exists() else next(c for c in candidates if not c.exists())
 
 
 if __name__ == "__main__":

@@ -43,13 +43,6 @@ class Config:
     def __post_init__(self) -> None:
         if not self.images:
             raise ValueError("upscale.py takes at least one image. Name a file after the model.")
-        stems = [path.stem for path in self.images]
-        for path in self.images:
-            if stems.count(path.stem) > 1:
-                raise ValueError(
-                    f"Results are named by their image, received several of the name {path.stem}, "
-                    f"such as {path}. Enlarge them by two calls, with --out for the second."
-                )
 
 
 def main(config: Config) -> None:
@@ -69,7 +62,7 @@ def main(config: Config) -> None:
             overlap=config.overlap,
             color_fix=config.color_fix,
         )
-        out = config.out / f"{path.stem}_x{upscaler.config.scale}.png"
+        out = eqd.unused_path(config.out / f"{path.stem}_x{upscaler.config.scale}.png")
         eqd.save_png(out, eqd.to_uint8(large))
         height, width = image.shape[:2]
         seconds = time.perf_counter() - start

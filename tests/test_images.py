@@ -14,6 +14,7 @@ from equildm.images import (
     save_pngs,
     to_uint8,
     to_unit,
+    unused_path,
 )
 
 
@@ -48,6 +49,13 @@ def test_pixels_of_another_range_are_refused():
     ):
         with pytest.raises(ValueError, match=what):
             check_pixels(wrong)
+
+
+def test_no_image_is_overwritten(tmp_path):
+    path = tmp_path / "x.png"
+    for name in ("x.png", "x_1.png", "x_2.png"):
+        assert unused_path(path).name == name
+        unused_path(path).touch()
 
 
 def test_a_mask_is_true_where_the_image_is_new():

@@ -121,8 +121,3 @@ def test_upscale_needs_an_image_and_evaluate_a_model():
         command = ("runs/none",) if recipe == "upscale" else ()
         (message,) = refusals(RECIPES / f"{recipe}.py", command)
         assert "at least one" in message or "required" in message.lower()
-
-
-def test_images_whose_results_would_overwrite_each_other_are_refused():
-    command = ("runs/none", "a/x.png", "b/y.png", "b/x.jpg")
-    assert_refused(RECIPES / "upscale.py", [((), "several of the name x")], *command)
