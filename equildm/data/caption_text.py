@@ -21,6 +21,9 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 UNREADABLE = "caption with characters that cannot be read, replaced"
 NO_WORDS = "caption that is a number or a word for none, used"
 UNUSED = "entry of a list of captions that is no readable text, not used"
+BESIDE = "line of metadata without the caption field, the text of the file beside the image is used"
+READ_REMARKS = UNREADABLE, NO_WORDS, UNUSED, BESIDE
+"""What is met when captions are read."""
 
 
 def encoding_of(data: bytes) -> str:

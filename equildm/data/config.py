@@ -99,7 +99,7 @@ class DataConfig:
     def of_run(cls, run: "Run") -> "DataConfig":
         """The `data` section of a run's config.json, whatever recipe wrote it.
 
-        With the record of its split, so that what was trained on is never taken for held out.
+        With the record of its split, see `split`.
 
         **Raises** `ValueError` if the run has none of this kind.
         """
@@ -111,7 +111,7 @@ class DataConfig:
                 f"{run.path} was made by {run.recipe}, whose data are no captioned latents. Give a "
                 "run of pretrain.py, distill.py or another recipe that has a DataConfig."
             )
-        return dataclasses.replace(config, record=record_of_run(run))
+        return dataclasses.replace(config, record=record_of_run(run) or config.record)
 
     def splits(self, source: AbstractSource | None = None) -> tuple[Subset, Subset]:
         """`(training, held out)`.
@@ -124,7 +124,8 @@ class DataConfig:
         """
         from .open import open_source
 
-        source = with_captions(source or open_source(self.source), self.captions)
+        source = open_source(self.source) if source is None else source
+        source = with_captions(source, self.captions)
         return split(source, self.held_out, by=self.hold_out, record=self.record)
 
     def split_unit(self) -> Unit:

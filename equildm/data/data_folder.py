@@ -1,9 +1,12 @@
 """Folders whose files or sub-folders are named by their split."""
 
+import logging
 import re
 from collections.abc import Collection, Sequence
 
 from ..runtime.address import FilePath
+
+_log = logging.getLogger("equildm.data")
 
 DATA = "data"
 
@@ -12,23 +15,11 @@ _SPLIT = re.compile(rf"(?:^|[-._])({_WORDS})(?=[-._0-9]|$)", re.IGNORECASE)
 _FOLDER = re.compile(_WORDS, re.IGNORECASE)
 
 
-def check_one_split(folder: FilePath, names: Collection[str], folders: Collection[str]) -> None:
-    """Refuses a folder that holds nothing but the folders of several splits.
-
-    **Arguments:**
-
-    - `folder`: where they lie.
-    - `names`: all that lies there, but for hidden files.
-    - `folders`: which of them are folders.
-
-    **Raises** `ValueError`.
-    """
-    if len(folders) > 1 and len(folders) == len(names) and all(map(_FOLDER.fullmatch, folders)):
-        choices = " or ".join(repr(f"{folder}/{name}") for name in sorted(folders))
-        raise ValueError(
-            f"A data set must be one split; {str(folder)!r} holds {', '.join(sorted(folders))}. "
-            f"Name the folder of one: {choices}."
-        )
+def warn_of_splits(folder: FilePath, folders: Collection[str]) -> None:
+    """Logs that all folders in `folder` are named by a split: all their images are used."""
+    if len(folders) > 1 and all(map(_FOLDER.fullmatch, folders)):
+        text = "%s holds the folders of several splits, and all are used: %s. Name one for it alone"
+        _log.warning(text, folder, ", ".join(sorted(folders)))
 
 
 def data_files(folder: FilePath, files: Sequence[str]) -> list[str]:

@@ -65,7 +65,7 @@ class DegradedDataConfig:
     def of_run(cls, run: "Run") -> "DegradedDataConfig":
         """The `data` section of a run's config.json, whatever recipe wrote it.
 
-        With the record of its split, so that what was trained on is never taken for held out.
+        With the record of its split, see `split`.
 
         **Raises** `ValueError` if the run has none of this kind.
         """
@@ -77,7 +77,7 @@ class DegradedDataConfig:
                 f"A run of super-resolution has degraded data, received {run.path} of "
                 f"{run.recipe}. Give a run of super_resolution.py."
             )
-        return dataclasses.replace(config, record=record_of_run(run))
+        return dataclasses.replace(config, record=record_of_run(run) or config.record)
 
     @classmethod
     def of_runs(cls, paths: Sequence[Path]) -> "DegradedDataConfig":
@@ -96,9 +96,10 @@ class DegradedDataConfig:
                 continue
             is_split = set(wrong) <= {"hold_out", "record"}  # "auto" may mean what the other says
             if not is_split or other._held_out_names() != configs[0]._held_out_names():
+                parts = [name for name in wrong if name != "record"] or ["what they hold out"]
                 raise ValueError(
                     f"Runs are compared on the same images; {path} and {paths[0]} differ in "
-                    f"{', '.join(wrong)}. Compare runs that were trained with the same data."
+                    f"{', '.join(parts)}. Compare runs that were trained with the same data."
                 )
         return configs[0]
 
@@ -117,7 +118,9 @@ class DegradedDataConfig:
         source = open_source(self.source, class_folders=self.hold_out != "caption")
         images = InMemory(source, self.shrink)
         training, held_out = split(images, self.held_out, by=self.hold_out, record=self.record)
-        return (training, held_out) if len(held_out) else split(images, self.held_out, by="image")
+        if len(held_out) or self.record:
+            return training, held_out
+        return split(images, self.held_out, by="image")
 
     def _held_out_names(self) -> list[str]:
         _, held_out = self.splits()

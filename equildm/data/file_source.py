@@ -3,21 +3,21 @@
 import abc
 import json
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import UInt8, UInt64
 
-from .caption_text import UNREADABLE, UNUSED
+from .caption_text import READ_REMARKS
 from .decode import stored_image
 from .index_table import index_table, IndexTable
 from .remarks import Remarks
 from .source import AbstractSource, digest, StoredImage, UnusableSample
 from .text_hash import NO_TEXT, text_hash
 
-INDEX = 2
-"""Version of the tables of names and captions: 2 has all captions of a sample."""
+INDEX = 3
+"""Version of the tables of names and captions: 2 has all captions of a sample, 3 more remarks."""
 
 
 class AbstractFileSource(AbstractSource):
@@ -32,13 +32,16 @@ class AbstractFileSource(AbstractSource):
     - `fingerprint`: of the data.
     - `remarks`: what has been met until now.
     - `label`: name of the data in the log.
+    - `files`: names of the files, where samples are named with their folders (`distinct_names`).
+        The fingerprint has base names alone.
     """
 
     _names_need_reading: ClassVar[bool] = False
     """Whether a name is in the same place as the caption, so that one pass reads both."""
 
-    def __init__(self, fingerprint: str, remarks: Remarks, label: str):
+    def __init__(self, fingerprint: str, remarks: Remarks, label: str, files: Sequence[str] = ()):
         self._fingerprint, self._remarks, self._label = fingerprint, remarks, label
+        self._apart = [name for name in files if "/" in name]
         self._lock = threading.Lock()
         self._names: IndexTable | None = None
         self._captions: IndexTable | None = None
@@ -109,7 +112,11 @@ class AbstractFileSource(AbstractSource):
         return self._captions
 
     def _table(self, kind: str, schema: Any, scan: Any) -> IndexTable:
-        return index_table(digest([kind, INDEX, self._fingerprint]), self._label, schema, scan)
+        return index_table(self._key(kind, INDEX, self._fingerprint), self._label, schema, scan)
+
+    def _key(self, *parts: Any) -> str:
+        """The key of a table that holds names of samples."""
+        return digest([*parts, *self._apart])
 
     def _scan_names(self) -> Generator[tuple, None, dict[str, Any]]:
         for index in range(len(self)):
@@ -123,7 +130,7 @@ class AbstractFileSource(AbstractSource):
                 yield name, text_hash(name), None, fault, NO_TEXT
             else:
                 yield name, text_hash(name), captions, None, text_hash(captions[0])
-        return {"remarks": self._remarks.tallies(UNREADABLE, UNUSED)}
+        return {"remarks": self._remarks.tallies(*READ_REMARKS)}
 
 
 def _name_schema() -> Any:

@@ -9,7 +9,7 @@ from typing import Any, final, NamedTuple
 
 from ..runtime.address import file_path, FilePath
 from ..runtime.remote import RemoteFolder
-from .caption_text import clean_captions, decoded, printable
+from .caption_text import BESIDE, clean_captions, decoded, printable
 from .classes import class_caption
 from .decode import IMAGE_SUFFIXES
 from .file_source import AbstractFileSource
@@ -133,7 +133,7 @@ class FolderSource(AbstractFileSource):
         parent = os.path.dirname(_text(path))
         if caption is None and beside is not None:
             if line >= 0:
-                note(f"no {self._metadata.column} in the metadata, the file beside it is used", 1)
+                note(BESIDE, 1)
             caption = decoded(read_listed(self._folder / parent / _text(beside)))
         elif caption is None and self._classes and parent:
             caption = class_caption(os.path.basename(parent))

@@ -22,7 +22,7 @@ from .builtin.fashion_mnist import FashionMNISTSource, FOLDER as FASHION_MNIST_F
 from .builtin.photographs import PhotographSource
 from .builtin.shapes import ShapesSource
 from .builtin.tinted import TintedEmoji
-from .data_folder import check_one_split, DATA, data_files
+from .data_folder import DATA, data_files, warn_of_splits
 from .data_spec import expanded_braces, parted_spec
 from .decode import IMAGE_SUFFIXES
 from .folder import FolderSource
@@ -182,7 +182,6 @@ def _files_in(folder: FilePath) -> list[str]:
     if folders == [DATA] and (data := data_files(folder, _files_in(folder / DATA))):
         return data
     inside = [folder / name for name in sorted(names) if not name.startswith(".")]
-    check_one_split(folder, [path.name for path in inside], folders)
     shards = [p for p in inside if p.suffix.lower() in _FILES and p.name not in METADATA]
     tars = {path.stem for path in shards if path.suffix.lower() == ".tar"}
     # img2dataset writes a table of the download beside each tar.
@@ -198,6 +197,8 @@ def _files_in(folder: FilePath) -> list[str]:
             kind = "folder" if names[path.name] else f"file ending in {path.suffix or 'nothing'}"
             others.add(f"{kind} beside {files[0].suffix} files, not used", path.name)
     others.log()
+    if not files:
+        warn_of_splits(folder, folders)
     return list(map(str, files))
 
 

@@ -62,7 +62,10 @@ class AbstractTableSource(AbstractFileSource):
         identities = [file_identity(path) for path in paths]
         columns = (self._image_column, self._caption_column)
         super().__init__(
-            digest([self._kind, READING, *columns, *identities]), Remarks(label), label
+            digest([self._kind, READING, *columns, *identities]),
+            Remarks(label),
+            label,
+            self._file_names,
         )
         for path, count in zip(paths, rows, strict=True):
             if count == 0:

@@ -103,10 +103,13 @@ class WebDatasetSource(AbstractFileSource):
         identities = [file_identity(path) if path.is_file() else str(path) for path in paths]
         label = paths[0].name if len(paths) == 1 else str(paths[0].parent)
         super().__init__(
-            digest(["webdataset", READING, self._fields, *identities]), Remarks(label), label
+            digest(["webdataset", READING, self._fields, *identities]),
+            Remarks(label),
+            label,
+            distinct_names(paths),
         )
         chosen = () if caption_field is None else self._suffixes
-        key = digest(["members", INDEX, READING, *chosen, *identities])
+        key = self._key("members", INDEX, READING, *chosen, *identities)
         self._samples = index_table(key, label, _schema(), self._scan)
         self._remarks.restore(self._samples.about["remarks"])
         self._remarks.log()
@@ -162,8 +165,8 @@ class WebDatasetSource(AbstractFileSource):
 
     def _scan(self) -> Generator[_Sample, None, dict[str, Any]]:
         names = distinct_names(self._paths)
-        for number, (name, (_, members)) in enumerate(zip(names, _members(self._paths))):
-            yield from _samples(number, name, members, self._suffixes, self._remarks)
+        for number, members in enumerate(_members(self._paths)):
+            yield from _samples(number, names[number], members, self._suffixes, self._remarks)
         return {"remarks": self._remarks.tallies()}
 
 
@@ -180,18 +183,18 @@ def _schema() -> Any:
     )
 
 
-def _members(paths: Sequence[FilePath]) -> Iterator[tuple[FilePath, Iterable[Member]]]:
+def _members(paths: Sequence[FilePath]) -> Iterator[Iterable[Member]]:
     """The members of each tar. Of tars at an address some are read at once."""
     with ThreadPoolExecutor(_TOGETHER) as pool:
         ahead: deque[Future[list[Member]]] = deque()
         remote = iter([path for path in paths if isinstance(path, Address)])
         for path in paths:
             if not isinstance(path, Address):
-                yield path, tar_members(path)
+                yield tar_members(path)
                 continue
             for another in itertools.islice(remote, _TOGETHER - len(ahead)):
                 ahead.append(pool.submit(_listed, another))
-            yield path, ahead.popleft().result()
+            yield ahead.popleft().result()
 
 
 def _listed(path: FilePath) -> list[Member]:

@@ -22,8 +22,9 @@ from .shards import DIFFUSERS, open_weights, save_weights
 
 SD3_CLASS = "SD3Transformer2DModel"
 POSITIONS = "pos_embed.pos_embed"
-PATCHES = "pos_embed.proj.weight"
 """A table that their files hold, and ours do not: it follows from the sizes."""
+PATCHES = "pos_embed.proj.weight"
+"""The weights whose dtype that table has."""
 
 
 def load_mmdit(

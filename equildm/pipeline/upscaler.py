@@ -172,7 +172,7 @@ class Upscaler(eqx.Module):
                 "Upscaler.batch takes at least one image, and one seed for each; received "
                 f"{len(images)} images and {len(seeds)} seeds."
             )
-        pairs = zip(images, seeds, strict=True)
+        pairs = zip(images, seeds)
         return np.stack([self(image, seed=seed, **options) for image, seed in pairs])
 
     def _padded(

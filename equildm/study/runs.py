@@ -161,7 +161,7 @@ def open_runs(paths: Sequence[Path]) -> list[StudyRun]:
             f"Runs are distinguished by their folder's name, received {names}. Rename one of two."
         )
     # "auto" may mean for the data what another run says: only then the data are read.
-    mixed = len({run.data.hold_out for run in runs}) > 1
+    mixed = len({(run.data.hold_out, run.data.record) for run in runs}) > 1
     for run in runs:
         for flag, value, first in zip(_ALIKE, _alike(run, mixed), _alike(runs[0], mixed)):
             if value != first:

@@ -112,13 +112,16 @@ def test_labels_without_names_are_refused(tmp_path, image):
             ParquetSource([bare])
 
 
-def test_folders_of_several_splits_are_refused(tmp_path, image):
+def test_folders_of_several_splits_are_told(tmp_path, image, caplog):
     fill(tmp_path, image, "train/cat/1.png", "train/dog/1.png", "test/cat/1.png")
-    with pytest.raises(ValueError, match=r"must be one split; .* holds test, train\. .*/train'"):
-        open_source(tmp_path)
+    (tmp_path / "README.md").touch()
+    assert len(open_source(tmp_path)) == 3
+    assert "several splits, and all are used: test, train. Name one" in caplog.text
+    caplog.clear()
     assert len(open_source(tmp_path / "train")) == 2
     fill(tmp_path, image, "plane/1.png")
     assert len(open_source(tmp_path)) == 4  # classes, of which one is a train
+    assert "several splits" not in caplog.text
 
 
 def test_one_caption_file_is_told_where_folders_are_no_classes(tmp_path, image):

@@ -142,6 +142,24 @@ def test_data_in_which_something_is_gone_are_refused(growing, kind, unit):
         before.splits()
 
 
+def test_without_a_held_out_caption_a_recorded_split_stays(growing):
+    """An upscaler's data hold out images where no caption is; a run's recorded captions do not."""
+    config = DegradedDataConfig(str(growing), held_out=0.3)
+    before = recorded(config)
+    lines = (growing / "metadata.jsonl").read_text().splitlines()
+    trained = {config.splits()[0].caption(0)}
+    rows = [line for line in lines if json.loads(line)["text"] in trained]
+    (growing / "metadata.jsonl").write_text("\n".join(rows))
+    assert len(config.splits()[1]) > 0 and len(before.splits()[1]) == 0
+
+
+def test_a_record_does_not_bind_where_nothing_is_held_out(growing):
+    before = recorded(DataConfig(str(growing), held_out=0.0, hold_out="image"))
+    lines = (growing / "metadata.jsonl").read_text().splitlines()
+    (growing / "metadata.jsonl").write_text("\n".join(lines[1:]))
+    assert len(before.splits()[0]) == len(lines) - 1
+
+
 def test_an_old_run_splits_as_it_did(tmp_path, captioned):
     """Even where "auto" would split otherwise; and it is resumed only with what it did."""
     for source, is_alike in (("shapes", True), (str(captioned), False)):

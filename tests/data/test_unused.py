@@ -13,6 +13,7 @@ from PIL import features
 from tars import write_tar
 
 from equildm.data import decode_image, FolderSource, open_source, Skips, WebDatasetSource
+from equildm.data.caption_text import BESIDE
 
 
 @pytest.fixture
@@ -175,7 +176,7 @@ def test_a_line_without_the_caption_leaves_it_to_the_file_beside_the_image(tmp_p
     source = FolderSource(tmp_path, caption_column="long")
     for _ in range(2):
         assert captions(source) == {"a.png": "of the line", "b.png": "beside b"}
-    reason = "no long in the metadata, the file beside it is used"
+    reason = BESIDE
     assert source.remarks.counts == {".txt file that is no image's caption, not used": 1, reason: 1}
     assert source.remarks.names[reason] == ["b.png"]
 
