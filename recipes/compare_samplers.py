@@ -84,13 +84,14 @@ def main(config: Config) -> None:
     conditions = jax.tree.map(lambda leaf: np.repeat(leaf[:-1], config.count, axis=0), text)
     null = jax.tree.map(lambda leaf: leaf[-1], text)
     keys = jax.random.split(jax.random.key(config.seed), len(config.prompts) * config.count)
+    levels = partial(eqd.GRIDS[config.grid], model.schedule)
     comparison = eqd.compare_samplers(
         model.config.network.guided(model.denoiser, jnp.asarray(scale)),
         conditions,
         null,
         keys,
         model.config.latent_shape,
-        partial(eqd.GRIDS[config.grid], model.schedule),
+        levels,
         solvers=config.solvers,
         evaluations=config.evaluations,
         fine_steps=config.fine_steps,
@@ -103,10 +104,10 @@ def main(config: Config) -> None:
     images = np.asarray(decode(model.vae, latents))
     grid = eqd.image_grid(eqd.to_uint8(images), labels, columns=len(config.evaluations))
     eqd.save_png(out / "images.png", grid)
-    eqd.study.error_figure(comparison, model.schedule).savefig(out / "errors.png", dpi=120)
+    eqd.study.error_figure(comparison, levels).savefig(out / "errors.png", dpi=120)
     facts = {"step": step, "guidance_scale": scale, "grid": config.grid}
     counts = {
-        name: eqd.study.evaluations_within(name, config.evaluations, model.schedule)
+        name: eqd.study.evaluations_within(name, config.evaluations, levels)
         for name in config.solvers
     }
     document = facts | {"errors": comparison.errors, "evaluations made": counts}

@@ -19,6 +19,7 @@ out from training. The metrics:
 
 import dataclasses
 import time
+from functools import partial
 from typing import Annotated
 
 import tyro
@@ -103,7 +104,7 @@ def main(config: Config) -> None:
         "evaluations": eqd.study.evaluations_in(
             config.solver or own.solver,
             config.sampling_steps or own.sampling_steps,
-            model.schedule,
+            partial(model.levels, solver=config.solver),
         ),
         "guidance_scale": (
             own.guidance_scale if config.guidance_scale is None else config.guidance_scale

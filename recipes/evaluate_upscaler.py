@@ -8,6 +8,7 @@ adds a row of the colours alone, on grey: that part of the score is not the mode
 """
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -68,7 +69,7 @@ def main(config: Config) -> None:
         upscaler = eqd.Upscaler(eqd.load_pretrained(path, ema=config.ema))
         solver = config.solver or upscaler.model.config.solver
         evaluations[str(path)] = eqd.study.evaluations_in(
-            solver, config.sampling_steps, upscaler.model.schedule
+            solver, config.sampling_steps, partial(upscaler.model.levels, solver=config.solver)
         )
         images = upscaler.batch(
             squares.low,

@@ -16,10 +16,11 @@ from ..denoise import (
     UNetConfig,
 )
 from ..distill import DistillConfig
-from ..noise import AbstractSchedule, PREDICTIONS, SCHEDULES
+from ..noise import grids, PREDICTIONS, SCHEDULES
 from ..pipeline import ModelConfig
 from ..pretrained import read_run_model, RunModelConfig
 from ..runtime import Checkpoints, count_parameters, from_json, Run
+from ..sampling.evaluations import Grid
 from ..training import TrainConfig
 from .cost import evaluation_gflops, normalised_cost
 from .table import Size
@@ -86,9 +87,9 @@ class StudyRun:
         return self.model.model.network
 
     @property
-    def schedule(self) -> AbstractSchedule:
-        """Schedule of the model."""
-        return self.model.model.scheduler.schedule
+    def trailing(self) -> Grid:
+        """The noise levels of so many steps, which every point of a study has."""
+        return functools.partial(grids.trailing, self.model.model.scheduler.schedule)
 
     @property
     def newest(self) -> int:

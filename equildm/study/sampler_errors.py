@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from rich.table import Table
 
-from ..noise import AbstractSchedule
 from ..sampling import problem_of, SamplerComparison
+from ..sampling.evaluations import Grid
 from .drawing import distinct_styles
 from .evaluations import evaluations_within
 
@@ -40,17 +40,17 @@ def first_latents(
     return jnp.stack([blank if latent is None else latent for latent in latents]), labels
 
 
-def error_figure(comparison: SamplerComparison, schedule: AbstractSchedule | None = None) -> Figure:
+def error_figure(comparison: SamplerComparison, grid: Grid | None = None) -> Figure:
     """Errors over the evaluations that each solver made; a dashed line for a stochastic solver.
 
-    `schedule` is the model's, see `evaluations_in`.
+    `grid` is that of the comparison, see `evaluations_in`.
     """
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     axes = figure.subplots()
     styles = distinct_styles(len(comparison.errors))
     for (solver, row), style in zip(comparison.errors.items(), styles):
         style |= {"linestyle": "-" if problem_of(solver) == "flow" else "--", "label": solver}
-        counts = list(evaluations_within(solver, list(row), schedule).values())
+        counts = list(evaluations_within(solver, list(row), grid).values())
         axes.loglog(counts, list(row.values()), **style)
     ticks = sorted({number for row in comparison.errors.values() for number in row})
     axes.set_xticks(ticks, list(map(str, ticks)))

@@ -56,7 +56,7 @@ class Sweep:
 
     def work(self, point: Point, run: StudyRun) -> int:
         """Operations of the network for a point, in units of 1e9."""
-        each = run.gflops * evaluations_in(point.sampler, point.steps, run.schedule)
+        each = run.gflops * evaluations_in(point.sampler, point.steps, run.trailing)
         return max(1, round(self._samples.count * each * run.network.branches(point.guidance)))
 
     def begin(self, point: Point, run: StudyRun) -> Finish:
@@ -100,7 +100,7 @@ class Sweep:
                     method=run.method,
                     cost=run.cost,
                     gflops=run.gflops,
-                    evaluations=evaluations_in(point.sampler, point.steps, run.schedule),
+                    evaluations=evaluations_in(point.sampler, point.steps, run.trailing),
                     branches=run.network.branches(point.guidance),
                     seconds=seconds,
                     device=jax.devices()[0].device_kind,

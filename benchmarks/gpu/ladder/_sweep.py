@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +66,9 @@ def evaluation_of(model: LatentDiffusion) -> float:
 
 def price_of(model: LatentDiffusion, point: Point) -> float:
     """GFLOP of an image of a point, guidance counted twice."""
-    evaluations = evaluations_in(point.sampler, point.steps, model.schedule)
+    evaluations = evaluations_in(
+        point.sampler, point.steps, partial(grids.trailing, model.schedule)
+    )
     return evaluation_of(model) * evaluations * backbone_of(model).branches(point.guidance)
 
 
@@ -164,7 +167,9 @@ class Sweep:
                 method=method,
                 cost=normalised_cost(sizes),
                 gflops=evaluation_of(model),
-                evaluations=evaluations_in(point.sampler, point.steps, model.schedule),
+                evaluations=evaluations_in(
+                    point.sampler, point.steps, partial(grids.trailing, model.schedule)
+                ),
                 branches=sizes.branches(point.guidance),
                 seconds=seconds,
                 device=jax.devices()[0].device_kind,
