@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from tars import write_tar
 
-from equildm.data import FolderSource, open_source, ParquetSource, Skips
+from equildm.data import FolderSource, index_table, open_source, ParquetSource, Skips
+from equildm.data.caption_text import NO_WORDS
 from equildm.data.classes import class_caption
 
 
@@ -133,12 +134,22 @@ def test_one_caption_file_is_told_where_folders_are_no_classes(tmp_path, image):
     assert remarks.names == {reason: ["captions in cat/2.txt"]}
 
 
+def test_numbers_as_captions_are_counted_again_from_a_table(tmp_path, image, monkeypatch):
+    monkeypatch.setattr(index_table, "ROWS", 1)
+    fill(tmp_path, image, "1.png", "2.png")
+    (tmp_path / "metadata.csv").write_text("file_name,text\n1.png,7\n2.png,cat\n")
+    for _ in range(2):
+        source = open_source(tmp_path)
+        source.caption_hashes()
+        assert source.remarks.counts == {NO_WORDS: 1}
+
+
 def test_numbers_as_captions_are_counted(tmp_path, image):
     fill(tmp_path, image, "1.png", "2.png", "3.png")
     (tmp_path / "metadata.csv").write_text("file_name,text\n1.png,7\n2.png,None\n3.png,7 cats\n")
     source = open_source(tmp_path)
     assert list(captions(source).values()) == ["7", "None", "7 cats"]
-    assert source.remarks.counts == {"caption that is a number or a word for none, used": 2}
+    assert source.remarks.counts == {NO_WORDS: 2}
 
 
 def test_bytes_in_metadata_are_no_caption(tmp_path, image):
