@@ -32,8 +32,8 @@ class AbstractFileSource(AbstractSource):
     - `fingerprint`: of the data.
     - `remarks`: what has been met until now.
     - `label`: name of the data in the log.
-    - `files`: names of the files, where samples are named with their folders (`distinct_names`).
-        The fingerprint has base names alone.
+    - `files`: names of the files in the names of samples (`distinct_names`). Folders in them are
+        part of the tables' keys; the fingerprint has base names alone.
     """
 
     _names_need_reading: ClassVar[bool] = False
@@ -41,7 +41,7 @@ class AbstractFileSource(AbstractSource):
 
     def __init__(self, fingerprint: str, remarks: Remarks, label: str, files: Sequence[str] = ()):
         self._fingerprint, self._remarks, self._label = fingerprint, remarks, label
-        self._apart = [name for name in files if "/" in name]
+        self._file_names = files
         self._lock = threading.Lock()
         self._names: IndexTable | None = None
         self._captions: IndexTable | None = None
@@ -116,7 +116,7 @@ class AbstractFileSource(AbstractSource):
 
     def _key(self, *parts: Any) -> str:
         """The key of a table that holds names of samples."""
-        return digest([*parts, *self._apart])
+        return digest([*parts, *(name for name in self._file_names if "/" in name)])
 
     def _scan_names(self) -> Generator[tuple, None, dict[str, Any]]:
         for index in range(len(self)):

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..runtime import Checkpoints, is_address, Run
+from ..runtime import is_address, Run
 from ..runtime.address import Address, file_path, FilePath
+from ..runtime.checkpoint import newest_fact
 from ..runtime.hub import pinned_address
 from ..runtime.remote import local_path, RemoteFolder
 from .address_files import address_files
@@ -148,8 +149,7 @@ def section_of_run(run: Run, name: str, kind: type[T]) -> T | None:
 
 def record_of_run(run: Run) -> str:
     """What the checkpoints of a run, or else its averages, record of its split; "" for nothing."""
-    metas = (Checkpoints(folder).newest_meta() for folder in (run.checkpoints, run.averages))
-    return str(next((meta["split"] for meta in metas if "split" in meta), ""))
+    return newest_fact("split", run.checkpoints, run.averages) or ""
 
 
 def _placed(spec: str, run: Run) -> str:

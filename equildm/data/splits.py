@@ -80,15 +80,19 @@ def split(
         )
     recorded = unit_of(record) if record else None
     hashes = np.zeros(0, np.uint64) if "image" in (by, recorded) else _captions(source)
-    unit = recorded or (_unit(hashes) if by == "auto" else by)
-    if by == "auto" and not recorded and fraction > 0:
+    if recorded is not None:
+        unit = recorded
+    elif by == "auto":
         distinct = _distinct(hashes)
-        if unit == "image":
+        unit = _unit(distinct, len(hashes))
+        if fraction > 0 and unit == "image":
             _log.warning("%d captions for %d images: images are held out", distinct, len(source))
-        elif 2 * distinct <= len(source):
+        elif fraction > 0 and 2 * distinct <= len(source):
             share = _distinct(hashes[hashes < np.uint64(_bound(fraction))])
             text = "%d captions for %d images: whole captions are held out, %d of them"
             _log.warning(text, distinct, len(source), share)
+    else:
+        unit = by
     if unit == "image":
         hashes = _names(source, fraction)
     if fraction > 0:
@@ -139,11 +143,12 @@ def split_unit(source: AbstractSource) -> Unit:
     of classes. Of so few captions a share would be none, or all images of a class. A source without
     captions is split by image too.
     """
-    return _unit(_captions(source))
+    captions = _captions(source)
+    return _unit(_distinct(captions), len(captions))
 
 
-def _unit(captions: _Hashes) -> Unit:
-    return "image" if _distinct(captions) * _REPEATS <= len(captions) else "caption"
+def _unit(distinct: int, samples: int) -> Unit:
+    return "image" if distinct * _REPEATS <= samples else "caption"
 
 
 def _distinct(hashes: _Hashes) -> int:

@@ -58,14 +58,13 @@ class AbstractTableSource(AbstractFileSource):
                 f"A {self._kind} source must hold rows; {', '.join(map(str, paths))} holds none."
             )
         label = paths[0].name if len(paths) == 1 else str(paths[0].parent)
-        self._file_names = distinct_names(paths)
         identities = [file_identity(path) for path in paths]
         columns = (self._image_column, self._caption_column)
         super().__init__(
             digest([self._kind, READING, *columns, *identities]),
             Remarks(label),
             label,
-            self._file_names,
+            distinct_names(paths),
         )
         for path, count in zip(paths, rows, strict=True):
             if count == 0:

@@ -164,9 +164,9 @@ class WebDatasetSource(AbstractFileSource):
             return _OpenTar(path)
 
     def _scan(self) -> Generator[_Sample, None, dict[str, Any]]:
-        names = distinct_names(self._paths)
         for number, members in enumerate(_members(self._paths)):
-            yield from _samples(number, names[number], members, self._suffixes, self._remarks)
+            name = self._file_names[number]
+            yield from _samples(number, name, members, self._suffixes, self._remarks)
         return {"remarks": self._remarks.tallies()}
 
 

@@ -191,4 +191,4 @@ def _unit_range(image: np.ndarray) -> Float[np.ndarray, "height width rgb"]:
     """An image of bytes, or of floats in [-1, 1], as float32 in [-1, 1]."""
     array = np.asarray(image)
     check_pixels(array)
-    return np.clip(to_unit(array), -1.0, 1.0)
+    return to_unit(array) if array.dtype == np.uint8 else np.clip(to_unit(array), -1.0, 1.0)

@@ -11,6 +11,7 @@ from jaxtyping import PyTree
 
 from ..interop.mapping import template_of
 from ..runtime import abstract, Checkpoints, Run
+from ..runtime.checkpoint import newest_fact
 from ..text import AbstractTextEncoder, TextConditioned
 from ..training import EMAS, pack, posthoc_average, PowerEMA, Snapshot, unpack
 from .model_json import MODEL
@@ -110,11 +111,8 @@ def _read_trained(
 
 def _averages(run: Run, config: RunModelConfig) -> tuple[str, ...]:
     """The names of a run's averages, in the order in which its checkpoints hold them."""
-    for checkpoints in (Checkpoints(run.checkpoints), Checkpoints(run.averages)):
-        meta = checkpoints.newest_meta()
-        if "averages" in meta:
-            return tuple(meta["averages"])
-    return EMAS[config.ema or "power"].names()
+    names = newest_fact("averages", run.checkpoints, run.averages)
+    return EMAS[config.ema or "power"].names() if names is None else tuple(names)
 
 
 def _posthoc_width(run: Run, config: RunModelConfig, ema: str | None) -> float | None:

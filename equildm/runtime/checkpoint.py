@@ -48,6 +48,17 @@ class Restored(NamedTuple):
     meta: dict[str, Any]
 
 
+def newest_fact(name: str, *folders: str | os.PathLike) -> Any:
+    """What the newest checkpoint of the first of these folders that has it says under a name.
+
+    None where no checkpoint says it.
+    """
+    for checkpoints in map(Checkpoints, folders):
+        if checkpoints.latest() is not None and name in (meta := checkpoints.restore({}).meta):
+            return meta[name]
+    return None
+
+
 class Checkpoints:
     """The checkpoints in one folder. Every process takes part in every call.
 
@@ -102,11 +113,6 @@ class Checkpoints:
     def latest(self) -> int | None:
         """The newest complete checkpoint's step, `None` where there is none."""
         return max(self.steps(), default=None)
-
-    def newest_meta(self) -> Mapping[str, Any]:
-        """What the newest complete checkpoint says of itself; nothing where there is none."""
-        latest = self.latest()
-        return {} if latest is None else self.restore({}, latest).meta
 
     def save(self, step: int, items: Mapping[str, PyTree], meta: Mapping[str, Any]) -> bool:
         """Starts to save, and returns when the arrays have been copied off the devices.

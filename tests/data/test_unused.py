@@ -176,9 +176,8 @@ def test_a_line_without_the_caption_leaves_it_to_the_file_beside_the_image(tmp_p
     source = FolderSource(tmp_path, caption_column="long")
     for _ in range(2):
         assert captions(source) == {"a.png": "of the line", "b.png": "beside b"}
-    reason = BESIDE
-    assert source.remarks.counts == {".txt file that is no image's caption, not used": 1, reason: 1}
-    assert source.remarks.names[reason] == ["b.png"]
+    assert source.remarks.counts == {".txt file that is no image's caption, not used": 1, BESIDE: 1}
+    assert source.remarks.names[BESIDE] == ["b.png"]
 
 
 def test_metadata_in_a_table(tmp_path, image):

@@ -64,12 +64,18 @@ def evaluation_of(model: LatentDiffusion) -> float:
     return evaluation_gflops(sizes, config.latent_shape[0], config.max_tokens)
 
 
+def evaluations_of(model: LatentDiffusion, point: Point) -> int:
+    """Evaluations of the denoiser in an image of a point."""
+    return evaluations_in(point.sampler, point.steps, partial(grids.trailing, model.schedule))
+
+
 def price_of(model: LatentDiffusion, point: Point) -> float:
     """GFLOP of an image of a point, guidance counted twice."""
-    evaluations = evaluations_in(
-        point.sampler, point.steps, partial(grids.trailing, model.schedule)
+    return (
+        evaluation_of(model)
+        * evaluations_of(model, point)
+        * backbone_of(model).branches(point.guidance)
     )
-    return evaluation_of(model) * evaluations * backbone_of(model).branches(point.guidance)
 
 
 class Sweep:
@@ -167,9 +173,7 @@ class Sweep:
                 method=method,
                 cost=normalised_cost(sizes),
                 gflops=evaluation_of(model),
-                evaluations=evaluations_in(
-                    point.sampler, point.steps, partial(grids.trailing, model.schedule)
-                ),
+                evaluations=evaluations_of(model, point),
                 branches=sizes.branches(point.guidance),
                 seconds=seconds,
                 device=jax.devices()[0].device_kind,
