@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 os.environ["JAX_PLATFORMS"] = "cpu"
+# The workers fill the cores: threads of small programs would wait for each other.
+os.environ.setdefault("NPROC", "1")  # threads of XLA
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 if sys.dont_write_bytecode:
     # Each process would compile jax from its source: half the time of most that tests start.
@@ -29,6 +31,7 @@ from checked_arrays import check_arrays
 check_arrays("equildm")
 
 import jax  # noqa: E402
+import numpy as np  # noqa: E402
 from compile_cache import LIMIT, prune  # noqa: E402
 
 from benchmarks._peer import Peer, PEER_PYTHON, peer_python  # noqa: E402

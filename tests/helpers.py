@@ -8,8 +8,11 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -59,6 +62,12 @@ for make, message in refusals:
         raise AssertionError(message)
 """
 """Code for `run_python`, after `refusals = [(make, message), ...]`: each call is a `ValueError`."""
+
+
+def others_slow(values: Iterable[Any], *kept: Any) -> list[Any]:
+    """Parameters of a test: those that are kept, and the rest marked slow."""
+    slow = pytest.mark.slow
+    return [value if value in kept else pytest.param(value, marks=slow) for value in values]
 
 
 def free_port() -> int:

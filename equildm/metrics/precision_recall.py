@@ -59,6 +59,7 @@ def precision_recall(
             f"Precision and recall take at least 1 neighbour and larger blocks, received "
             f"neighbours={neighbours}, block={block}."
         )
+    block = min(block, max(len(generated), len(real)))  # a block is padded to its size
     with jax.enable_x64(True):
         # Centred features: a large common offset would cost digits of the distances.
         centre = np.asarray(real, np.float64).mean(axis=0)

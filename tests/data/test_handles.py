@@ -10,7 +10,7 @@ import threading
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from helpers import ROOT
+from helpers import others_slow, ROOT
 
 from equildm.data import ShapesSource, write_arrayrecord
 from equildm.data.handles import handle_limit, Handles
@@ -84,7 +84,7 @@ print("read", len(os.listdir("/proc/self/fd")) - used)
 """
 
 
-@pytest.mark.parametrize("kind", ["arrayrecord", "parquet", "tar"])
+@pytest.mark.parametrize("kind", others_slow(["arrayrecord", "parquet", "tar"], "tar"))
 def test_many_shards(kind, tmp_path, make_source, encode):
     count = 130
     image = encode(make_source(1, 32).image(0))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import others_slow
 from small_models import moved_weights
 
 from equildm import TextEmbedding
@@ -91,7 +92,7 @@ def test_step_0_is_the_transformer_exactly(kind, dtype):
     assert controlled.dtype == x.dtype and jnp.any(controlled)
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", others_slow(CONFIGS, "mmdit"))
 def test_is_the_blocks_written_out_by_hand(kind):
     """The branch copies the first two of four blocks; the trunk has what each makes."""
     network, condition = trained(kind), condition_for(CONFIGS[kind])
@@ -142,7 +143,7 @@ def test_the_image_steers_and_strength_scales(kind):
     np.testing.assert_allclose(half, called(network.control, X, T, condition) / 2, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["dit", "mmdit"])
+@pytest.mark.parametrize("kind", others_slow(["dit", "mmdit"], "dit"))
 def test_the_branch_alone_learns(kind):
     """At first what is zero learns, then all of the branch, and the loss falls; rematerialised."""
     part = MatchingWeights(("control.*",))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import others_slow
 from paper_sizes import PARAMETERS
 from small_models import moved_weights
 
@@ -95,7 +96,7 @@ def test_dits_own_sizes_have_the_published_parameters():
     assert flops / 2e9 == pytest.approx(118.6, rel=0.01)  # its "Gflops" are multiply-adds
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", others_slow(CONFIGS, "mmdit"))
 def test_scanned_blocks_are_the_blocks_written_out(kind):
     config = CONFIGS[kind]
     scanned, unrolled = built(config), built(dataclasses.replace(config, scan=False))

@@ -52,7 +52,7 @@ def jumps(steps):
 @pytest.mark.parametrize(
     "objective",
     [
-        CM(STUDENT, NULL, SCHEDULE, TEACHER),
+        pytest.param(CM(STUDENT, NULL, SCHEDULE, TEACHER), marks=pytest.mark.slow),
         pytest.param(
             CoDi(STUDENT, NULL, SCHEDULE, TEACHER, data_weight=0.0), marks=pytest.mark.slow
         ),

@@ -47,14 +47,15 @@ def test_json_names_the_file_and_the_fields(beside_the_file):
 
 READ = """
 import os, sys
-os.chdir(sys.argv[1])
 from equildm.pretrained import load_pretrained
 from equildm.pretrained.run_model import read_run_model
 from equildm.runtime import Run
-try:
-    print(read_run_model(Run.open(sys.argv[2])).model.scheduler.schedule)
-except ValueError as error:
-    print(error)
+for folder, run in zip(sys.argv[1::2], sys.argv[2::2]):
+    os.chdir(folder)
+    try:
+        print(read_run_model(Run.open(run)).model.scheduler.schedule)
+    except ValueError as error:
+        print(error)
 """
 
 
@@ -65,9 +66,9 @@ def test_a_run_folder_opens_where_the_file_is_and_else_says_what_it_lacks(beside
     config = dataclasses.replace(model.config, scheduler=scheduler)
     run = Run.prepare(beside_the_file / "run", NoiseConfig("my_noise.py:WIDE"), "test")
     begin_run(run, dataclasses.replace(model, config=config))
-    assert run_python(READ, str(beside_the_file), "run") == "Sigmoid(steps=1000, end=8.0)\n"
-    elsewhere = run_python(READ, str(beside_the_file / "run"), str(run.path))
-    assert elsewhere.count("\n") == 1
+    folders = (str(run.path), str(run.path), str(beside_the_file), "run")
+    elsewhere, here = run_python(READ, *folders).splitlines()
+    assert here == "Sigmoid(steps=1000, end=8.0)"
     assert (
         "model.json" in elsewhere and "There is no file" in elsewhere and "my_noise.py" in elsewhere
     )

@@ -20,7 +20,9 @@ SIZES = {"in_channels": 2, "out_channels": 2, "context_width": 384, "heads": 2, 
 UNET = UNetConfig(8, multipliers=(1,), depths=(1,), transformer_depths=(1,), **SIZES)
 
 
-@pytest.mark.parametrize(("name", "steps"), [("pretrained", 4), ("distilled", None)])
+@pytest.mark.parametrize(
+    ("name", "steps"), [("pretrained", 4), pytest.param("distilled", None, marks=pytest.mark.slow)]
+)
 def test_they_sample_the_same_images(name, steps):
     model = load_pretrained(RUNS / name)
     images = to_uint8(TextToImage(model)(["red circle"], steps=steps, seeds=[0]))

@@ -6,6 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from helpers import others_slow
 from model_folders import assert_saved_as_it_is
 from text_folders import t5_folder
 
@@ -67,16 +68,7 @@ def sampled(model, options, noise):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=[pytest.mark.slow] * (name in ("sigma", "alpha that is told the resolution")),
-        )
-        for name in CASES
-    ],
-)
+@pytest.mark.parametrize("name", others_slow(CASES, "alpha"))
 def test_the_same_images_in_and_out(peer, tmp_path, name):
     kind, transformer, max_tokens = CASES[name]
     t5_folder(tmp_path / "words")

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from helpers import others_slow
 from small_models import moved_weights, random_images, VAE
 
 from equildm import (
@@ -38,7 +39,7 @@ def model_of(config):
     return model.with_network(network)
 
 
-@pytest.mark.parametrize("preset", [dit_preset, mmdit_preset])
+@pytest.mark.parametrize("preset", others_slow([dit_preset, mmdit_preset], mmdit_preset))
 def test_a_model_survives_its_folder(preset, tmp_path):
     model = model_of(preset("tiny", **SMALL, **LATENT))
     save_pretrained(tmp_path / "saved", model)
@@ -65,7 +66,7 @@ def test_a_config_for_vae_and_text_encoder():
         backbone_for("dit", "40M", vae, text_encoder)
 
 
-@pytest.mark.parametrize("preset", [dit_preset, mmdit_preset])
+@pytest.mark.parametrize("preset", others_slow([dit_preset, mmdit_preset], dit_preset))
 def test_a_controlnet_survives_its_folder(preset, tmp_path):
     start = model_of(preset("tiny", **SMALL, **LATENT))
     config = ControlNetConfig.for_pixels(start.config.network, start.vae.factor, blocks=1)

@@ -14,6 +14,7 @@ from equildm.pretrained import load_pretrained
 RECIPE = ROOT / "recipes" / "inpaint.py"
 
 
+@pytest.mark.slow  # test_controlnet.py does the same with a run of its own
 def test_a_run_is_opened_used_and_saved(run, small_start, tmp_path):
     assert (run / "inpainted.png").is_file() and len(losses(run)) == 4
     model = load_pretrained(run)

@@ -173,7 +173,7 @@ with Checkpoints(sys.argv[1], keep=None) as checkpoints:
 """
 
 
-@pytest.mark.parametrize("moment", ["early", "late"])
+@pytest.mark.parametrize("moment", helpers.others_slow(["early", "late"], "early"))
 def test_kill_in_the_middle_of_a_save(tmp_path, moment):
     process = subprocess.Popen(
         [sys.executable, "-c", SAVE_FOR_EVER, str(tmp_path)],

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import others_slow
 
 from equildm.noise import grids, ScaledLinear, SCHEDULES
 from equildm.sampling import (
@@ -31,7 +32,9 @@ def test_evaluations_are_counted(solver: str, evaluations: int):
     assert levels[-1] == 0 and count_evaluations(solver, levels) == evaluations
 
 
-@pytest.mark.parametrize(("solver", "second"), [("ddim", 2), ("heun", 3), ("tsit5", 8)])
+@pytest.mark.parametrize(
+    ("solver", "second"), others_slow([("ddim", 2), ("heun", 3), ("tsit5", 8)], ("heun", 3))
+)
 def test_evaluations_pay_for_steps(solver: str, second: int):
     """As many steps as there are evaluations for, and not one more. The last step takes one."""
     none, one, still_one, two, steps = steps_within(solver, (0, 1, second - 1, second, 21), GRID)

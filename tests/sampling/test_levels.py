@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix
 import pytest
+from helpers import others_slow
 from jaxtyping import Array
 from oracle import GaussianMixture, mixture
 
@@ -33,21 +34,17 @@ NOISE = jax.random.normal(jax.random.key(0), (2, 2, 1))
 GRID = grids.trailing(ScaledLinear(), 8)
 UNLIKE = list({maker: name for name, maker in SOLVERS.items()}.values())
 """Every solver by one of its names."""
-FIRST = ("ddpm", "dpm++2s", "sde-dpm++2m", "heun-churned", "shark", "lms", "dpm++sde")
+FIRST = ("ddpm", "dpm++2s", "shark", "lms")
 """The others are slow."""
 NOISY = [name for name in UNLIKE if needs_key(SOLVERS[name]())]
 ZERO_SNR = ZeroTerminalSNR(ScaledLinear())
-
-
-def some_slow(names: list[str]) -> list[Any]:
-    return [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def drawn(name: str, levels: Any, noise: Array = NOISE) -> Array:
     return sample(mixture(), noise, levels, SOLVERS[name](), key=KEY)
 
 
-@pytest.mark.parametrize("name", some_slow(NOISY))
+@pytest.mark.parametrize("name", others_slow(NOISY, *FIRST))
 def test_a_rounding_error_makes_no_other_picture(name: str) -> None:
     right = np.asarray(drawn(name, GRID))
     jitted = jax.jit(lambda shift: drawn(name, jnp.asarray(GRID) * (1 + shift)))
@@ -58,7 +55,7 @@ def test_a_rounding_error_makes_no_other_picture(name: str) -> None:
     np.testing.assert_allclose(double, right, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", some_slow([n for n in UNLIKE if n != "tcd"]))
+@pytest.mark.parametrize("name", others_slow([n for n in UNLIKE if n != "tcd"], *FIRST))
 def test_gradients_with_respect_to_levels(name: str) -> None:
     """Against differences in float64, on a grid that ends in 0. TCD's levels are a table's."""
     with jax.enable_x64(True):
@@ -97,7 +94,7 @@ def of_gaussian(name: str) -> Callable[[Array, Array], Array]:
     ("schedule", "grid"),
     [(ZERO_SNR, grids.trailing), (ZERO_SNR, grids.karras), (SquaredCosine(), grids.trailing)],
 )
-@pytest.mark.parametrize("name", some_slow([n for n in UNLIKE if n != "consistency"]))
+@pytest.mark.parametrize("name", others_slow([n for n in UNLIKE if n != "consistency"], *FIRST))
 def test_solvers_begin_far_above_the_data(name: str, schedule: Any, grid: Any) -> None:
     """Where nothing of the data is left, the first step is a step of order 1, which is exact."""
     noise = jax.random.normal(jax.random.key(1), (64, 64, 1))
@@ -161,7 +158,9 @@ def test_diffrax_takes_its_own_options() -> None:
     assert done and 0 < abs(float(solution.ts[-1])) < 1.0
 
 
-@pytest.mark.parametrize("name", ["euler", "tsit5", "shark", "ddim", "ddpm"])
+@pytest.mark.parametrize(
+    "name", others_slow(["euler", "tsit5", "shark", "ddim", "ddpm"], "shark", "ddim")
+)
 @pytest.mark.parametrize("schedule", [ScaledLinear(), ZERO_SNR])
 def test_a_trajectory_goes_from_the_first_level_to_the_last(name: str, schedule: Any) -> None:
     levels = grids.trailing(schedule, 6)

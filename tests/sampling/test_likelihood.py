@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import others_slow
 from jaxtyping import Array
 from oracle import ExactNetwork, mixture
 
@@ -75,7 +76,7 @@ def test_the_default_prior_and_precision() -> None:
     np.testing.assert_allclose(values, exact, atol=2e-2)
 
 
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.float32])
+@pytest.mark.parametrize("dtype", others_slow([jnp.float16, jnp.float32], jnp.float16))
 def test_levels_may_be_traced_and_a_latent_rounded(dtype: Any) -> None:
     oracle = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), mixture())
     y, density = points()[0].astype(dtype), partial(log_likelihood, oracle)

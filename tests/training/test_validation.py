@@ -1,6 +1,7 @@
 """The validation loss: its value, and that neither devices, batches nor the training change it."""
 
 import dataclasses
+import json
 
 import equinox as eqx
 import jax
@@ -160,20 +161,20 @@ text = TextEmbedding(jnp.ones((6, 4, 384)), jnp.ones((6, 4), bool))
 batch = LatentBatch(jax.random.normal(jax.random.key(1), (6, 8, 8, 2)), text)
 null = jax.tree.map(lambda leaf: leaf[0], text)
 objective = DenoisingObjective(ScaledLinear(), Velocity(), Uniform(), UniformTimes(), null)
-values = {}
-for mesh in json.loads(sys.argv[1]):
-    mesh = make_mesh(mesh)
+values = []
+for mesh, number in json.loads(sys.argv[1]):
+    mesh = make_mesh(mesh, devices=jax.devices()[:number])
     state = TrainState.create(
         ONE_LEVEL.build(key=jax.random.key(0)), optax.sgd(0.1), DecayEMA(0.9), mesh=mesh
     )
     score = Validation(objective, jax.tree.map(np.asarray, batch), mesh=mesh, batch_size=4)
-    values[str(mesh.shape)] = score(state)["validation_loss_ema_3"]
-print(json.dumps(list(values.values())))
+    values.append(score(state)["validation_loss_ema_3"])
+print(json.dumps(values))
 """
 
 
 def test_devices_do_not_change_it():
     """On one, and on two that split each batch of four and the last one of two in both ways."""
-    one = float(run_python(DEVICES, '[""]', devices=1).strip("[] \n"))
-    two = run_python(DEVICES, '["data=2", "fsdp=2"]', devices=2).strip("[] \n").split(",")
-    np.testing.assert_allclose([float(value) for value in two], one, rtol=1e-5)
+    meshes = [("", 1), ("data=2", 2), ("fsdp=2", 2)]
+    one, *two = json.loads(run_python(DEVICES, json.dumps(meshes), devices=2))
+    np.testing.assert_allclose(two, [one, one], rtol=1e-5)
