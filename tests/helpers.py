@@ -65,9 +65,13 @@ for make, message in refusals:
 
 
 def others_slow(values: Iterable[Any], *kept: Any) -> list[Any]:
-    """Parameters of a test: those that are kept, and the rest marked slow."""
-    slow = pytest.mark.slow
-    return [value if value in kept else pytest.param(value, marks=slow) for value in values]
+    """Parameters of a test, or tuples of them: those that are kept, and the rest marked slow."""
+
+    def marked(value: Any) -> Any:
+        several = value if isinstance(value, tuple) else (value,)
+        return value if value in kept else pytest.param(*several, marks=pytest.mark.slow)
+
+    return [marked(value) for value in values]
 
 
 def free_port() -> int:
