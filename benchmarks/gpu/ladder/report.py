@@ -61,6 +61,13 @@ def report(table: Path, figure: Path, twins: Path | None = None) -> None:
     print("\nOf these, at guidance 1:\n")
     plain_rows = [row for row in first if row.guidance == 1]
     print_fractions(against_training(plain_rows, luck=luck), budgets)
+    print("\nAt each checkpoint, in all settings that its widths have in common:")
+    for step in sorted({row.train_step for row in first}):
+        verdicts = [
+            fair_verdict([row for row in rows if row.train_step == step], luck=luck)
+            for rows in (plain_rows, first)
+        ]
+        print(f"- step {step:,}, guidance 1: {verdicts[0]}\n  every guidance: {verdicts[1]}")
     print("\nThe largest width, predicted by the smaller ones, in steps of DDIM:")
     for prediction in predict_largest(last):
         print(f"- {prediction}")
