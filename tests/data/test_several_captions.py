@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers import others_slow
 from small_models import VAE
 
 from equildm.data import (
@@ -66,7 +67,11 @@ class Listed(Greys):
         return self._lists[index]
 
 
-@pytest.fixture(params=["latents", "mirrored", "on disk", "buckets", "captioned"])
+@pytest.fixture(
+    params=others_slow(
+        ["latents", "mirrored", "on disk", "buckets", "captioned"], "on disk", "captioned"
+    )
+)
 def dataset(request, build, spell):
     return make(request.param, Listed(), build, spell)
 

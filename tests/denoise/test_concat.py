@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import others_slow
 
 from equildm import TextEmbedding
 from equildm.denoise import (
@@ -41,7 +42,7 @@ def called(network, x, condition):
 TEXT = TextEmbedding(drawn(4, 5), jnp.ones(4, bool))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", others_slow(["float32", "bfloat16"], "bfloat16"))
 def test_step_0_is_the_pretrained_model(unet, dtype):
     x, image = drawn(4, 6, 3).astype(dtype), 3 + drawn(4, 6, 2)
     wide = widen_input(unet, 2)
@@ -57,6 +58,7 @@ def test_step_0_is_the_pretrained_model(unet, dtype):
     )
 
 
+@pytest.mark.slow
 def test_image_and_level_are_learned(unet):
     x, image = drawn(4, 6, 3), drawn(4, 6, 2)
     wide = widen_input(unet, 2)

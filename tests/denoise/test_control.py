@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import others_slow
 from small_models import moved_weights
 
 from equildm import TextEmbedding
@@ -67,7 +68,7 @@ def trained(fresh):
     return ControlNet(fresh.network, control)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", others_slow(["float32", "bfloat16"], "bfloat16"))
 def test_step_0_is_the_unet_exactly(unet, fresh, dtype):
     x = X.astype(dtype)
     controlled = called(fresh, x, T, ControlCondition(TEXT, IMAGE))
@@ -156,6 +157,7 @@ def test_images_in_pixels(factor, channels):
     assert shapes.control.hint.factor == factor
 
 
+@pytest.mark.slow
 def test_guidance_leads_away_from_the_caption_alone(trained):
     denoiser = Preconditioned(trained, ScaledLinear(), Epsilon())
     condition, other = ControlCondition(TEXT, IMAGE), ControlCondition(NULL, IMAGE)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import others_slow
 from jaxtyping import Array
 from oracle import mixture
 
@@ -148,7 +149,7 @@ def test_conditions_that_do_not_compare() -> None:
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0, 3.0])
-@pytest.mark.parametrize("rescale", [0.0, 0.7])
+@pytest.mark.parametrize("rescale", others_slow([0.0, 0.7], 0.7))
 def test_the_gradient_with_respect_to_the_scale(weight: float, rescale: float) -> None:
     """Also where the value needs one estimate only: it is `D_condition - D_null` there."""
     oracle = mixture()

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 from distill_oracle import draw, Network, NULL, SCHEDULE, STUDENT, TEACHER
+from helpers import others_slow
 from jax.scipy.special import erf
 
 from equildm.denoise import Preconditioned
@@ -85,7 +86,12 @@ def test_high_above_it_a_consistency_function_is_the_denoiser(teacher):
         np.testing.assert_allclose(f, teacher(Y, s, NULL), atol=5e-3)
 
 
-@pytest.mark.parametrize("solver", [DDIM(), Heun(), DPMpp2S(), diffrax.Heun(), diffrax.Tsit5()])
+@pytest.mark.parametrize(
+    "solver",
+    others_slow(
+        [DDIM(), Heun(), DPMpp2S(), diffrax.Heun(), diffrax.Tsit5()], DDIM(), diffrax.Tsit5()
+    ),
+)
 def test_a_teachers_step_is_that_of_the_sampler(solver):
     s0, s1 = jnp.float32(3.0), jnp.float32(2.5)
     wanted = sample_from(TEACHER, Y, jnp.array([s0, s1]), solver, condition=NULL)
@@ -147,7 +153,9 @@ def objectives(teacher):
     }
 
 
-@pytest.mark.parametrize("name", ["consistency", "guided", "progressive"])
+@pytest.mark.parametrize(
+    "name", others_slow(["consistency", "guided", "progressive"], "consistency")
+)
 def test_the_teacher_is_frozen(teacher, name):
     """No gradient, no state of the optimiser, no change; and it is an argument, not a constant."""
     before = [np.asarray(x) for x in jax.tree.leaves(teacher)]

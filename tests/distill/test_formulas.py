@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import others_slow
 
 from equildm import TextEmbedding
 from equildm.data import LatentBatch
@@ -179,7 +180,10 @@ def check(objective, examples, size):
 
 
 @pytest.mark.parametrize(
-    ("method", "formula"), [("codi", codi), ("lcm", lcm), ("cm", cm), ("ict", ict)]
+    ("method", "formula"),
+    others_slow(
+        [("codi", codi), ("lcm", lcm), ("cm", cm), ("ict", ict)], ("codi", codi), ("lcm", lcm)
+    ),
 )
 def test_consistency_presets_are_their_papers(method, formula):
     student, null, teacher = build(method)

@@ -74,6 +74,7 @@ def test_consistency_students_jump_to_the_end_of_the_flow(objective, true_ends):
         assert errors[2] < 0.15 and errors[2] < 0.6 * errors[0]
 
 
+@pytest.mark.slow
 def test_a_halving_is_two_steps_of_the_teacher():
     levels = jnp.asarray(grids.trailing(SCHEDULE, 8), jnp.float32)
     objective = ProgressiveDistillation(STUDENT, NULL, TEACHER, levels)
@@ -88,6 +89,7 @@ def test_a_halving_is_two_steps_of_the_teacher():
     assert errors[1] < 0.4 * distance(unhalved, wanted)
 
 
+@pytest.mark.slow
 def test_a_guided_student_is_the_guided_teacher_at_scales_it_saw_and_did_not_see():
     conditions = jax.nn.one_hot(jnp.arange(256) % 3, 3) * 0.9 + 0.1 / 3
 

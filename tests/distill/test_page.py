@@ -2,12 +2,14 @@
 
 import jax
 import jax.numpy as jnp
+import pytest
 from helpers import page_code
 
 from equildm.noise import grids
 from equildm.sampling import DDIM, sample
 
 
+@pytest.mark.slow
 def test_the_guide_runs():
     names: dict = {}
     exec(page_code("docs/distillation.md"), names)

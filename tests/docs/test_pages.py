@@ -61,22 +61,26 @@ def test_the_guide_to_transformers_runs():
     assert names["sd35"].dual_depth == 13
 
 
+@pytest.mark.slow
 def test_the_guide_to_sampling_runs():
     names = run("docs/sampling.md")  # its assertions are the test
     assert names["previews"].shape == (20, 4, 4, 1)
 
 
+@pytest.mark.slow
 def test_the_guide_to_adapters_runs():
     names = run("docs/lora.md")  # its assertions are the test
     assert bool(names["metrics"]["finite"])
     assert any("conv1" in path for path in names["wide"])
 
 
+@pytest.mark.slow
 def test_the_guide_to_weights_runs():
     names = run("docs/weights.md")  # its assertions are the test
     assert bool(jnp.isfinite(names["images"]).all())
 
 
+@pytest.mark.slow
 def test_the_guide_to_python_runs(beside_a_run):
     names = run("docs/python.md")
     before, after = names["images"], names["trained"]
@@ -84,6 +88,7 @@ def test_the_guide_to_python_runs(beside_a_run):
     assert after.config == names["model"].config and (beside_a_run / "exported" / "vae").is_dir()
 
 
+@pytest.mark.slow
 def test_the_guide_to_monitoring_runs(beside_a_run, capsys):
     (beside_a_run / "runs" / "emoji" / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n')
     names = run("docs/monitoring.md")
@@ -107,11 +112,13 @@ def test_the_readme_runs(beside_a_run):
     assert bool(jnp.isfinite(names["latent"]).all())
 
 
+@pytest.mark.slow
 def test_the_guide_to_super_resolution_runs():
     names = run("docs/super_resolution.md")  # its assertions are the test
     assert names["low"].dtype == "uint8" and names["wide"].network.conv_in.weight.shape[2] == 8
 
 
+@pytest.mark.slow
 def test_the_guide_to_dreambooth_runs():
     names = run("docs/dreambooth.md")
     assert bool(names["metrics"]["finite"]) and names["metrics"]["prior"] > 0
@@ -121,11 +128,13 @@ def test_the_guide_to_dreambooth_runs():
     assert not jnp.array_equal(before.conv_in.weight, after.conv_in.weight)
 
 
+@pytest.mark.slow
 def test_the_guide_to_controlnet_runs():
     names = run("docs/controlnet.md")  # its assertions are the test
     assert names["steered"].shape == (8, 8, 4) and names["dataset"].skips.counts == {}
 
 
+@pytest.mark.slow
 def test_the_guide_to_inpainting_runs():
     names = run("docs/inpainting.md")  # its assertions are the test
     assert names["network"].network.conv_in.weight.shape[2] == 9

@@ -34,6 +34,7 @@ def beside_a_run(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_concept_runs(beside_a_run):
     run("docs/concepts.md")  # its assertions are the test
     assert (beside_a_run / "heart.png").is_file()
@@ -43,6 +44,7 @@ def test_the_walkthroughs_of_contributing_run():
     run("docs/contributing.md")  # its assertions are the test
 
 
+@pytest.mark.slow
 def test_the_translated_scripts_run(beside_a_run):
     run("docs/coming_from.md")
     assert (beside_a_run / "heart.png").is_file()

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+from helpers import others_slow
 
 from equildm.features import AlexNet, LPIPS, VGG16
 from equildm.interop import load_lpips
@@ -25,7 +26,9 @@ def _images(height, width):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize(("backbone", "size"), [("vgg", (33, 48)), ("alex", (35, 32))])
+@pytest.mark.parametrize(
+    ("backbone", "size"), others_slow([("vgg", (33, 48)), ("alex", (35, 32))], ("alex", (35, 32)))
+)
 def test_equals_the_package(peer, backbone, size):
     """Its packaged heads, the same convolutions: distance, gradient and every tap."""
     lpips = load_lpips(backbone)

@@ -5,6 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from helpers import others_slow
 
 from equildm.interop import load_vae, open_weights, save_safetensors, save_vae, shipped_vae
 from equildm.interop.shards import DIFFUSERS
@@ -62,7 +63,7 @@ def relative(ours, theirs):
     return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", others_slow(CASES, "sd"))
 def test_is_the_vae_of_diffusers(peer, tmp_path, name):
     """Saved again it has the same bytes, and diffusers reads it back as the same VAE."""
     first, second = tmp_path / "first", tmp_path / "second"

@@ -32,7 +32,7 @@ def test_the_fields_and_defaults_are_the_public_ones(worker):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("share", [pytest.param(1, marks=pytest.mark.slow), 201])
+@pytest.mark.parametrize("share", [pytest.param(1, marks=pytest.mark.slow), 601])
 def test_the_latents_are_equal_or_the_file_is_refused(worker, share):
     public = worker("classes")["classes"]
     cases = all_cases(public)[::share]
@@ -69,6 +69,7 @@ def test_a_last_step_without_length_is_refused(name):
         read_settings({"_class_name": "DPMSolverMultistepScheduler"} | SIGMA_MIN | fields)
 
 
+@pytest.mark.slow
 def test_the_page_runs_and_names_every_class():
     exec(compile(page_code("docs/schedulers.md"), "docs/schedulers.md", "exec"), {})
     _, mark, text = PAGE.read_text(encoding="utf-8").partition(MARK)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import others_slow
 
 from equildm import TextEmbedding
 from equildm.denoise import DiTConfig, MMDiTConfig, ResolutionConditioningConfig
@@ -93,8 +94,13 @@ def inputs(kind, config, sizes, batch=3):
 @pytest.mark.parametrize(
     ("name", "sizes"),
     [
-        *((name, (16, 16)) for name in CASES),
-        *((name, (8, 20)) for name in CASES if name != "dit"),
+        *others_slow([(name, (16, 16)) for name in CASES]),
+        *others_slow(
+            [(name, (8, 20)) for name in CASES if name != "dit"],
+            ("sd3", (8, 20)),
+            ("sd3.5", (8, 20)),
+            ("pixart", (8, 20)),
+        ),
         ("dit", (8, 8)),
     ],
     ids=str,

@@ -98,7 +98,7 @@ def check(peer, config, folder, sizes):
             pytest.param(name, (16, 8), marks=[pytest.mark.slow] * (name != "sd2"))
             for name in CASES
         ),
-        ("sd1", (8, 8)),
+        pytest.param("sd1", (8, 8), marks=pytest.mark.slow),
     ],
     ids=str,
 )

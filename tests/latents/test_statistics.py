@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import others_slow
 
 from equildm.latents import latent_statistics, reconstruct, VAEConfig
 
@@ -16,7 +17,7 @@ def vae():
     return CONFIG.build(key=jax.random.key(0))
 
 
-@pytest.mark.parametrize("batch", [2, 5, 64])
+@pytest.mark.parametrize("batch", others_slow([2, 5, 64], 5))
 def test_scaled_latents_have_mean_0_and_variance_1(vae, batch):
     mean, deviation = latent_statistics(vae, IMAGES, batch=batch)
     latents = np.stack([jax.jit(lambda x: vae.encode(x).mode())(x) for x in jnp.asarray(IMAGES)])

@@ -36,7 +36,10 @@ def _shaken(vae):
     "config",
     [
         TINY,
-        VAEConfig(width=32, multipliers=(1, 1, 2), depth=2, latent_channels=4, groups=8),
+        pytest.param(
+            VAEConfig(width=32, multipliers=(1, 1, 2), depth=2, latent_channels=4, groups=8),
+            marks=pytest.mark.slow,
+        ),
         VAEConfig(width=16, multipliers=(2, 1), depth=1, image_channels=1, groups=16),
     ],
 )

@@ -112,6 +112,7 @@ def test_scores_by_a_classifier_have_its_name(evaluator, tmp_path):
     assert fid.extractor.startswith("emoji, weights ")
 
 
+@pytest.mark.slow
 def test_the_inception_score_has_no_reference(evaluator):
     images = np.tile(evaluator.real, (9, 1, 1, 1))
     (score,) = ScoreConfig(metrics=("is",)).open(images)(images, evaluator.captions * 9)

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import others_slow
 from jax.experimental.pallas import tpu as pltpu
 
 from equildm.nn import attend, CrossAttn, fused_attend, pallas
@@ -71,7 +72,7 @@ def test_cudnn_takes_odd_numbers_of_queries(gpu, queries):
 
 
 @pytest.mark.parametrize("shown", [None, 20, 0])
-@pytest.mark.parametrize(("queries", "keys"), [(64, 64), (64, 77), (9, 77)])
+@pytest.mark.parametrize(("queries", "keys"), others_slow([(64, 64), (64, 77), (9, 77)], (9, 77)))
 def test_cudnn_agrees_with_attend_under_a_mask(gpu, monkeypatch, queries, keys, shown):
     """By XLA's form of the same function, in half precision: the mask is one more row."""
     whole = jax.nn.dot_product_attention
@@ -98,7 +99,7 @@ def test_cudnn_agrees_with_attend_under_a_mask(gpu, monkeypatch, queries, keys, 
 
 
 @pytest.mark.parametrize("shown", [None, 20, 0])
-@pytest.mark.parametrize("keys", [256, 77])
+@pytest.mark.parametrize("keys", others_slow([256, 77], 77))
 def test_pallas_agrees_with_attend(tpu, keys, shown):
     query, *_ = inputs(256, 40)
     _, key, value = inputs(keys, 40)

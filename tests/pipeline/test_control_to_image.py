@@ -73,6 +73,7 @@ def test_guidance_sees_the_control_image_on_both_sides(model, images):
     np.testing.assert_allclose(sampled[0], images[0], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_other_sizes(model):
     wide = ControlToImage(model)(random_images(1, 16, 24, 3), ["x"], **OPTIONS)
     assert wide.shape == (1, 16, 24, 3)

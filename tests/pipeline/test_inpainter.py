@@ -78,6 +78,7 @@ def test_it_is_sampling_with_the_condition_of_training(model, painted):
         np.testing.assert_allclose(sampled[0][MASKS[i]], painted[i][MASKS[i]], atol=2e-4)
 
 
+@pytest.mark.slow
 def test_batches_seeds_and_sizes(model, painted):
     inpainter = Inpainter(model)
     in_parts = inpainter(IMAGES, MASKS, PROMPTS, batch_size=2, **OPTIONS)

@@ -68,6 +68,7 @@ def test_every_image_has_its_own_scale(model, images):
     close(mixed[2], blank[0])  # scale 0 is the empty caption
 
 
+@pytest.mark.slow
 def test_cfg_plus_plus(model):
     """One step of it is guidance with its scale; in two steps the first scale is larger."""
     text_to_image, options = TextToImage(model), {"guidance_scale": 0.6, "grid": "trailing"}
@@ -77,6 +78,7 @@ def test_cfg_plus_plus(model):
     assert np.abs(text_to_image(PROMPTS[:1], steps=2, **options) - two).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_one_batch_without_waiting(model, images):
     text = embed(model.text_encoder, PROMPTS)
     sampled = TextToImage(model).dispatch(
@@ -90,6 +92,7 @@ def test_one_batch_without_waiting(model, images):
     close(sampled, images)
 
 
+@pytest.mark.slow
 def test_noise_may_be_supplied(model):
     noise = np.random.default_rng(0).normal(size=(2, 8, 8, 4)).astype(np.float32)
     text_to_image = TextToImage(model)
@@ -100,6 +103,7 @@ def test_noise_may_be_supplied(model):
     close(both, np.concatenate([first, again]))
 
 
+@pytest.mark.slow
 def test_sides(model):
     images = TextToImage(model, height=32)(["a cat"], steps=1, guidance_scale=1)
     assert images.shape == (1, 32, 16, 3)

@@ -87,7 +87,7 @@ def drawn(*size):
     return np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
 
 
-@pytest.mark.parametrize("size", [(1, 3), (5, 7)])
+@pytest.mark.parametrize("size", [pytest.param((1, 3), marks=pytest.mark.slow), (5, 7)])
 def test_images_of_any_size_and_the_same_again(upscaler, size):
     image = drawn(*size)
     large = upscaler(image, seed=3)
@@ -161,6 +161,7 @@ def test_other_shapes_are_refused(upscaler, pixels, monkeypatch):
         upscaler(pixels)
 
 
+@pytest.mark.slow
 def test_colours_of_the_small_image_are_taken_on_request(upscaler):
     image = drawn(4, 8)
     plain, fixed = (upscaler(image, seed=3, color_fix=width) for width in (0.0, 1.0))
@@ -192,6 +193,7 @@ def test_a_new_upscaler_is_its_start_and_ignores_the_image(parts):
     np.testing.assert_allclose(after, before, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "noise"),
     [

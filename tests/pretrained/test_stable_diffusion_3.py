@@ -42,6 +42,7 @@ def sampled(model):
     return np.clip(images / 2 + 0.5, 0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 def test_the_same_images_in_and_out(peer, folder, tmp_path):
     public = str(folder / "pipeline")

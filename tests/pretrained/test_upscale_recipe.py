@@ -5,6 +5,7 @@ import runpy
 
 import jax
 import numpy as np
+import pytest
 from helpers import ROOT
 from model_folders import UNET, untrained_run
 from PIL import Image
@@ -14,6 +15,7 @@ from equildm.pipeline import UpscalerConfig
 from equildm.pretrained import RunModelConfig
 
 
+@pytest.mark.slow
 def test_the_step_is_that_of_the_chosen_average(model, tmp_path, capsys, monkeypatch):
     """An average of another width is made of snapshots, which end before the checkpoints."""
     network = UpscalerConfig(ConcatConfig(UNET, 4), scale=2)

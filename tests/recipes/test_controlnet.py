@@ -16,6 +16,7 @@ from equildm.runtime import make_mesh
 RECIPE = ROOT / "recipes" / "controlnet.py"
 
 
+@pytest.mark.slow
 def test_a_run_is_opened_used_and_saved(run, small_start, tmp_path):
     assert (run / "controlled.png").is_file() and len(losses(run)) == 4
     model, start = load_pretrained(run), load_pretrained(small_start[1])

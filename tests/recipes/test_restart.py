@@ -103,6 +103,7 @@ def uninterrupted(complete):
     return losses(complete)
 
 
+@pytest.mark.slow
 def test_two_processes_are_as_one(complete, uninterrupted, tmp_path):
     run = tmp_path / "run"
     finish(run, "--mesh", "fsdp=2,tensor=2", processes=2, devices=2)

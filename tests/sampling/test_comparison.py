@@ -24,7 +24,11 @@ GRID = partial(grids.trailing, ScaledLinear())
 
 @pytest.mark.parametrize(
     ("solver", "evaluations"),
-    [("ddim", 6), ("ddpm", 6), ("dpm++3m", 6), ("unipc2", 6), ("dpm++2s", 11), ("heun", 11)],
+    others_slow(
+        [("ddim", 6), ("ddpm", 6), ("dpm++3m", 6), ("unipc2", 6), ("dpm++2s", 11), ("heun", 11)],
+        ("dpm++3m", 6),
+        ("heun", 11),
+    ),
 )
 def test_evaluations_are_counted(solver: str, evaluations: int):
     """Of 6 steps, the last of which lands on 0."""

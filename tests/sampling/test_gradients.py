@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import others_slow
 from jaxtyping import Array
 from oracle import mixture
 
@@ -23,7 +24,7 @@ def reward(latent: Array) -> Array:
     return jnp.sum(latent * jnp.arange(4.0).reshape(2, 2, 1))
 
 
-@pytest.mark.parametrize("name", ["dpm++2m", "unipc3", "heun", "ddpm"])
+@pytest.mark.parametrize("name", others_slow(["dpm++2m", "unipc3", "heun", "ddpm"], "dpm++2m"))
 def test_against_differences(name: str) -> None:
     with jax.enable_x64(True):
         oracle, noise = mixture(), NOISE.astype(jnp.float64)
@@ -72,6 +73,7 @@ def default_gradient() -> Array:
     return gradient(jax.grad)
 
 
+@pytest.mark.slow
 def test_the_backsolve_adjoint_with_a_solver_of_diffraxs() -> None:
     """Constant memory, for its own solvers. It solves the adjoint equation: equal to tolerance."""
     with jax.enable_x64(True):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+from helpers import others_slow
 from oracle import GaussianMixture
 
 from equildm.noise import grids, ScaledLinear
@@ -20,7 +21,12 @@ MASK = jnp.stack([jnp.zeros((2, 1), bool), jnp.ones((2, 1), bool)])
 
 
 @pytest.mark.parametrize(
-    "name, agreement", [("ddpm", 0.85), ("sde-dpm++2m", 0.85), ("dpm++2m", 0.75), ("unipc3", 0.75)]
+    "name, agreement",
+    others_slow(
+        [("ddpm", 0.85), ("sde-dpm++2m", 0.85), ("dpm++2m", 0.75), ("unipc3", 0.75)],
+        ("ddpm", 0.85),
+        ("dpm++2m", 0.75),
+    ),
 )
 def test_known_stays_and_the_rest_matches(name: str, agreement: float) -> None:
     def one(index: jax.Array) -> jax.Array:

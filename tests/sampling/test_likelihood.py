@@ -136,10 +136,10 @@ def test_bits_per_dimension() -> None:
 @pytest.mark.parametrize(
     "solver, options, steps, bound",
     [
-        (diffrax.Tsit5(), {"time": HalfLogSNR()}, 30, 1e-5),
+        pytest.param(diffrax.Tsit5(), {"time": HalfLogSNR()}, 30, 1e-5, marks=pytest.mark.slow),
         (diffrax.Tsit5(), {"controller": diffrax.PIDController(rtol=1e-6, atol=1e-6)}, 2, 1e-4),
-        (Heun(), {}, 200, 1e-3),
-        (DDIM(), {}, 200, 2e-1),
+        pytest.param(Heun(), {}, 200, 1e-3, marks=pytest.mark.slow),
+        pytest.param(DDIM(), {}, 200, 2e-1, marks=pytest.mark.slow),
     ],
     ids=["tsit5", "adaptive", "heun", "ddim"],
 )

@@ -98,30 +98,30 @@ def solver_name(value: object) -> str | None:
 
 ORDERS = [
     (DDIM(), None, 1, (32, 64, 128)),
-    (diffrax.Euler(), None, 1, (32, 64, 128)),
+    pytest.param(diffrax.Euler(), None, 1, (32, 64, 128), marks=pytest.mark.slow),
     (DPMpp2M(), None, 2, (32, 64, 128)),
     (DPMpp2S(), None, 2, (32, 64, 128)),
     (Heun(), None, 2, (64, 128, 256)),
-    (FlowHeun(), None, 2, (64, 128, 256)),
-    (diffrax.Heun(), None, 2, (64, 128, 256)),
-    (diffrax.Heun(), HalfLogSNR(), 2, (64, 128, 256)),
+    pytest.param(FlowHeun(), None, 2, (64, 128, 256), marks=pytest.mark.slow),
+    pytest.param(diffrax.Heun(), None, 2, (64, 128, 256), marks=pytest.mark.slow),
+    pytest.param(diffrax.Heun(), HalfLogSNR(), 2, (64, 128, 256), marks=pytest.mark.slow),
     # Its first two steps are of order 1 and 2. That they cost order on still finer grids shows
     # only where D hardly changes over the first step; here the third order lasts to 64 steps.
     (DPMpp3M(), None, 3, (16, 32, 64)),
-    (DPMpp3M(as_published=True), None, 2, (32, 64, 128)),
-    (DEIS(2), None, 2, (32, 64, 128)),
+    pytest.param(DPMpp3M(as_published=True), None, 2, (32, 64, 128), marks=pytest.mark.slow),
+    pytest.param(DEIS(2), None, 2, (32, 64, 128), marks=pytest.mark.slow),
     (DEIS(3), None, 3, (16, 32, 64)),
-    (DPM2(), None, 2, (32, 64, 128)),
-    (LMS(1), None, 1, (32, 64, 128)),
-    (LMS(2), None, 2, (64, 128, 256)),
+    pytest.param(DPM2(), None, 2, (32, 64, 128), marks=pytest.mark.slow),
+    pytest.param(LMS(1), None, 1, (32, 64, 128), marks=pytest.mark.slow),
+    pytest.param(LMS(2), None, 2, (64, 128, 256), marks=pytest.mark.slow),
     (LMS(3), None, 3, (64, 128, 256)),
     # The corrector adds one to the order of the predictor.
-    (UniPC(1), None, 2, (32, 64, 128)),
-    (UniPC(2), None, 3, (32, 64, 128)),
-    (UniPC(2, variant="bh1"), None, 3, (32, 64, 128)),
+    pytest.param(UniPC(1), None, 2, (32, 64, 128), marks=pytest.mark.slow),
+    pytest.param(UniPC(2), None, 3, (32, 64, 128), marks=pytest.mark.slow),
+    pytest.param(UniPC(2, variant="bh1"), None, 3, (32, 64, 128), marks=pytest.mark.slow),
     (UniPC(3), None, 4, (32, 64, 128)),
     (diffrax.Tsit5(), HalfLogSNR(), 5, (16, 32, 64)),
-    (diffrax.Dopri5(), HalfLogSNR(), 5, (16, 32, 64)),
+    pytest.param(diffrax.Dopri5(), HalfLogSNR(), 5, (16, 32, 64), marks=pytest.mark.slow),
 ]
 
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import others_slow
 from jaxtyping import Array
 from oracle import GaussianMixture, mixture
 
@@ -53,15 +54,12 @@ def oracle32(**options: Any) -> GaussianMixture:
 DISTINCT = list({maker: name for name, maker in SOLVERS.items()}.values())
 
 
-def slow_if_diffraxs(name: str) -> Any:
-    own = SOLVERS[name]().__class__.__module__.startswith("equildm")
-    return name if own else pytest.param(name, marks=pytest.mark.slow)
-
-
 OURS = ("dpm++2m", "unipc3", "heun", "ddpm", "sde-dpm++2m", "consistency")
 
 
-@pytest.mark.parametrize("name", [*map(slow_if_diffraxs, DISTINCT)])
+@pytest.mark.parametrize(
+    "name", others_slow(DISTINCT, "dpm++2m", "unipc3", "heun", "lms", "sde-dpm++2m")
+)
 def test_any_number_of_steps(name: str) -> None:
     """1, 2, 3 .. 1000 steps, every grid, ending at 0 and above: finite, and near the data."""
     oracle, solver = oracle32(), SOLVERS[name]()
@@ -89,7 +87,7 @@ def test_any_number_of_steps(name: str) -> None:
                 assert jnp.max(jnp.abs(final)) < 5
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", others_slow(OURS, "dpm++2m", "ddpm"))
 def test_no_signal_at_the_start(name: str) -> None:
     """From zero terminal SNR, by a velocity network, in float32."""
     schedule = ZeroTerminalSNR(SD)
@@ -163,14 +161,14 @@ class Counted(AbstractDenoiser):
 @pytest.mark.parametrize(
     "solver, length, evaluations",
     [
-        (DDIM(), 11, 10),
+        pytest.param(DDIM(), 11, 10, marks=pytest.mark.slow),
         (DDIM(), 100, 10),
-        (DPMpp2M(), 100, 10),
-        (DPMpp3M(), 100, 10),
+        pytest.param(DPMpp2M(), 100, 10, marks=pytest.mark.slow),
+        pytest.param(DPMpp3M(), 100, 10, marks=pytest.mark.slow),
         (UniPC(3), 100, 10),
         (Heun(), 100, 19),
-        (DPMpp2S(), 100, 19),
-        (diffrax.Euler(), 100, 10),
+        pytest.param(DPMpp2S(), 100, 19, marks=pytest.mark.slow),
+        pytest.param(diffrax.Euler(), 100, 10, marks=pytest.mark.slow),
     ],
 )
 def test_evaluations(solver: Any, length: int, evaluations: int) -> None:
@@ -182,7 +180,7 @@ def test_evaluations(solver: Any, length: int, evaluations: int) -> None:
     assert len(calls) == evaluations
 
 
-@pytest.mark.parametrize("name", ["dpm++2m", "ddpm", "sra1"])
+@pytest.mark.parametrize("name", others_slow(["dpm++2m", "ddpm", "sra1"], "dpm++2m"))
 def test_an_example_does_not_depend_on_its_batch(name: str) -> None:
     oracle, levels, seed = oracle32(), grids.trailing(SD, 10), jax.random.key(7)
 

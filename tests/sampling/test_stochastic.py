@@ -78,11 +78,13 @@ def churned_shrink(churn: float, steps: int) -> float:
 @pytest.mark.parametrize(
     "solver, response, order",
     [
-        (lambda n: Ancestral(), partial(shrink, 1.0), 1),
+        pytest.param(lambda n: Ancestral(), partial(shrink, 1.0), 1, marks=pytest.mark.slow),
         pytest.param(lambda n: Ancestral(0.5), partial(shrink, 0.25), 1, marks=pytest.mark.slow),
         (lambda n: SDEDPMpp2M(), partial(shrink, 1.0), 2),
-        (lambda n: SDEDPMpp2M(eta=0.5), partial(shrink, 0.5), 2),
-        (lambda n: SDEDPMpp3M(), partial(shrink, 1.0), 2),
+        pytest.param(
+            lambda n: SDEDPMpp2M(eta=0.5), partial(shrink, 0.5), 2, marks=pytest.mark.slow
+        ),
+        pytest.param(lambda n: SDEDPMpp3M(), partial(shrink, 1.0), 2, marks=pytest.mark.slow),
         (lambda n: ChurnedHeun(4 / n), partial(churned_shrink, 4.0), 2),
     ],
     ids=[
@@ -137,14 +139,14 @@ def draw(solver: Any, steps: int, count: int = 1500) -> tuple[np.ndarray, np.nda
         (Ancestral(), 200),
         pytest.param(Ancestral(0.5), 200, marks=pytest.mark.slow),
         (SDEDPMpp2M(), 60),
-        (SDEDPMpp3M(), 60),
-        (DPMppSDE(), 60),
-        (TCD(ScaledLinear()), 200),
+        pytest.param(SDEDPMpp3M(), 60, marks=pytest.mark.slow),
+        pytest.param(DPMppSDE(), 60, marks=pytest.mark.slow),
+        pytest.param(TCD(ScaledLinear()), 200, marks=pytest.mark.slow),
         pytest.param(Ancestral(solver=DPM2()), 200, marks=pytest.mark.slow),
         pytest.param(Ancestral(solver=DPMpp2S()), 200, marks=pytest.mark.slow),
-        (ChurnedHeun(0.1), 60),
+        pytest.param(ChurnedHeun(0.1), 60, marks=pytest.mark.slow),
         pytest.param(diffrax.SRA1(), 60, marks=pytest.mark.slow),
-        (diffrax.ShARK(), 60),
+        pytest.param(diffrax.ShARK(), 60, marks=pytest.mark.slow),
         (DPMpp2M(), 40),
     ],
     ids=lambda value: type(value).__name__ if hasattr(value, "step") else str(value),

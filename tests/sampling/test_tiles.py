@@ -28,6 +28,7 @@ def drawn(*shape, seed=0):
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), jnp.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(40, 24), (17, 33)])
 def test_one_estimate_by_tiles_is_the_plain_one(shape):
     y, image = drawn(*shape, 2), drawn(*shape, 2, seed=1)

@@ -3,6 +3,7 @@
 from functools import partial
 
 import jax.numpy as jnp
+import pytest
 
 from equildm.noise import grids, RectifiedFlow
 from equildm.sampling import SamplerComparison
@@ -31,6 +32,7 @@ def test_the_table_has_a_column_for_each_number_of_evaluations():
     assert columns == [["ddim", "heun", "shark"], ["1.2", "-", "-"], ["0.5", "0.25", "2"]]
 
 
+@pytest.mark.slow
 def test_stochastic_solvers_are_dashed():
     (axes,) = error_figure(COMPARISON).axes
     styles = {line.get_label(): line.get_linestyle() for line in axes.lines}
@@ -46,6 +48,7 @@ def test_evaluations_are_those_that_each_solver_makes():
     assert [evaluations_in("heun", steps) for steps in (1, 2, 4)] == [1, 3, 7]
 
 
+@pytest.mark.slow
 def test_evaluations_are_counted_on_the_models_own_levels():
     """From a level without signal a first step of two evaluations takes one."""
     flow = partial(grids.trailing, RectifiedFlow())

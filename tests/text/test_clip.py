@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import others_slow
 
 from equildm.text import ByteTokenizer, CLIPConfig, CLIPText
 from equildm.text.attention import causal_attend
@@ -67,7 +68,7 @@ def test_the_weights_decide_the_precision():
     np.testing.assert_allclose(out.astype(jnp.float32), TOWER(IDS), atol=0.1)
 
 
-@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("masked", others_slow([False, True], True))
 def test_gradients_reach_every_weight(masked):
     mask = jnp.ones(12, bool).at[8:].set(False) if masked else None
     weights = jax.random.normal(jax.random.key(1), (12, 16))

@@ -71,6 +71,7 @@ def plain_loss(unet):
     return loss
 
 
+@pytest.mark.slow
 def test_a_fresh_controlnet_has_the_loss_of_its_unet(controlled, plain_loss):
     objective = ConditionedDenoising(DENOISING, VAE, control_image)
     loss, metrics = eqx.filter_jit(objective)(controlled, BATCH, KEYS)

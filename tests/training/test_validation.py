@@ -173,6 +173,7 @@ print(json.dumps(values))
 """
 
 
+@pytest.mark.slow
 def test_devices_do_not_change_it():
     """On one, and on two that split each batch of four and the last one of two in both ways."""
     meshes = [("", 1), ("data=2", 2), ("fsdp=2", 2)]

@@ -76,6 +76,7 @@ def test_bfloat16_is_close_and_the_loss_is_float32(vae, batch):
     np.testing.assert_allclose(loss, plain, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(vae):
     objective, optimizer = VAEObjective(None), optax.adam(3e-3)
 
