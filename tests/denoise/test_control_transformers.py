@@ -147,7 +147,8 @@ def test_the_image_steers_and_strength_scales(kind):
     np.testing.assert_allclose(half, called(network.control, X, T, condition) / 2, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", others_slow(["dit", "mmdit"], "dit"))
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["dit", "mmdit"])
 def test_the_branch_alone_learns(kind):
     """At first what is zero learns, then all of the branch, and the loss falls; rematerialised."""
     part = MatchingWeights(("control.*",))

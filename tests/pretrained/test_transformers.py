@@ -66,7 +66,8 @@ def test_a_config_for_vae_and_text_encoder():
         backbone_for("dit", "40M", vae, text_encoder)
 
 
-@pytest.mark.parametrize("preset", others_slow([dit_preset, mmdit_preset], dit_preset))
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", [dit_preset, mmdit_preset])
 def test_a_controlnet_survives_its_folder(preset, tmp_path):
     start = model_of(preset("tiny", **SMALL, **LATENT))
     config = ControlNetConfig.for_pixels(start.config.network, start.vae.factor, blocks=1)

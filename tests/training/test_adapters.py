@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import others_slow
 
 from equildm.denoise import WidthScaledUNet
 from equildm.nn import new_lora
@@ -40,7 +39,8 @@ def test_only_the_adapters_learn(network, objective, make_batch):
         np.testing.assert_array_equal(old, new)
 
 
-@pytest.mark.parametrize("remat", others_slow(["none", "blocks", "dots"], "blocks"))
+@pytest.mark.slow
+@pytest.mark.parametrize("remat", ["none", "blocks", "dots"])
 def test_a_unet_with_adapters_is_differentiated(objective, make_batch, remat):
     """Blocks that are traced once and blocks that are computed again hold wrapped layers."""
     sizes = {"multipliers": (1, 2), "depths": (2, 1), "transformer_depths": (1, 0), "groups": 8}

@@ -79,6 +79,7 @@ def test_a_fresh_controlnet_has_the_loss_of_its_unet(controlled, plain_loss):
     assert metrics == {}
 
 
+@pytest.mark.slow
 def test_a_widened_unet_has_the_loss_of_the_unet(unet, plain_loss):
     objective = ConditionedDenoising(DENOISING, VAE, MaskedImage())
     loss, _ = eqx.filter_jit(objective)(widen_input(unet, 3), BATCH, KEYS)
@@ -196,6 +197,7 @@ def test_a_condition_of_ones_own_is_a_function():
     np.testing.assert_allclose(colors, np.mean(to_unit(np.asarray(IMAGES)), (1, 2)), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_batch_in_parts_draws_the_same(controlled):
     objective = eqx.filter_jit(ConditionedDenoising(DENOISING, VAE, control_image))
     batch_loss, _ = objective(controlled, BATCH, KEYS)
