@@ -34,8 +34,6 @@ NOISE = jax.random.normal(jax.random.key(0), (2, 2, 1))
 GRID = grids.trailing(ScaledLinear(), 8)
 UNLIKE = list({maker: name for name, maker in SOLVERS.items()}.values())
 """Every solver by one of its names."""
-FIRST = ("ddpm", "dpm++2s", "shark", "lms")
-"""The others are slow."""
 NOISY = [name for name in UNLIKE if needs_key(SOLVERS[name]())]
 ZERO_SNR = ZeroTerminalSNR(ScaledLinear())
 
@@ -94,7 +92,10 @@ def of_gaussian(name: str) -> Callable[[Array, Array], Array]:
     ("schedule", "grid"),
     [(ZERO_SNR, grids.trailing), (ZERO_SNR, grids.karras), (SquaredCosine(), grids.trailing)],
 )
-@pytest.mark.parametrize("name", others_slow([n for n in UNLIKE if n != "consistency"], *FIRST))
+@pytest.mark.parametrize(
+    "name",
+    others_slow([n for n in UNLIKE if n != "consistency"], "ddpm", "dpm++2s", "shark", "lms"),
+)
 def test_solvers_begin_far_above_the_data(name: str, schedule: Any, grid: Any) -> None:
     """Where nothing of the data is left, the first step is a step of order 1, which is exact."""
     noise = jax.random.normal(jax.random.key(1), (64, 64, 1))

@@ -61,13 +61,10 @@ def report(table: Path, figure: Path, twins: Path | None = None) -> None:
     print("\nOf these, at guidance 1:\n")
     plain_rows = [row for row in first if row.guidance == 1]
     print_fractions(against_training(plain_rows, luck=luck), budgets)
-    print("\nAt each checkpoint, in all settings that its widths have in common:")
-    for step in sorted({row.train_step for row in first}):
-        verdicts = [
-            fair_verdict([row for row in rows if row.train_step == step], luck=luck)
-            for rows in (plain_rows, first)
-        ]
-        print(f"- step {step:,}, guidance 1: {verdicts[0]}\n  every guidance: {verdicts[1]}")
+    print("\nEach checkpoint, in all settings that its widths have in common:")
+    print_checkpoints(first, luck)
+    print("\nOf these, at guidance 1:")
+    print_checkpoints(plain_rows, luck)
     print("\nThe largest width, predicted by the smaller ones, in steps of DDIM:")
     for prediction in predict_largest(last):
         print(f"- {prediction}")
@@ -127,6 +124,15 @@ def print_fractions(fractions: Sequence[FairFraction], budgets: int) -> None:
         shares = part.smaller, part.smaller_beyond, part.largest_beyond
         cells = (f"{share * budgets:.0f} of {budgets}" for share in shares)
         print_row(f"{part.fraction:g}", *cells)
+
+
+def print_checkpoints(rows: Sequence[Row], luck: float) -> None:
+    """The verdict of each checkpoint. One that lacks a width is left out."""
+    widths = {row.width for row in rows}
+    for step in sorted({row.train_step for row in rows}):
+        group = [row for row in rows if row.train_step == step]
+        if {row.width for row in group} == widths:
+            print(f"- step {step:,}: {fair_verdict(group, luck=luck)}")
 
 
 def print_row(*cells: object) -> None:
