@@ -54,7 +54,8 @@ def moved_weights(tree: PyTree, scale: float, random: np.random.Generator) -> Py
     def moved(leaf: object) -> object:
         if not eqx.is_array(leaf):
             return leaf
-        return leaf + scale * random.standard_normal(leaf.shape).astype(np.float32)
+        noise = scale * random.standard_normal(leaf.shape).astype(np.float32)
+        return jax.device_put(np.asarray(leaf) + noise)  # numpy compiles nothing
 
     return jax.tree.map(moved, tree)
 

@@ -190,6 +190,7 @@ class DataConfig:
         with Progress(total, label="encoding", unit="images") as progress:
             yield encoders.cache(
                 self.cache,
+                total,
                 flip=flip,
                 max_skipped=max_skipped,
                 progress=lambda done, total: progress.update(done),

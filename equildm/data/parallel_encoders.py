@@ -53,15 +53,22 @@ class ParallelEncoders:
         self.cut.add(captions)
         return embed(self._text_encoder, captions, len(captions), sharding=self._split)
 
-    def cache(self, folder: str | Path, **options: Any) -> LatentCache:
-        """A cache in that folder, which these encoders fill; `options` as of `LatentCache`."""
+    def cache(self, folder: str | Path, total: int | None = None, **options: Any) -> LatentCache:
+        """A cache in that folder, which these encoders fill; `options` as of `LatentCache`.
+
+        A batch is 64 for each device. If the `total` of samples is less than half of it, a batch is
+        halved, down to 64 in all.
+        """
+        batch = 64 * self.devices
+        while total is not None and batch > 64 and batch // 2 >= total:
+            batch //= 2
         return LatentCache(
             folder=folder,
             encode_images=self.images,
             encode_captions=self.captions,
             image_key=fingerprint(self.vae),
             caption_key=self._text_encoder.fingerprint,
-            **{"batch": 64 * self.devices, **options},
+            **{"batch": batch, **options},
         )
 
 

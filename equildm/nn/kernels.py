@@ -13,8 +13,12 @@ from .flash import attend
 Mask = Bool[Array, "keys"] | None
 Kernel = Callable[[Array, Array, Array, Mask], Array]
 
-HIDDEN = -1e30
-"""Score of a masked key, so low that its weight is 0 beside any other."""
+HIDDEN_FROM_PALLAS = -1e30
+"""Score of a masked key, so low that its weight is 0 beside any other. Our kernel gives zeros where
+every score is as low."""
+HIDDEN_FROM_CUDNN = -1e6
+"""No lower: a kernel may scale a score and subtract the scaled maximum in one operation, rounded
+once. Where every key is masked the result would be 1e22 in place of 0, and `exp` would overflow."""
 
 
 def fused_attend(
@@ -66,16 +70,18 @@ def _shown(key: Array, mask: Mask, multiple: int) -> bool:
     return mask is None and key.shape[0] % multiple == 0
 
 
-def _hide(query: Array, key: Array, value: Array, mask: Mask, multiple: int, more: int):
+def _hide(
+    query: Array, key: Array, value: Array, mask: Mask, multiple: int, more: int, score: float
+) -> tuple[Array, Array, Array]:
     """The three arrays for a kernel without a mask, whose keys divide by `multiple`.
 
-    Every head is `more` wider, which holds the mask: ones in a query, in a masked key `HIDDEN`.
+    Every head is `more` wider, which holds the mask: ones in a query, in a masked key the `score`.
     """
     padding = -key.shape[0] % multiple
     mask = jnp.ones(key.shape[0], bool) if mask is None else mask
     key, value = (jnp.pad(x, ((0, padding), (0, 0), (0, 0))) for x in (key, value))
-    least = max(HIDDEN, float(jnp.finfo(key.dtype).min) / 2)
-    hidden = jnp.where(jnp.pad(mask, (0, padding)), 0.0, least).astype(key.dtype)
+    score = max(score, float(jnp.finfo(key.dtype).min) / 2)
+    hidden = jnp.where(jnp.pad(mask, (0, padding)), 0.0, score).astype(key.dtype)
     hidden = jnp.broadcast_to(hidden[:, None, None], (*key.shape[:2], 1))
     one = jnp.ones_like(query[..., :1])
     query, key = (
@@ -90,7 +96,7 @@ def _cudnn(query: Array, key: Array, value: Array, mask: Mask) -> Array:
     scale = 1 / math.sqrt(width)
     query = jnp.pad(query, ((0, queries % 2), (0, 0), (0, 0)))  # JAX refuses an odd number
     if not _shown(key, mask, 8):
-        query, key, value = _hide(query, key, value, mask, 8, 8)
+        query, key, value = _hide(query, key, value, mask, 8, 8, HIDDEN_FROM_CUDNN)
         shown = True if mask is None else jnp.any(mask)
         value = jnp.where(shown, jnp.pad(value, ((0, 0), (0, 0), (0, 8))), 0)
     batch = (x[None] for x in (query, key, value))
@@ -103,6 +109,6 @@ def _pallas(query: Array, key: Array, value: Array, mask: Mask) -> Array:
 
     query = (query.astype(jnp.float32) / math.sqrt(query.shape[-1])).astype(query.dtype)
     if not _shown(key, mask, 128):
-        query, key, value = _hide(query, key, value, mask, 128, 1)
+        query, key, value = _hide(query, key, value, mask, 128, 1, HIDDEN_FROM_PALLAS)
     query, key, value = (jnp.transpose(x, (1, 2, 0)) for x in (query, key, value))
     return jnp.transpose(flash(query, key, value), (2, 0, 1))

@@ -53,6 +53,10 @@ class AbstractTextEncoder(eqx.Module):
         return fingerprint(self)
 
 
+SMALL_BATCHES = (2, 8, 32)
+"""Captions in a call of `embed` that has few. The first serves one prompt and the negative one."""
+
+
 def embed(
     encoder: AbstractTextEncoder,
     captions: Sequence[str],
@@ -60,13 +64,14 @@ def embed(
     *,
     sharding: jax.sharding.Sharding | None = None,
 ) -> TextEmbedding:
-    """Embeds captions in batches of one shape, so that one program is compiled for any number.
+    """Embeds captions in batches of one shape, so that few programs serve any number.
 
     **Arguments:**
 
     - `encoder`: any encoder.
     - `captions`: at least one. `""` is the unconditional caption.
-    - `batch`: captions in a call; copies fill the last batch and are dropped.
+    - `batch`: the most captions in a call. Fewer in all are one call of 2, 8 or 32. Copies fill a
+        call and are dropped.
     - `sharding`: of a batch, to use several devices. The encoder must be on all of them.
 
     **Returns:**
@@ -77,6 +82,7 @@ def embed(
     if batch < 1:
         raise ValueError(f"embed's batch must be at least 1, received {batch}.")
     parts = []
+    batch = min([batch, *(size for size in SMALL_BATCHES if size >= len(captions))])
     for start in range(0, len(captions), batch):
         ids, mask = encoder.tokenize(captions[start : start + batch])
         fill = ((0, batch - len(ids)), (0, 0))

@@ -155,6 +155,7 @@ def test_batches_of_one_shape(wide, build):
     )
 
 
+@pytest.mark.slow
 def test_each_sample_comes_as_often(wide, build):
     """Over some epochs, whatever its bucket; in an epoch of its bucket exactly once."""
     dataset = build(wide(42), buckets=BUCKETS)

@@ -3,7 +3,6 @@
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -111,7 +110,7 @@ def test_images_become_scaled_latents_with_embeddings_or_ids():
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
     captions = ["a disc", "two", ""]
     batch = encode_images(images, captions, vae, encoder, batch_size=2)
-    encoded = jax.vmap(lambda image: vae.encode_scaled(to_unit(image)))(jnp.asarray(images))
+    encoded = jax.jit(jax.vmap(lambda image: vae.encode_scaled(to_unit(image))))(images)
     np.testing.assert_allclose(batch.latents, encoded, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(batch.text.tokens, embed(encoder, captions).tokens)
     words = encode_images(images, captions, vae, encoder, token_ids=True).text

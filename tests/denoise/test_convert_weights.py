@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import others_slow
+from helpers import others_slow, trees_equal
 from small_models import moved_weights
 
 from equildm import ControlCondition, ImageCondition, SizeCondition, TextEmbedding
@@ -88,7 +88,7 @@ def test_the_estimate_is_the_same_bit_for_bit(name: str):
 
 def test_without_a_dtype_nothing_is_converted():
     denoiser = denoiser_of("dit", None)
-    assert eqx.tree_equal(convert_weights(denoiser), denoiser)
+    assert trees_equal(convert_weights(denoiser), denoiser)
 
 
 def conversions_in_loops(jaxpr: Any, inside: bool = False) -> Iterator[tuple[int, ...]]:

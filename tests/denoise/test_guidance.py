@@ -15,9 +15,20 @@ from oracle import mixture
 from equildm.denoise import AbstractDenoiser, Guided
 from equildm.sampling import sample_from
 
-Y = jnp.asarray(np.random.default_rng(1).normal(size=(2, 2, 1)), jnp.float32)
-S = jnp.array(1.5)
-CAT, DOG, ALL = jnp.array([1.0, 0.0, 0.0]), jnp.array([0.0, 0.5, 0.5]), jnp.ones(3)
+Y = jax.device_put(np.random.default_rng(1).normal(size=(2, 2, 1)).astype(np.float32))
+S = jax.device_put(np.float32(1.5))
+CAT, DOG, ALL = (
+    jax.device_put(np.float32(weights)) for weights in ([1, 0, 0], [0, 0.5, 0.5], [1, 1, 1])
+)
+
+
+@eqx.filter_jit
+def _called(denoiser: AbstractDenoiser, *inputs: Any) -> Array:
+    return denoiser(*inputs)
+
+
+def called(denoiser: AbstractDenoiser, *inputs: Any) -> np.ndarray:
+    return np.asarray(_called(denoiser, *inputs))
 
 
 class Calls(list[int]):
@@ -47,23 +58,24 @@ class Counted(AbstractDenoiser):
 @pytest.mark.parametrize("traced", [False, True])
 def test_formula(weight: Any, traced: bool) -> None:
     oracle = mixture()
-    conditional, unconditional = oracle(Y, S, CAT), oracle(Y, S, ALL)
+    conditional, unconditional = called(oracle, Y, S, CAT), called(oracle, Y, S, ALL)
     expected = unconditional + weight * (conditional - unconditional)
-    guided = Guided(oracle, jnp.asarray(weight, jnp.float32) if traced else weight)
-    np.testing.assert_allclose(guided(Y, S, (CAT, ALL)), expected, atol=1e-5)
+    run = jax.jit(lambda w: Guided(oracle, w if traced else weight)(Y, S, (CAT, ALL)))
+    np.testing.assert_allclose(run(np.float32(weight)), expected, atol=1e-5)
 
 
 def test_it_is_guidance_of_the_noise_estimate() -> None:
     oracle = mixture()
-    eps = lambda d: (Y - d) / S
-    expected = eps(oracle(Y, S, ALL)) + 4 * (eps(oracle(Y, S, CAT)) - eps(oracle(Y, S, ALL)))
-    np.testing.assert_allclose(eps(Guided(oracle, 4.0)(Y, S, (CAT, ALL))), expected, atol=1e-5)
+    eps = lambda d: (np.asarray(Y) - d) / np.asarray(S)
+    cat, null = (eps(called(oracle, Y, S, condition)) for condition in (CAT, ALL))
+    guided = called(Guided(oracle, 4.0), Y, S, (CAT, ALL))
+    np.testing.assert_allclose(eps(guided), null + 4 * (cat - null), atol=1e-5)
 
 
 def test_negative_prompt() -> None:
     oracle = mixture()
-    cat, dog = oracle(Y, S, CAT), oracle(Y, S, DOG)
-    guided = Guided(oracle, 3.0)(Y, S, (CAT, DOG))
+    cat, dog = called(oracle, Y, S, CAT), called(oracle, Y, S, DOG)
+    guided = called(Guided(oracle, 3.0), Y, S, (CAT, DOG))
     np.testing.assert_allclose(guided, dog + 3 * (cat - dog), atol=1e-5)
 
 
@@ -96,25 +108,27 @@ def test_one_compilation_for_all_traced_weights() -> None:
 
 def test_each_example_has_its_weight() -> None:
     counted = Counted(mixture())
-    weights = jnp.array([0.0, 1.0, 2.0, 7.5])
-    ys = jnp.stack([Y, Y, Y, Y])
+    weights = np.float32([0.0, 1.0, 2.0, 7.5])
+    ys = np.stack([Y, Y, Y, Y])
     run = jax.jit(jax.vmap(lambda y, w: Guided(counted, w, rescale=0.7)(y, S, (CAT, ALL))))
-    batch = run(ys, weights)
+    batch = np.asarray(run(ys, weights))
     assert counted.count() == 8
-    for weight, row in zip(weights, batch):
-        alone = Guided(mixture(), float(weight), rescale=0.7)(Y, S, (CAT, ALL))
-        np.testing.assert_allclose(row, alone, atol=1e-5)
+    guided = [Guided(mixture(), float(weight), rescale=0.7) for weight in weights]
+    alone = jax.jit(lambda: [each(Y, S, (CAT, ALL)) for each in guided])()
+    for row, one in zip(batch, alone, strict=True):
+        np.testing.assert_allclose(row, one, atol=1e-5)
 
-    run(ys, jnp.array([0.0, 1.0, 1.0, 0.0]))
+    run(ys, np.float32([0.0, 1.0, 1.0, 0.0]))
     assert counted.count() == 4
 
 
 def test_rescale() -> None:
     oracle = mixture()
-    conditional, plain = oracle(Y, S, CAT), Guided(oracle, 6.0)(Y, S, (CAT, ALL))
+    conditional, plain = called(oracle, Y, S, CAT), called(Guided(oracle, 6.0), Y, S, (CAT, ALL))
     factor = conditional.std() / plain.std()
-    for phi in (0.7, 1.0, jnp.array(0.7)):
-        rescaled = Guided(oracle, 6.0, rescale=phi)(Y, S, (CAT, ALL))
+    phis = (0.7, 1.0, jnp.array(0.7))
+    run = jax.jit(lambda: [Guided(oracle, 6.0, rescale=phi)(Y, S, (CAT, ALL)) for phi in phis])
+    for phi, rescaled in zip(map(float, phis), run(), strict=True):
         np.testing.assert_allclose(rescaled, phi * plain * factor + (1 - phi) * plain, atol=1e-5)
 
 
@@ -124,7 +138,7 @@ def test_interval(s: float, inside: bool) -> None:
     run = jax.jit(lambda s: Guided(counted, 5.0, interval=(0.9, 2.0))(Y, s, (CAT, ALL)))
     result = run(jnp.array(s))
     assert counted.count() == (2 if inside else 1)
-    expected = Guided(mixture(), 5.0 if inside else 1.0)(Y, jnp.array(s), (CAT, ALL))
+    expected = called(Guided(mixture(), 5.0 if inside else 1.0), Y, jnp.array(s), (CAT, ALL))
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
@@ -132,11 +146,11 @@ def test_interval(s: float, inside: bool) -> None:
 def test_cfg_plus_plus(scale: float) -> None:
     """`y1 = D + s1 eps_null`, step by step."""
     oracle, levels = mixture(), np.array([9.0, 4.0, 1.0, 0.2, 0.0, 0.0])
-    y = 9 * Y
+    y = 9 * np.asarray(Y)
     guided = Guided(oracle, scale, cfg_plus_plus=jnp.asarray(levels))
-    final = sample_from(guided, y, levels, condition=(CAT, ALL))
+    final = sample_from(guided, jax.device_put(y), levels, condition=(CAT, ALL))
     for s0, s1 in itertools.pairwise(levels[:5]):
-        conditional, null = (oracle(y, jnp.asarray(s0), c) for c in (CAT, ALL))
+        conditional, null = (called(oracle, y, s0, c) for c in (CAT, ALL))
         y = null + scale * (conditional - null) + s1 * (y - null) / s0
     np.testing.assert_allclose(final, y, atol=1e-5)
 
@@ -157,20 +171,21 @@ def test_the_gradient_with_respect_to_the_scale(weight: float, rescale: float) -
     def value(scale: Array) -> Array:
         return Guided(oracle, scale)(Y, S, (CAT, ALL))[0, 0, 0]
 
-    expected = (oracle(Y, S, CAT) - oracle(Y, S, ALL))[0, 0, 0]
+    expected = (called(oracle, Y, S, CAT) - called(oracle, Y, S, ALL))[0, 0, 0]
     for compiled in (lambda f: f, jax.jit):
         gradient = compiled(jax.grad(value))(jnp.array(weight))
         np.testing.assert_allclose(gradient, expected, rtol=1e-5)
-    batch = jax.vmap(jax.grad(value))(jnp.array([weight, 5.0]))
+    batch = jax.jit(jax.vmap(jax.grad(value)))(np.float32([weight, 5.0]))
     np.testing.assert_allclose(batch, expected, rtol=1e-5)
 
-    def of_state(y: Array) -> Array:
-        guided = Guided(oracle, jnp.array(weight), rescale=rescale)
-        return jnp.sum(jnp.sin(guided(y, S, (CAT, ALL))))
+    @jax.jit
+    def of_state(y: Array, scale: Array) -> Array:
+        return jnp.sum(jnp.sin(Guided(oracle, scale, rescale=rescale)(y, S, (CAT, ALL))))
 
-    gradient, step = jax.grad(of_state)(Y), 1e-2 * jnp.ones_like(Y)
-    slope = (of_state(Y + step) - of_state(Y - step)) / 2
-    np.testing.assert_allclose(jnp.sum(gradient * step), slope, rtol=1e-3)
+    y, scale, step = np.asarray(Y), np.float32(weight), np.float32(1e-2)
+    gradient = np.asarray(jax.jit(jax.grad(of_state))(y, scale))
+    ends = [np.asarray(of_state(y + move, scale)) for move in (-step, step)]
+    np.testing.assert_allclose(np.sum(gradient * step), (ends[1] - ends[0]) / 2, rtol=1e-3)
 
 
 def test_a_traced_scale_compiles_the_network_once() -> None:
@@ -190,7 +205,7 @@ def test_rescale_of_constant_estimates_has_a_gradient() -> None:
             return jnp.mean(y) * condition[0] * jnp.ones_like(y)
 
     value = lambda y: jnp.sum(Guided(Constant(), 3.0, rescale=0.7)(y, S, (CAT, ALL)))
-    assert np.all(np.isfinite(jax.grad(value)(Y)))
+    assert np.all(np.isfinite(jax.jit(jax.grad(value))(Y)))
 
 
 def test_one_scale_for_an_example() -> None:
@@ -216,8 +231,9 @@ def test_a_denoiser_of_a_wider_type() -> None:
         def __call__(self, y: Array, s: Array, condition: Array) -> Array:
             return 0.3 * condition + y
 
-    y, condition = jnp.ones((4, 4, 1), jnp.bfloat16), jnp.ones((4, 4, 1))
+    y, condition = np.ones((4, 4, 1), jnp.bfloat16), np.ones((4, 4, 1), np.float32)
     number, array = (
-        Guided(Wider(), scale)(y, S, (condition, 0 * condition)) for scale in (3.0, jnp.array(3.0))
+        called(Guided(Wider(), scale), y, S, (condition, 0 * condition))
+        for scale in (3.0, jnp.array(3.0))
     )
-    np.testing.assert_allclose(number, array.astype(jnp.float32), rtol=0.02)
+    np.testing.assert_allclose(number, array.astype(np.float32), rtol=0.02)

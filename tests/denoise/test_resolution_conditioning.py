@@ -17,9 +17,9 @@ from equildm.noise import Epsilon, ScaledLinear
 
 DIT = DiTConfig(24, 1, 2, out_channels=8, context_width=8, modulation="shared", cross_norm=False)
 CONFIG = ResolutionConditioningConfig(DIT, width=8)
-TEXT = TextEmbedding(jnp.ones((3, 8)), jnp.array([True, True, False]))
-SIZES = jnp.array([512.0, 768.0, 0.0, 64.0, 512.0, 640.0])
-X = jax.random.normal(jax.random.key(1), (4, 4, 4))
+TEXT = TextEmbedding(*jax.device_put((np.ones((3, 8), np.float32), np.array([True, True, False]))))
+SIZES = np.float32([512, 768, 0, 64, 512, 640])
+X = np.random.default_rng(1).standard_normal((4, 4, 4), np.float32)
 T = jnp.float32(300)
 
 
@@ -28,32 +28,46 @@ def called(network, *inputs):
     return network(*inputs)
 
 
+def moved(module):
+    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf) + np.float32(0.1)), module)
+
+
+def condition_of(sizes):
+    return SizeCondition(TEXT, jax.device_put(np.float32(sizes)))
+
+
 @pytest.fixture(scope="module")
-def network():
+def fresh():
+    return CONFIG.build(key=jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def network(fresh):
     """With random weights instead of the zeros that it starts from."""
-    return jax.tree.map(lambda leaf: leaf + 0.1, CONFIG.build(key=jax.random.key(0)))
+    return moved(fresh)
 
 
 def test_embeds_height_width_and_their_ratio():
     """Of the image that is made, and each number by itself."""
     embedding = ResolutionEmbedding(24, width=8, key=jax.random.key(0))
-    assert not embedding(SIZES).any()
-    embedding = jax.tree.map(lambda leaf: leaf + 0.1, embedding)
-    first, second, third = np.split(np.asarray(embedding(SIZES)), 3)
-    np.testing.assert_allclose(first, embedding.resolution(jnp.float32(512)), rtol=1e-6)
-    np.testing.assert_allclose(second, embedding.resolution(jnp.float32(640)), rtol=1e-6)
-    np.testing.assert_allclose(third, embedding.aspect(jnp.float32(0.8)), rtol=1e-6)
+    assert not np.any(called(embedding, SIZES))
+    embedding = moved(embedding)
+    first, second, third = np.split(np.asarray(called(embedding, SIZES)), 3)
+    height, width = (called(embedding.resolution, np.float32(side)) for side in (512, 640))
+    np.testing.assert_allclose(first, height, rtol=1e-6)
+    np.testing.assert_allclose(second, width, rtol=1e-6)
+    np.testing.assert_allclose(third, called(embedding.aspect, np.float32(0.8)), rtol=1e-6)
     with pytest.raises(ValueError, match=r"3 must divide .* received 32\. Use .* of width 33"):
         ResolutionEmbedding(32, key=jax.random.key(0))
 
 
-def test_begins_as_the_network_and_learns_the_resolution(network):
-    fresh = CONFIG.build(key=jax.random.key(0))
-    condition = SizeCondition(TEXT, SIZES)
-    assert (called(fresh, X, T, condition) == called(fresh.network, X, T, TEXT)).all()
-    one = called(network, X, T, condition)
-    assert (one != called(network, X, T, SizeCondition(TEXT, SIZES.at[4].set(640.0)))).any()
-    assert (one == called(network, X, T, SizeCondition(TEXT, SIZES.at[0].set(640.0)))).all()
+def test_begins_as_the_network_and_learns_the_resolution(fresh, network):
+    output = lambda *inputs: np.asarray(called(*inputs))
+    condition = condition_of(SIZES)
+    assert (output(fresh, X, T, condition) == output(fresh.network, X, T, TEXT)).all()
+    one = output(network, X, T, condition)
+    assert (one != output(network, X, T, condition_of([512, 768, 0, 64, 640, 640]))).any()
+    assert (one == output(network, X, T, condition_of([640, 768, 0, 64, 512, 640]))).all()
     with pytest.raises(ValueError, match="Resolution and aspect ratio are embedded into a plain"):
         ResolutionConditioningConfig(CONFIG).build(key=jax.random.key(0))
 
@@ -64,7 +78,7 @@ def test_the_variance_is_left_out(network):
     assert condition.sizes.tolist() == [32, 48, 0, 0, 32, 48]
     whole = eqx.tree_at(lambda wrap: wrap.network, config.build(key=jax.random.key(0)), network)
     output = called(whole, X, T, condition)
-    np.testing.assert_array_equal(output, called(network, X, T, condition)[..., :4])
+    np.testing.assert_array_equal(output, np.asarray(called(network, X, T, condition))[..., :4])
     denoiser = config.denoiser(whole, ScaledLinear(), Epsilon())
     guided = config.guided(denoiser, 3.0)
     assert called(guided, X, jnp.float32(0.3), (condition, TEXT)).shape == X.shape

@@ -188,6 +188,7 @@ def test_guidance_is_embedded(config):
     assert wrap.branches(3.0) == 1 and denoiser is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", others_slow(["dit", "mmdit"], "dit"))
 def test_a_widened_input_begins_as_the_network_that_it_was(kind):
     config = CONFIGS[kind]

@@ -65,25 +65,30 @@ def run(objective, network, seeds, parts=1):
     return state, losses
 
 
+@eqx.filter_jit
+def evaluate(denoiser, s):
+    return denoiser(Y, s, NULL)
+
+
 def test_at_the_lowest_level_nothing_is_changed(teacher):
     """Exactly. LCM's boundary is `f(z, 0) = z` of the latent `z = alpha y`."""
-    low = SCHEDULE.level(jnp.float32(0))
-    for s in (low, jnp.float32(SCHEDULE.lowest)):
-        f = ConsistencyFunction(teacher, LevelBoundary(float(SCHEDULE.lowest)))(Y, s, NULL)
+    low = np.asarray(jax.jit(SCHEDULE.level)(np.float32(0)))
+    for s in (low, np.float32(SCHEDULE.lowest)):
+        f = evaluate(ConsistencyFunction(teacher, LevelBoundary(float(SCHEDULE.lowest))), s)
         np.testing.assert_array_equal(f, Y)
-        alpha = SCHEDULE.alpha_at(s)
-        f = ConsistencyFunction(teacher, TimeBoundary(SCHEDULE))(Y, s, NULL)
-        np.testing.assert_array_equal(f, alpha * Y)
+        alpha = np.asarray(jax.jit(SCHEDULE.alpha_at)(s))
+        f = evaluate(ConsistencyFunction(teacher, TimeBoundary(SCHEDULE)), s)
+        np.testing.assert_array_equal(f, alpha * np.asarray(Y))
         # Processors differ in the last bit of a root.
-        np.testing.assert_array_almost_equal_nulp(alpha, 1 / jnp.sqrt(1 + s**2), nulp=1)
-        assert not np.array_equal(teacher(Y, s, NULL), Y)
+        np.testing.assert_array_almost_equal_nulp(alpha, 1 / np.sqrt(1 + s**2), nulp=1)
+        assert not np.array_equal(evaluate(teacher, s), Y)
 
 
 def test_high_above_it_a_consistency_function_is_the_denoiser(teacher):
-    s = jnp.float32(14.0)
+    s = np.float32(14.0)
     for boundary in (LevelBoundary(SCHEDULE.lowest), TimeBoundary(SCHEDULE)):
-        f = ConsistencyFunction(teacher, boundary)(Y, s, NULL)
-        np.testing.assert_allclose(f, teacher(Y, s, NULL), atol=5e-3)
+        f = evaluate(ConsistencyFunction(teacher, boundary), s)
+        np.testing.assert_allclose(f, evaluate(teacher, s), atol=5e-3)
 
 
 @pytest.mark.parametrize(
@@ -93,34 +98,37 @@ def test_high_above_it_a_consistency_function_is_the_denoiser(teacher):
     ),
 )
 def test_a_teachers_step_is_that_of_the_sampler(solver):
-    s0, s1 = jnp.float32(3.0), jnp.float32(2.5)
-    wanted = sample_from(TEACHER, Y, jnp.array([s0, s1]), solver, condition=NULL)
-    np.testing.assert_allclose(flow_step(TEACHER, Y, s0, s1, NULL, solver), wanted, rtol=1e-5)
+    levels = np.float32([3.0, 2.5])
+
+    @jax.jit
+    def both(y, s0, s1):
+        wanted = sample_from(TEACHER, y, levels, solver, condition=NULL)
+        return flow_step(TEACHER, y, s0, s1, NULL, solver), wanted
+
+    np.testing.assert_allclose(*both(Y, *levels), rtol=1e-5)
 
 
 def test_times_are_the_published_ones():
-    def times(pairs):
-        draws = jax.vmap(lambda k: jnp.stack(pairs(k, ZERO)))(
-            jax.random.split(jax.random.key(0), 4000)
-        )
-        return np.unique(np.round(np.asarray(SCHEDULE.time(draws.ravel()))).reshape(-1, 2), axis=0)
-
-    for pairs, expected in (
+    kinds = [
         (LCM(STUDENT, NULL, SCHEDULE, TEACHER).pairs, np.arange(19, 1000, 20)),
         (CoDi(STUDENT, NULL, SCHEDULE, TEACHER).pairs, np.arange(0, 1000, 20)),
         (TimeLevelPairs(SCHEDULE, first=990, every=3), [990, 993, 996, 999]),
-    ):
-        drawn = times(pairs)
+    ]
+    levels = lambda key: jnp.asarray([pairs(key, ZERO) for pairs, _ in kinds])
+    times = jax.jit(jax.vmap(lambda key: SCHEDULE.time(levels(key))))
+    draws = np.round(np.asarray(times(jax.random.split(jax.random.key(0), 4000))))
+    for i, (_, expected) in enumerate(kinds):
+        drawn = np.unique(draws[:, i], axis=0)
         np.testing.assert_array_equal(drawn[:, 0], expected)
         np.testing.assert_array_equal(drawn[:, 1], np.maximum(drawn[:, 0] - 20, 0))
 
 
 def test_levels_of_a_growing_grid_are_drawn_as_the_paper_says():
     pairs = GrowingLevelPairs(0.002, 80.0, updates=800)
-    grown = [float(pairs.intervals(jnp.asarray(k))) for k in (0, 99, 100, 350, 799, 10**6)]
-    assert grown == [10, 10, 20, 80, 1280, 1280]
+    grown = jax.jit(jax.vmap(pairs.intervals))(np.array([0, 99, 100, 350, 799, 10**6]))
+    assert grown.tolist() == [10, 10, 20, 80, 1280, 1280]
     keys = jax.random.split(jax.random.key(0), 20_000)
-    s0, s1 = (np.asarray(s) for s in jax.vmap(lambda k: pairs(k, ZERO))(keys))
+    s0, s1 = map(np.asarray, jax.jit(jax.vmap(lambda k: pairs(k, ZERO)))(keys))
     grid = (0.002 ** (1 / 7) + np.arange(11) / 10 * (80 ** (1 / 7) - 0.002 ** (1 / 7))) ** 7
     index = np.argmin(np.abs(np.log(s1[:, None] / grid[None, :-1])), axis=1)
     np.testing.assert_allclose(s1, grid[index], rtol=1e-5)
@@ -135,8 +143,10 @@ def test_levels_of_a_growing_grid_are_drawn_as_the_paper_says():
 def test_pairs_are_not_spent_where_there_is_only_noise(high):
     """Of the cosine schedule's levels, 65 to 83 % of the pairs lay above 80."""
     keys = jax.random.split(jax.random.key(0), 2_000)
-    for pairs in (KarrasLevelPairs(0.03, high), GrowingLevelPairs(0.03, high, updates=800)):
-        s0, s1 = (np.asarray(s) for s in jax.vmap(lambda k, p=pairs: p(k, ZERO))(keys))
+    kinds = KarrasLevelPairs(0.03, high), GrowingLevelPairs(0.03, high, updates=800)
+    draws = jax.jit(jax.vmap(lambda k: [pairs(k, ZERO) for pairs in kinds]))(keys)
+    for pairs, levels in zip(kinds, draws, strict=True):
+        s0, s1 = map(np.asarray, levels)
         assert np.mean(s0 > 80.001) <= (high > 80) * 0.08  # one of 17 intervals
         assert np.all(s1 <= 80.001) and np.all(s0 > s1)
         if high > 80 and isinstance(pairs, KarrasLevelPairs):
@@ -215,48 +225,55 @@ def test_a_student_of_adapters_trains_them_alone():
     adapters = new_lora(network, 1, layers=("*",), key=jax.random.key(1))
     student = LoRAStudent(STUDENT, network)
     shared = Preconditioned(network, SCHEDULE, Velocity())
-    np.testing.assert_array_equal(
-        student(adapters)(Y, jnp.float32(1), NULL), shared(Y, jnp.float32(1), NULL)
-    )
+    s = np.float32(1)
+    np.testing.assert_array_equal(evaluate(student(adapters), s), evaluate(shared, s))
     objective = CoDi(student, NULL, SCHEDULE, shared, data_weight=0.0)
     weight = np.asarray(network.layer.weight)
     state, losses = run(objective, adapters, range(3))
     assert set(state.model) == {"layer"} and losses[2] != losses[0]
-    assert float(jnp.max(jnp.abs(state.model["layer"].up))) > 0
+    assert np.max(np.abs(np.asarray(state.model["layer"].up))) > 0
     np.testing.assert_array_equal(network.layer.weight, weight)
 
 
 def test_distances():
-    a, b = (jax.random.normal(jax.random.key(i), (4, 4, 2)) for i in (0, 1))
+    a, b = np.random.default_rng(0).standard_normal((2, 4, 4, 2)).astype(np.float32)
     config = VAEConfig(
         width=8, multipliers=(1,), depth=1, groups=4, latent_channels=2, scale=0.5, shift=0.1
     )
     vae = config.build(key=jax.random.key(2))
     pixels = PixelDistance(lambda x, y: jnp.sum(jnp.abs(x - y)), vae)
     value, slope = eqx.filter_jit(eqx.filter_value_and_grad(lambda a, b: pixels(a, b)))(a, b)
-    x, y = (eqx.filter_jit(vae.decode)(latent / 0.5 + 0.1) for latent in (a, b))
-    np.testing.assert_allclose(value, jnp.sum(jnp.abs(x - y)), rtol=1e-5)
-    assert float(jnp.max(jnp.abs(slope))) > 0
-    np.testing.assert_array_equal(jax.grad(JointPseudoHuber())(a, a), 0)
-    assert float(SquaredL2()(a, a + 2)) == pytest.approx(4, rel=1e-5)
+    decode = eqx.filter_jit(vae.decode)
+    x, y = (np.asarray(decode(latent / 0.5 + 0.1)) for latent in (a, b))
+    np.testing.assert_allclose(value, np.sum(np.abs(x - y)), rtol=1e-5)
+    assert np.max(np.abs(np.asarray(slope))) > 0
+    np.testing.assert_array_equal(jax.jit(jax.grad(JointPseudoHuber()))(a, a), 0)
+    assert float(jax.jit(SquaredL2())(a, a + 2)) == pytest.approx(4, rel=1e-5)
 
 
 def test_guidance_that_all_share():
     """Student and target are two evaluations each, at the teacher's scale."""
     guidance = shared_guidance(3.0, 3.0)
     condition = (jnp.array([1.0, 0.0, 0.0]), NULL)
-    s = jnp.float32(2.0)
-    for guided in (guidance.teacher, guidance.student):
-        got = guided(TEACHER, guidance.scale(jax.random.key(0)))(Y, s, condition)
-        with_text, without = (TEACHER(Y, s, c) for c in condition)
+
+    @jax.jit
+    def outputs(key, s):
+        pairs = guidance.teacher, guidance.student
+        guided = [pair(TEACHER, guidance.scale(key))(Y, s, condition) for pair in pairs]
+        return guided, [TEACHER(Y, s, c) for c in condition]
+
+    guided, plain = outputs(jax.random.key(0), np.float32(2.0))
+    with_text, without = map(np.asarray, plain)
+    for got in guided:
         np.testing.assert_allclose(got, without + 3 * (with_text - without), rtol=1e-5)
-    scales = jax.vmap(shared_guidance(2.0, 5.0).scale)(jax.random.split(jax.random.key(0), 500))
-    assert 2 <= float(scales.min()) < 2.1 and 4.9 < float(scales.max()) <= 5
+    keys = jax.random.split(jax.random.key(0), 500)
+    scales = np.asarray(jax.jit(jax.vmap(shared_guidance(2.0, 5.0).scale))(keys))
+    assert 2 <= scales.min() < 2.1 and 4.9 < scales.max() <= 5
 
 
 def test_captions_are_dropped(teacher):
     objective = CoDi(STUDENT, NULL, SCHEDULE, teacher, dropout=1.0)
-    draw = objective.draw(jax.random.key(0), Y, jnp.array([1.0, 0, 0]), ZERO)
+    draw = eqx.filter_jit(objective.draw)(jax.random.key(0), Y, jnp.array([1.0, 0, 0]), ZERO)
     np.testing.assert_array_equal(draw.condition[0], NULL)
 
 

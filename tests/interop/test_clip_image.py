@@ -2,6 +2,7 @@
 
 import json
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jaxtyping
@@ -52,9 +53,9 @@ def error(ours, theirs):
 def test_towers_and_score(peer, tmp_path, activation):
     images, theirs = make(peer, tmp_path, activation)
     clip = load_clip(tmp_path)
-    image = jax.jit(jax.vmap(clip.image.vector))(jnp.asarray(theirs["pixels"]))
+    image = np.asarray(jax.jit(jax.vmap(clip.image.vector))(theirs["pixels"]))
     ids, mask = clip.text.tokenize(CAPTIONS)
-    caption = np.array(jax.jit(jax.vmap(clip.caption_vector))(jnp.asarray(ids), jnp.asarray(mask)))
+    caption = np.array(jax.jit(jax.vmap(clip.caption_vector))(ids, mask))
     caption /= np.linalg.norm(caption, axis=1, keepdims=True)
     errors = {
         "image tower": error(image, theirs["image"]),
@@ -74,8 +75,9 @@ def test_towers_and_score(peer, tmp_path, activation):
 def test_the_input_is_the_processors(peer, tmp_path):
     """Wide, high, equal and small images; at most one step of a byte apart, in few places."""
     images, theirs = make(peer, tmp_path)
+    resize = jax.jit(clip_input, static_argnums=1)
     for image, pixels in zip(images, theirs["pixels"]):
-        ours = clip_input(jnp.asarray(image / np.float32(127.5) - 1), 28)
+        ours = resize(image / np.float32(127.5) - 1, 28)
         steps = np.abs(np.asarray(ours) - pixels) * 255 * 0.27
         print(image.shape, f"{steps.max():.2f} steps, {np.mean(steps > 0.1):.1e} of the pixels")
         assert steps.max() < 1.1 and np.mean(steps > 0.1) < 0.002
@@ -89,9 +91,9 @@ def test_scores_in_batches_and_one_tap(peer, tmp_path):
     assert scores.shape == (4,) and (scores >= 0).all()
     one = [clip_score(clip, [x], [c], batch=1)[0] for x, c in zip(images, CAPTIONS)]
     np.testing.assert_allclose(scores, one, atol=1e-3)
-    assert pool_features(clip.image, images).shape == (4, *clip.image.channels)
+    assert pool_features(clip.image, images, batch=3).shape == (4, *clip.image.channels)
     with pytest.raises(ValueError, match="received 4 images and 3 captions"):
-        clip_score(clip, images, CAPTIONS[:3])
+        clip_score(clip, images, CAPTIONS[:3], batch=3)
 
 
 def processor(folder, **fields):
@@ -103,15 +105,15 @@ def processor(folder, **fields):
 def test_the_colours_of_the_folders_processor(peer, tmp_path):
     """LAION's ViT-L/14 is trained with 0.5, for example."""
     images, theirs = make(peer, tmp_path)
-    image = jnp.asarray(images[2] / np.float32(127.5) - 1)  # of the tower's size
+    image = images[2] / np.float32(127.5) - 1  # of the tower's size
     half = (theirs["pixels"][2] * np.array(DEVIATION) + np.array(MEAN) - 0.5) / 0.5
     vectors = {}
     for colours in (None, [0.5, 0.5, 0.5]):
         if colours:
             processor(tmp_path, image_mean=colours, image_std=colours)
         clip = load_clip(tmp_path)
-        vectors[colours is None] = np.asarray(clip.image(image)[0][0, 0])
-    expected = np.asarray(clip.image.vector(jnp.asarray(half, jnp.float32)))
+        vectors[colours is None] = np.asarray(eqx.filter_jit(clip.image)(image)[0])[0, 0]
+    expected = np.asarray(eqx.filter_jit(clip.image.vector)(half.astype(np.float32)))
     assert error(vectors[False], expected) < 1e-4
     assert error(vectors[True], expected) > 1e-2
     nested = {"image_processor": json.loads((tmp_path / "preprocessor_config.json").read_text())}

@@ -81,7 +81,7 @@ def answers(networks, adapters=None, change=with_lora_layers):
         part: change(network, adapters[part]) if part in (adapters or {}) else network
         for part, network in networks.items()
     }
-    return outputs(adapted, **jax.tree.map(jnp.asarray, inputs()))
+    return jax.device_get(outputs(adapted, **inputs()))
 
 
 class Base:
@@ -111,7 +111,7 @@ class Base:
         new = partial(new_lora, rank=rank, layers=("*",), alpha=alpha, key=key)
         return {
             part: jax.tree.map(
-                lambda x: jnp.asarray(scale * random.standard_normal(x.shape, np.float32)),
+                lambda x: jax.device_put(scale * random.standard_normal(x.shape, np.float32)),
                 eqx.filter_eval_shape(new, network),
             )
             for part, network in self.networks.items()

@@ -49,8 +49,9 @@ def test_is_the_controlnet_of_diffusers(peer):
     fields = to_sd3(CONFIG)
     del fields["_class_name"]
     control = fields | {"num_layers": COPIED, "extra_conditioning_channels": 1}
-    weights = write_weights(network.control, control_table())
-    trunk = write_weights(network.network, mmdit_table(CONFIG))
+    on_host = jax.device_get(network)
+    weights = write_weights(on_host.control, control_table())
+    trunk = write_weights(on_host.network, mmdit_table(CONFIG))
     theirs = peer(
         "controlnet",
         {"transformer": fields, "control": control},
@@ -70,7 +71,7 @@ def test_is_the_controlnet_of_diffusers(peer):
         inputs = jnp.asarray(x[0]), jnp.float32(812), condition
         return network.control(*inputs), network(*inputs)
 
-    residuals, output = called(network)
+    residuals, output = jax.device_get(called(network))
     for ours, other in (
         (residuals[:5], theirs["residuals"][[0, 0, 1, 1, 2]]),
         (output, theirs["output"][0]),

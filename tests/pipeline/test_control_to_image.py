@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import trees_equal
 from small_models import moved_weights, random_images, small_model
 
 from equildm.denoise import ControlCondition, ControlNet, ControlNetConfig
@@ -62,6 +63,7 @@ def test_each_image_follows_its_control_image_and_its_caption(model, images):
     assert np.abs(other[1] - images[1]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_guidance_sees_the_control_image_on_both_sides(model, images):
     text = jax.tree.map(jnp.asarray, embed(model.text_encoder, [PROMPTS[0], ""]))
     control = jnp.asarray(to_unit(CONTROLS[:1]))
@@ -83,7 +85,7 @@ def test_a_folder_holds_it_exactly(model, images, tmp_path):
     save_pretrained(tmp_path / "model", model)
     loaded = load_pretrained(tmp_path / "model")
     assert loaded.config == model.config
-    assert eqx.tree_equal(
+    assert trees_equal(
         eqx.filter(loaded.network, eqx.is_array), eqx.filter(model.network, eqx.is_array)
     )
     np.testing.assert_array_equal(ControlToImage(loaded)(CONTROLS, PROMPTS, **OPTIONS), images)

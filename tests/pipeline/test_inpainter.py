@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import trees_equal
 from small_models import moved_weights, random_images, small_model
 
 from equildm.denoise import ImageCondition, widen_input
@@ -54,6 +55,7 @@ def test_what_is_under_the_mask_is_not_seen(model, painted):
     np.testing.assert_array_equal(again[1:], painted[1:])
 
 
+@pytest.mark.slow
 def test_it_is_sampling_with_the_condition_of_training(model, painted):
     """The null condition has the image, too, and the empty caption."""
     text = jax.tree.map(jnp.asarray, embed(model.text_encoder, [*PROMPTS, ""]))
@@ -93,7 +95,7 @@ def test_a_folder_holds_it_exactly(model, painted, tmp_path):
     save_pretrained(tmp_path / "model", model)
     loaded = load_pretrained(tmp_path / "model")
     assert loaded.config == model.config
-    assert eqx.tree_equal(
+    assert trees_equal(
         eqx.filter(loaded.network, eqx.is_array), eqx.filter(model.network, eqx.is_array)
     )
     np.testing.assert_array_equal(Inpainter(loaded)(IMAGES, MASKS, PROMPTS, **OPTIONS), painted)

@@ -173,20 +173,16 @@ def test_colours_of_the_small_image_are_taken_on_request(upscaler):
 
 def test_a_new_upscaler_is_its_start_and_ignores_the_image(parts):
     vae, text_encoder = parts
-    start = new_model(
-        backbone_for("unet", 8, vae, text_encoder),
-        vae,
-        text_encoder,
-        image_size=16,
-        noise=NoiseConfig(),
-        mesh=make_mesh(),
-    )
+    levels = {"multipliers": (1,), "depths": (1,), "transformer_depths": (1,)}
+    unet = dataclasses.replace(backbone_for("unet", 8, vae, text_encoder), **levels)
+    start = new_model(unet, vae, text_encoder, image_size=16, noise=NoiseConfig(), mesh=make_mesh())
     with pytest.raises(ValueError, match="takes a model of super_resolution"):
         Upscaler(start)
     model = new_upscaler(start, scale=2, augmentation=0.0)
     assert Upscaler(model).config == model.config.network
     assert (model.config.network.scale, model.config.network.augmentation) == (2, 0.0)
-    noise, image = jax.random.normal(jax.random.key(0), (2, *model.config.latent_shape))
+    shape = (2, *model.config.latent_shape)
+    noise, image = map(jnp.asarray, np.random.default_rng(0).standard_normal(shape, np.float32))
     text, t = model.null_text(), jnp.asarray(500.0)
     before = eqx.filter_jit(start.network)(noise, t, text)
     after = eqx.filter_jit(model.network)(noise, t, ImageCondition(text, image, jnp.asarray(50.0)))

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-import equinox as eqx
 import jax
 import numpy as np
 import pytest
+from helpers import trees_equal
 from text_folders import clip_folder
 
 from equildm.interop import open_weights, SafetensorsFile, save_safetensors
@@ -131,7 +131,7 @@ def test_single_file(peer, tmp_path, version):
         configs = [dataclasses.replace(tower.config, prefix="") for tower in towers]
         leaves = [jax.tree.leaves(tower) for tower in towers]
         assert configs[0] == configs[1] and all(map(np.array_equal, *leaves))
-        assert eqx.tree_equal((other.network, other.vae), (model.network, model.vae))
+        assert trees_equal((other.network, other.vae), (model.network, model.vae))
         assert other.prediction == model.prediction
         assert other.config.network == model.config.network
     second = tmp_path / "second.safetensors"

@@ -20,6 +20,7 @@ SIZES = {"in_channels": 2, "out_channels": 2, "context_width": 384, "heads": 2, 
 UNET = UNetConfig(8, multipliers=(1,), depths=(1,), transformer_depths=(1,), **SIZES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "steps"), [("pretrained", 4), pytest.param("distilled", None, marks=pytest.mark.slow)]
 )

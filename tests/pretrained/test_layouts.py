@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import numpy as np
 import pytest
+from helpers import trees_equal
 from model_folders import UNET
 from text_folders import clip_folder
 
@@ -59,8 +60,8 @@ def saved(model, folder, layout):
 
 def same(ours, theirs):
     assert ours.config == theirs.config
-    assert bool(eqx.tree_equal(ours.network, theirs.network))
-    assert bool(eqx.tree_equal(ours.vae, theirs.vae))
+    assert trees_equal(ours.network, theirs.network)
+    assert trees_equal(ours.vae, theirs.vae)
     texts = ours.text_encoder, theirs.text_encoder
     assert all(map(np.array_equal, *(jax.tree.leaves(text) for text in texts)))
     settings = [(text.max_tokens, text.skip, text.padding) for text in texts]

@@ -67,6 +67,7 @@ def sampled(model, options, noise):
     return np.clip(images / 2 + 0.5, 0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 @pytest.mark.parametrize("name", others_slow(CASES, "alpha"))
 def test_the_same_images_in_and_out(peer, tmp_path, name):

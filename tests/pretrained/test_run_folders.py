@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import run_python
+from helpers import run_python, trees_equal
 from model_folders import clip_model, untrained_run
 
 from equildm.denoise import UNetConfig
@@ -18,10 +18,6 @@ from equildm.pipeline import TextToImage
 from equildm.pretrained import load_pretrained, run_step, RunModelConfig
 from equildm.text import TextConditioned
 from equildm.training import EMAS, LoRAConfig, MatchingWeights, posthoc_average, Snapshot
-
-
-def equal(ours, theirs):
-    return bool(eqx.tree_equal(jax.device_get(ours), jax.device_get(theirs)))
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +32,8 @@ def plain(model, tmp_path_factory):
 def test_every_part_comes_back(plain, model):
     path, states = plain
     loaded = load_pretrained(path)
-    assert equal(loaded.network, states[8].average())
-    assert equal(loaded.vae, model.vae)
+    assert trees_equal(loaded.network, states[8].average())
+    assert trees_equal(loaded.vae, model.vae)
     assert loaded.text_encoder.fingerprint == model.text_encoder.fingerprint
     assert loaded.config == dataclasses.replace(model.config, sampling_steps=7, solver="heun")
     images = TextToImage(loaded)(["a cat"], steps=1, guidance_scale=1)
@@ -46,13 +42,13 @@ def test_every_part_comes_back(plain, model):
 
 def test_weights_of_every_average_and_step(plain):
     path, states = plain
-    assert equal(load_pretrained(path, ema="none").network, states[8].model)
-    assert equal(load_pretrained(path, ema="none", step=4).network, states[4].model)
+    assert trees_equal(load_pretrained(path, ema="none").network, states[8].model)
+    assert trees_equal(load_pretrained(path, ema="none", step=4).network, states[4].model)
     names = EMAS["power"].names()
     for index, name in enumerate(names):
-        assert equal(load_pretrained(path, ema=name).network, states[8].average(index))
+        assert trees_equal(load_pretrained(path, ema=name).network, states[8].average(index))
     # Step 2 has no checkpoint: it is a snapshot, which holds the averages.
-    assert equal(load_pretrained(path, step=2, ema=names[1]).network, states[2].average(1))
+    assert trees_equal(load_pretrained(path, step=2, ema=names[1]).network, states[2].average(1))
 
 
 def test_an_average_of_another_width(plain):
@@ -77,7 +73,7 @@ def test_an_average_of_another_width(plain):
 def test_checkpoints_of_earlier_versions_name_no_averages(model, tmp_path):
     config = RunModelConfig(model.config, ema="decay-0.995")
     states = untrained_run(tmp_path, model, model.network, config, named=False)
-    assert equal(load_pretrained(tmp_path, ema="decay_0.995").network, states[4].average())
+    assert trees_equal(load_pretrained(tmp_path, ema="decay_0.995").network, states[4].average())
     assert "keeps the averages decay_0.995; received" in load_error(tmp_path, ema="power_0.05")
 
 
@@ -107,8 +103,8 @@ def test_adapters(model, tmp_path):
     adapters, frozen = config.trained.split(model.network, key=jax.random.key(5))
     state = untrained_run(tmp_path / "run", model, adapters, config, frozen=frozen)[4]
     loaded = load_pretrained(tmp_path / "run")
-    assert equal(loaded.network, merge_lora(model.network, state.average()))
-    assert not equal(loaded.network, model.network)
+    assert trees_equal(loaded.network, merge_lora(model.network, state.average()))
+    assert not trees_equal(loaded.network, model.network)
 
 
 def test_a_part_of_the_weights(model, tmp_path):
@@ -118,9 +114,9 @@ def test_a_part_of_the_weights(model, tmp_path):
     trained, frozen = config.trained.split(model.network, key=jax.random.key(5))
     state = untrained_run(tmp_path / "run", model, trained, config, frozen=frozen)[4]
     loaded = load_pretrained(tmp_path / "run")
-    assert equal(loaded.network, eqx.combine(state.average(), frozen))
-    assert equal(loaded.network.conv_in, model.network.conv_in)
-    assert not equal(loaded.network, model.network)
+    assert trees_equal(loaded.network, eqx.combine(state.average(), frozen))
+    assert trees_equal(loaded.network.conv_in, model.network.conv_in)
+    assert not trees_equal(loaded.network, model.network)
 
 
 def test_with_its_text_encoder(model, tmp_path):
@@ -128,7 +124,7 @@ def test_with_its_text_encoder(model, tmp_path):
     config = RunModelConfig(model.config, ema="decay", trains_text_encoder=True)
     average = untrained_run(tmp_path / "run", model, both, config)[4].average()
     loaded = load_pretrained(tmp_path / "run")
-    assert equal(loaded.network, average.network)
+    assert trees_equal(loaded.network, average.network)
     assert loaded.text_encoder.fingerprint == average.text.fingerprint
     assert loaded.text_encoder.fingerprint != model.text_encoder.fingerprint
 
@@ -140,7 +136,7 @@ def test_students_of_several_stages(model, tmp_path):
     states = untrained_run(tmp_path / "run", model, model.network, config, steps=(3, 6))
     for sampling_steps, step in ((None, 6), (1, 6), (2, 6), (4, 3), (9, 3)):
         loaded = load_pretrained(tmp_path / "run", sampling_steps=sampling_steps)
-        assert equal(loaded.network, states[step].average())
+        assert trees_equal(loaded.network, states[step].average())
         assert run_step(tmp_path / "run", sampling_steps=sampling_steps) == step
 
 

@@ -3,10 +3,9 @@
 import dataclasses
 import json
 
-import equinox as eqx
 import jax
-import numpy as np
 import pytest
+from helpers import trees_equal
 from model_folders import untrained_run
 from small_models import small_model
 
@@ -26,10 +25,6 @@ def start_from(path, run, *, image_size=None, **options):
     return open_start(config, Run(run, "test"), image_size=image_size, mesh=MESH)
 
 
-def same(one, other):
-    return eqx.tree_equal(*jax.tree.map(np.asarray, (one, other)))
-
-
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
     """An untrained run of text to image."""
@@ -42,13 +37,13 @@ def pretrained(tmp_path_factory):
 def test_a_run_is_a_start(pretrained, tmp_path):
     model = load_pretrained(pretrained)
     start = start_from(pretrained, tmp_path / "new")
-    assert same(start.network, model.network) and same(start.vae, model.vae)
+    assert trees_equal(start.network, model.network) and trees_equal(start.vae, model.vae)
     assert start.config == model.config
     larger = start_from(pretrained, tmp_path / "new", image_size=32)
     assert (larger.config.image_size, larger.config.latent_shape) == (32, (16, 16, 2))
     trained = start_from(pretrained, tmp_path / "new", start_ema="none")
-    assert same(trained.network, load_pretrained(pretrained, ema="none").network)
-    assert not same(trained.network, start.network)
+    assert trees_equal(trained.network, load_pretrained(pretrained, ema="none").network)
+    assert not trees_equal(trained.network, start.network)
     assert not (tmp_path / "new").exists()
 
 
@@ -57,10 +52,10 @@ def test_another_vae_of_the_same_latents(pretrained, tmp_path):
     for seed in (1, 2):
         save_vae(tmp_path / str(seed), sizes.build(key=jax.random.key(seed)))
     other = start_from(pretrained, tmp_path / "new", vae=tmp_path / "1")
-    assert same(other.vae, load_vae(tmp_path / "1"))
+    assert trees_equal(other.vae, load_vae(tmp_path / "1"))
     save_vae(tmp_path / "begun" / "vae", load_vae(tmp_path / "2"))
     resumed = start_from(pretrained, tmp_path / "begun", vae=tmp_path / "1")
-    assert same(resumed.vae, load_vae(tmp_path / "2"))  # the run's own
+    assert trees_equal(resumed.vae, load_vae(tmp_path / "2"))  # the run's own
     wrong = VAEConfig(width=4, multipliers=(1, 1, 1), depth=1, latent_channels=2, groups=2)
     save_vae(tmp_path / "wrong", wrong.build(key=jax.random.key(0)))
     with pytest.raises(ValueError, match="2 pixels a position; the VAE makes 2 and 4"):
@@ -77,7 +72,7 @@ def test_a_folder_of_diffusers_is_sampled_as_other_starts(model, tmp_path):
     )
     save_diffusers(tmp_path / "start", model)
     start = start_from(tmp_path / "start", tmp_path / "new")
-    assert same(start.network, model.network)
+    assert trees_equal(start.network, model.network)
     scheduler = start.config.scheduler
     assert (scheduler.spacing, scheduler.ends_clean) == ("trailing", True)
     assert (start.config.solver, start.config.grid) == ("deis3", "karras")
@@ -89,13 +84,13 @@ def test_a_folder_of_diffusers_is_sampled_as_other_starts(model, tmp_path):
 def test_fresh_weights(tmp_path):
     start = start_from("none", tmp_path / "new", preset="8")
     assert start.config.network.width == 8 and start.config.image_size == 32
-    assert same(start.vae, load_vae())
+    assert trees_equal(start.vae, load_vae())
     larger = start_from("none", tmp_path / "new", preset="8", image_size=64)
-    assert same(larger.network, start.network) and larger.config.image_size == 64
+    assert trees_equal(larger.network, start.network) and larger.config.image_size == 64
     seeded = open_start(
         FineTuneConfig(start="none", preset="8"), Run(tmp_path, "test"), seed=1, mesh=MESH
     )
-    assert not same(seeded.network, start.network)
+    assert not trees_equal(seeded.network, start.network)
     with pytest.raises(ValueError, match="Fresh weights have no averages, received --start-ema 0"):
         start_from("none", tmp_path / "new", start_ema="0.07")
 

@@ -39,6 +39,7 @@ def model_of(config):
     return model.with_network(network)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", others_slow([dit_preset, mmdit_preset], mmdit_preset))
 def test_a_model_survives_its_folder(preset, tmp_path):
     model = model_of(preset("tiny", **SMALL, **LATENT))

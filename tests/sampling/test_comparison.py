@@ -112,6 +112,7 @@ def test_errors_fall_with_evaluations():
         compare(("tsit5",), (1,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "schedule", ["squared-cosine", pytest.param("scaled-linear-zero-snr", marks=pytest.mark.slow)]
 )

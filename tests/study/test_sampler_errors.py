@@ -39,6 +39,7 @@ def test_stochastic_solvers_are_dashed():
     assert styles == {"ddim": "-", "heun": "-", "shark": "--"}
 
 
+@pytest.mark.slow
 def test_evaluations_are_those_that_each_solver_makes():
     """Heun, which was drawn at 6, makes 5: two a step, and one in the last. So does shark."""
     (axes,) = error_figure(COMPARISON).axes

@@ -20,6 +20,7 @@ def images(tmp_path):
     return flawed_folder(tmp_path / "images")
 
 
+@pytest.mark.slow
 def test_captions_are_repeated_and_unusable_samples_are_left_out(make_run, images, tmp_path):
     run = StudyRun.open(make_run("run", data=DataConfig(source=str(images), held_out=0.0)))
     folder = StudyFolder(tmp_path / "study")

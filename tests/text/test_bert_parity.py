@@ -1,12 +1,17 @@
 """BERT against `transformers`, with random and with MiniLM's weights."""
 
+import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from equildm.interop import bert_table, load_minilm, write_weights
 from equildm.text import Bert, embed, sentence_embedding
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    return load_minilm(max_tokens=24)
 
 
 def _relative(ours, theirs):
@@ -26,19 +31,18 @@ def test_random_weights(peer):
     bert = Bert(50, 24, 3, 3, hidden=40, longest=20, key=jax.random.key(3))
     rng = np.random.default_rng(0)
     # Weights of size 0.02 would leave the attention uniform: draw larger ones.
-    bert = jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 0.5, a.shape), jnp.float32), bert)
+    bert = jax.tree.map(lambda a: rng.normal(0, 0.5, a.shape).astype(np.float32), bert)
     ids = rng.integers(0, 50, (4, 20))
     # Full, cut, a hole in the middle, one token.
     mask = np.arange(20) < np.array([[20], [7], [20], [1]])
     mask[2, 5:9] = False
     theirs = peer("bert", config, ids=ids, mask=mask, **write_weights(bert, bert_table(3)))
-    ours = np.asarray(jax.vmap(bert)(jnp.asarray(ids), jnp.asarray(mask)))
+    ours = np.asarray(eqx.filter_jit(eqx.filter_vmap(bert))(ids, mask))
     assert _relative(ours[mask], theirs["tokens"][mask]) < 1e-5
 
 
 @pytest.mark.peer
-def test_minilm(peer):
-    minilm = load_minilm(max_tokens=24)
+def test_minilm(peer, minilm):
     captions = ["", "a cat", "woman dancing light skin tone", "flag of " + "long " * 40]
     ids, mask = minilm.tokenize(captions)
     ours = embed(minilm, captions, batch=4)
@@ -61,7 +65,8 @@ def test_minilm(peer):
     assert error < 2e-5
 
 
-def test_minilm_knows_what_is_alike():
-    cat, kitten, airplane = sentence_embedding(embed(load_minilm(), ["cat", "kitten", "airplane"]))
+def test_minilm_knows_what_is_alike(minilm):
+    words = embed(minilm, ["cat", "kitten", "airplane"], batch=4)
+    cat, kitten, airplane = np.asarray(jax.jit(sentence_embedding)(words))
     assert cat @ kitten == pytest.approx(0.788, abs=1e-3)
     assert cat @ airplane == pytest.approx(0.337, abs=1e-3)

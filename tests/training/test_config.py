@@ -97,7 +97,7 @@ def test_a_longer_cosine_says_what_becomes_of_the_rate(tmp_path, capsys):
     run = config.prepare_run(tmp_path / "run", Recipe(config), "test")
     run.make()
     with Checkpoints(run.checkpoints, keep=1, every=1) as checkpoints:
-        checkpoints.save(50, {"x": jnp.zeros(1)}, {})
+        checkpoints.save(50, {"x": np.zeros(1)}, {})
     longer = dataclasses.replace(config, steps=200)
     longer.prepare_run(tmp_path / "run", Recipe(longer), "test")
     assert (
@@ -121,7 +121,7 @@ def test_the_rate_rises_and_stays_or_falls():
 
 def test_the_optimiser_is_that_of_optax():
     """AdamW with optax's own parts, three steps of it."""
-    params = {"kernel": jnp.arange(6.0).reshape(2, 3), "bias": jnp.ones(3)}
+    params = {"kernel": np.arange(6.0).reshape(2, 3), "bias": np.ones(3)}
     config = OptimizerConfig(learning_rate=1e-2, warmup=2, weight_decay=0.3, clip=0.5)
     truth = optax.chain(
         optax.clip_by_global_norm(0.5),
@@ -133,26 +133,34 @@ def test_the_optimiser_is_that_of_optax():
     )
     results = []
     for optimizer in (config.build(10), truth):
-        weights, state = params, optimizer.init(params)
-        for i in range(3):
-            grads = jax.tree.map(lambda x, i=i: jnp.sin(x * (i + 1)), params)
-            updates, state = optimizer.update(grads, state, weights)
-            weights = optax.apply_updates(weights, updates)
-        results.append(weights)
+
+        @jax.jit
+        def three(weights, optimizer=optimizer):
+            state = optimizer.init(weights)
+            for i in range(3):
+                grads = jax.tree.map(lambda x, i=i: jnp.sin(x * (i + 1)), params)
+                updates, state = optimizer.update(grads, state, weights)
+                weights = optax.apply_updates(weights, updates)
+            return weights
+
+        results.append(three(params))
     for a, b in zip(*map(jax.tree.leaves, results), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
 def test_defaults_are_those_of_the_caller():
-    params = {"kernel": jnp.ones((2, 2))}
+    params = {"kernel": np.ones((2, 2), np.float32)}
     one = OptimizerConfig(warmup=0, clip=float("inf")).build(10, 0.1, 0.5)
     other = OptimizerConfig(
         warmup=0, clip=float("inf"), learning_rate=0.1, weight_decay=0.5, optimizer="adamw"
     ).build(10, 7.0, 7.0)
-    grads = {"kernel": jnp.arange(4.0).reshape(2, 2)}
-    updates = [x.update(grads, x.init(params), params)[0]["kernel"] for x in (one, other)]
+    grads = {"kernel": np.arange(4.0, dtype=np.float32).reshape(2, 2)}
+    updates = [
+        np.asarray(jax.jit(lambda g, p, x=x: x.update(g, x.init(p), p)[0]["kernel"])(grads, params))
+        for x in (one, other)
+    ]
     np.testing.assert_array_equal(*updates)
-    assert float(jnp.abs(updates[0]).max()) > 0
+    assert np.abs(updates[0]).max() > 0
 
 
 def test_denoising_takes_the_options(objective):

@@ -88,6 +88,7 @@ def test_the_learning_rate_is_that_of_the_schedule(run_training):
     assert rates[3] == pytest.approx(1e-2) and rates[0] == pytest.approx(2.5e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", others_slow(["adamw", "adamw-bf16", "adafactor"], "adamw-bf16"))
 def test_logging_the_rate_changes_no_bit(network, objective, make_batch, name):
     """And a step that fails makes no update: its rate is that of the next one."""

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import trees_equal
 
 from equildm.runtime import Checkpoints
 from equildm.runtime.sharding import SMALL
@@ -57,11 +58,16 @@ def test_adamw_is_that_of_optax(tree):
     ours = adamw(1e-2, weight_decay=0.3)
     results = []
     for optimizer in (ours, theirs):
-        params, state = tree, optimizer.init(tree)
+
+        @jax.jit
+        def step(params, state, i, optimizer=optimizer):
+            grads = jax.tree.map(lambda x: jnp.sin(x * (i + 1)), tree)
+            updates, state = optimizer.update(grads, state, params)
+            return optax.apply_updates(params, updates), state
+
+        params, state = tree, jax.jit(optimizer.init)(tree)
         for i in range(4):
-            grads = jax.tree.map(lambda x, i=i: jnp.sin(x * (i + 1)), tree)
-            updates, state = jax.jit(optimizer.update)(grads, state, params)
-            params = optax.apply_updates(params, updates)
+            params, state = step(params, state, i)
         results.append(params)
     for a, b in zip(*map(jax.tree.leaves, results), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
@@ -69,8 +75,8 @@ def test_adamw_is_that_of_optax(tree):
 
 def test_a_transformation_without_parameters_is_packed_too(tree):
     optimizer = packed(optax.scale(-1.0))
-    updates, _ = optimizer.update(tree, optimizer.init(tree))
-    same(updates, jax.tree.map(jnp.negative, tree))
+    updates, _ = jax.jit(lambda tree: optimizer.update(tree, optimizer.init(tree)))(tree)
+    same(updates, jax.tree.map(lambda x: -np.asarray(x), tree))
 
 
 @pytest.mark.parametrize(
@@ -82,10 +88,10 @@ def test_a_transformation_without_parameters_is_packed_too(tree):
     ],
 )
 def test_what_there_is_none_of_is_not_there(tree, tmp_path):
-    assert eqx.tree_equal(unpack(pack(tree), tree), tree)
-    assert eqx.tree_equal(jax.jit(lambda tree: unpack(pack(tree), tree))(tree), tree)
+    assert trees_equal(unpack(pack(tree), tree), tree)
+    assert trees_equal(jax.jit(lambda tree: unpack(pack(tree), tree))(tree), tree)
     state = TrainState.create(eqx.filter(tree, eqx.is_inexact_array), adamw(1e-3), DecayEMA())
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, state.pieces(), {})
         restored = checkpoints.restore(state.pieces())
-    assert eqx.tree_equal(state.with_pieces(restored.items), state)
+    assert trees_equal(state.with_pieces(restored.items), state)

@@ -146,20 +146,21 @@ def test_stacked_blocks_are_gathered_one_at_a_time():
 
 @pytest.fixture
 def params():
-    keys = jax.random.split(jax.random.key(0), 3)
-    return {
-        "large": jax.random.normal(keys[0], (256, 512)),
-        "kernel": jax.random.normal(keys[1], (3, 3, 4, 8)),
-        "bias": jax.random.normal(keys[2], (8,)),
-    }
+    shapes = {"large": (256, 512), "kernel": (3, 3, 4, 8), "bias": (8,)}
+    draw = np.random.default_rng(0).standard_normal
+    return {name: draw(shape).astype(np.float32) for name, shape in shapes.items()}
 
 
 def updated(optimizer, params):
-    state = optimizer.init(params)
+    @jax.jit
+    def step(params, state, i):
+        grads = jax.tree.map(lambda x: jnp.sin(x * (i + 1)), params)
+        updates, state = optimizer.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    state = jax.jit(optimizer.init)(params)
     for i in range(3):
-        grads = jax.tree.map(lambda x, i=i: jnp.sin(x * (i + 1)), params)
-        updates, state = jax.jit(optimizer.update)(grads, state, params)
-        params = optax.apply_updates(params, updates)
+        params, state = step(params, state, i)
     return params, state
 
 
@@ -180,9 +181,13 @@ def test_adafactor_is_its_formula(params):
     """The first update in numpy: decay 0, so that the moments are those of one gradient."""
     rate, decay, epsilon = 1e-2, 0.3, 1e-30
     optimizer = adafactor(rate, weight_decay=decay, clip=1e9)
-    state = optimizer.init(params)
-    grads = jax.tree.map(jnp.sin, params)
-    updates, state = optimizer.update(grads, state, params)
+
+    @jax.jit
+    def first(params):
+        grads = jax.tree.map(jnp.sin, params)
+        return grads, *optimizer.update(grads, optimizer.init(params), params)
+
+    grads, updates, state = first(params)
     for name, grad in jax.tree.map(lambda x: np.asarray(x, np.float64), grads).items():
         square = grad**2 + epsilon
         if name == "large":  # equation 4: rows times columns over their mean
