@@ -36,6 +36,11 @@ class Config:
     """Number of times that each is timed."""
 
 
+def seconds(peer: Peer) -> float:
+    """Of one call of the other library."""
+    return peer("embed")["seconds"]
+
+
 def main(c: Config) -> None:
     for name in c.towers:
         sizes = TOWERS[name]
@@ -44,8 +49,8 @@ def main(c: Config) -> None:
         fields = ("width", "depth", "heads", "activation")
         config = {field: getattr(sizes, field) for field in fields}
         with Peer("benchmarks/peers/clip_worker.py", config) as peer:
-            calls = {"ours": timed(ours), "peer": lambda peer=peer: peer("embed")["seconds"]}
-            timings = alternate(calls, rounds=c.rounds)
+            theirs = functools.partial(seconds, peer)
+            timings = alternate({"ours": timed(ours), "peer": theirs}, rounds=c.rounds)
         print(f"{name}: {compare(timings['ours'], timings['peer'])}", flush=True)
 
 

@@ -115,7 +115,7 @@ def same(one, other):
 
 
 def test_each_caption_of_an_image_comes_up_as_often(dataset, spell):
-    drawn = Counter(examples(stream(dataset, 200), spell))
+    drawn = Counter(examples(stream(dataset, 80), spell))
     images = Counter(number for number, _ in drawn.elements())
     assert len(images) == COUNT
     for number, texts in enumerate(CAPTIONS):

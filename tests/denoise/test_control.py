@@ -78,6 +78,7 @@ def test_step_0_is_the_unet_exactly(unet, fresh, dtype):
     assert {leaf.dtype for leaf in jax.tree.leaves(residuals)} == {x.dtype}
 
 
+@pytest.mark.slow
 def test_residuals_are_added_to_the_skips_and_to_the_middle(unet):
     """Beside the UNet written out by hand, with residuals of ones, twos, ..."""
     time, context = unet.time(T), TEXT.tokens

@@ -1,5 +1,6 @@
 """Adapters merged into a model: the same network as with the layers wrapped."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,6 +29,7 @@ def file(adapters, tmp_path):
     return tmp_path / "lora.safetensors"
 
 
+@eqx.filter_jit
 def outputs(network, tower):
     tokens = jax.random.normal(jax.random.key(1), (5, 64))
     text = TextEmbedding(tokens, jnp.ones(5, bool))

@@ -78,6 +78,7 @@ def test_a_unet_is_not_asked_at_other_times_than_it_was_trained_at(model, tmp_pa
     assert load_pretrained(tmp_path / "2").config.scheduler == scheduler
 
 
+@pytest.mark.slow
 def test_a_folder_is_sampled_with_the_options_of_its_file(model, tmp_path):
     """Of the last step's order, where a named solver takes the default."""
     save_pretrained(tmp_path / "1", model)

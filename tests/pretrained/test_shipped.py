@@ -34,6 +34,7 @@ def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
         load_pretrained("emoji")
 
 
+@pytest.mark.slow
 def test_the_captions_matter(model):
     """Of the noisy latents of 32 emoji, it predicts the clean ones better with their captions."""
     source = open_source("emoji")

@@ -28,6 +28,7 @@ def train(run, *options):
     return run_python(RECIPE, "--run", str(run), *options, devices=1, timeout=1500)
 
 
+@pytest.mark.slow
 def test_it_leaves_a_vae(small, tmp_path):
     run = tmp_path / "vae"
     printed = train(run, *small, "--steps", "3")

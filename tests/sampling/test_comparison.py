@@ -36,6 +36,7 @@ def test_evaluations_are_counted(solver: str, evaluations: int):
     assert levels[-1] == 0 and count_evaluations(solver, levels) == evaluations
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("solver", "second"), others_slow([("ddim", 2), ("heun", 3), ("tsit5", 8)], ("heun", 3))
 )

@@ -143,7 +143,7 @@ def draw(solver: Any, steps: int, count: int = 1500) -> tuple[np.ndarray, np.nda
     [
         (Ancestral(), 200),
         pytest.param(Ancestral(0.5), 200, marks=pytest.mark.slow),
-        (SDEDPMpp2M(), 60),
+        pytest.param(SDEDPMpp2M(), 60, marks=pytest.mark.slow),
         pytest.param(SDEDPMpp3M(), 60, marks=pytest.mark.slow),
         pytest.param(DPMppSDE(), 60, marks=pytest.mark.slow),
         pytest.param(TCD(ScaledLinear()), 200, marks=pytest.mark.slow),
