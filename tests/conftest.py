@@ -18,6 +18,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 # The workers fill the cores: threads of small programs would wait for each other.
 os.environ.setdefault("NPROC", "1")  # threads of XLA
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's, which spin while they wait
 
 if sys.dont_write_bytecode:
     # Each process would compile jax from its source: half the time of most that tests start.

@@ -18,6 +18,18 @@ EncodeImages: TypeAlias = Callable[
 """Images in [-1, 1] to latents."""
 
 
+PIXELS = 2**20
+"""Pixels that a device encodes in one call. The first activations of Stable Diffusion's VAE then
+take 0.5 GB in float32."""
+
+
+def images_at_once(height: int, width: int, most: int = 64) -> int:
+    """Images of this size that a device encodes in one call: a power of two, at most `most`."""
+    while most > 1 and most * height * width > PIXELS:
+        most //= 2
+    return most
+
+
 @final
 class LatentEncoder:
     """Encodes the images of one shape that a store lacks, and measures mean and variance of each.

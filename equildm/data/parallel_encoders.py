@@ -6,6 +6,7 @@ from typing import Any, final
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
@@ -14,6 +15,7 @@ from ..latents import VAE
 from ..runtime import batch_sharding, make_mesh, replicated
 from ..text import AbstractTextEncoder, CutCaptions, embed, fingerprint
 from .cache import LatentCache
+from .encode_images import images_at_once
 
 
 @final
@@ -45,8 +47,13 @@ class ParallelEncoders:
     def images(
         self, images: Float[np.ndarray, "batch height width 3"]
     ) -> Float[Array, "batch h w c"]:
-        """Images in [-1, 1] to latents."""
-        return _encode(self._vae, jax.device_put(images, self._split))
+        """Images in [-1, 1] to latents. Large ones are encoded a few at a time."""
+        count = self.devices * images_at_once(*images.shape[1:3])
+        latents: list[Array] = []
+        for part in np.split(images, range(count, len(images), count)):
+            jax.block_until_ready(latents)  # a CPU may run several calls at once
+            latents.append(_encode(self._vae, jax.device_put(part, self._split)))
+        return latents[0] if len(latents) == 1 else jnp.concatenate(latents)
 
     def captions(self, captions: Sequence[str]) -> TextEmbedding:
         """Captions to embeddings."""
@@ -56,11 +63,10 @@ class ParallelEncoders:
     def cache(self, folder: str | Path, total: int | None = None, **options: Any) -> LatentCache:
         """A cache in that folder, which these encoders fill; `options` as of `LatentCache`.
 
-        A batch is 64 for each device. If the `total` of samples is less than half of it, a batch is
-        halved, down to 64 in all.
+        A batch is 64 for each device. It is halved while the `total` of samples still fits.
         """
         batch = 64 * self.devices
-        while total is not None and batch > 64 and batch // 2 >= total:
+        while total is not None and batch // 2 >= max(total, self.devices):
             batch //= 2
         return LatentCache(
             folder=folder,

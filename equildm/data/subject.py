@@ -14,6 +14,7 @@ from ..images import to_unit
 from ..latents import VAE
 from ..text import AbstractTextEncoder, embed_captions
 from .batch import LatentBatch
+from .encode_images import images_at_once
 from .pipeline import AbstractDataset, shuffled
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def encode_images(
     text_encoder: AbstractTextEncoder,
     *,
     token_ids: bool = False,
-    batch_size: int = 32,
+    batch_size: int | None = None,
 ) -> LatentBatch:
     """A few captioned images as latents and conditions, in numpy. `LatentCache` is for many.
 
@@ -88,8 +89,11 @@ def encode_images(
     - `captions`: one for each image.
     - `vae`, `text_encoder`: the encoders.
     - `token_ids`: keep the captions' token ids instead of embeddings, to train the text encoder.
-    - `batch_size`: images that are encoded at a time.
+    - `batch_size`: images that are encoded at a time; by default up to 32, fewer of large ones.
     """
+    if batch_size is None:
+        _, height, width, _ = images.shape
+        batch_size = images_at_once(height, width, 32)
     parts = np.split(images, range(batch_size, len(images), batch_size))
     latents: Any = np.concatenate([np.asarray(_encode(vae, jnp.asarray(part))) for part in parts])
     text: Condition = (

@@ -1,7 +1,18 @@
-"""All devices of a process encode: the same latents and embeddings as one."""
+"""All devices of a process encode, and large images a few at a time: the same as one by one."""
 
+import importlib
+
+import equinox as eqx
+import jax
+import numpy as np
 import pytest
 from helpers import run_python
+from small_models import VAE
+
+from equildm.data import parallel_encoders
+from equildm.data.encode_images import images_at_once
+from equildm.data.parallel_encoders import ParallelEncoders
+from equildm.text import SmallTextEncoder
 
 CODE = """
 import hashlib, sys
@@ -30,8 +41,6 @@ np.savez(sys.argv[2], latents=batch.latents, tokens=batch.text.tokens, mask=batc
 
 @pytest.mark.slow
 def test_four_devices_encode_as_one(tmp_path):
-    import numpy as np
-
     results = []
     for devices in (1, 4):
         file = tmp_path / f"{devices}.npz"
@@ -41,3 +50,35 @@ def test_four_devices_encode_as_one(tmp_path):
     np.testing.assert_array_equal(four["mask"], one["mask"])
     for name in ("latents", "tokens"):
         np.testing.assert_allclose(four[name], one[name], atol=2e-3)
+
+
+@pytest.fixture(scope="module")
+def encoders():
+    text = SmallTextEncoder(8, 1, 1, max_tokens=12, key=jax.random.key(1))
+    return ParallelEncoders(VAE.build(key=jax.random.key(0)), text)
+
+
+def test_large_images_are_encoded_a_few_at_a_time(encoders, monkeypatch):
+    assert [images_at_once(side, side) for side in (32, 128, 256, 512, 1024, 4096)] == [
+        *(64, 64, 16, 4, 1, 1)
+    ]
+    encode, counts = parallel_encoders._encode, []
+
+    def counted(vae, images):
+        counts.append(len(images))
+        return encode(vae, images)
+
+    monkeypatch.setattr(parallel_encoders, "_encode", counted)
+    module = importlib.import_module("equildm.data.encode_images")  # a function has its name too
+    monkeypatch.setattr(module, "PIXELS", 2 * 16 * 16)
+    images = np.random.default_rng(0).standard_normal((8, 16, 16, 3), np.float32)
+    latents = encoders.images(images)
+    assert counts == [2, 2, 2, 2]
+    single = eqx.filter_jit(encoders.vae.encode_scaled)
+    np.testing.assert_allclose(latents, [single(image) for image in images], atol=1e-5)
+
+
+def test_few_images_are_a_small_batch(encoders, tmp_path):
+    sizes = [encoders.cache(tmp_path, total).batch for total in (None, 1000, 64, 33, 20, 3, 1)]
+    assert sizes == [64, 64, 64, 64, 32, 4, 1]
+    assert encoders.cache(tmp_path, 3, batch=7).batch == 7

@@ -31,8 +31,9 @@ def test_the_fields_and_defaults_are_the_public_ones(worker):
         assert named == theirs, kind
 
 
+@pytest.mark.slow
 @pytest.mark.peer
-@pytest.mark.parametrize("share", [pytest.param(1, marks=pytest.mark.slow), 499])
+@pytest.mark.parametrize("share", [1, 499])
 def test_the_latents_are_equal_or_the_file_is_refused(worker, share):
     public = worker("classes")["classes"]
     cases = all_cases(public)[::share]

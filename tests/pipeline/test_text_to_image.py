@@ -58,6 +58,7 @@ def test_a_prompt_that_is_cut_is_warned_of(model):
         TextToImage(model)(["a dog", prompt], **OPTIONS)
 
 
+@pytest.mark.slow
 def test_every_image_has_its_own_scale(model, images):
     mixed = TextToImage(model)(PROMPTS, steps=2, guidance_scale=[3, 1, 0])
     close(mixed[0], images[0])

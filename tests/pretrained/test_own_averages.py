@@ -37,7 +37,9 @@ def model():
             marks=pytest.mark.slow,
         ),
         pytest.param(CONFIG, DecayEMA(0.5), "decay_0.5", "0.1", marks=pytest.mark.slow),
-        (CONFIG, PowerEMA((0.2, 0.01)), "power_0.2", "power_0.05"),
+        pytest.param(
+            CONFIG, PowerEMA((0.2, 0.01)), "power_0.2", "power_0.05", marks=pytest.mark.slow
+        ),
         pytest.param(CONFIG, PowerEMA((0.2, 0.01)), "0.1", "decay_0.9999", marks=pytest.mark.slow),
     ],
 )

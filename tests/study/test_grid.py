@@ -129,6 +129,7 @@ def test_runs_of_one_study_have_the_same_data(make_run):
         assert words in str(error.value) and stranger.name in str(error.value)
 
 
+@pytest.mark.slow
 def test_evaluations_are_linear_in_the_steps():
     assert [evaluations_in("ddim", steps) for steps in (1, 2, 50)] == [1, 2, 50]
     assert [evaluations_in("heun", steps) for steps in (1, 4, 9)] == [1, 7, 17]

@@ -95,6 +95,7 @@ def test_training_lowers_the_loss(vae):
     assert losses[-1] < 0.6 * losses[0]
 
 
+@pytest.mark.slow
 def test_each_player_follows_its_own_loss(batch):
     config = VAEConfig(width=2, multipliers=(1,), depth=1, latent_channels=2, groups=1)
     vae = config.build(key=jax.random.key(3))
