@@ -77,6 +77,13 @@ def others_slow(values: Iterable[Any], *kept: Any) -> list[Any]:
     return [marked(value) for value in values]
 
 
+@eqx.filter_jit
+def called(module: Any, *inputs: Any, **options: Any) -> Any:
+    """`module(*inputs, **options)` as one compiled program: operation by operation, each new shape
+    would compile by itself."""
+    return module(*inputs, **options)
+
+
 def trees_equal(one: PyTree, other: PyTree) -> bool:
     """Whether two trees are equal, bit for bit: by numpy, which compiles nothing."""
     return bool(eqx.tree_equal(*jax.device_get((one, other))))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import others_slow
+from helpers import called, others_slow
 from small_models import moved_weights
 
 from equildm import TextEmbedding
@@ -44,11 +44,6 @@ def drawn(*shape):
 TEXT = TextEmbedding(drawn(4, 5), jnp.asarray([True, True, True, False]))
 NULL = TextEmbedding(drawn(4, 5) - 1, jnp.ones(4, bool))
 X, IMAGE = drawn(4, 6, 3), jnp.sin(10 * drawn(8, 12, 3))
-
-
-@eqx.filter_jit
-def called(network, *inputs):
-    return network(*inputs)
 
 
 @pytest.fixture(scope="module")

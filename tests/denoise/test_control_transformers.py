@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import others_slow, trees_equal
+from helpers import called, others_slow, trees_equal
 from small_models import moved_weights
 
 from equildm import TextEmbedding
@@ -73,11 +73,6 @@ def trained(kind):
     network = fresh(kind)
     control = moved_weights(network.control, 0.1, np.random.default_rng(2))
     return ControlNet(network.network, control)
-
-
-@eqx.filter_jit
-def called(network, *inputs):
-    return network(*inputs)
 
 
 # In bfloat16 the compiler rounds blocks that are written out, as pixart's, where it likes.

@@ -4,6 +4,7 @@ import itertools
 from typing import Any
 
 import equinox as eqx
+import helpers
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,13 +23,8 @@ CAT, DOG, ALL = (
 )
 
 
-@eqx.filter_jit
-def _called(denoiser: AbstractDenoiser, *inputs: Any) -> Array:
-    return denoiser(*inputs)
-
-
 def called(denoiser: AbstractDenoiser, *inputs: Any) -> np.ndarray:
-    return np.asarray(_called(denoiser, *inputs))
+    return np.asarray(helpers.called(denoiser, *inputs))
 
 
 class Calls(list[int]):

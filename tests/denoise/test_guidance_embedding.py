@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import called
 
 from equildm import TextEmbedding
 from equildm.denoise import (
@@ -24,11 +25,6 @@ TEXT, NULL = (
     for value, shown in ((1, [True, True, False]), (0, [True, False, False]))
 )
 X = jax.device_put(np.random.default_rng(1).standard_normal((4, 4, 4), np.float32))
-
-
-@eqx.filter_jit
-def called(network, *inputs):
-    return network(*inputs)
 
 
 @pytest.fixture(scope="module")

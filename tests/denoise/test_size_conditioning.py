@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import trees_equal
+from helpers import called, trees_equal
 
 from equildm import SizeCondition, TextEmbedding
 from equildm.denoise import preset, SizeConditioningConfig, SizeEmbedding
@@ -22,11 +22,6 @@ TEXT, NULL = (
 )
 SIZES = jax.device_put(np.float32([512, 768, 0, 64, 512, 640]))
 X = np.random.default_rng(1).standard_normal((4, 4, 4), np.float32)
-
-
-@eqx.filter_jit
-def called(network, *inputs):
-    return network(*inputs)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import called
 
 from equildm.nn import (
     Conv,
@@ -35,11 +36,6 @@ def normal(*shape):
 def moved(norm):
     """Weights that are not 1 and biases that are not 0."""
     return jax.tree.map(lambda w: jax.device_put(np.asarray(w) + normal(*w.shape)), norm)
-
-
-@eqx.filter_jit
-def called(layer, *inputs):
-    return layer(*inputs)
 
 
 @eqx.filter_jit

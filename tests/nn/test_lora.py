@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import called
 
 from equildm._types import TextEmbedding
 from equildm.data import LatentBatch
@@ -38,11 +39,6 @@ def randomised(adapters, seed=1):
     rng = np.random.default_rng(seed)
     draw = lambda x: jax.device_put(0.2 * rng.standard_normal(x.shape, np.float32))
     return jax.tree.map(draw, adapters)
-
-
-@eqx.filter_jit
-def called(layer, x):
-    return layer(x)
 
 
 @eqx.filter_jit

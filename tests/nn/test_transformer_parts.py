@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import trees_equal
+from helpers import called, trees_equal
 
 from equildm.nn import (
     attend,
@@ -36,11 +36,6 @@ KEY = jax.random.key(0)
 
 def normal(*shape):
     return np.random.default_rng(shape).standard_normal(shape, np.float32)
-
-
-@eqx.filter_jit
-def called(layer, *inputs, **options):
-    return layer(*inputs, **options)
 
 
 def exact(x):

@@ -21,9 +21,7 @@ UNET = UNetConfig(8, multipliers=(1,), depths=(1,), transformer_depths=(1,), **S
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "steps"), [("pretrained", 4), pytest.param("distilled", None, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("name", "steps"), [("pretrained", 4), ("distilled", None)])
 def test_they_sample_the_same_images(name, steps):
     model = load_pretrained(RUNS / name)
     images = to_uint8(TextToImage(model)(["red circle"], steps=steps, seeds=[0]))

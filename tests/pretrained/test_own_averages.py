@@ -26,21 +26,14 @@ def model():
     return small_model()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "ema", "name", "other"),
     [
-        pytest.param(
-            dataclasses.replace(CONFIG, ema="decay-0.95"),
-            None,
-            "decay_0.95",
-            "power_0.05",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(CONFIG, DecayEMA(0.5), "decay_0.5", "0.1", marks=pytest.mark.slow),
-        pytest.param(
-            CONFIG, PowerEMA((0.2, 0.01)), "power_0.2", "power_0.05", marks=pytest.mark.slow
-        ),
-        pytest.param(CONFIG, PowerEMA((0.2, 0.01)), "0.1", "decay_0.9999", marks=pytest.mark.slow),
+        (dataclasses.replace(CONFIG, ema="decay-0.95"), None, "decay_0.95", "power_0.05"),
+        (CONFIG, DecayEMA(0.5), "decay_0.5", "0.1"),
+        (CONFIG, PowerEMA((0.2, 0.01)), "power_0.2", "power_0.05"),
+        (CONFIG, PowerEMA((0.2, 0.01)), "0.1", "decay_0.9999"),
     ],
 )
 def test_averages_are_those_of_the_training(config, ema, name, other, model, tmp_path):

@@ -6,7 +6,6 @@ import json
 import jax
 import numpy as np
 import pytest
-from helpers import others_slow
 from model_folders import assert_saved_as_it_is
 from text_folders import t5_folder
 
@@ -69,7 +68,7 @@ def sampled(model, options, noise):
 
 @pytest.mark.slow
 @pytest.mark.peer
-@pytest.mark.parametrize("name", others_slow(CASES, "alpha"))
+@pytest.mark.parametrize("name", CASES)
 def test_the_same_images_in_and_out(peer, tmp_path, name):
     kind, transformer, max_tokens = CASES[name]
     t5_folder(tmp_path / "words")

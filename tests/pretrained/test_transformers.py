@@ -5,7 +5,6 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from helpers import others_slow
 from small_models import moved_weights, random_images, VAE
 
 from equildm import (
@@ -40,7 +39,7 @@ def model_of(config):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", others_slow([dit_preset, mmdit_preset], mmdit_preset))
+@pytest.mark.parametrize("preset", [dit_preset, mmdit_preset])
 def test_a_model_survives_its_folder(preset, tmp_path):
     model = model_of(preset("tiny", **SMALL, **LATENT))
     save_pretrained(tmp_path / "saved", model)

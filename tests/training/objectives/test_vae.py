@@ -6,15 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import called
 
 from equildm.data import ImageBatch
 from equildm.latents import discriminator_loss, PatchDiscriminator, VAEConfig
 from equildm.runtime import Policy
 from equildm.training import AdversarialObjective, AdversarialVAE, VAEObjective
-
-
-def _run(objective, *args):
-    return eqx.filter_jit(objective)(*args)  # op by op, every shape would compile by itself
 
 
 def _distance(a, b):
@@ -38,7 +35,7 @@ KEYS = jax.random.split(jax.random.key(1), 4)
 
 def test_loss_is_the_weighted_sum_of_its_terms(vae, batch):
     objective = VAEObjective(_distance, perceptual_weight=0.5, kl_weight=0.1)
-    loss, metrics = _run(objective, vae, batch, KEYS)
+    loss, metrics = called(objective, vae, batch, KEYS)
     encode, decode = eqx.filter_jit(vae.encode), eqx.filter_jit(vae.decode)
     images = np.float64(batch.images) / 127.5 - 1
     l1, lpips, kl = [], [], []
@@ -57,22 +54,22 @@ def test_loss_is_the_weighted_sum_of_its_terms(vae, batch):
 
 def test_perceptual_term_takes_the_first_share(vae, batch):
     first = ImageBatch(batch.images[:1])
-    _, part = _run(VAEObjective(_distance, perceptual_share=0.25), vae, batch, KEYS)
-    _, one = _run(VAEObjective(_distance), vae, first, KEYS[:1])
+    _, part = called(VAEObjective(_distance, perceptual_share=0.25), vae, batch, KEYS)
+    _, one = called(VAEObjective(_distance), vae, first, KEYS[:1])
     np.testing.assert_allclose(part["lpips"], one["lpips"], rtol=1e-5)
 
 
 def test_floats_pass_and_no_perceptual_term_is_none(vae, batch):
     objective = VAEObjective(None)
-    loss, metrics = _run(objective, vae, ImageBatch(batch.images / 127.5 - 1), KEYS)
+    loss, metrics = called(objective, vae, ImageBatch(batch.images / 127.5 - 1), KEYS)
     assert set(metrics) == {"l1", "kl"}
-    np.testing.assert_allclose(loss, _run(objective, vae, batch, KEYS)[0], rtol=1e-6)
+    np.testing.assert_allclose(loss, called(objective, vae, batch, KEYS)[0], rtol=1e-6)
 
 
 def test_bfloat16_is_close_and_the_loss_is_float32(vae, batch):
-    loss, _ = _run(VAEObjective(None, policy=Policy("bfloat16")), vae, batch, KEYS)
+    loss, _ = called(VAEObjective(None, policy=Policy("bfloat16")), vae, batch, KEYS)
     assert loss.dtype == jnp.float32
-    plain, _ = _run(VAEObjective(None), vae, batch, KEYS)
+    plain, _ = called(VAEObjective(None), vae, batch, KEYS)
     np.testing.assert_allclose(loss, plain, rtol=0.02)
 
 
@@ -122,7 +119,7 @@ def test_each_player_follows_its_own_loss(batch):
         )
         return (ours.vae, ours.discriminator), alone
 
-    ours, alone = _run(gradients, both)
+    ours, alone = called(gradients, both)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(alone), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
