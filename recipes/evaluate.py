@@ -7,7 +7,7 @@ out from training. The metrics:
   matcher that is fitted on the real training images (VGG16 to MiniLM); beside it the score of the
   real images, and of the same images with shuffled captions, which is chance;
 - `fid`, `kid`, `precision-recall`: to the real images of the same captions, or `fid` to a file of
-  statistics (`--reference`), by VGG16 or the Inception-v3 of `--inception`;
+  statistics (`--reference`), by VGG16, AlexNet (`--features`) or the Inception-v3 of `--inception`;
 - `is`: the Inception score, by SqueezeNet or that Inception-v3;
 - `clip-score`: by the CLIP in the folder that `--clip` names;
 - `lpips`: the mean distance of an image to the real one of its caption.

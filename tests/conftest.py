@@ -69,6 +69,8 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
     least = os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+    # What the library keeps for its user, it keeps for the tests alone.
+    os.environ.setdefault("XDG_CACHE_HOME", str(config.cache.mkdir("user")))
     # This process imported jax before; workers and what they start read the variables.
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", float(least))

@@ -31,6 +31,7 @@ class CaptionMatcher:
     - `mean`, `deviation`: of the training images' features.
     - `weight`: from standardised features to centred sentence embeddings.
     - `caption_mean`: of the training captions' sentence embeddings.
+    - `sentences`: the embeddings of the captions so far. Each caption is embedded once.
     """
 
     vgg: AbstractFeatureExtractor
@@ -39,6 +40,9 @@ class CaptionMatcher:
     deviation: Float[np.ndarray, "features"]
     weight: Float[np.ndarray, "features width"]
     caption_mean: Float[np.ndarray, "width"]
+    sentences: dict[str, Float[np.ndarray, "width"]] = dataclasses.field(
+        default_factory=dict, repr=False
+    )
 
     def image_vectors(self, images: Iterable[np.ndarray]) -> Float[np.ndarray, "images width"]:
         """Unit vectors of images, uint8 or in [-1, 1]."""
@@ -47,7 +51,9 @@ class CaptionMatcher:
 
     def caption_vectors(self, captions: Sequence[str]) -> Float[np.ndarray, "captions width"]:
         """Unit vectors of captions."""
-        return unit_rows(_sentences(self.text, captions) - self.caption_mean)
+        unknown = [text for text in dict.fromkeys(captions) if text not in self.sentences]
+        self.sentences.update(_sentences(self.text, unknown))
+        return unit_rows(np.stack([self.sentences[x] for x in captions]) - self.caption_mean)
 
 
 def image_vectors(
@@ -95,13 +101,14 @@ def fit_caption_matcher(
             "fit_caption_matcher takes one caption for each image and at least two of them, "
             f"received {len(features)} images and {len(captions)} captions."
         )
-    sentences = _sentences(text, captions)
+    known = _sentences(text, dict.fromkeys(captions))  # sixty thousand images may have ten captions
+    sentences = np.stack([known[caption] for caption in captions])
     mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-3
     caption_mean = sentences.mean(axis=0)
     x, y = (features - mean) / deviation, sentences - caption_mean
     gram = x.T @ x / len(x) + RIDGE * np.eye(x.shape[1])
     weight = np.linalg.solve(gram, x.T @ y / len(x))
-    return CaptionMatcher(vgg, text, mean, deviation, weight, caption_mean)
+    return CaptionMatcher(vgg, text, mean, deviation, weight, caption_mean, known)
 
 
 def caption_match(
@@ -121,10 +128,26 @@ def caption_match(
     - `pool`: more captions to draw the 99 others from, beside `captions`; may be empty.
     - `key`: of the draws; the same key gives the same score.
     """
+    return rank_captions(matcher, matcher.image_vectors(images), captions, pool, key)
+
+
+def rank_captions(
+    matcher: CaptionMatcher,
+    vectors: Float[np.ndarray, "images width"],
+    captions: Sequence[str],
+    pool: Sequence[str],
+    key: Key,
+) -> CaptionMatch:
+    """`caption_match` of images whose vectors are known.
+
+    **Arguments:**
+
+    - `vectors`: what `matcher.image_vectors` gives.
+    - `matcher`, `captions`, `pool`, `key`: those of `caption_match`.
+    """
     distinct = list(dict.fromkeys([*captions, *pool]))
     position = {caption: i for i, caption in enumerate(distinct)}
     truth = np.array([position[caption] for caption in captions], int)
-    vectors = matcher.image_vectors(images)
     if len(vectors) != len(captions):
         raise ValueError(
             "caption_match takes one caption for each image, received "
@@ -140,9 +163,11 @@ def _roots(pooled: Float[np.ndarray, "images features"]) -> Float[np.ndarray, "i
 
 
 def _sentences(
-    text: AbstractTextEncoder, captions: Sequence[str]
-) -> Float[np.ndarray, "captions width"]:
-    distinct = list(dict.fromkeys(captions))  # sixty thousand images may have ten captions
-    position = {caption: i for i, caption in enumerate(distinct)}
+    text: AbstractTextEncoder, captions: Iterable[str]
+) -> dict[str, Float[np.ndarray, "width"]]:
+    """The sentence embedding of each of these distinct captions."""
+    distinct = list(captions)
+    if not distinct:
+        return {}
     vectors = np.asarray(sentence_embedding(embed(text, distinct)), np.float64)
-    return vectors[[position[caption] for caption in captions]]
+    return dict(zip(distinct, vectors, strict=True))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # loaded where they are used: options are shown without jax
     from .image_sets import FIDReference
 
 
+FeaturesName = Literal["vgg16", "alexnet"]
 ResizeName = Literal["tf1", "antialiased"]
 
 
@@ -27,6 +28,7 @@ class ExtractorConfig:
     """The feature network of FID, KID, precision and recall.
 
     extractor = ExtractorConfig().load()                                       # VGG16
+    extractor = ExtractorConfig(features="alexnet").load()
     extractor = ExtractorConfig(inception=Path("inception.safetensors")).load()
     """
 
@@ -36,12 +38,19 @@ class ExtractorConfig:
     """How images are resized to 299 pixels for Inception-v3: as for FID, or as for clean-FID."""
     classifier: Path | None = None
     """Safetensors of a classifier trained by benchmarks/train_classifier.py, instead of VGG16."""
+    features: FeaturesName = "vgg16"
+    """The network where no file is named. AlexNet takes a small part of VGG16's time."""
 
     def __post_init__(self) -> None:
-        if self.inception is not None and self.classifier is not None:
+        named: dict[str, object] = {
+            flag: path for flag, path in self.files.items() if path is not None
+        }
+        if self.features != "vgg16":
+            named["features"] = self.features
+        if len(named) > 1:
+            received = " and ".join(f"--{flag} {value}" for flag, value in named.items())
             raise ValueError(
-                f"Features are of one network, received --inception {self.inception} and "
-                f"--classifier {self.classifier}. Leave one of them out."
+                f"Features are of one network, received {received}. Leave all but one of them out."
             )
         if self.resize != "tf1" and self.inception is None:
             raise ValueError(
@@ -60,14 +69,14 @@ class ExtractorConfig:
         **Raises** `ValueError` if the file of weights is of another network.
         """
         from ..features import Resized
-        from ..interop import load_classifier, load_inception, load_vgg16
+        from ..interop import load_alexnet, load_classifier, load_inception, load_vgg16
         from .resizes import RESIZES
 
         if self.classifier is not None:
             return load_classifier(self.classifier)
-        if self.inception is None:
-            return load_vgg16()
-        return Resized(load_inception(self.inception), RESIZES[self.resize]())
+        if self.inception is not None:
+            return Resized(load_inception(self.inception), RESIZES[self.resize]())
+        return load_alexnet() if self.features == "alexnet" else load_vgg16()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,10 +138,11 @@ class ScoreConfig:
         from ..interop import load_clip
         from .comparison import Comparison
         from .image_sets import check_enough
-        from .statistics import collect_statistics
+        from .statistics import collect_statistics, describe_features
 
         check_enough(self.metrics, len(real))
         extractor = self.extractor.load()
+        describe_features(extractor, real.shape)  # refuses images that are too small
         if self.save_reference is not None:
             collect_statistics(extractor, real).save(self.save_reference)
         reference = self._read_reference(extractor, real.shape)

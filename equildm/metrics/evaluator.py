@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
 from ..data import (
     centre_crops,
@@ -18,9 +18,10 @@ from ..data import (
 )
 from ..features import pool_features, VGG16
 from ..interop import load_minilm, load_vgg16
-from .caption_match import caption_match, CaptionMatcher, fit_caption_matcher
+from .caption_match import CaptionMatcher, rank_captions
 from .frechet import frechet_distance
 from .retrieval import CaptionMatch
+from .saved_matcher import fit_once
 from .statistics import describe_features, FeatureStatistics
 
 FITTED = 10_000
@@ -36,8 +37,8 @@ class Evaluator:
         print(evaluator.caption_match(images), evaluator.frechet_distance(images))
 
     The captions are drawn from one split of the data. The matcher of the caption match is fitted on
-    the training split, at most `FITTED` images of it, when it is first needed. Samples without a
-    caption or a readable image are skipped.
+    the training split, at most `FITTED` images of it, when it is first needed; the fit is kept in
+    the user's cache folder. Samples without a caption or a readable image are skipped.
 
     **Fields:**
 
@@ -87,18 +88,18 @@ class Evaluator:
         - `images`: uint8 or in [-1, 1], of the size of `real`.
         - `captions`: one for each image, by default `self.captions`.
         """
-        matcher, pool = self._matcher
-        captions = self.captions if captions is None else captions
-        return caption_match(matcher, images, captions, pool, jax.random.key(self._seed))
+        vectors = self._matcher[0].image_vectors(images)
+        return self._ranks(vectors, self.captions if captions is None else captions)
 
     def caption_matches(self, images: Images) -> dict[str, CaptionMatch]:
         """The caption match of `"generated"` images, and two to compare it with: that of the
         `"real"` images, and of the generated ones with `"shuffled"` captions, which is chance."""
         shuffled = np.random.default_rng(self._seed + 1).permutation(self.captions)
+        generated, real = map(self._matcher[0].image_vectors, (images, self.real))
         return {
-            "generated": self.caption_match(images),
-            "real": self.caption_match(self.real),
-            "shuffled": self.caption_match(images, shuffled.tolist()),
+            "generated": self._ranks(generated, self.captions),
+            "real": self._ranks(real, self.captions),
+            "shuffled": self._ranks(generated, shuffled.tolist()),
         }
 
     def frechet_distance(self, images: Images) -> float:
@@ -120,7 +121,13 @@ class Evaluator:
         captions = [source.caption(i) for i in indices]
         images = centre_crops(source, indices, self._image_size)
         text_encoder = load_minilm(max_tokens=self._max_tokens)
-        return fit_caption_matcher(images, captions, self._vgg, text_encoder), captions
+        return fit_once(images, captions, self._vgg, text_encoder), captions
+
+    def _ranks(
+        self, vectors: Float[np.ndarray, "images width"], captions: Sequence[str]
+    ) -> CaptionMatch:
+        matcher, pool = self._matcher
+        return rank_captions(matcher, vectors, captions, pool, jax.random.key(self._seed))
 
     @functools.cached_property
     def _real_statistics(self) -> FeatureStatistics:

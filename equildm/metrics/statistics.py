@@ -191,10 +191,17 @@ def describe_features(extractor: AbstractFeatureExtractor, shape: Sequence[int])
 
     - `extractor`: the network.
     - `shape`: of an image or of several, `(..., height, width, 3)`.
+
+    **Raises** `ValueError` for images smaller than the network takes.
     """
     if extractor.resize is not None:
         return extractor.description
     height, width = shape[-3:-1]
+    if min(height, width) < extractor.smallest:
+        raise ValueError(
+            f"{extractor.name} takes images of at least {extractor.smallest} pixels a side, "
+            f"received {height}x{width}. Take another network, or wrap it in Resized."
+        )
     size = f"{height}" if height == width else f"{height}x{width}"
     return f"{extractor.description}, {size} pixels"
 

@@ -211,7 +211,7 @@ class SampleSetConfig:
     groups: int = 40
     """Groups of captions, or of images where there are fewer captions, for the intervals."""
     extractor: Flat[ExtractorConfig] = ExtractorConfig()
-    """The feature network of FID; a classifier is also that of the caption match."""
+    """The feature network of FID, and of the caption match unless it is Inception-v3."""
     images: int = 8
     """Images of each point that are saved."""
 
@@ -239,7 +239,9 @@ class SampleSetConfig:
     def meaning(self) -> dict[str, object]:
         """The options that decide what scores mean, by name."""
         names = ("split", "count", "real", "groups")
-        extractor: dict[str, object] = {**self.extractor.files, "resize": self.extractor.resize}
+        about = self.extractor
+        extractor: dict[str, object] = {**about.files, "resize": about.resize}
+        extractor["features"] = about.features
         return {name: getattr(self, name) for name in names} | extractor
 
 

@@ -43,9 +43,9 @@ def shared_scorer(
     images = InMemory(source)  # each is read before it is used
     training, held_out = data.splits(images)
     asked = named_split(samples.split, training, held_out)
-    # A classifier takes VGG16's place in both scores.
-    vgg = load_vgg16() if samples.extractor.classifier is None else samples.extractor.load()
-    extractor = None if samples.extractor.inception is None else samples.extractor.load()
+    # Inception-v3 is for the distance alone; another network takes VGG16's place in both scores.
+    own = samples.extractor.load()
+    vgg, extractor = (own, None) if samples.extractor.inception is None else (load_vgg16(), own)
     network = (extractor or vgg).description
 
     def about(number: int) -> str:

@@ -112,6 +112,14 @@ def test_scores_by_a_classifier_have_its_name(evaluator, tmp_path):
     assert fid.extractor.startswith("emoji, weights ")
 
 
+def test_scores_by_alexnet_have_its_name(evaluator):
+    config = ScoreConfig(metrics=("fid",), extractor=ExtractorConfig(features="alexnet"))
+    (fid,) = config.open(evaluator.real)(evaluator.real, evaluator.captions)
+    assert (fid.name, fid.extractor) == ("AlexNet-FID", "AlexNet, 32 pixels") and fid.value < 1e-3
+    with pytest.raises(ValueError, match="31 pixels a side, received 28x28"):
+        config.open(evaluator.real[:, :28, :28])
+
+
 @pytest.mark.slow
 def test_the_inception_score_has_no_reference(evaluator):
     images = np.tile(evaluator.real, (9, 1, 1, 1))

@@ -133,5 +133,7 @@ def test_features_are_of_one_network():
     path = Path("x.safetensors")
     with pytest.raises(ValueError, match=r"--inception x\.safetensors and --classifier x"):
         ExtractorConfig(inception=path, classifier=path)
+    with pytest.raises(ValueError, match=r"--classifier x\.safetensors and --features alexnet\."):
+        ExtractorConfig(classifier=path, features="alexnet")
     with pytest.raises(ValueError, match="for Inception-v3 only"):
         ExtractorConfig(classifier=path, resize="antialiased")

@@ -36,12 +36,18 @@ def test_images_come_back(folder, make_row):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("split", "training"), ("count", 48), ("real", 9), ("groups", 3), ("resize", "antialiased")],
+    [
+        *[("split", "training"), ("count", 48), ("real", 9), ("groups", 3)],
+        *[("resize", "antialiased"), ("features", "alexnet")],
+    ],
 )
 def test_rows_keep_the_options_that_scores_depend_on(folder, tmp_path, option, value):
     inception = tmp_path / "inception.safetensors"
     earlier = SampleSetConfig(extractor=ExtractorConfig(inception=inception))
-    if option == "resize":
+    if option == "features":
+        earlier = SampleSetConfig()
+        now = SampleSetConfig(extractor=ExtractorConfig(features=value))
+    elif option == "resize":
         now = SampleSetConfig(extractor=ExtractorConfig(inception=inception, resize=value))
     else:
         now = SampleSetConfig(**{option: value}, extractor=earlier.extractor)

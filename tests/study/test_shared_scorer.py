@@ -43,7 +43,7 @@ def test_captions_are_repeated_and_unusable_samples_are_left_out(make_run, image
         shared_scorer(folder, run, SampleSetConfig(count=16), locks)
 
 
-def test_a_classifier_takes_the_place_of_vgg(make_run, images, tmp_path, monkeypatch):
+def test_another_network_takes_the_place_of_vgg(make_run, images, tmp_path, monkeypatch):
     def load_nothing():
         raise AssertionError("VGG16 is not needed")
 
@@ -61,6 +61,10 @@ def test_a_classifier_takes_the_place_of_vgg(make_run, images, tmp_path, monkeyp
         assert scorer.reference.statistics.extractor == f"{classifier.description}, 32 pixels"
         assert classifier.fingerprint in scorer.reference.about
         assert len(list(folder.path.glob("reference-*.npz"))) == seed + 1
+    other = SampleSetConfig(split="training", extractor=ExtractorConfig(features="alexnet"))
+    with folder.locks(120.0) as locks:
+        described = shared_scorer(folder, run, other, locks).reference.statistics.extractor
+    assert described == "AlexNet, 32 pixels"
     _, match, fid = scorer.on_device(jnp.zeros((16, 32, 32, 3)))
     assert match.shape == (16, 64 + 128 + 128) and fid.shape == (16, 128)
     scores = scorer.scores(np.asarray(match), np.asarray(fid))
