@@ -11,6 +11,7 @@ large matrix product in each library says how much of the machine is used.
 import dataclasses
 import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -55,7 +56,7 @@ def main(c: Config) -> None:
         extractor = NETWORKS[name](key=jax.random.key(0))
         one = jax.ShapeDtypeStruct(shape[1:], np.float32)
         flops = c.images * count_flops(extractor, one).total
-        ours = {
+        ours: dict[str, Callable[[], object]] = {
             "features": functools.partial(pool_features, extractor, images, batch=c.batch),
             "product": lambda: jax.block_until_ready(product(matrix)),
         }

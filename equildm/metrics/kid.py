@@ -59,8 +59,7 @@ def kernel_distance(
         for i in range(subsets):
             rows_a = random.choice(len(a), size, replace=False)
             rows_b = random.choice(len(b), size, replace=False)
-            parts = (jnp.asarray(x, jnp.float64) for x in (a[rows_a], b[rows_b]))
-            values[i] = _discrepancy(*parts)
+            values[i] = _discrepancy(*(np.asarray(x, np.float64) for x in (a[rows_a], b[rows_b])))
     deviation = float(values.std())
     return KID(float(values.mean()), deviation, deviation / subsets**0.5)
 

@@ -89,18 +89,18 @@ def _blocks(features: np.ndarray, size: int) -> list[_Block]:
         exists = np.arange(size) < len(rows)
         rows = np.pad(rows, ((0, size - len(rows)), (0, 0)))
         index = np.arange(start, start + size)
-        out.append(_Block(jnp.asarray(rows), jnp.asarray(exists), jnp.asarray(index)))
+        out.append(_Block(*jax.device_put((rows, exists, index))))
     return out
 
 
-def _radii(blocks: list[_Block], neighbours: int) -> list[Float[Array, "block"]]:
+def _radii(blocks: list[_Block], neighbours: int) -> list[Float[np.ndarray, "block"]]:
     """The squared distance of each image to its k-th nearest other image."""
     out = []
     for block in blocks:
-        nearest = jnp.full((len(block.rows), neighbours), jnp.inf)
+        nearest = np.full((len(block.rows), neighbours), np.inf)
         for other in blocks:
             nearest = _nearer(block, other, nearest)
-        out.append(nearest[:, -1])
+        out.append(np.asarray(nearest)[:, -1])
     return out
 
 
@@ -116,21 +116,31 @@ def _nearer(
 
 
 def _inside(
-    points: list[_Block], centres: list[_Block], radii: list[Float[Array, "block"]]
+    points: list[_Block], centres: list[_Block], radii: list[Float[np.ndarray, "block"]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The number of balls that each point lies in, and whether each ball holds a point."""
-    counts, filled = [], [jnp.zeros(len(c.rows), bool) for c in centres]
+    counts, filled = [], [np.zeros(len(c.rows), bool) for c in centres]
     for point in points:
-        count = jnp.zeros(len(point.rows), int)
+        count = np.zeros(len(point.rows), int)
         for i, (centre, radius) in enumerate(zip(centres, radii, strict=True)):
-            within = _within(point, centre, radius)
-            count = count + jnp.sum(within, axis=1)
-            filled[i] = filled[i] | jnp.any(within, axis=0)
+            count, filled[i] = _counted(point, centre, radius, count, filled[i])
         counts.append(count)
     return np.concatenate(counts), np.concatenate(filled)
 
 
 @jax.jit
+def _counted(
+    point: _Block,
+    centre: _Block,
+    radius: Float[Array, "centres"],
+    count: Int[Array, "points"],
+    filled: Bool[Array, "centres"],
+) -> tuple[Int[Array, "points"], Bool[Array, "centres"]]:
+    """The counts and the filled balls with those of one block of centres added."""
+    within = _within(point, centre, radius)
+    return count + jnp.sum(within, axis=1), filled | jnp.any(within, axis=0)
+
+
 def _within(
     point: _Block, centre: _Block, radius: Float[Array, "centres"]
 ) -> Bool[Array, "points centres"]:
