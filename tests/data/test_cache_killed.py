@@ -25,25 +25,26 @@ segments._FIRST = segments._MOST = 8
 
 def encode_images(images):
     print("encoding", flush=True)
-    time.sleep(float(sys.argv[2]))
+    time.sleep(float(seconds))
     return images[:, ::4, ::4]
 
 def encode_captions(captions):
     return TextEmbedding(np.ones((len(captions), 2, 3)), np.ones((len(captions), 2), bool))
 
-cache = LatentCache(
-    encode_images=encode_images,
-    encode_captions=encode_captions, image_key="", caption_key="", folder=sys.argv[1], batch=4,
-).latents(ShapesSource(side=32, count=32), 16)
-content = cache.gather(range(32)).latents.tobytes()
-digest = hashlib.sha256(content).hexdigest()
-print(len(cache), cache.folder.name, cache.fingerprint, digest, flush=True)
+for folder, seconds in zip(sys.argv[1::2], sys.argv[2::2]):
+    cache = LatentCache(
+        encode_images=encode_images,
+        encode_captions=encode_captions, image_key="", caption_key="", folder=folder, batch=4,
+    ).latents(ShapesSource(side=32, count=32), 16)
+    content = cache.gather(range(32)).latents.tobytes()
+    digest = hashlib.sha256(content).hexdigest()
+    print(len(cache), cache.folder.name, cache.fingerprint, digest, flush=True)
 """
 
 
-def _start(folder, seconds):
+def _start(*folders_and_seconds):
     return subprocess.Popen(
-        [sys.executable, "-c", BUILD, str(folder), str(seconds)],
+        [sys.executable, "-c", BUILD, *map(str, folders_and_seconds)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -57,14 +58,13 @@ def _lines(process):
 def test_killed_and_gone_on_with_once(tmp_path):
     """kill -9 leaves no cache. Then two launches at once make one: one of them works, on what is
     left. The result is that of a build in peace."""
-    (peace,) = [line.split()[2:] for line in _lines(_start(tmp_path / "peace", 0))[-1:]]
     root = tmp_path / "caches"
-    killed = _start(root, 0.5)
+    killed = _start(tmp_path / "peace", 0, root, 0.5)
     while not list(root.glob(".*.part/*.arrow")):  # a segment of 8 samples, two batches
         assert killed.poll() is None
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    (peace,) = [line.split()[2:] for line in _lines(killed) if line.startswith("32 ")]
     assert not list(root.glob("*/manifest.json"))
     done = 8 * len(list(root.glob(".*.part/*.arrow")))
     both = [_start(root, 0.05), _start(root, 0.05)]

@@ -115,7 +115,7 @@ def same(one, other):
 
 
 def test_each_caption_of_an_image_comes_up_as_often(dataset, spell):
-    drawn = Counter(examples(stream(dataset, 80), spell))
+    drawn = Counter(examples(stream(dataset, 40), spell))
     images = Counter(number for number, _ in drawn.elements())
     assert len(images) == COUNT
     for number, texts in enumerate(CAPTIONS):
@@ -125,7 +125,7 @@ def test_each_caption_of_an_image_comes_up_as_often(dataset, spell):
             assert abs(drawn[number, text] - share * total) <= 4 * np.sqrt(total * share)
 
 
-@pytest.mark.parametrize("of", [2, 4])
+@pytest.mark.parametrize("of", others_slow([2, 4], 4))
 def test_any_number_of_processes_draws_the_same(dataset, of):
     whole = stream(dataset, 12)
     parts = [stream(dataset, 12, parts=(part,), of=of) for part in range(of)]
@@ -139,7 +139,12 @@ def test_what_is_resumed_draws_the_same(dataset):
     assert not same(stream(dataset, 12, seed=4), whole)
 
 
-@pytest.mark.parametrize("kind", ["latents", "mirrored", "buckets", "captioned"])
+@pytest.mark.parametrize(
+    "kind",
+    others_slow(
+        ["latents", "mirrored", "buckets", "captioned"], "mirrored", "buckets", "captioned"
+    ),
+)
 def test_images_and_order_are_those_of_single_captions(kind, build, spell):
     several = stream(make(kind, Listed(), build, spell), 12)
     single = stream(make(kind, FirstCaptions(Listed()), build, spell), 12)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import others_slow
 
 from equildm.data.builtin import shapes
 from equildm.data.builtin.shapes import (
@@ -14,7 +15,7 @@ from equildm.data.builtin.shapes import (
 )
 
 
-@pytest.mark.parametrize("side", [32, 64])
+@pytest.mark.parametrize("side", others_slow([32, 64], 32))
 def test_every_combination_is_recovered(side):
     rng = np.random.default_rng(0)
     for attributes in COMBINATIONS[:: side * side // 1024]:

@@ -104,7 +104,7 @@ def test_the_subject_of_a_run_is_read(tmp_path):
 
 
 def test_images_become_scaled_latents_with_embeddings_or_ids():
-    config = VAEConfig(width=4, multipliers=(1, 1), depth=1, latent_channels=2, groups=2, scale=0.5)
+    config = VAEConfig(width=4, multipliers=(1,), depth=1, latent_channels=2, groups=2, scale=0.5)
     vae = config.build(key=jax.random.key(0))
     encoder = SmallTextEncoder(width=4, depth=1, heads=1, max_tokens=4, key=jax.random.key(1))
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
@@ -113,7 +113,7 @@ def test_images_become_scaled_latents_with_embeddings_or_ids():
     encoded = jax.jit(jax.vmap(lambda image: vae.encode_scaled(to_unit(image))))(images)
     np.testing.assert_allclose(batch.latents, encoded, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(batch.text.tokens, embed(encoder, captions).tokens)
-    words = encode_images(images, captions, vae, encoder, token_ids=True).text
+    words = encode_images(images, captions, vae, encoder, batch_size=2, token_ids=True).text
     assert isinstance(words, TokenBatch) and words.ids.shape == (3, 4)
 
 

@@ -9,7 +9,7 @@ from helpers import others_slow
 
 from equildm.latents import latent_statistics, reconstruct, VAEConfig
 
-CONFIG = VAEConfig(width=4, multipliers=(1, 1), depth=1, latent_channels=2, groups=2)
+CONFIG = VAEConfig(width=4, multipliers=(1,), depth=1, latent_channels=2, groups=2)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (5, 8, 8, 3)).astype(np.float32)
 
 

@@ -53,7 +53,10 @@ def _decode(vae, z, tile, overlap):
     return tiled_decode(vae, z, tile=tile, overlap=overlap), vae.decode(z)
 
 
-@pytest.mark.parametrize("shape", [(70, 49), (49, 30), (20, 100)])
+@pytest.mark.parametrize(
+    "shape",
+    [(70, 49), pytest.param((49, 30), marks=pytest.mark.slow), (20, 100)],
+)
 def test_decode_of_a_local_network_is_exact(local, shape):
     tiled, plain = _decode(local, _normal(*shape, 2), 48, 44)
     np.testing.assert_allclose(tiled, plain, atol=1e-5)

@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import others_slow
 
 from equildm.interop.autoencoder import autoencoder_table
 from equildm.interop.mapping import write_weights
@@ -12,6 +13,7 @@ from equildm.runtime import count_parameters
 TINY = VAEConfig(
     width=8, multipliers=(1, 2, 4), depth=1, latent_channels=3, groups=4, scale=0.5, shift=0.25
 )
+GREY = VAEConfig(width=16, multipliers=(2, 1), depth=1, image_channels=1, groups=16)
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +38,14 @@ def _shaken(vae):
 
 @pytest.mark.parametrize(
     "config",
-    [
-        TINY,
-        pytest.param(
+    others_slow(
+        [
+            TINY,
             VAEConfig(width=32, multipliers=(1, 1, 2), depth=2, latent_channels=4, groups=8),
-            marks=pytest.mark.slow,
-        ),
-        VAEConfig(width=16, multipliers=(2, 1), depth=1, image_channels=1, groups=16),
-    ],
+            GREY,
+        ],
+        GREY,
+    ),
 )
 def test_agrees_with_diffusers(peer, config):
     vae = _shaken(config.build(key=jax.random.key(1)))

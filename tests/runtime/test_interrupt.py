@@ -1,9 +1,8 @@
 """A process that is asked to end does so, wherever the signal reaches it."""
 
-import subprocess
-import sys
+import json
 
-import pytest
+from helpers import run_python
 
 from equildm.runtime import STOPPED
 
@@ -29,13 +28,25 @@ Dying()
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_sigterm_ends_the_process_and_cleans_up(tmp_path, place):
+FORKS = """
+import gc, json, os, signal, sys, tempfile, time
+from equildm.runtime import exit_on_sigterm
+
+places, folder = json.loads(sys.argv[1]), sys.argv[2]
+for place, code in places.items():
+    if os.fork() == 0:
+        exit_on_sigterm()
+        with tempfile.TemporaryDirectory(dir=folder):
+            exec(code)
+            time.sleep(20)
+        os._exit(0)
+    _, status = os.wait()
+    print(os.waitstatus_to_exitcode(status), os.listdir(folder), place)
+"""
+"""Each place in a fork of one process that has imported the library."""
+
+
+def test_sigterm_ends_the_process_and_cleans_up(tmp_path):
     """Python ignores an exception that is raised in the last two."""
-    lines = ["import gc, os, signal, tempfile, time", "from equildm.runtime import exit_on_sigterm"]
-    body = [*PLACES[place].strip().splitlines(), "time.sleep(20)"]
-    lines += ["exit_on_sigterm()", f"with tempfile.TemporaryDirectory(dir={str(tmp_path)!r}):"]
-    script = "\n".join([*lines, *(f"    {line}" for line in body)])
-    done = subprocess.run([sys.executable, "-c", script], timeout=60, capture_output=True)
-    assert done.returncode == STOPPED, done.stderr.decode()
-    assert list(tmp_path.iterdir()) == []
+    printed = run_python(FORKS, json.dumps(PLACES), str(tmp_path), devices=1, timeout=60)
+    assert printed.splitlines() == [f"{STOPPED} [] {place}" for place in PLACES]

@@ -61,8 +61,8 @@ def million(tmp_path_factory):
     """The file of a run of a million steps."""
     file = tmp_path_factory.mktemp("million") / "metrics.jsonl"
     with open(file, "w") as lines:
-        for step in range(1, 1_000_001):
-            lines.write(f'{{"step": {step}, "loss": {1 / step}, "finite": 1}}\n')
+        rest = f'"loss": {1 / 3}, "finite": 1}}\n'
+        lines.writelines(f'{{"step": {step}, {rest}' for step in range(1, 1_000_001))
     return file
 
 

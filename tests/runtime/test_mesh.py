@@ -104,6 +104,7 @@ def test_trees_keep_their_structure():
 
 
 EIGHT = """
+import sys
 import equinox as eqx, jax, jax.numpy as jnp, numpy as np, optax
 from jax.sharding import PartitionSpec as P
 from equildm.nn import Linear
@@ -130,7 +131,7 @@ def step(layers, state, x):
 
 x = np.random.default_rng(0).normal(size=(16, 256)).astype(np.float32)
 curves = {}
-for name in ("one", "data=8", "fsdp=8", "data=2,fsdp=4", "fsdp=4,tensor=2"):
+for name in ("one", *sys.argv[1:]):
     mesh = make_mesh("", devices=jax.devices()[:1]) if name == "one" else make_mesh(name)
     places = shardings(jax.eval_shape(init, jax.random.key(0)), mesh)
     # Initialised straight into shards: no device ever holds all of it.
@@ -161,6 +162,10 @@ print("agreed", curves["one"][0] / curves["one"][-1])
 """
 
 
-def test_eight_devices_agree_with_one():
-    words = helpers.run_python(EIGHT).split()
+MESHES = ("data=2,fsdp=4 fsdp=4,tensor=2", "data=8 fsdp=8")
+
+
+@pytest.mark.parametrize("meshes", helpers.others_slow(MESHES, MESHES[0]))
+def test_eight_devices_agree_with_one(meshes):
+    words = helpers.run_python(EIGHT, *meshes.split()).split()
     assert words[0] == "agreed" and float(words[1]) > 1.5  # it did learn something

@@ -27,9 +27,16 @@ def encoder():
     return SmallTextEncoder(width=16, depth=2, heads=2, max_tokens=12, key=KEY)
 
 
-def test_padding_changes_nothing(encoder):
+@pytest.fixture(scope="module")
+def shallow():
+    """Compiles in half the time."""
+    return SmallTextEncoder(width=16, depth=1, heads=2, max_tokens=12, key=KEY)
+
+
+def test_padding_changes_nothing(shallow):
     """Real tokens must not see padding: another length, or other ids there, gives the same."""
-    long = SmallTextEncoder(width=16, depth=2, heads=2, max_tokens=24, key=KEY)
+    encoder = shallow
+    long = SmallTextEncoder(width=16, depth=1, heads=2, max_tokens=24, key=KEY)
     long = eqx.tree_at(
         lambda e: e.bert,
         long,
@@ -54,7 +61,8 @@ def test_padding_changes_nothing(encoder):
     np.testing.assert_allclose(pool(short_out), pool(long_out), atol=1e-5)
 
 
-def test_embed_does_not_depend_on_the_batch(encoder):
+def test_embed_does_not_depend_on_the_batch(shallow):
+    encoder = shallow
     captions = [f"caption {i}" for i in range(7)] + [""]
     together = embed(encoder, captions, batch=8)
     parts = embed(encoder, captions, batch=3)
@@ -71,7 +79,7 @@ def test_embed_compiles_few_programs_and_few_captions_are_a_small_batch():
         def __call__(self, ids, mask):
             traces.append(1)
             jax.debug.callback(lambda row: sizes.append(row), ids[0])
-            return super().__call__(ids, mask)
+            return jnp.zeros((len(ids), 8))  # what it computes does not matter here
 
     encoder = MiniLM(Traced(258, 8, 1, 2, longest=8, key=KEY), ByteTokenizer(), max_tokens=8)
     for count, rows in ((1, 2), (2, 2), (3, 8), (8, 8), (9, 32), (33, 64), (65, 128)):
@@ -146,8 +154,9 @@ def test_sentence_embedding_is_the_mean_of_real_tokens():
     np.testing.assert_allclose(out, np.array([1.5, 4.0]) / np.hypot(1.5, 4.0), rtol=1e-6)
 
 
-def test_the_small_encoder_learns(encoder):
+def test_the_small_encoder_learns(shallow):
     """Gradients reach it: a few steps tell two captions apart."""
+    encoder = shallow
     ids, mask = encoder.tokenize(["red circle", "blue circle"])
 
     @eqx.filter_value_and_grad

@@ -16,25 +16,27 @@ from equildm.training import DecayEMA, LoRAObjective, make_step, packed, TrainSt
 
 
 def test_only_the_adapters_learn(network, objective, make_batch):
-    batch, before = make_batch(), jax.device_get(network)
+    batch, before = make_batch(seed=1), jax.device_get(network)
     adapters = new_lora(network, 2, layers=("*",), key=jax.random.key(0))
     on_adapters = LoRAObjective(objective, network)
-    optimizer, ema = packed(optax.adam(2e-2)), DecayEMA(0.9)
+    optimizer, ema = packed(optax.adam(5e-2)), DecayEMA(0.9)
     state = TrainState.create(jax.tree.map(jnp.copy, adapters), optimizer, ema)
     # Two moments and a mean of the adapters, and nothing of the network.
     size = sum(x.size for x in jax.tree.leaves(adapters))
     assert count_parameters((state.optimizer, state.ema)) == 3 * size
 
     step = make_step(on_adapters, optimizer, ema, key=jax.random.key(1))
-    for _ in range(40):
+    for _ in range(60):
         state, metrics = step(state, batch)
     assert bool(metrics["finite"])
     keys = jax.random.split(jax.random.key(9), 8)
-    models = (adapters, state.model, state.average())
+    # Through numpy: one program for all.
+    models = jax.device_put(jax.device_get((adapters, state.model, state.average())))
     loss = eqx.filter_jit(on_adapters)
     start, end, averaged = (float(loss(model, batch, keys)[0]) for model in models)
     assert end < 0.9 * start and averaged < 0.95 * start
-    np.testing.assert_allclose(start, objective(network, batch, keys)[0], rtol=1e-6)
+    expected, _ = eqx.filter_jit(objective)(network, batch, keys)
+    np.testing.assert_allclose(start, expected, rtol=1e-6)
     for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(network), strict=True):
         np.testing.assert_array_equal(old, new)
 

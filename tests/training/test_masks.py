@@ -61,7 +61,7 @@ def test_half_are_boxes_and_all_leave_something_to_see_and_to_paint():
 
 
 def test_a_key_fixes_the_mask():
-    a, b = (many(random_mask, 16, 16) for _ in range(2))
+    a, b = (many(random_mask, 32, 32) for _ in range(2))
     np.testing.assert_array_equal(a, b)
     distinct = {mask.tobytes() for mask in a}
     assert len(distinct) > 380

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import trees_equal
+from small_models import moved_weights
 
 from equildm.runtime import count_parameters
 from equildm.training import (
@@ -39,7 +41,8 @@ def test_only_the_part_learns_and_it_learns_as_in_the_whole(network, objective, 
     assert count_parameters((state.optimizer, state.ema)) == 3 * size
     trained = eqx.combine(state.model, frozen)
     np.testing.assert_array_equal(trained.inwards.weight, network.inwards.weight)
-    assert float(jnp.abs(trained.text.weight - network.text.weight).max()) > 1e-3
+    moved = np.asarray(trained.text.weight) - np.asarray(network.text.weight)
+    assert np.abs(moved).max() > 1e-3
 
     # The same through factors of the learning rate: 0 for the rest.
     groups = optax.chain(optimizer, rate_groups({"text.*": 1.0, "*": 0.0}))
@@ -61,9 +64,10 @@ def test_shapes_are_divided_as_their_arrays(network):
         ]
 
 
-def test_a_factor_is_another_learning_rate(network, objective, make_batch):
+def test_a_factor_is_another_learning_rate(network):
     """Beside optax's own labels, with weight decay and a schedule."""
-    batch = make_batch()
+    random = np.random.default_rng(0)
+    gradients = [moved_weights(network, 1.0, random) for _ in range(3)]
 
     def plain(factor):
         rate = optax.linear_schedule(factor * 1e-2, factor * 2e-2, 3)
@@ -74,7 +78,20 @@ def test_a_factor_is_another_learning_rate(network, objective, make_batch):
     )
     truth = optax.multi_transform({"slow": plain(0.1), "plain": plain(1.0)}, lambda _: labels)
     ours = optax.chain(plain(1.0), rate_groups({"inwards.*": 0.1}))
-    models = [run(objective, network, batch, optimizer)[0].model for optimizer in (truth, ours)]
+
+    @jax.jit
+    def trained():
+        models = []
+        for optimizer in (truth, ours):
+            model, state = network, optimizer.init(network)
+            for gradient in gradients:
+                updates, state = optimizer.update(gradient, state, model)
+                model = optax.apply_updates(model, updates)
+            models.append(model)
+        return models
+
+    models = trained()
+    assert not trees_equal(models[0].inwards, network.inwards)
     for a, b in zip(*map(jax.tree.leaves, models), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-7)
 

@@ -96,39 +96,29 @@ def test_a_step_that_fails_is_skipped_and_counted(trained, make_batch, tmp_path)
     assert int(state.step) == 12
 
 
-def test_a_run_goes_on_with_its_own_data(trained, make_batch, tmp_path):
+def test_a_run_goes_on_as_it_began(trained, make_batch, tmp_path):
+    """With its own data and averages, and in one launch at a time."""
     examples = Examples(jax.tree.map(np.asarray, make_batch(size=12)), "twelve")
     trained("run", dataclasses.replace(CONFIG, steps=3), dataset=examples)
     with pytest.raises(ValueError, match=r"with the data that it began with, .* of step 3 in "):
         trained("run", CONFIG, dataset=dataclasses.replace(examples, fingerprint="others"))
-    assert int(trained("run", CONFIG, dataset=examples).step) == 10
-
-
-def test_one_launch_at_a_time(trained, tmp_path):
-    trained("run", dataclasses.replace(CONFIG, steps=2))
+    with pytest.raises(ValueError, match=r"received decay_0\.5 .* has decay_0\.95\. Use"):
+        trained("run", CONFIG, dataset=examples, ema=DecayEMA(0.5))
     with (
         Locks(tmp_path / "run" / "locks") as other,
         pytest.raises(ValueError, match=r"One launch at a time trains a run, received .*run "),
     ):
         assert other.acquire("training")
-        trained("run", CONFIG)
-    assert int(trained("run", CONFIG).step) == 10
+        trained("run", CONFIG, dataset=examples)
+    assert int(trained("run", CONFIG, dataset=examples, ema=DecayEMA(0.95)).step) == 10
 
 
 def test_averages_may_be_any(trained):
     state = trained("any", dataclasses.replace(CONFIG, steps=2), ema=DecayEMA(0.5))
     named = trained("named", dataclasses.replace(CONFIG, steps=2))
-    same = zip(jax.tree.leaves(state.model), jax.tree.leaves(named.model), strict=True)
-    assert all(bool(jnp.array_equal(a, b)) for a, b in same)
+    assert trees_equal(state.model, named.model)
     # Warmed up alike, to 2 / 11 after the first step and 3 / 12 after the second.
     assert trees_equal(state.ema, named.ema)
-
-
-def test_a_resumed_run_keeps_its_averages(trained):
-    trained("run", dataclasses.replace(CONFIG, steps=3))
-    with pytest.raises(ValueError, match=r"received decay_0\.5 .* has decay_0\.95\. Use"):
-        trained("run", CONFIG, ema=DecayEMA(0.5))
-    assert int(trained("run", CONFIG, ema=DecayEMA(0.95)).step) == 10
 
 
 def test_a_frozen_array_that_occurs_twice_is_moved_once():

@@ -45,34 +45,36 @@ def validation(objective, batch, batch_size=8):
     return Validation(objective, held_out, mesh=make_mesh(), batch_size=batch_size)
 
 
-def direct(objective, network, batch, part):
-    """The mean loss of a part of the times, example by example, by the formula."""
-    losses = []
+@eqx.filter_jit
+def direct(objective, network, batch):
+    """The mean loss of each part of the times, by the formula."""
     schedule = objective.schedule
-    for i in range(len(batch.latents)):
+
+    def loss(part, i, clean, text):
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(_SEED), part), i)
         time_key, noise_key, _ = jax.random.split(key, 3)
         t = (schedule.steps - 1) * (part + jax.random.uniform(time_key)) / PARTS
-        clean = batch.latents[i]
         noise = jax.random.normal(noise_key, clean.shape)
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-        text = jax.tree.map(lambda leaf, i=i: leaf[i], batch.text)
         output = network(corrupt(clean, noise, alpha, sigma), t, text)
         target = objective.prediction.target(clean, noise, alpha, sigma)
-        losses.append(float(jnp.mean((output - target) ** 2)))
-    return np.mean(losses)
+        return jnp.mean((output - target) ** 2)
+
+    numbers, latents, text = jnp.arange(len(batch.latents)), batch.latents, batch.text
+    losses = lambda part: jax.vmap(loss, (None, 0, 0, 0))(part, numbers, latents, text)
+    return jnp.mean(jax.lax.map(losses, jnp.arange(PARTS)), axis=1)
 
 
 def test_it_is_the_loss_of_the_formula(state, objective, make_batch):
     """With caption dropout in the training, and a last chunk that is smaller."""
     batch = make_batch(seed=5, size=7)
     objective = dataclasses.replace(objective, dropout=0.9)
-    values = validation(objective, batch, batch_size=4)(state)
-    parts = [direct(objective, state.average(), batch, part) for part in range(PARTS)]
+    values = validation(objective, batch, batch_size=6)(state)
+    parts = np.asarray(direct(objective, state.average(), batch))
     for part, expected in enumerate(parts, start=1):
         assert values[f"validation_loss_ema_{part}"] == pytest.approx(expected, rel=1e-5)
     assert values["validation_loss_ema"] == pytest.approx(np.mean(parts), rel=1e-5)
-    trained = np.mean([direct(objective, state.model, batch, part) for part in range(PARTS)])
+    trained = np.mean(np.asarray(direct(objective, state.model, batch)))
     assert values["validation_loss"] == pytest.approx(trained, rel=1e-5)
     assert values["validation_loss"] != values["validation_loss_ema"]
 
@@ -88,7 +90,7 @@ def test_it_is_the_same_each_time_and_in_other_batches(state, objective, make_ba
 
 def test_it_leaves_the_state_as_it_is(state, objective, make_batch):
     before = jax.tree.map(np.asarray, eqx.filter(state, eqx.is_array))
-    validation(objective, make_batch())(state)
+    validation(objective, make_batch(size=6))(state)
     after = eqx.filter(state, eqx.is_array)
     for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -99,7 +101,7 @@ def test_a_part_of_the_weights_and_a_prior(network, objective, make_batch):
     part = MatchingWeights(("inwards*",))
     trained, frozen = part.split(network, key=jax.random.key(0))
     wrapped = part.objective(PriorPreservation(objective, 0.5), frozen)
-    batch = make_batch(seed=5, size=4)
+    batch = make_batch(seed=5, size=6)
     optimizer, ema = optax.sgd(0.1), DecayEMA(0.9)
     state = TrainState.create(trained, optimizer, ema, mesh=make_mesh())
     expected = validation(objective, batch)(TrainState.create(network, optimizer, ema))
@@ -120,7 +122,8 @@ def test_another_loss_is_scored_with_fixed_keys():
     batch = np.arange(6, dtype=np.float32)
     values = validation(Distance(), batch, batch_size=4)(state)
     key = jax.random.fold_in(jax.random.key(_SEED), 0)
-    noise = [float(jax.random.normal(jax.random.fold_in(key, i))) for i in range(6)]
+    draw = jax.jit(jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i))))
+    noise = np.asarray(draw(np.arange(6)))
     assert values["validation_loss"] == pytest.approx(np.mean((batch + noise) ** 2), rel=1e-6)
     assert set(values) == {"validation_loss", "validation_loss_ema"}
 

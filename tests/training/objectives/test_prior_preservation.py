@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import called
 
 from equildm._types import TextEmbedding
 from equildm.data import LatentBatch, PriorBatch
@@ -21,26 +22,32 @@ def test_prior_preservation_is_its_formula(network, objective, make_batch):
     keys = jax.random.split(jax.random.key(5), 3)
     loss, metrics = eqx.filter_jit(PriorPreservation(objective, 0.7))(network, batch, keys)
 
-    def transcribed(latent, tokens, key):
-        time_key, noise_key, _ = jax.random.split(key, 3)
-        t = objective.times(time_key, objective.schedule)
-        s = float(objective.schedule.level(t))
-        alpha, sigma = 1 / np.sqrt(1 + s**2), s / np.sqrt(1 + s**2)
-        x0 = np.asarray(latent, np.float64)
-        eps = np.asarray(jax.random.normal(noise_key, x0.shape, jnp.float32), np.float64)
-        text = TextEmbedding(tokens, jnp.ones(4, bool))
-        out = network(jnp.asarray(alpha * x0 + sigma * eps, jnp.float32), t, text)
-        snr = (alpha / sigma) ** 2
-        weight = min(snr, 5.0) / (snr + 1)
-        return weight * np.mean((np.asarray(out, np.float64) - (alpha * eps - sigma * x0)) ** 2)
+    def draw(key):
+        """Times, levels and noise of an example of the subject and one of its class."""
 
-    pairs = [jax.random.split(key, 2) for key in keys]
-    subject, prior = (
-        np.mean(
-            [transcribed(half.latents[i], half.text.tokens[i], pairs[i][side]) for i in range(3)]
-        )
-        for side, half in enumerate(batch)
-    )
+        def half(key):
+            time_key, noise_key, _ = jax.random.split(key, 3)
+            t = objective.times(time_key, objective.schedule)
+            return t, objective.schedule.level(t), jax.random.normal(noise_key, (4, 4, 2))
+
+        return jax.vmap(half)(jax.random.split(key, 2))
+
+    t, s, eps = called(jax.vmap(draw), keys)
+    s, eps = (np.asarray(values, np.float64) for values in (s, eps))
+    alpha, sigma = 1 / np.sqrt(1 + s**2), s / np.sqrt(1 + s**2)
+    x0 = np.stack([np.asarray(half.latents, np.float64) for half in batch], 1)
+    tokens = jax.device_put(np.stack([np.asarray(half.text.tokens) for half in batch], 1))
+    scale, spread = (values[..., None, None, None] for values in (alpha, sigma))
+    noisy = np.asarray(scale * x0 + spread * eps, np.float32)
+
+    def predicted(x, t, tokens):
+        return network(x, t, TextEmbedding(tokens, jnp.ones(4, bool)))
+
+    out = called(jax.vmap(jax.vmap(predicted)), noisy, t, tokens)
+    errors = np.asarray(out, np.float64) - (scale * eps - spread * x0)
+    snr = (alpha / sigma) ** 2
+    weights = np.minimum(snr, 5.0) / (snr + 1)
+    subject, prior = np.mean(weights * np.mean(errors**2, (2, 3, 4)), axis=0)
     np.testing.assert_allclose(metrics["subject"], subject, rtol=2e-5)
     np.testing.assert_allclose(metrics["prior"], prior, rtol=2e-5)
     np.testing.assert_allclose(loss, subject + 0.7 * prior, rtol=2e-5)
@@ -52,19 +59,16 @@ def test_a_text_encoder_is_trained_with_its_network(network, objective, make_bat
     encoder = SmallTextEncoder(width=3, depth=1, heads=1, max_tokens=4, key=jax.random.key(3))
     both = TextConditioned(network, encoder)
     words = encoder.tokenize(["a red disc", "", "a blue square", "two"])
-    null = jax.tree.map(lambda leaf: jnp.asarray(leaf[1]), words)
+    null = jax.tree.map(lambda leaf: jax.device_put(leaf[1]), words)
     assert isinstance(null, TokenBatch)
-    embedded = jax.jit(jax.vmap(encoder))(jnp.asarray(words.ids), jnp.asarray(words.mask))
-    latents = make_batch(0, 4).latents
+    batch = jax.device_put(LatentBatch(make_batch(0, 4).latents, words))
+    embedded = called(jax.vmap(encoder), batch.text.ids, batch.text.mask)
     keys = jax.random.split(jax.random.key(7), 4)
-    of_text = eqx.tree_at(
-        lambda o: o.null_text, objective, jax.tree.map(lambda leaf: leaf[1], embedded)
-    )
-    expected, _ = eqx.filter_jit(of_text)(network, LatentBatch(latents, embedded), keys)
+    empty = TextEmbedding(*(jax.device_put(np.asarray(x)[1]) for x in jax.tree.leaves(embedded)))
+    of_text = eqx.tree_at(lambda o: o.null_text, objective, empty)
+    expected, _ = called(of_text, network, LatentBatch(batch.latents, embedded), keys)
     of_ids = eqx.tree_at(lambda o: o.null_text, objective, null)
-    batch = jax.tree.map(jnp.asarray, LatentBatch(latents, words))
-    value_and_grad = eqx.filter_jit(eqx.filter_value_and_grad(of_ids, has_aux=True))
-    (loss, _), grads = value_and_grad(both, batch, keys)
+    (loss, _), grads = called(eqx.filter_value_and_grad(of_ids, has_aux=True), both, batch, keys)
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
-    assert all(float(jnp.abs(g).max()) > 0 for g in jax.tree.leaves(grads.network))
-    assert max(float(jnp.abs(g).max()) for g in jax.tree.leaves(grads.text)) > 0
+    assert all(np.abs(g).max() > 0 for g in jax.tree.leaves(jax.device_get(grads.network)))
+    assert max(np.abs(g).max() for g in jax.tree.leaves(jax.device_get(grads.text))) > 0
