@@ -24,7 +24,13 @@ SMALL = {
 }
 WIDER = {"latent_channels": 16, "in_channels": 1, "out_channels": 1, "layers_per_block": 1}
 CASES = {
-    "sd": SMALL | {"layers_per_block": 2},
+    "sd": SMALL
+    | {
+        "block_out_channels": (16, 32),
+        "down_block_types": ("DownEncoderBlock2D",) * 2,
+        "up_block_types": ("UpDecoderBlock2D",) * 2,
+        "layers_per_block": 2,
+    },
     "xl, wider": SMALL | WIDER | {"scaling_factor": 0.13025, "force_upcast": True},
     "sd3": {
         **SMALL,

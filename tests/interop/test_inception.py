@@ -57,8 +57,8 @@ def error(ours, theirs):
 
 @eqx.filter_jit
 def everything(network, image):
-    features = [pooled(network, image, (i,)) for i in range(4)]
     inner = network.extractor if isinstance(network, Resized) else network
+    features = jnp.split(pooled(network, image, (0, 1, 2, 3)), np.cumsum(inner.channels)[:-1])
     return [*features, inner.logits(features[-1]), inner.head(features[-1])]
 
 
@@ -70,7 +70,7 @@ def test_the_network_of_fid(peer, file):
     image = np.random.default_rng(1).integers(0, 256, (90, 71, 3), dtype=np.uint8)
     theirs = peer("fidelity", {"what": "inception", "weights": str(file)}, images=image[None])
     network = Resized(load_inception(file), tf1_bilinear())
-    ours = everything(network, jnp.asarray(image / np.float32(127.5) - 1))
+    ours = jax.device_get(everything(network, image / np.float32(127.5) - 1))
     for name, feature in zip(NAMES, ours, strict=True):
         print(f"{name}: {error(feature, theirs[name][0]):.1e}")
         assert error(feature, theirs[name][0]) < 1e-4
@@ -86,7 +86,7 @@ def test_torchvisions_network(peer, tmp_path):
     theirs = peer("fidelity", config, images=image[None])
     network = load_inception(path)
     assert network.name == "Inception"  # whatever its metadata say
-    ours = everything(network, jnp.asarray(image / np.float32(127.5) - 1))
+    ours = jax.device_get(everything(network, image / np.float32(127.5) - 1))
     for name, feature in zip(NAMES, ours, strict=True):
         if name != "logits_unbiased":
             print(f"{name}: {error(feature, theirs[name][0]):.1e}")

@@ -4,7 +4,6 @@ import json
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import others_slow, trees_equal
@@ -84,10 +83,10 @@ def inputs(kind, config, sizes, batch=3):
     arrays["encoder_hidden_states"] = tokens
     if kind == "SD3Transformer2DModel":
         pooled = arrays["pooled_projections"] = draw(config["pooled_projection_dim"])
-        return arrays, TextEmbedding(jnp.asarray(tokens), jnp.asarray(mask), jnp.asarray(pooled))
+        return arrays, TextEmbedding(*jax.device_put((tokens, mask, pooled)))
     mask[1, 6:] = False
     arrays["encoder_attention_mask"] = mask.astype(np.float32)
-    return arrays, TextEmbedding(jnp.asarray(tokens), jnp.asarray(mask))
+    return arrays, TextEmbedding(*jax.device_put((tokens, mask)))
 
 
 @pytest.mark.peer
@@ -97,7 +96,6 @@ def inputs(kind, config, sizes, batch=3):
         *others_slow([(name, (16, 16)) for name in CASES]),
         *others_slow(
             [(name, (8, 20)) for name in CASES if name != "dit"],
-            ("sd3", (8, 20)),
             ("sd3.5", (8, 20)),
             ("pixart", (8, 20)),
         ),
@@ -114,21 +112,22 @@ def test_is_the_transformer_of_diffusers(peer, tmp_path, name, sizes):
     options = {"class": kind, "save": str(first), "config": config}
     theirs = peer("pretrained", options, **arrays)["output"]
     network, sizes_of = load(first)
+    on_host = jax.device_get(network)  # from a device, each shape's slices would compile
     ours = eqx.filter_jit(eqx.filter_vmap(type(network).__call__, in_axes=(None, 0, 0, 0)))(
         network, arrays["x"], arrays["t"] - name.startswith("sd3"), text
     )
     assert np.linalg.norm(np.asarray(ours) - theirs) / np.linalg.norm(theirs) < 1e-5
 
-    save(second, network, sizes_of)
+    save(second, on_host, sizes_of)
     before, after = open_weights(first, DIFFUSERS), open_weights(second, DIFFUSERS)
     assert set(before) == set(after)
     if POSITIONS in before:  # which follow from the sizes
         np.testing.assert_allclose(after[POSITIONS], before[POSITIONS], atol=1e-5)
-        save(tmp_path / "half", network, sizes_of, dtype="float16")
+        save(tmp_path / "half", on_host, sizes_of, dtype="float16")
         half = open_weights(tmp_path / "half", DIFFUSERS)
         assert {tensor.dtype for tensor in half.values()} == {np.dtype("float16")}
         stored, _ = load(tmp_path / "half", dtype="stored")
-        save(tmp_path / "again", stored, sizes_of)
+        save(tmp_path / "again", jax.device_get(stored), sizes_of)
         again = open_weights(tmp_path / "again", DIFFUSERS)
         assert all(half[name].tobytes() == again[name].tobytes() for name in half)
     assert all(before[k].tobytes() == after[k].tobytes() for k in set(before) - {POSITIONS})

@@ -26,7 +26,6 @@ GRID = partial(grids.trailing, ScaledLinear())
     ("solver", "evaluations"),
     others_slow(
         [("ddim", 6), ("ddpm", 6), ("dpm++3m", 6), ("unipc2", 6), ("dpm++2s", 11), ("heun", 11)],
-        ("dpm++3m", 6),
         ("heun", 11),
     ),
 )

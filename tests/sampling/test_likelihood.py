@@ -1,5 +1,6 @@
 """Densities and inversions against the closed forms of a Gaussian mixture."""
 
+import itertools
 from functools import partial
 from typing import Any
 
@@ -85,22 +86,29 @@ def test_the_default_prior_and_precision() -> None:
     np.testing.assert_allclose(values, exact, atol=2e-2)
 
 
-@pytest.mark.parametrize("dtype", others_slow([jnp.float16, jnp.float32], jnp.float16))
-def test_levels_may_be_traced_and_a_latent_rounded(dtype: Any) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "kind"),
+    others_slow(
+        itertools.product([jnp.float16, jnp.float32], [float, jax.device_put]),
+        (jnp.float16, jax.device_put),
+    ),
+)
+def test_levels_may_be_traced_and_a_latent_rounded(dtype: Any, kind: Any) -> None:
+    """A level may be a Python number or an array, too."""
     oracle = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), mixture())
-    y, density = jnp.asarray(points()[0].astype(dtype)), partial(log_likelihood, oracle)
+    y, density = jax.device_put(points()[0].astype(dtype)), partial(log_likelihood, oracle)
     exact = jax.jit(lambda y: oracle.log_density(y, jnp.array(LOW)))(np.float32(y))
-    for high in (3000.0, jnp.array(3000.0)):
-        values = density(y, LOW, high), jax.jit(density)(y, LOW, high)
-        np.testing.assert_allclose(values, exact, atol=2e-2)
-        assert values[0].dtype == jnp.float32
+    high = kind(3000.0)
+    values = density(y, LOW, high), jax.jit(density)(y, LOW, high)
+    np.testing.assert_allclose(values, exact, atol=2e-2)
+    assert values[0].dtype == jnp.float32
     with jax.enable_x64(True):
         double = jax.jit(lambda y: density(y, LOW, 3000.0))(y)
         np.testing.assert_allclose(double, exact, atol=2e-2)
 
 
 def test_what_is_no_path_is_refused() -> None:
-    y = jnp.asarray(points()[0])
+    y = jax.device_put(points()[0])
     for low, high in ((0.0, 1.0), (2.0, 1.0), (1.0, float("inf")), (float("nan"), 1.0)):
         with pytest.raises(ValueError, match="from a level above 0 to a higher, finite one"):
             log_likelihood(mixture(), y, low, high)
@@ -124,7 +132,7 @@ def test_the_condition_counts() -> None:
 
 def test_hutchinson_is_unbiased() -> None:
     with jax.enable_x64(True):
-        oracle, y = mixture(), jnp.asarray(points()[1])
+        oracle, y = mixture(), jax.device_put(points()[1])
         exact = float(jax.jit(lambda y: oracle.log_density(y, jnp.array(LOW)))(y))
         keys = jax.random.split(jax.random.key(0), 100)
         prior = lambda y: oracle.log_density(y, jnp.array(HIGH))
@@ -140,7 +148,7 @@ def test_hutchinson_is_unbiased() -> None:
 
 def test_bits_per_dimension() -> None:
     # A uniform density on [-1, 1]^d is 8 bits for 256 values, bar the ends.
-    log_density = jnp.array(10 * np.log(0.5))
+    log_density = jax.device_put(10 * np.log(0.5))
     np.testing.assert_allclose(bits_per_dimension(log_density, 10), np.log2(255), rtol=1e-6)
     np.testing.assert_allclose(bits_per_dimension(log_density, 10, width=1.0), 1, rtol=1e-6)
 

@@ -1,8 +1,8 @@
 """Our solvers give what the public schedulers give: same model, noise, levels, same final state.
 
 The model on both sides is the exact denoiser of a Gaussian mixture. On our side all cases of a
-solver run as one batch over padded grids. Most are slow: `tests/interop/test_scheduler_sweep.py`
-compares all classes in float32 in less time.
+solver run as one batch over padded grids. All but UniPC's are slow:
+`tests/interop/test_scheduler_sweep.py` compares all classes in float32 in less time.
 """
 
 from collections.abc import Callable
@@ -94,10 +94,11 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.where(np.isnan(error), np.inf, error))
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 @pytest.mark.parametrize(
     "eta",
-    [0.0, pytest.param(0.3, marks=pytest.mark.slow), pytest.param(1.0, marks=pytest.mark.slow)],
+    [0.0, 0.3, 1.0],
 )
 def test_ddim(peer: Any, inputs: Inputs, eta: float) -> None:
     variants = ({}, {"steps_offset": 1, "set_alpha_to_one": False})
@@ -157,11 +158,12 @@ FINALS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.peer
 @pytest.mark.parametrize(
     "solver, order",
     [
-        pytest.param(lambda first, second: DDIM(), 1, marks=pytest.mark.slow),
+        (lambda first, second: DDIM(), 1),
         (lambda first, second: DPMpp2M(first), 2),
         pytest.param(lambda first, second: DPMpp3M(True, first, second), 3, marks=pytest.mark.slow),
     ],

@@ -92,7 +92,9 @@ def test_straight_paths_are_as_good_in_few_steps(make_row):
     assert straightness(flow[:1]) is None
 
 
-def test_the_page_has_each_family_and_the_two_beside_each_other(table, make_row, tmp_path):
+def test_the_page_has_each_family_and_the_two_beside_each_other(
+    table, make_row, tmp_path, monkeypatch
+):
     student = make_row(**DIT | {"run": "dit-tiny-lcm"}, method="lcm", fid=30.0, gflops=1.0)
     page = write_report(tmp_path / "two", [*table, student]).read_text()
     for words in (
@@ -104,6 +106,7 @@ def test_the_page_has_each_family_and_the_two_beside_each_other(table, make_row,
     ):
         assert words in page, words
     assert (tmp_path / "two" / "straightness.png").is_file()
+    monkeypatch.setattr("equildm.study.report.FIGURES", {})  # test_report.py has them of UNets
     page = write_report(tmp_path / "one", table[:5]).read_text()
     assert "Families" not in page and "checkpoints of widths 32" in page
     assert not (tmp_path / "one" / "straightness.png").exists()

@@ -139,7 +139,8 @@ def test_figures_count_guidance_as_the_report_does(study, tmp_path, monkeypatch)
     assert "guidance counted twice" in text
 
 
-def test_a_budget_that_pays_for_nothing_is_answered_so(study, tmp_path):
+def test_a_budget_that_pays_for_nothing_is_answered_so(study, tmp_path, monkeypatch):
+    monkeypatch.setattr("equildm.study.report.FIGURES", {})
     text = write_report(tmp_path, few(study), budgets=(1e-6, 1.0)).read_text()
     assert text.count("For a budget of") == 1
     assert text.count("A budget of 1e-06 GFLOP an image pays for nothing") == 1
