@@ -69,6 +69,8 @@ for make, message in refusals:
 
 def others_slow(values: Iterable[Any], *kept: Any) -> list[Any]:
     """Parameters of a test, or tuples of them: those that are kept, and the rest marked slow."""
+    values = list(values)
+    assert all(value in values for value in kept), f"{kept} should be of {values}"
 
     def marked(value: Any) -> Any:
         several = value if isinstance(value, tuple) else (value,)

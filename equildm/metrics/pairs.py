@@ -31,10 +31,14 @@ def check_images(name: str, image: Image, reference: Image, *, side: int = 1) ->
             f"pixels a side, received {a} and {b}. Use jax.vmap for several."
         )
     for array in (image, reference):
+        largest = 0.0  # of what is traced
+        if not isinstance(array, jax.core.Tracer):
+            with jax.ensure_compile_time_eval():  # of a concrete image inside a `jit`, too
+                largest = float(jnp.max(jnp.abs(array)))
         if not jnp.issubdtype(array.dtype, jnp.floating):
             received = str(array.dtype)
-        elif not isinstance(array, jax.core.Tracer) and jnp.max(jnp.abs(array)) > LARGEST:
-            received = f"values up to {float(jnp.max(jnp.abs(array))):g}"
+        elif largest > LARGEST:
+            received = f"values up to {largest:g}"
         else:
             continue
         raise ValueError(

@@ -61,7 +61,7 @@ def log_likelihood(
     if probes < 1:
         raise ValueError(f"An estimate needs at least 1 probe, received {probes}. Use 1.")
     traced = isinstance(low, jax.core.Tracer) or isinstance(high, jax.core.Tracer)
-    if not traced and not 0 < low < high < math.inf:
+    if not traced and not 0 < float(low) < float(high) < math.inf:  # arrays too, under `jit`
         raise ValueError(
             "A density is followed from a level above 0 to a higher, finite one, received "
             f"low={low} and high={high}. Use the schedule's lowest and highest."

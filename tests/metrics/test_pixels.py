@@ -51,6 +51,9 @@ def test_only_images_in_the_range_have_a_score(score, monkeypatch):
     for wrong, received in ((shown.astype(np.uint8), "uint8"), (shown, "values up to 25")):
         with pytest.raises(ValueError, match=rf"in \[-1, 1\], received {received}.*127\.5"):
             score(A, wrong)
+    constant = jax.device_put(shown)  # inside a `jit`, too
+    with pytest.raises(ValueError, match="values up to 25"):
+        jax.jit(lambda image: score(image, constant))(A)
 
 
 @pytest.mark.parametrize("score", [psnr, ssim])

@@ -112,6 +112,9 @@ def test_what_is_no_path_is_refused() -> None:
     for low, high in ((0.0, 1.0), (2.0, 1.0), (1.0, float("inf")), (float("nan"), 1.0)):
         with pytest.raises(ValueError, match="from a level above 0 to a higher, finite one"):
             log_likelihood(mixture(), y, low, high)
+    constant = jax.device_put(2.0)  # inside a `jit`, too
+    with pytest.raises(ValueError, match="from a level above 0 to a higher, finite one"):
+        jax.jit(lambda y: log_likelihood(mixture(), y, constant, 1.0))(y)
     with pytest.raises(ValueError, match="at least 1 probe, received 0"):
         log_likelihood(mixture(), y, LOW, HIGH, key=jax.random.key(0), probes=0)
 
