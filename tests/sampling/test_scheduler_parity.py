@@ -1,7 +1,7 @@
 """Our solvers give what the public schedulers give: same model, noise, levels, same final state.
 
 The model on both sides is the exact denoiser of a Gaussian mixture. On our side all cases of a
-solver run as one batch over padded grids. All but UniPC's are slow:
+solver run as one batch over padded grids. All but DDIM's and UniPC's are slow:
 `tests/interop/test_scheduler_sweep.py` compares all classes in float32 in less time.
 """
 
@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import others_slow
 from jaxtyping import Array
 from public_schedulers import (
     along,
@@ -94,12 +95,8 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.where(np.isnan(error), np.inf, error))
 
 
-@pytest.mark.slow
 @pytest.mark.peer
-@pytest.mark.parametrize(
-    "eta",
-    [0.0, 0.3, 1.0],
-)
+@pytest.mark.parametrize("eta", others_slow([0.0, 0.3, 1.0], 0.0))
 def test_ddim(peer: Any, inputs: Inputs, eta: float) -> None:
     variants = ({}, {"steps_offset": 1, "set_alpha_to_one": False})
     runs = cases("DDIMScheduler", variants[:1], clip_sample=False)
@@ -165,7 +162,7 @@ FINALS = (
     [
         (lambda first, second: DDIM(), 1),
         (lambda first, second: DPMpp2M(first), 2),
-        pytest.param(lambda first, second: DPMpp3M(True, first, second), 3, marks=pytest.mark.slow),
+        (lambda first, second: DPMpp3M(True, first, second), 3),
     ],
     ids=["1", "2M", "3M"],
 )
