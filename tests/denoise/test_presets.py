@@ -65,7 +65,7 @@ def test_fresh_weights_follow_from_the_key():
 )
 def test_norms_have_groups_of_several_channels(width, groups):
     assert preset(width).groups == groups
-    shapes(preset(width, context_width=8))
+    shapes(preset(width, context_width=8, depths=(1, 1, 1, 1)))
 
 
 @pytest.mark.parametrize("wrong", ["40M", 0, 17, 12, -32])
@@ -97,7 +97,7 @@ def test_inputs_that_do_not_fit_are_refused(latent, width, message):
 
 
 def test_the_dtype_of_the_input_is_that_of_the_output():
-    network = shapes(UNetConfig(16, context_width=8, groups=16))
+    network = shapes(UNetConfig(16, context_width=8, groups=16, depths=(1, 1, 1, 1)))
     text = TextEmbedding(jnp.zeros((3, 8)), jnp.ones(3, bool))
     for dtype in (jnp.float32, jnp.bfloat16):
         x = jnp.zeros((16, 24, 4), dtype)

@@ -90,10 +90,10 @@ def test_cudnn_agrees_with_attend_under_a_mask(gpu, monkeypatch, queries, keys, 
 
     def value_and_grad(function):
         def loss(*arrays):
-            return jnp.sum(jnp.sin(function(*arrays, mask).astype(jnp.float32)))
+            return jnp.sum(jnp.sin(function(*arrays).astype(jnp.float32)))
 
         # Compiled: then scaling and subtracting the maximum are one operation, as in a kernel.
-        return jax.jit(jax.value_and_grad(loss, (0, 1, 2)))(query, key, value)
+        return jax.jit(jax.value_and_grad(loss, (0, 1, 2)))(query, key, value, mask)
 
     got, right = value_and_grad(fused_attend), value_and_grad(attend)
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(right), strict=True):

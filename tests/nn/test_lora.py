@@ -120,18 +120,22 @@ def test_several_adapters_add_up(network, batch):
     assert error(apply(mixed, batch), expected) < 1e-5
 
 
-def test_the_strength_is_traced(network, batch):
-    adapters = randomised(everywhere(network))
-    traces = []
+def test_the_strength_is_traced(network):
+    block = network.down[0].stages[0].block
+    adapters, traces = randomised(everywhere(block)), []
+    draw = np.random.default_rng(0).standard_normal
+    x, time = jax.device_put((draw((4, 4, 16), np.float32), draw(64, np.float32)))
 
     @jax.jit
-    def run(network, adapters, scale):
+    def run(block, adapters, scale):
         traces.append(scale)
-        return apply(with_lora_layers(network, adapters, scale), batch)
+        return with_lora_layers(block, adapters, scale)(x, time)
 
-    outputs = [run(network, adapters, jnp.float32(scale)) for scale in (0.0, 0.3)]
+    outputs = [run(block, adapters, jnp.float32(scale)) for scale in (0.0, 0.3)]
     assert len(traces) == 1
-    assert error(outputs[1], apply(with_lora_layers(network, adapters, 0.3), batch)) < 1e-6
+    expected = called(with_lora_layers(block, adapters, 0.3), x, time)
+    assert error(outputs[0], expected) > 1e-2
+    assert error(outputs[1], expected) < 1e-6
 
 
 def test_the_arithmetic_follows_the_input(network, batch):

@@ -20,14 +20,15 @@ from equildm.nn import Conv, shapes_of
 from equildm.text import BertConfig, CLIPConfig, T5Config
 
 DIT = DiTConfig(16, 2, 2, context_width=5)
+TWO_LEVELS = preset("tiny", multipliers=(1, 2), depths=(1, 1), transformer_depths=(1, 0))
 BUILDS = {
     "unet": preset("tiny").build,
     "dit": DIT.build,
     "unrolled": DiTConfig(16, 2, 2, context_width=5, scan=False).build,
     "mmdit": MMDiTConfig(16, 2, 2, context_width=5, pooled_width=7, qk_norm=True).build,
-    "control of a unet": ControlNetConfig(preset("tiny"), hint_channels=(4, 6)).build,
+    "control of a unet": ControlNetConfig(TWO_LEVELS, hint_channels=(4, 6)).build,
     "control of a transformer": ControlNetConfig(DIT, hint_channels=(4, 6)).build,
-    "guidance": GuidanceEmbeddingConfig(preset("tiny")).build,
+    "guidance": GuidanceEmbeddingConfig(TWO_LEVELS).build,
     "vae": VAEConfig(16, groups=8).build,
     "clip": CLIPConfig(vocabulary=258, width=16, depth=3, heads=2, longest=12).build,
     "bert": BertConfig(vocabulary=258, width=16, depth=2, heads=2, hidden=24).build,

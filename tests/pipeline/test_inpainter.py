@@ -107,4 +107,4 @@ def test_what_does_not_fit_is_refused(model):
     with pytest.raises(ValueError, match="one prompt for each image"):
         Inpainter(model)(IMAGES, MASKS, PROMPTS[:2])
     with pytest.raises(ValueError, match="takes an ImageCondition"):
-        TextToImage(model)(["x"])
+        TextToImage(model)(PROMPTS)

@@ -35,7 +35,9 @@ def close(ours, theirs):
 def test_an_image_depends_on_its_prompt_and_its_seed_alone(model, images):
     text_to_image = TextToImage(model)
     assert images.shape == (3, 16, 16, 3) and len(np.unique(images)) > 1000
-    close(text_to_image(PROMPTS, batch_size=2, **OPTIONS), images)  # the last batch is padded
+    more, seeds = [*PROMPTS, *PROMPTS[:2]], [0, 1, 2, 0, 1]
+    in_batches = text_to_image(more, seeds=seeds, batch_size=3, **OPTIONS)
+    close(in_batches, [*images, *images[:2]])  # the last batch is padded
     close(text_to_image(PROMPTS[::-1], seeds=[2, 1, 0], **OPTIONS), images[::-1])
     assert np.abs(images[0] - images[2]).max() > 0.1
     again = text_to_image(PROMPTS, seed=1, **OPTIONS)
@@ -54,8 +56,8 @@ def test_defaults_are_the_models(model, images):
 def test_a_prompt_that_is_cut_is_warned_of(model):
     longest = model.text_encoder.max_tokens
     prompt = "a cat " * longest
-    with pytest.warns(UserWarning, match=rf"at most {longest} tokens here; 1 of 2 .* are cut"):
-        TextToImage(model)(["a dog", prompt], **OPTIONS)
+    with pytest.warns(UserWarning, match=rf"at most {longest} tokens here; 1 of 3 .* are cut"):
+        TextToImage(model)(["a dog", prompt, "a cat"], **OPTIONS)
 
 
 @pytest.mark.slow
@@ -136,7 +138,7 @@ def test_what_is_refused(model):
 
 def test_an_upscaler_makes_no_images_of_captions(model):
     with pytest.raises(ValueError, match=r"samples models of captions, received .* ImageCondition"):
-        TextToImage(new_upscaler(model, scale=2))(["a cat"])
+        TextToImage(new_upscaler(model, scale=2))(PROMPTS)
 
 
 def test_an_inpainting_unet_of_diffusers_is_refused(model):
@@ -169,12 +171,10 @@ def test_no_two_seeds_are_one(model, options):
         TextToImage(model)(["a cat", "a dog"], steps=1, **options)
 
 
-def test_numbers_of_steps_share_a_program(model):
-    sample = TextToImage(model)
-    sample(["a cat"], steps=2, guidance_scale=3)
+def test_numbers_of_steps_share_a_program(model, images):
     before = text_to_image._sample._cached._cache_size()
     for steps in (3, 5):
-        sample(["a cat"], steps=steps, guidance_scale=3)
+        TextToImage(model)(PROMPTS, steps=steps, guidance_scale=3)
     assert text_to_image._sample._cached._cache_size() == before
 
 

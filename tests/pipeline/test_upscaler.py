@@ -182,10 +182,17 @@ def test_a_new_upscaler_is_its_start_and_ignores_the_image(parts):
     assert Upscaler(model).config == model.config.network
     assert (model.config.network.scale, model.config.network.augmentation) == (2, 0.0)
     shape = (2, *model.config.latent_shape)
-    noise, image = map(jnp.asarray, np.random.default_rng(0).standard_normal(shape, np.float32))
+    noise, image = jax.device_put(
+        tuple(np.random.default_rng(0).standard_normal(shape, np.float32))
+    )
     text, t = model.null_text(), jnp.asarray(500.0)
-    before = eqx.filter_jit(start.network)(noise, t, text)
-    after = eqx.filter_jit(model.network)(noise, t, ImageCondition(text, image, jnp.asarray(50.0)))
+
+    @eqx.filter_jit
+    def outputs(start, network):
+        condition = ImageCondition(text, image, jnp.asarray(50.0))
+        return start(noise, t, text), network(noise, t, condition)
+
+    before, after = outputs(start.network, model.network)
     np.testing.assert_allclose(after, before, atol=1e-5)
 
 

@@ -4,13 +4,13 @@ import shutil
 
 import pytest
 from bad_files import make_pipeline
-from model_folders import clip_model
+from model_folders import clip_model, ONE_LEVEL
 
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory):
     """A Stable Diffusion with fresh weights."""
-    return clip_model(tmp_path_factory.mktemp("tokenizer"))
+    return clip_model(tmp_path_factory.mktemp("tokenizer"), ONE_LEVEL)
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,17 @@
 """Adapters merged into a model: the same network as with the layers wrapped."""
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from model_folders import UNET
+from helpers import called
+from model_folders import ONE_LEVEL
 
 from equildm import TextEmbedding
 from equildm.interop import clip_table, load_minilm, save_lora, unet_table
 from equildm.nn import new_lora, with_lora_layers
 from equildm.pretrained import apply_lora, stable_diffusion
 
-TABLES = {"unet": unet_table(UNET), "text_encoder": clip_table(2)}
+TABLES = {"unet": unet_table(ONE_LEVEL), "text_encoder": clip_table(2)}
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +19,7 @@ def adapters(model):
     """Random ones of the attention layers of both parts."""
     parts = {"unet": model.network, "text_encoder": model.text_encoder.tower}
     fresh = {name: new_lora(part, 2, key=jax.random.key(3)) for name, part in parts.items()}
-    return jax.tree.map(lambda leaf: leaf + 0.05, fresh)
+    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf) + np.float32(0.05)), fresh)
 
 
 @pytest.fixture
@@ -29,12 +28,12 @@ def file(adapters, tmp_path):
     return tmp_path / "lora.safetensors"
 
 
-@eqx.filter_jit
 def outputs(network, tower):
-    tokens = jax.random.normal(jax.random.key(1), (5, 64))
-    text = TextEmbedding(tokens, jnp.ones(5, bool))
-    noisy = jax.random.normal(jax.random.key(2), (8, 8, 4))
-    return network(noisy, jnp.asarray(400.0), text), tower(jnp.arange(6))
+    random = np.random.default_rng(1)
+    tokens, noisy = (random.standard_normal(size, np.float32) for size in ((5, 64), (8, 8, 4)))
+    text = TextEmbedding(*jax.device_put((tokens, np.ones(5, bool))))
+    ids = np.arange(6, dtype=np.int32)
+    return jax.device_get((called(network, noisy, np.float32(400), text), called(tower, ids)))
 
 
 def test_both_parts(model, adapters, file):

@@ -4,7 +4,6 @@ import dataclasses
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import trees_equal
@@ -32,8 +31,7 @@ def test_the_parts_of_a_dead_launch_are_not_those_of_the_next(tmp_path):
     halved = lambda x: jax.device_put(np.asarray(x) / 2) if eqx.is_inexact_array(x) else x
     half = jax.tree.map(halved, load_vae())
     save_vae(first.path / "vae", half)
-    encode = eqx.filter_jit(lambda vae: vae.encode(jnp.ones((32, 32, 3))))
-    for resume, expected in ((False, encode(load_vae())), (True, encode(half))):
+    for resume, expected in ((False, load_vae()), (True, half)):
         run = Run.prepare(tmp_path / "run", TrainConfig(), "test", resume=resume)
         vae, _ = open_parts(run)
-        assert trees_equal(encode(vae), expected)
+        assert trees_equal(vae, expected)

@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from model_folders import clip_model, UNET, untrained_run
+from model_folders import clip_model, ONE_LEVEL, untrained_run
 from text_folders import clip_folder
 
 from equildm.pretrained import load_pretrained, RunModelConfig, save_pretrained
@@ -56,7 +56,7 @@ def test_a_tokenizer_with_more_tokens(model, tmp_path, layout):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_network_for_captions_of_another_width(tmp_path, layout):
-    wide = clip_model(tmp_path / "vocabulary", dataclasses.replace(UNET, context_width=96))
+    wide = clip_model(tmp_path / "vocabulary", dataclasses.replace(ONE_LEVEL, context_width=96))
     path, _, options = saved(wide, tmp_path, layout)
     assert "captions of width 96, and the text encoder gives 64" in refusal(path, **options)
 

@@ -6,7 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from model_folders import UNET
+from model_folders import ONE_LEVEL
 
 from equildm.denoise import GuidanceEmbeddingConfig
 from equildm.distill import ConsistencyConfig
@@ -17,7 +17,7 @@ from equildm.pretrained import default_layout, load_pretrained, save_pretrained
 from equildm.text import embed_prompts
 
 SCHEDULER = "scheduler/scheduler_config.json"
-LCM = GuidanceEmbeddingConfig(UNET, 16)
+LCM = GuidanceEmbeddingConfig(ONE_LEVEL, 16)
 
 
 def configured(model, **changes):

@@ -7,11 +7,12 @@ import jax
 import pytest
 from helpers import trees_equal
 from model_folders import untrained_run
-from small_models import small_model
 
 from equildm.distill import ConsistencyConfig
 from equildm.interop import load_vae, save_vae, Scheduler
 from equildm.latents import VAEConfig
+from equildm.noise import NoiseConfig
+from equildm.pipeline import new_model
 from equildm.pretrained import load_pretrained, open_start, RunModelConfig, save_diffusers
 from equildm.runtime import make_mesh, Run
 from equildm.text import TextConditioned
@@ -26,10 +27,11 @@ def start_from(path, run, *, image_size=None, **options):
 
 
 @pytest.fixture(scope="module")
-def pretrained(tmp_path_factory):
+def pretrained(model, tmp_path_factory):
     """An untrained run of text to image."""
     path = tmp_path_factory.mktemp("start") / "run"
-    model = small_model()
+    parts = model.config.network, model.vae, model.text_encoder
+    model = new_model(*parts, image_size=16, noise=NoiseConfig(), mesh=MESH)
     untrained_run(path, model, model.network, RunModelConfig(model.config, ema="power"))
     return path
 
@@ -40,7 +42,7 @@ def test_a_run_is_a_start(pretrained, tmp_path):
     assert trees_equal(start.network, model.network) and trees_equal(start.vae, model.vae)
     assert start.config == model.config
     larger = start_from(pretrained, tmp_path / "new", image_size=32)
-    assert (larger.config.image_size, larger.config.latent_shape) == (32, (16, 16, 2))
+    assert (larger.config.image_size, larger.config.latent_shape) == (32, (16, 16, 4))
     trained = start_from(pretrained, tmp_path / "new", start_ema="none")
     assert trees_equal(trained.network, load_pretrained(pretrained, ema="none").network)
     assert not trees_equal(trained.network, start.network)
@@ -56,9 +58,9 @@ def test_another_vae_of_the_same_latents(pretrained, tmp_path):
     save_vae(tmp_path / "begun" / "vae", load_vae(tmp_path / "2"))
     resumed = start_from(pretrained, tmp_path / "begun", vae=tmp_path / "1")
     assert trees_equal(resumed.vae, load_vae(tmp_path / "2"))  # the run's own
-    wrong = VAEConfig(width=4, multipliers=(1, 1, 1), depth=1, latent_channels=2, groups=2)
+    wrong = VAEConfig(width=4, multipliers=(1, 1, 1), depth=1, groups=2)
     save_vae(tmp_path / "wrong", wrong.build(key=jax.random.key(0)))
-    with pytest.raises(ValueError, match="2 pixels a position; the VAE makes 2 and 4"):
+    with pytest.raises(ValueError, match="2 pixels a position; the VAE makes 4 and 4"):
         start_from(pretrained, tmp_path / "new", vae=tmp_path / "wrong")
 
 
@@ -95,7 +97,7 @@ def test_fresh_weights(tmp_path):
         start_from("none", tmp_path / "new", start_ema="0.07")
 
 
-def test_what_is_no_start_is_refused(pretrained, tmp_path):
+def test_what_is_no_start_is_refused(model, pretrained, tmp_path):
     with pytest.raises(ValueError, match=r"a folder of diffusers or 'none'; .*nowhere is none"):
         start_from(tmp_path / "nowhere", tmp_path / "new")
     (tmp_path / "model.safetensors").touch()
@@ -108,7 +110,6 @@ def test_what_is_no_start_is_refused(pretrained, tmp_path):
         start_from(tmp_path / "sd3", tmp_path / "new")
     with pytest.raises(ValueError, match=r"multiples of 2, received 17\. Use for instance 16"):
         start_from(pretrained, tmp_path / "new", image_size=17)
-    model = small_model()
     wrap = ConsistencyConfig(model.config.network, "time")
     wrapped = dataclasses.replace(model, config=dataclasses.replace(model.config, network=wrap))
     both = TextConditioned(model.network, model.text_encoder)
