@@ -464,6 +464,7 @@ from .runtime import (
     check_wandb as check_wandb,
     Checkpoints as Checkpoints,
     Cluster as Cluster,
+    copied as copied,
     count_flops as count_flops,
     count_parameters as count_parameters,
     enable_compile_cache as enable_compile_cache,

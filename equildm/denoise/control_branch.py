@@ -4,8 +4,6 @@ import abc
 from typing import TypeVar
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from .._types import Condition, Latent, Time
@@ -45,11 +43,3 @@ class AbstractControlBranch(eqx.Module):
     @abc.abstractmethod
     def outputs(self) -> PyTree:
         """The last layers of the branch: linear, zero at first, one for each residual."""
-
-
-def copied(parts: T) -> T:
-    """Parts of the network with arrays of their own: training donates the buffers of what it
-    updates, and the network keeps its."""
-    return jax.tree.map(
-        lambda leaf: jnp.array(leaf, copy=True) if eqx.is_array(leaf) else leaf, parts
-    )

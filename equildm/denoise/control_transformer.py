@@ -12,9 +12,10 @@ from jaxtyping import Array, Float, PyTree
 
 from .._types import Key, Latent, Time
 from ..nn import AbstractBlock, BlockStack, Linear, shapes_of
+from ..runtime import copied
 from .abstract_transformer import AbstractTransformer, image_tokens, Residuals
 from .blocks import Module
-from .control_branch import AbstractControlBranch, ControlCondition, copied
+from .control_branch import AbstractControlBranch, ControlCondition
 from .control_hint import HintEncoder
 
 

@@ -8,8 +8,9 @@ from jaxtyping import PyTree
 
 from .._types import Key, Latent, Time
 from ..nn import Conv, TimeEmbedding, zeroed
+from ..runtime import copied
 from .blocks import encode, Level, Module, UNetFeatures
-from .control_branch import AbstractControlBranch, ControlCondition, copied
+from .control_branch import AbstractControlBranch, ControlCondition
 from .control_hint import HintEncoder
 from .unet import WidthScaledUNet
 

@@ -201,12 +201,10 @@ class DistillConfig:
 
         Either answers as the teacher does. The teacher of later phases has its guidance embedded.
         """
-        import jax
-        import jax.numpy as jnp
-
         from ..denoise import GuidanceConditioned
+        from ..runtime import copied
 
-        trained = jax.tree.map(jnp.copy, self.part.split(teacher, key=key)[0])
+        trained = copied(self.part.split(teacher, key=key)[0])
         if self.settings.guidance != "embedded" or isinstance(trained, GuidanceConditioned):
             return trained
         return GuidanceConditioned(trained)

@@ -150,3 +150,10 @@ def constant(shape: tuple[int, ...], value: float) -> Float[Array, "..."]:
     if placeholder := _for_shapes.get():
         return placeholder(shape)
     return _place.get()(np.full(shape, value, np.float32))
+
+
+def zeros_like(leaf: Array) -> Array:
+    """An array of zeros of the same shape and dtype, which compiles nothing either."""
+    if isinstance(leaf, jax.core.Tracer):
+        return jnp.zeros_like(leaf)
+    return _place.get()(np.zeros(leaf.shape, leaf.dtype))

@@ -4,11 +4,10 @@ from typing import TypeVar
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._types import Key
-from ._init import fan_in_bound, split_key, uniform
+from ._init import fan_in_bound, split_key, uniform, zeros_like
 
 T = TypeVar("T")
 
@@ -48,4 +47,4 @@ class Linear(eqx.Module):
 
 def zeroed(layer: T) -> T:
     """The same layer with weight and bias zero, so that its output is 0 before training."""
-    return jax.tree.map(jnp.zeros_like, layer)
+    return jax.tree.map(zeros_like, layer)

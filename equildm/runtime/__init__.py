@@ -5,6 +5,7 @@ from ._files import (
     write_atomic as write_atomic,
     write_json as write_json,
 )
+from ._leaves import copied as copied
 from .checkpoint import Checkpoints as Checkpoints, Restored as Restored
 from .cluster import Cluster as Cluster
 from .command import run_command as run_command, UserError as UserError

@@ -4,6 +4,7 @@ from typing import Any, TypeGuard, TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -18,6 +19,21 @@ def is_array(leaf: object) -> TypeGuard[jax.Array | np.ndarray | jax.ShapeDtypeS
 def arrays(tree: T) -> T:
     """`tree` with every leaf that is no array replaced by `None`."""
     return eqx.filter(tree, is_array)
+
+
+def copied(tree: T) -> T:
+    """The same tree with arrays of its own, where it lies.
+
+    A training step overwrites ("donates") the arrays that it updates; others keep theirs. No
+    program is compiled, unlike for `jnp.copy`, which takes one for each shape.
+    """
+
+    def own(leaf: Any) -> Any:
+        if isinstance(leaf, jax.core.Tracer):
+            return jnp.copy(leaf)
+        return jax.device_put(leaf, may_alias=False) if eqx.is_array(leaf) else leaf
+
+    return jax.tree.map(own, tree)
 
 
 def is_stacked(path: tuple[object, ...] | str) -> bool:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from ..runtime import copied
 from .packing import pack, Packed
 
 _POWER = "power_"
@@ -28,7 +29,7 @@ class AbstractEMA(eqx.Module):
     def init(self, model: PyTree) -> tuple[Packed, ...]:
         """Averages equal to the model."""
         model = pack(model)
-        return tuple(jax.tree.map(_copy, model) for _ in self.names())
+        return tuple(copied(model) for _ in self.names())
 
     def update(
         self, averages: tuple[Packed, ...], model: PyTree, step: Int[Array, ""]
@@ -118,10 +119,6 @@ def power_exponent(sigma_rel: float) -> float:
     t = sigma_rel**-2.0
     roots = np.roots([1.0, 7.0, 16.0 - t, 12.0 - t])
     return float(np.max(roots[np.abs(roots.imag) < 1e-9].real))
-
-
-def _copy(leaf: PyTree) -> PyTree:
-    return jnp.copy(leaf) if eqx.is_array(leaf) else leaf
 
 
 EMAS: Mapping[str, AbstractEMA] = {

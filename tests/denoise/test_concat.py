@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import called, others_slow
+from helpers import called, others_slow, together
 
 from equildm import TextEmbedding
 from equildm.denoise import (
@@ -32,11 +32,6 @@ def unet():
 
 def drawn(*shape):
     return np.random.default_rng(len(shape)).standard_normal(shape).astype(np.float32)
-
-
-def together(*calls):
-    """Each module with its inputs in one program, which compiles sooner than one for each."""
-    return [module(*inputs) for module, *inputs in calls]
 
 
 T = jax.device_put(np.float32(300))

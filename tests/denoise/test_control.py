@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import called, others_slow
+from helpers import called, others_slow, together
 from small_models import moved_weights
 
 from equildm import TextEmbedding
@@ -47,11 +47,6 @@ def drawn(*shape):
 TEXT = TextEmbedding(*jax.device_put((drawn(4, 5), np.array([True, True, True, False]))))
 NULL = TextEmbedding(*jax.device_put((drawn(4, 5) - 1, np.ones(4, bool))))
 X, IMAGE = jax.device_put((drawn(4, 6, 3), np.sin(10 * drawn(8, 12, 3))))
-
-
-def together(*calls):
-    """Each module with its inputs in one program, which compiles sooner than one for each."""
-    return [module(*inputs) for module, *inputs in calls]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import called, others_slow, trees_equal
+from helpers import called, others_slow, together, trees_equal
 from small_models import moved_weights
 
 from equildm import TextEmbedding
@@ -38,11 +38,6 @@ RANDOM = np.random.default_rng(0)
 
 def drawn(*shape):
     return jax.device_put(RANDOM.standard_normal(shape).astype(np.float32))
-
-
-def together(*calls):
-    """Each module with its inputs in one program, which compiles sooner than one for each."""
-    return [module(*inputs) for module, *inputs in calls]
 
 
 X, T, IMAGE, TOKENS, POOLED = (

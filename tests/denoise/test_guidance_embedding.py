@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import called
+from helpers import called, together
 from small_models import moved_weights
 
 from equildm import TextEmbedding
@@ -28,11 +28,6 @@ TEXT, NULL = (
     for value, shown in ((1, [True, True, False]), (0, [True, False, False]))
 )
 X = jax.device_put(np.random.default_rng(1).standard_normal((4, 4, 4), np.float32))
-
-
-def together(*calls):
-    """Each module with its inputs in one program, which compiles sooner than one for each."""
-    return [module(*inputs) for module, *inputs in calls]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import called
+from helpers import called, together
 
 from equildm import SizeCondition, TextEmbedding
 from equildm.denoise import (
@@ -22,11 +22,6 @@ TEXT = TextEmbedding(*jax.device_put((np.ones((3, 8), np.float32), np.array([Tru
 SIZES = np.float32([512, 768, 0, 64, 512, 640])
 X = np.random.default_rng(1).standard_normal((4, 4, 4), np.float32)
 T = jnp.float32(300)
-
-
-def together(*calls):
-    """Each module with its inputs in one program, which compiles sooner than one for each."""
-    return [module(*inputs) for module, *inputs in calls]
 
 
 def moved(module):

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import called, trees_equal
+from helpers import called, together, trees_equal
 from small_models import moved_weights
 
 from equildm import SizeCondition, TextEmbedding
@@ -23,11 +23,6 @@ TEXT, NULL = (
 )
 SIZES = jax.device_put(np.float32([512, 768, 0, 64, 512, 640]))
 X = np.random.default_rng(1).standard_normal((4, 4, 4), np.float32)
-
-
-def together(*calls):
-    """Each module with its inputs in one program, which compiles sooner than one for each."""
-    return [module(*inputs) for module, *inputs in calls]
 
 
 @pytest.fixture(scope="module")
