@@ -15,4 +15,5 @@ def with_error(value: float, error: float, sign: str = "±") -> str:
     if round(error, places) >= 10 ** (2 - places):  # 0.0998 is 0.10
         places -= 1
     decimals = max(places, 0)
-    return f"{round(value, places):.{decimals}f} {sign} {round(error, places):.{decimals}f}"
+    rounded = round(value, places) + 0.0  # -0.0 becomes 0.0
+    return f"{rounded:.{decimals}f} {sign} {round(error, places):.{decimals}f}"
