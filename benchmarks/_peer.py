@@ -63,12 +63,17 @@ class Peer:
             )
         # Where this interpreter runs the peer as well, its packages are the peer's.
         path = os.environ.get("PYTHONPATH") if python == sys.executable else None
+        # Another environment has its bytecode beside its packages: elsewhere PyTorch's would be
+        # compiled again, which takes longer than to import it.
+        env = dict(os.environ)
+        if python != sys.executable:
+            env.pop("PYTHONPYCACHEPREFIX", None)
         self._process = subprocess.Popen(
             [python, "-u", str(script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), path]))},
+            env=env | {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), path]))},
         )
         try:
             self.built = self._exchange(config)
