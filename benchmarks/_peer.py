@@ -6,11 +6,9 @@ once, stays alive, and is blocked on its standard input while ours runs. So the 
 *alternated*, and slow moments of the machine affect both alike:
 
     with Peer("benchmarks/peers/unet_worker.py", {"width": 32, "batch": 8, "size": 16}) as peer:
-        timings = alternate({"ours": ours, "peer": lambda: peer("step")["seconds"]}, rounds=7)
-    print(compare(timings["ours"], timings["peer"]))
+        print(compare_with(peer, "step", ours, rounds=7))
 
-where `ours()` makes one call, waits for its result and returns its seconds (`timed(f)` makes such
-a function of any `f`).
+where `ours()` makes one call and waits for its result.
 
 **The protocol.** The worker reads one line of JSON, writes one line of JSON. The first line is the
 configuration and its answer says what was built; then `{"command": ..., ...}`, answered by at least
@@ -194,6 +192,15 @@ def compare(ours: Timing, peer: Timing) -> Comparison:
         statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
     )
     return Comparison(ours, peer, statistics.median(ratios), low, high)
+
+
+def compare_with(
+    peer: Peer, command: str, ours: Callable[[], object], *, rounds: int
+) -> Comparison:
+    """`ours`, which waits for its result, beside a command of the peer, in turn."""
+    calls = {"ours": timed(ours), "peer": lambda: peer(command)["seconds"]}
+    timings = alternate(calls, rounds=rounds)
+    return compare(timings["ours"], timings["peer"])
 
 
 def peak_mb() -> float:

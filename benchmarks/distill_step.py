@@ -42,7 +42,7 @@ from equildm.distill import (
     Student,
 )
 from equildm.noise import grids, MinSNR, ScaledLinear, UniformTimes, Velocity
-from equildm.runtime import InPrecision, Policy
+from equildm.runtime import copied, InPrecision, Policy
 from equildm.training import (
     AbstractMovingObjective,
     AbstractObjective,
@@ -118,7 +118,7 @@ def step_timer(
     """Measures the seconds of a training step, as the mean of `repeats`; compiles it before."""
     optimizer, ema = adamw(1e-5), DecayEMA(0.95)
     step = make_step(objective, optimizer, ema, key=jax.random.key(3))
-    state = TrainState.create(jax.tree.map(jnp.copy, model), optimizer, ema)
+    state = TrainState.create(copied(model), optimizer, ema)
 
     def several() -> None:
         nonlocal state

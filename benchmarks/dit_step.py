@@ -10,7 +10,6 @@ more parameters and the same work on tokens. Both are timed in turn, in one run.
 """
 
 import dataclasses
-import functools
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -22,12 +21,12 @@ import jax
 import jax.numpy as jnp
 import tyro
 
-from benchmarks._peer import alternate, compare, Peer, timed
+from benchmarks._peer import compare_with, Peer
 from equildm import TextEmbedding
 from equildm.data import LatentBatch
 from equildm.denoise import DiTConfig, Preconditioned
 from equildm.noise import Epsilon, grids, ScaledLinear, Uniform, UniformTimes
-from equildm.runtime import count_parameters, InPrecision, Policy
+from equildm.runtime import copied, count_parameters, InPrecision, Policy
 from equildm.runtime.freed_memory import keep_freed_memory
 from equildm.sampling import DDIM, sample
 from equildm.training import adamw, DecayEMA, DenoisingObjective, make_step, TrainState
@@ -88,7 +87,7 @@ def ours(c: Config) -> tuple[dict[str, Any], int]:
     )
     optimizer, ema = adamw(1e-4), DecayEMA(0.9999)
     step = make_step(objective, optimizer, ema, key=jax.random.key(2))
-    state = [TrainState.create(jax.tree.map(jnp.copy, network), optimizer, ema)]
+    state = [TrainState.create(copied(network), optimizer, ema)]
     batch = LatentBatch(noisy, text)
 
     def train() -> None:
@@ -115,9 +114,7 @@ def main(c: Config) -> None:
         print(f"{parameters / 1e6:.1f}M parameters, the peer {theirs['count'] / 1e6:.1f}M")
         print(f"jax {jax.__version__}, torch {theirs['torch']}, {jax.devices()[0].device_kind}")
         for name, call in calls.items():
-            peer_call = functools.partial(lambda name: peer(name)["seconds"], name)
-            timings = alternate({"ours": timed(call), "peer": peer_call}, rounds=c.rounds)
-            print(f"{name}: {compare(timings['ours'], timings['peer'])}", flush=True)
+            print(f"{name}: {compare_with(peer, name, call, rounds=c.rounds)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import jax
 import tyro
 
-from benchmarks._peer import alternate, compare, Peer, timed
+from benchmarks._peer import compare_with, Peer
 from equildm.text import ByteTokenizer, CLIPConfig, CLIPText, embed
 
 TOWERS = {
@@ -36,11 +36,6 @@ class Config:
     """Number of times that each is timed."""
 
 
-def seconds(peer: Peer) -> float:
-    """Of one call of the other library."""
-    return peer("embed")["seconds"]
-
-
 def main(c: Config) -> None:
     for name in c.towers:
         sizes = TOWERS[name]
@@ -49,9 +44,8 @@ def main(c: Config) -> None:
         fields = ("width", "depth", "heads", "activation")
         config = {field: getattr(sizes, field) for field in fields}
         with Peer("benchmarks/peers/clip_worker.py", config) as peer:
-            theirs = functools.partial(seconds, peer)
-            timings = alternate({"ours": timed(ours), "peer": theirs}, rounds=c.rounds)
-        print(f"{name}: {compare(timings['ours'], timings['peer'])}", flush=True)
+            comparison = compare_with(peer, "embed", ours, rounds=c.rounds)
+        print(f"{name}: {comparison}", flush=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 import tyro
 
-from benchmarks._peer import alternate, compare, Peer, timed
+from benchmarks._peer import compare_with, Peer
 from equildm.features import AlexNet, pool_features, VGG16
 from equildm.runtime import count_flops
 
@@ -51,25 +51,21 @@ def main(c: Config) -> None:
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     product = jax.jit(lambda a: a @ a)
     matrix = jax.device_put(np.ones((MATRIX, MATRIX), np.float32))
-    sizes = {"side": c.side, "images": c.images, "batch": c.batch, "matrix": MATRIX}
+    calls: dict[str, Callable[[], object]] = {
+        "product": lambda: jax.block_until_ready(product(matrix))
+    }
+    operations = {"product": 2 * MATRIX**3}
+    one = jax.ShapeDtypeStruct(shape[1:], np.float32)
     for name in c.networks:
         extractor = NETWORKS[name](key=jax.random.key(0))
-        one = jax.ShapeDtypeStruct(shape[1:], np.float32)
-        flops = c.images * count_flops(extractor, one).total
-        ours: dict[str, Callable[[], object]] = {
-            "features": functools.partial(pool_features, extractor, images, batch=c.batch),
-            "product": lambda: jax.block_until_ready(product(matrix)),
-        }
-        with Peer("benchmarks/peers/features_worker.py", {"network": name, **sizes}) as peer:
-            for part, operations in (("features", flops), ("product", 2 * MATRIX**3)):
-                theirs = functools.partial(lambda part: peer(part)["seconds"], part)
-                timings = alternate({"ours": timed(ours[part]), "peer": theirs}, rounds=c.rounds)
-                rates = [operations / 1e9 / timings[side].median for side in ("ours", "peer")]
-                print(
-                    f"{name}, {part}: {compare(timings['ours'], timings['peer'])}, "
-                    f"{rates[0]:.0f} and {rates[1]:.0f} GFLOP/s",
-                    flush=True,
-                )
+        calls[name] = functools.partial(pool_features, extractor, images, batch=c.batch)
+        operations[name] = c.images * count_flops(extractor, one).total
+    sizes = {"side": c.side, "images": c.images, "batch": c.batch, "matrix": MATRIX}
+    with Peer("benchmarks/peers/features_worker.py", sizes) as peer:
+        for part, call in calls.items():
+            comparison = compare_with(peer, part, call, rounds=c.rounds)
+            rates = [operations[part] / 1e9 / side.median for side in comparison[:2]]
+            print(f"{part}: {comparison}, {rates[0]:.0f} and {rates[1]:.0f} GFLOP/s", flush=True)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import tyro
 from jaxtyping import Array
 
-from benchmarks._peer import alternate, compare, Peer, timed
+from benchmarks._peer import alternate, compare, compare_with, Peer, timed
 from equildm import Condition, TextEmbedding
 from equildm.denoise import Guided, Preconditioned, UNetConfig
 from equildm.noise import Epsilon, grids, ScaledLinear
@@ -194,10 +194,8 @@ def main(c: Config) -> None:
         config = {"width": c.width, "batch": c.batch, "size": c.size, "steps": c.steps}
         worker = Path(__file__).parent / "peers" / "pipeline_worker.py"
         with Peer(worker, config | {"guidance_scale": c.guidance_scale}) as peer:
-            timings = alternate(
-                {"ours": timed(call), "peer": lambda: peer("sample")["seconds"]}, rounds=c.rounds
-            )
-        print(f"{'diffusers loop, guided':28s} {compare(timings['ours'], timings['peer'])}")
+            comparison = compare_with(peer, "sample", call, rounds=c.rounds)
+        print(f"{'diffusers loop, guided':28s} {comparison}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from equildm import TextEmbedding
 from equildm.data import LatentBatch
 from equildm.denoise import UNetConfig
 from equildm.noise import Epsilon, ScaledLinear, Uniform, UniformTimes
-from equildm.runtime import count_flops, InPrecision, peak_flops, Policy
+from equildm.runtime import copied, count_flops, InPrecision, peak_flops, Policy
 from equildm.runtime.freed_memory import give_back_freed_memory, keep_freed_memory
 from equildm.training import adamw, DecayEMA, DenoisingObjective, make_step, TrainState
 
@@ -85,7 +85,7 @@ def ours(width: int, batch: int, size: int, c: Config) -> dict[str, Any]:
         start = time.perf_counter()
         run = partial(jitted.lower(network, noisy, times, text).compile(), network)
         forward_compile = time.perf_counter() - start
-        network = jax.tree.map(jnp.copy, network)  # a step overwrites its weights
+        network = copied(network)  # a step overwrites its weights
     flops = count_flops(forward, network, noisy, times, text).total
 
     null = jax.tree.map(lambda leaf: leaf[0], text)

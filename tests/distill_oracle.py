@@ -11,6 +11,7 @@ from equildm.data import LatentBatch
 from equildm.distill import Student
 from equildm.nn import Linear
 from equildm.noise import ScaledLinear, Velocity
+from equildm.runtime import copied
 from equildm.sampling import sample
 from equildm.training import DecayEMA, make_step, TrainState
 
@@ -61,7 +62,7 @@ def trained(objective, network, at, *, batches=draw):
     states = []
     for i in range(at[-1] + 1):
         if i in at:
-            states.append(jax.tree.map(jnp.copy, state))
+            states.append(copied(state))
         if i < at[-1]:
             state, _ = step(state, batches(i))
     return states

@@ -1,11 +1,12 @@
 """PyTorch's side of `benchmarks/features.py`: VGG16's and AlexNet's convolutions, in float32.
 
-Configuration, as JSON: the fields of `Config`. Commands: `features` of all images and `product` of
-a matrix with itself, each answered with `seconds`.
+Configuration, as JSON: the fields of `Config`. Commands: `VGG16` and `AlexNet`, the features of all
+images, and `product` of a matrix with itself, each answered with `seconds`.
 """
 
 import dataclasses
 import time
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,9 +20,8 @@ VGG16_CHANNELS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 51
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The network and the sizes."""
+    """The sizes."""
 
-    network: str
     side: int
     images: int
     batch: int
@@ -54,16 +54,14 @@ def alexnet() -> nn.Sequential:
 
 
 def build(config: dict[str, Any]) -> dict[str, Command]:
-    """The commands, on a network with random weights."""
+    """The commands, on networks with random weights."""
     c = Config(**config)
     torch.set_num_threads(c.threads)
-    network = {"VGG16": vgg16, "AlexNet": alexnet}[c.network]().eval()
-    network = network.to(memory_format=torch.channels_last)
     images = torch.randint(0, 256, (c.images, 3, c.side, c.side), dtype=torch.uint8)
     matrix = torch.ones(c.matrix, c.matrix)
 
     @torch.no_grad()
-    def features() -> dict[str, Any]:
+    def features(network: nn.Module) -> dict[str, Any]:
         start = time.perf_counter()
         for part in images.split(c.batch):
             x = (part.float() / 127.5 - 1).to(memory_format=torch.channels_last)
@@ -75,7 +73,12 @@ def build(config: dict[str, Any]) -> dict[str, Command]:
         torch.mm(matrix, matrix)
         return {"seconds": time.perf_counter() - start}
 
-    return {"features": features, "product": product}
+    networks = {"VGG16": vgg16(), "AlexNet": alexnet()}
+    commands: dict[str, Command] = {
+        name: partial(features, network.eval().to(memory_format=torch.channels_last))
+        for name, network in networks.items()
+    }
+    return commands | {"product": product}
 
 
 if __name__ == "__main__":

@@ -1,15 +1,12 @@
 """What steers a network: the condition of a ControlNet, and the branch that reads it."""
 
 import abc
-from typing import TypeVar
 
 import equinox as eqx
 from jaxtyping import Array, Float, PyTree
 
 from .._types import Condition, Latent, Time
 from .control_hint import HintEncoder
-
-T = TypeVar("T")
 
 
 class ControlCondition(eqx.Module):

@@ -156,4 +156,4 @@ def zeros_like(leaf: Array) -> Array:
     """An array of zeros of the same shape and dtype, which compiles nothing either."""
     if isinstance(leaf, jax.core.Tracer):
         return jnp.zeros_like(leaf)
-    return _place.get()(np.zeros(leaf.shape, leaf.dtype))
+    return placed(np.zeros(leaf.shape, leaf.dtype))

@@ -239,9 +239,8 @@ class SampleSetConfig:
     def meaning(self) -> dict[str, object]:
         """The options that decide what scores mean, by name."""
         names = ("split", "count", "real", "groups")
-        about = self.extractor
-        extractor: dict[str, object] = {**about.files, "resize": about.resize}
-        extractor["features"] = about.features
+        own = self.extractor
+        extractor = {**own.files, "resize": own.resize, "features": own.features}
         return {name: getattr(self, name) for name in names} | extractor
 
 

@@ -44,7 +44,7 @@ def test_step_0_is_the_pretrained_model(unet, dtype):
     wide = widen_input(unet, 2)
     assert wide.network.conv_in.weight.shape == (3, 3, 5, 8)
     condition = ImageCondition(TEXT, image, jnp.asarray(77.0))
-    out, plain = called(together, (wide, x, T, condition), (unet, x, T, TEXT))
+    out, plain = together((wide, x, T, condition), (unet, x, T, TEXT))
     assert out.dtype == x.dtype
     tolerance = {"float32": 1e-6, "bfloat16": 2e-2}[dtype]
     np.testing.assert_allclose(
@@ -99,8 +99,7 @@ def test_a_config_builds_it_and_guides_it_away_from_the_caption_alone(unet):
     condition = ImageCondition(TEXT, jax.device_put(drawn(4, 6, 2)), jnp.asarray(77.0))
     other = ImageCondition(null, condition.image, condition.level)
     y, s = drawn(4, 6, 3), np.float32(2)
-    both, of_text, of_image = called(
-        together,
+    both, of_text, of_image = together(
         (Guided(denoiser, 3.0), y, s, (condition, other)),
         (guided, y, s, (condition, null)),
         (guided, y, s, (condition, other)),

@@ -69,8 +69,8 @@ def trained(fresh):
 @pytest.mark.parametrize("dtype", others_slow(["float32", "bfloat16"], "bfloat16"))
 def test_step_0_is_the_unet_exactly(unet, fresh, dtype):
     x, condition = np.asarray(X).astype(dtype), ControlCondition(TEXT, IMAGE)
-    controlled, plain, residuals = called(
-        together, (fresh, x, T, condition), (unet, x, T, TEXT), (fresh.control, x, T, condition)
+    controlled, plain, residuals = together(
+        (fresh, x, T, condition), (unet, x, T, TEXT), (fresh.control, x, T, condition)
     )
     np.testing.assert_array_equal(controlled, plain)
     assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(residuals))
@@ -117,7 +117,7 @@ def test_the_image_steers_and_strength_scales(trained, unet):
         return np.asarray(called(network, X, T, ControlCondition(TEXT, image)))
 
     condition = ControlCondition(TEXT, IMAGE)
-    plain, twice = called(together, (unet, X, T, TEXT), (doubled, trained))
+    plain, twice = together((unet, X, T, TEXT), (doubled, trained))
     once = output(trained)
     assert np.max(np.abs(once - plain)) > 1e-2
     assert np.max(np.abs(once - output(trained, jax.device_put(-np.asarray(IMAGE))))) > 1e-3

@@ -88,7 +88,7 @@ def test_step_0_is_the_transformer_exactly(kind, dtype):
     x = np.asarray(X).astype(dtype)
     controlled, plain = map(
         np.asarray,
-        called(together, (network, x, T, condition), (network.network, x, T, condition.text)),
+        together((network, x, T, condition), (network.network, x, T, condition.text)),
     )
     np.testing.assert_array_equal(controlled, plain)
     assert controlled.dtype == x.dtype and controlled.any()
@@ -136,7 +136,7 @@ def test_is_the_blocks_written_out_by_hand(kind):
 def test_the_image_steers_and_strength_scales(kind):
     network, condition = trained(kind), condition_for(CONFIGS[kind])
     (plain, full), (_, half) = (
-        called(together, (network.network, X, T, condition.text), (control, X, T, condition))
+        together((network.network, X, T, condition.text), (control, X, T, condition))
         for control in (network.control, network.scaled(0.5).control)
     )
     np.testing.assert_allclose(half, np.asarray(full) / 2, rtol=1e-4)

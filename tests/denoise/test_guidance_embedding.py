@@ -58,7 +58,7 @@ def test_begins_as_its_teacher_and_learns_the_scale(teacher):
 
     def outputs(student, w):
         both = (student, X, t, (TEXT, jnp.float32(w))), (teacher, X, t, TEXT)
-        return map(np.asarray, called(together, *both))
+        return map(np.asarray, together(*both))
 
     np.testing.assert_array_equal(*outputs(student, 7.0))
     student = random_projection(student)
@@ -84,7 +84,7 @@ def test_stands_in_for_guidance():
         return EmbeddedGuidance(denoiser, weight)(X, s, (TEXT, NULL))
 
     of_number = EmbeddedGuidance(denoiser, 3.0), X, s, (TEXT, NULL)
-    guided, scaled = called(together, of_number, (denoiser, X, s, (TEXT, jnp.float32(3.0))))
+    guided, scaled = together(of_number, (denoiser, X, s, (TEXT, jnp.float32(3.0))))
     np.testing.assert_array_equal(guided, scaled)
     both = np.asarray(each(np.float32([3.0, 5.0])))
     np.testing.assert_allclose(both[0], guided, rtol=2e-4, atol=2e-4)

@@ -61,7 +61,7 @@ def test_begins_as_the_network_and_learns_the_resolution(fresh, network):
 
     def outputs(network, sizes):
         both = (network, X, T, condition_of(sizes)), (network.network, X, T, TEXT)
-        return map(np.asarray, called(together, *both))
+        return map(np.asarray, together(*both))
 
     begun, plain = outputs(fresh, SIZES)
     assert (begun == plain).all()
@@ -81,7 +81,7 @@ def test_the_variance_is_left_out(network):
     whole = eqx.tree_at(lambda wrap: wrap.network, config.build(key=jax.random.key(0)), network)
     denoiser = config.denoiser(whole, ScaledLinear(), Epsilon())
     guided = config.guided(denoiser, 3.0)
-    output, with_variance = called(together, (whole, X, T, condition), (network, X, T, condition))
+    output, with_variance = together((whole, X, T, condition), (network, X, T, condition))
     np.testing.assert_array_equal(output, np.asarray(with_variance)[..., :4])
     estimate = eqx.filter_eval_shape(guided, X, jnp.float32(0.3), (condition, TEXT))
     assert estimate.shape == X.shape

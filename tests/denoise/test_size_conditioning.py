@@ -51,7 +51,7 @@ def test_begins_as_the_network_and_learns_sizes(network):
 
     def outputs(network, sizes):
         both = (network, X, t, SizeCondition(TEXT, sizes)), (network.network, X, t, TEXT)
-        return map(np.asarray, called(together, *both))
+        return map(np.asarray, together(*both))
 
     begun, plain = outputs(network, SIZES)
     np.testing.assert_array_equal(begun, plain)

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +14,7 @@ from small_models import small_model
 from equildm.data import LatentBatch
 from equildm.noise import LossConfig
 from equildm.pretrained import begin_run, load_pretrained
-from equildm.runtime import make_mesh, Run
+from equildm.runtime import copied, make_mesh, Run
 from equildm.training import DecayEMA, PowerEMA, train, TrainConfig
 
 CONFIG = TrainConfig(steps=2, batch_size=2, save_every=2, snapshots=1)
@@ -44,7 +43,7 @@ def test_averages_are_those_of_the_training(config, ema, name, other, model, tmp
     latents = np.random.default_rng(0).normal(size=(2, *model.config.latent_shape))
     batch = LatentBatch(latents.astype(np.float32), text)
     state = train(
-        jax.tree.map(lambda x: jnp.copy(x) if eqx.is_array(x) else x, model.network),
+        copied(model.network),
         config.denoising(LossConfig(), model.schedule, model.prediction, null, dropout=0.0),
         Examples(jax.tree.map(np.asarray, batch)),
         optax.sgd(0.1),

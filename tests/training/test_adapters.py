@@ -11,7 +11,7 @@ import pytest
 
 from equildm.denoise import WidthScaledUNet
 from equildm.nn import new_lora
-from equildm.runtime import count_parameters
+from equildm.runtime import copied, count_parameters
 from equildm.training import DecayEMA, LoRAObjective, make_step, packed, TrainState
 
 
@@ -20,7 +20,7 @@ def test_only_the_adapters_learn(network, objective, make_batch):
     adapters = new_lora(network, 2, layers=("*",), key=jax.random.key(0))
     on_adapters = LoRAObjective(objective, network)
     optimizer, ema = packed(optax.adam(5e-2)), DecayEMA(0.9)
-    state = TrainState.create(jax.tree.map(jnp.copy, adapters), optimizer, ema)
+    state = TrainState.create(copied(adapters), optimizer, ema)
     # Two moments and a mean of the adapters, and nothing of the network.
     size = sum(x.size for x in jax.tree.leaves(adapters))
     assert count_parameters((state.optimizer, state.ema)) == 3 * size

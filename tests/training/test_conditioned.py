@@ -22,6 +22,7 @@ from equildm.denoise import (
 from equildm.images import to_unit
 from equildm.latents import VAEConfig
 from equildm.noise import ScaledLinear, Uniform, UniformTimes, Velocity
+from equildm.runtime import copied
 from equildm.training import (
     ConditionedDenoising,
     control_image,
@@ -94,9 +95,9 @@ def test_only_the_control_branch_learns(controlled):
     assert trained.network.conv_in.weight is None and frozen.control.conv_in.weight is None
     objective = part.objective(ConditionedDenoising(DENOISING, VAE, control_image), frozen)
     optimizer, ema = optax.sgd(0.1), DecayEMA(0.9)
-    state = TrainState.create(jax.tree.map(jnp.copy, trained), optimizer, ema)
+    state = TrainState.create(copied(trained), optimizer, ema)
     step = make_step(objective, optimizer, ema, key=jax.random.key(1))
-    batch = jax.tree.map(jnp.copy, BATCH)
+    batch = copied(BATCH)
 
     def weights(model):
         leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(model))

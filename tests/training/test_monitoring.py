@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from equildm.runtime import device_limits, make_mesh, read_metrics, Run
+from equildm.runtime import copied, device_limits, make_mesh, read_metrics, Run
 from equildm.training import (
     AbstractMovingObjective,
     make_step,
@@ -38,7 +38,7 @@ def run_training(network, objective, examples, make_batch, tmp_path):
     def run_training(name, config, *, held_out=held_out, objective=objective, **options):
         run = Run.create(tmp_path / name, config, "test", resume=True, may_change=("steps",))
         state = train(
-            jax.tree.map(jnp.copy, network),
+            copied(network),
             objective,
             examples,
             config.optimizer.build(config.steps),
@@ -98,7 +98,7 @@ def test_logging_the_rate_changes_no_bit(network, objective, make_batch, name):
     states, rates = [], []
     for transformation in (optimizer, plain):
         ema = PowerEMA()
-        model = jax.tree.map(jnp.copy, network)
+        model = copied(network)
         state = TrainState.create(model, transformation, ema)
         step = make_step(objective, transformation, ema, key=jax.random.key(0))
         for examples in (batch, broken, batch):

@@ -12,6 +12,7 @@ import pytest
 from helpers import called, others_slow
 
 from equildm.nn import Linear
+from equildm.runtime import copied
 from equildm.runtime.platform import compiling_for
 from equildm.training import adamw, DecayEMA, make_step, PowerEMA, rematerialise, TrainState
 
@@ -19,7 +20,7 @@ from equildm.training import adamw, DecayEMA, make_step, PowerEMA, rematerialise
 def run(network, objective, batches, *, optimizer=None, ema=None, parts=1):
     optimizer, ema = optimizer or adamw(1e-2), ema or PowerEMA()
     step = make_step(objective, optimizer, ema, key=jax.random.key(1), parts=parts)
-    state = TrainState.create(jax.tree.map(jnp.copy, network), optimizer, ema)
+    state = TrainState.create(copied(network), optimizer, ema)
     history = []
     for batch in batches:
         state, metrics = step(state, batch)
@@ -68,7 +69,7 @@ def test_randomness_follows_from_the_step_alone(network, objective, make_batch):
     _, history = run(network, objective, batches)
     optimizer, ema = adamw(1e-2), PowerEMA()
     step = make_step(objective, optimizer, ema, key=jax.random.key(1))
-    state = TrainState.create(jax.tree.map(jnp.copy, network), optimizer, ema)
+    state = TrainState.create(copied(network), optimizer, ema)
     for batch in batches[:2]:
         state, _ = step(state, batch)
     pieces = jax.tree.map(np.asarray, state.pieces())

@@ -2,14 +2,13 @@
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from helpers import trees_equal
 from small_models import moved_weights
 
-from equildm.runtime import count_parameters
+from equildm.runtime import copied, count_parameters
 from equildm.training import (
     adamw,
     check_patterns,
@@ -25,7 +24,7 @@ from equildm.training import (
 
 def run(objective, model, batch, optimizer, steps=3):
     step = make_step(objective, optimizer, DecayEMA(0.9), key=jax.random.key(1))
-    state = TrainState.create(jax.tree.map(jnp.copy, model), optimizer, DecayEMA(0.9))
+    state = TrainState.create(copied(model), optimizer, DecayEMA(0.9))
     for _ in range(steps):
         state, metrics = step(state, batch)
     return state, metrics

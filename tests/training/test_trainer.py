@@ -3,14 +3,13 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from fixed_examples import Examples
 from helpers import trees_equal
 from run_folders import losses
 
-from equildm.runtime import Checkpoints, Locks, make_mesh, read_metrics, Run
+from equildm.runtime import Checkpoints, copied, Locks, make_mesh, read_metrics, Run
 from equildm.training import (
     DecayEMA,
     Diverged,
@@ -40,7 +39,7 @@ def trained(network, objective, make_batch, tmp_path):
         path = tmp_path / name
         may_change = ("steps", "optimizer", "bad_steps")
         run = Run.create(path, config, "test", resume=path.exists(), may_change=may_change)
-        model = jax.tree.map(jnp.copy, network)
+        model = copied(network)
         optimizer = config.optimizer.build(config.steps)
         mesh = make_mesh()
         return train(model, objective, dataset, optimizer, config, run=run, mesh=mesh, **options)

@@ -12,7 +12,7 @@ import pytest
 from helpers import run_python
 
 from equildm.noise import corrupt
-from equildm.runtime import make_mesh
+from equildm.runtime import copied, make_mesh
 from equildm.training import (
     AbstractObjective,
     DecayEMA,
@@ -28,7 +28,7 @@ from equildm.training.validation import _chunk_size, _SEED, PARTS
 def new_state(network, steps=2, objective=None, batch=None):
     """A state whose weights and average differ."""
     optimizer, ema = optax.sgd(0.1), DecayEMA(0.9)
-    state = TrainState.create(jax.tree.map(jnp.copy, network), optimizer, ema, mesh=make_mesh())
+    state = TrainState.create(copied(network), optimizer, ema, mesh=make_mesh())
     step = make_step(objective, optimizer, ema, key=jax.random.key(0))
     for _ in range(steps):
         state, _ = step(state, batch)
@@ -154,7 +154,7 @@ sys.path.insert(0, "tests")
 import jax, numpy as np, optax
 from equildm.data import LatentBatch
 from equildm.noise import ScaledLinear, Uniform, UniformTimes, Velocity
-from equildm.runtime import make_mesh
+from equildm.runtime import copied, make_mesh
 from equildm.training import DecayEMA, DenoisingObjective, TrainState, Validation
 from small_models import ONE_LEVEL
 from equildm import TextEmbedding
